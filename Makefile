@@ -1,0 +1,49 @@
+# make help lists the targets. Every target that needs the environment makes it.
+MODEL ?= linear
+DATA ?= simulated
+SPLIT ?= simulation
+SEEDS ?= 1
+ARGS ?=
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+# The environment is stamped by the content of what it is made from, so a pull that changes neither costs nothing.
+STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench test test-all lint leaderboards clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo '  variables: MODEL=$(MODEL) DATA=$(DATA) SPLIT=$(SPLIT) SEEDS=$(SEEDS) ARGS=$(ARGS)'
+
+setup: $(STAMP) ## make the environment in .venv (the other targets do it too)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=python3.11 make ...)' >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+bench: $(STAMP) ## run MODEL on DATA and print the board
+	@$(BIN)/bench run --model $(MODEL) --data $(DATA) --split $(SPLIT) --seed $(SEEDS) $(ARGS)
+
+test: $(STAMP) ## the test suite, without what is marked slow
+	$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(ARGS)
+
+test-all: $(STAMP) ## the whole test suite
+	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+leaderboards: $(STAMP) ## regenerate the committed CSVs from the committed records
+	$(BIN)/bench leaderboard --leaderboards leaderboards --quiet
+
+clean: ## remove the environment and the runs
+	rm -rf $(VENV) runs

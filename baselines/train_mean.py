@@ -1,0 +1,18 @@
+"""The mean shift of the train conditions, whatever the perturbation: the floor of every metric."""
+
+from __future__ import annotations
+
+from bench.data.datamodule import PerturbationDataModule
+from bench.models.base import ShiftModel
+
+
+class TrainMean(ShiftModel):
+    """Predict the condition-weighted mean of the train shifts.
+
+    Source: the ``mean`` row of Ahlmann-Eltze and Huber 2025.
+    """
+
+    def fit(self, data: PerturbationDataModule) -> None:
+        """Average the train shifts."""
+        self.keep(data, dict.fromkeys(data.predicted_conditions, (data.train_shift, 0)))
+        self.ledger.parameters = {"fit": len(data.genes)}

@@ -1,0 +1,1 @@
+"""From a file of cells to the split, paired batches that a model may see."""

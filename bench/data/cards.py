@@ -1,0 +1,124 @@
+"""Data set cards: where the cells are, what the columns mean, how far the data carry as evidence."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import BenchError, unknown
+from bench.files import configs_dir
+
+
+class Columns(BaseModel):
+    """Where a file keeps what we need; ``None`` = the file does not have it.
+
+    Attributes:
+        condition: ``obs`` column of the perturbation label.
+        context: ``obs`` column of the cell type or line; absent = one context.
+        batch: ``obs`` column of the batch (gem group); absent = one batch.
+        gene: ``var`` column of the gene names that the condition labels use; absent = ``var_names``.
+        total: ``obs`` column of the whole library's counts, to normalise a gene subset by; absent = row sums.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    condition: str = "condition"
+    context: str | None = None
+    batch: str | None = None
+    gene: str | None = None
+    total: str | None = None
+
+
+class Card(BaseModel):
+    """A data set card (``configs/datasets/<name>.yaml``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
+    description: str = Field(default="", description="one line for people")
+    source: str = Field(description="a path, or 'simulated'")
+    url: str | None = Field(default=None, description="where the file can be had by hand")
+    sha256: str | None = Field(default=None, description="of the file's bytes, checked when given")
+    filter: dict[str, str] = Field(default_factory=dict, description="keep rows whose obs column has this value")
+    licence: str | None = None
+    citation: str | None = None
+    columns: Columns = Columns()
+    control: tuple[str, ...] = Field(default=("ctrl",), description="labels of unperturbed cells")
+    separator: str = Field(default="+", description="between the constituents of a combination")
+    expression: Literal["counts", "log1p"] = "log1p"
+    min_cells: int = Field(default=10, ge=2, description="fewer cells: trained on, not evaluated")
+    split: str = Field(default="simulation", description="the default split")
+    evidence: Literal["full", "smoke"] = Field(default="full", description="smoke: rows are shown, claims refused")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the simulator, where source is simulated")
+    folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
+
+    def path(self) -> Path:
+        """Find the source file: absolute, then beside the card, then in ``$BENCH_DATA``.
+
+        Raises:
+            BenchError: If it is in none of these places; the message says where to put it.
+        """
+        source = Path(self.source).expanduser()
+        data = os.environ.get("BENCH_DATA")
+        places = [source] if source.is_absolute() else [self.folder / source, *([Path(data) / source] if data else [])]
+        for place in places:
+            if place.exists():
+                return place
+        origin = f"Get it from {self.url}" if self.url else "Get the file"
+        target = Path(data) / source if data else f"a folder named by BENCH_DATA, as $BENCH_DATA/{source}"
+        raise BenchError(
+            f"data set '{self.name}': no file {self.source}. {origin} and put it at {target}; "
+            f"BENCH_DATA is {data or 'not set'}."
+        )
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Names of the shipped cards."""
+    return tuple(sorted(path.stem for path in (configs_dir() / "datasets").glob("*.yaml")))
+
+
+def read_card(path: Path) -> Card:
+    """Read a card file.
+
+    Raises:
+        BenchError: If it is not YAML, or a field is unknown, missing or of the wrong kind.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BenchError(f"{path}: cannot be read as a YAML card: {error}") from error
+    if not isinstance(content, dict):
+        raise BenchError(
+            f"{path}: a card is a YAML mapping with at least 'source'; see configs/datasets/ for examples."
+        )
+    control = content.get("control")
+    content = {"name": path.stem, **content, "folder": path.resolve().parent}
+    if isinstance(control, str):
+        content["control"] = (control,)
+    try:
+        return Card.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BenchError(f"{path}: field '{field}': {first['msg']}.") from error
+
+
+def find_card(name: str) -> Card:
+    """Return the card of a shipped name or of a card file (``*.yaml``).
+
+    Raises:
+        BenchError: No such card, or no such file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).exists():
+            raise BenchError(f"no such file: {name}")
+        return read_card(Path(name))
+    if name not in names():
+        raise unknown("data set", name, names())
+    return read_card(configs_dir() / "datasets" / f"{name}.yaml")

@@ -1,0 +1,278 @@
+"""The data as a model sees them: paired batches for training, pseudobulk for closed forms, input cells to predict from.
+
+Loaders carry their role. Test cells are in no training or validation loader and in no pseudobulk; reference controls
+are in nothing at all that a model can reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from bench.conditions import CONTROL
+from bench.data.cells import PerturbationData
+from bench.data.controls import MIN_STRATUM
+from bench.data.splits import Split
+from bench.errors import BenchError
+from bench.shifts import Floats, group_sums, train_mean, weighted_controls
+
+Role = Literal["train", "val", "test", "predict"]
+Rows = NDArray[np.int64]
+
+
+class CellBatch(NamedTuple):
+    """Perturbed cells, each beside a control of its context and batch.
+
+    Attributes:
+        cells: Expression ``[B, G]``, float32.
+        controls: Expression of the paired controls ``[B, G]``, float32.
+        condition: Index into ``data.conditions`` ``[B]``, int64.
+        context: Index into ``data.contexts`` ``[B]``, int64.
+    """
+
+    cells: torch.Tensor
+    controls: torch.Tensor
+    condition: torch.Tensor
+    context: torch.Tensor
+
+
+class InputBatch(NamedTuple):
+    """Input cells and the condition to predict for them: one condition and one context per batch.
+
+    Attributes:
+        controls: Expression ``[B, G]``, float32.
+        condition: Index into ``data.conditions`` ``[B]``, int64.
+        context: Index into ``data.contexts`` ``[B]``, int64.
+    """
+
+    controls: torch.Tensor
+    condition: torch.Tensor
+    context: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Pseudobulk:
+    """Condition means and shifts of one part of a split.
+
+    Attributes:
+        conditions: Condition names ``[T]``.
+        means: Mean expression ``[T, G]``, float64.
+        shifts: ``means`` less the input cells' mean, contexts weighted as in the condition's own cells ``[T, G]``.
+        cells: Cells of each condition ``[T]``.
+    """
+
+    conditions: tuple[str, ...]
+    means: Floats
+    shifts: Floats
+    cells: Floats
+
+
+class _Pairs(Dataset[CellBatch]):
+    """Cells and controls by row number; one whole batch per item."""
+
+    def __init__(self, data: PerturbationData) -> None:
+        self.data = data
+
+    def __getitem__(self, pairs: Any) -> CellBatch:
+        cells, controls = pairs
+        # One toarray() of the joined row block costs a tenth of one for the cells and one for their controls.
+        block = torch.from_numpy(self.data.x[np.concatenate([cells, controls])].toarray())
+        return CellBatch(
+            block[: len(cells)],
+            block[len(cells) :],
+            torch.from_numpy(self.data.condition[cells].astype(np.int64)),
+            torch.from_numpy(self.data.context[cells].astype(np.int64)),
+        )
+
+
+class PairSampler(Sampler[tuple[Rows, Rows]]):
+    """Draw batches of (cell rows, control rows), freshly per epoch, from (seed, epoch) alone.
+
+    Args:
+        data: The cells.
+        rows: Cells to draw ``[N]``.
+        controls: Controls to pair them with.
+        batch_size: Cells per batch.
+        seed: Seed of order and pairing.
+        shuffle: Whether to shuffle the cells; the pairing is random in any case.
+    """
+
+    def __init__(
+        self, data: PerturbationData, rows: Rows, controls: Rows, batch_size: int, seed: int, shuffle: bool
+    ) -> None:
+        self.rows, self.batch_size, self.seed, self.shuffle, self.epoch = rows, batch_size, seed, shuffle, 0
+        stratum = data.context.astype(np.int64) * len(data.batches) + data.batch
+        known, counts = np.unique(stratum[controls], return_counts=True)
+        large = set(known[counts >= MIN_STRATUM].tolist())
+        pools: dict[int, Rows] = {}
+        for key in np.unique(stratum[rows]).tolist():
+            same = stratum[controls] == key
+            if key not in large:  # too few in this batch: pooled upward, first to the context, then to all
+                same = data.context[controls] == key // len(data.batches)
+                if same.sum() < MIN_STRATUM and len(data.contexts) > 1:
+                    same = np.ones_like(same)
+            pools[key] = controls[same]
+        keys = np.array(sorted(pools))
+        self._pool = np.concatenate([pools[key] for key in keys.tolist()])
+        sizes = np.array([len(pools[key]) for key in keys.tolist()])
+        which = np.searchsorted(keys, stratum[rows])
+        self._size, self._start = sizes[which], (np.cumsum(sizes) - sizes)[which]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's draw; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
+        rng = np.random.default_rng([self.seed, self.epoch, 0xBA7C])
+        order = rng.permutation(len(self.rows)) if self.shuffle else np.arange(len(self.rows))
+        partner = self._pool[self._start + (rng.random(len(self.rows)) * self._size).astype(np.int64)]
+        for i in range(0, len(order), self.batch_size):
+            chosen = order[i : i + self.batch_size]
+            yield self.rows[chosen], partner[chosen]
+
+
+class _Inputs(Dataset[InputBatch]):
+    """Input cells once per (condition, context)."""
+
+    def __init__(self, module: PerturbationDataModule, conditions: Sequence[str]) -> None:
+        data = module.data
+        self.items = [
+            (data.conditions.index(name), context)
+            for name in conditions
+            for context in np.unique(data.context[data.cells_of[name]]).tolist()
+        ]
+        # The few input cells are made dense once, not once per condition.
+        self.dense = {i: torch.from_numpy(data.x[rows].toarray()) for i, rows in enumerate(module.input_rows)}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> InputBatch:
+        condition, context = self.items[i]
+        cells = self.dense[context]
+        return InputBatch(cells, torch.full((len(cells),), condition), torch.full((len(cells),), context))
+
+
+class RoleLoader(DataLoader[Any]):
+    """A ``DataLoader`` that says what it is for, so that no evaluation is fed by a training loader.
+
+    Attributes:
+        role: ``train``, ``val``, ``test`` or ``predict``.
+        conditions: The conditions its cells belong to, or that are to be predicted.
+    """
+
+    role: Role = "train"
+    conditions: tuple[str, ...] = ()
+
+
+def _identity(batch: Any) -> Any:
+    return batch
+
+
+class PerturbationDataModule(lightning.LightningDataModule):
+    """Data of one task, shared by every model.
+
+    Args:
+        data: The cells.
+        split: Who is train, val and test, and which controls are whose.
+        batch_size: Perturbed cells per batch.
+        seed: Seed of batch order and pairing.
+    """
+
+    def __init__(self, data: PerturbationData, split: Split, batch_size: int = 512, seed: int = 1) -> None:
+        super().__init__()
+        self.data, self.split, self.batch_size, self.seed = data, split, batch_size, seed
+
+    @property
+    def genes(self) -> list[str]:
+        """Gene names, in the order of every tensor's last axis."""
+        return [str(gene) for gene in self.data.genes]
+
+    def _barcodes(self, pools: dict[str, tuple[str, ...]]) -> list[Rows]:
+        index = self.data.barcode_index
+        return [np.array([index[b] for b in pools[name]], dtype=np.int64) for name in self.data.contexts]
+
+    @cached_property
+    def input_rows(self) -> list[Rows]:
+        """Rows of the input cells, by context."""
+        return self._barcodes(self.split.input_cells)
+
+    @cached_property
+    def control_rows(self) -> Rows:
+        """Rows of all input controls: the controls that a model may learn from."""
+        return np.unique(np.concatenate(self._barcodes(self.split.input_controls)))
+
+    @cached_property
+    def input_means(self) -> Floats:
+        """Mean of the input cells by context ``[C, G]``."""
+        return np.stack([self.data.x[rows].mean(axis=0, dtype=np.float64).A1 for rows in self.input_rows])
+
+    def pseudobulk(self, part: Literal["train", "val"]) -> Pseudobulk:
+        """Means and shifts of the train or val conditions.
+
+        Raises:
+            BenchError: For any other part: a model never sees the test conditions' cells.
+        """
+        if part not in ("train", "val"):
+            raise BenchError(f"pseudobulk of '{part}': models see only train and val.")
+        names: tuple[str, ...] = getattr(self.split, part)
+        data = self.data
+        group = np.full(len(data.condition), -1)
+        weights = np.zeros((len(names), len(data.contexts)))
+        for i, name in enumerate(names):
+            rows = data.cells_of[name]
+            group[rows] = i
+            weights[i] = np.bincount(data.context[rows], minlength=len(data.contexts)) / len(rows)
+        sums, _, cells = group_sums(data.x, group, len(names))
+        means = sums / np.maximum(cells, 1)[:, None]
+        return Pseudobulk(names, means, means - weighted_controls(self.input_means, weights), cells)
+
+    @cached_property
+    def train_shift(self) -> Floats:
+        """Mean shift of the train conditions ``[G]``: the floor's prediction."""
+        return train_mean(self.pseudobulk("train").shifts)
+
+    def _pairs(self, role: Role, conditions: tuple[str, ...], shuffle: bool) -> RoleLoader:
+        if not conditions:
+            raise BenchError(f"this split has no {role} conditions to load.")
+        sampler = PairSampler(
+            self.data, self.data.rows(conditions), self.control_rows, self.batch_size, self.seed, shuffle
+        )
+        loader = RoleLoader(_Pairs(self.data), sampler=sampler, batch_size=None, collate_fn=_identity)
+        loader.role, loader.conditions = role, conditions
+        return loader
+
+    def train_dataloader(self) -> RoleLoader:
+        """Batches (:class:`CellBatch`) of train cells, shuffled and paired freshly per epoch."""
+        return self._pairs("train", self.split.train, True)
+
+    def val_dataloader(self) -> RoleLoader:
+        """Batches (:class:`CellBatch`) of val cells."""
+        return self._pairs("val", self.split.val, False)
+
+    def test_dataloader(self) -> RoleLoader:
+        """Batches (:class:`CellBatch`) of test cells, for evaluation only."""
+        return self._pairs("test", self.split.test, False)
+
+    @property
+    def predicted_conditions(self) -> tuple[str, ...]:
+        """Test conditions that are evaluated: those with at least ``min_cells`` cells."""
+        return tuple(name for name in self.split.test if len(self.data.cells_of[name]) >= self.data.min_cells)
+
+    def predict_dataloader(self) -> RoleLoader:
+        """Input cells (:class:`InputBatch`), once per test condition and context; CTRL is never predicted."""
+        names = tuple(name for name in self.predicted_conditions if name != CONTROL)
+        loader = RoleLoader(_Inputs(self, names), batch_size=None, collate_fn=_identity)
+        loader.role, loader.conditions = "predict", names
+        return loader

@@ -1,0 +1,42 @@
+"""``bench data check``: what a file or data set holds, and every problem with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.conditions import CONTROL, constituents
+from bench.data.guess import to_yaml
+from bench.data.load import load, resolve
+
+
+def describe(name: str) -> list[str]:
+    """Describe a data set in lines for people.
+
+    Args:
+        name: A shipped name, a card or a file.
+
+    Raises:
+        BenchError: Anything that makes the data unusable.
+    """
+    card, guessed = resolve(name)
+    data = load(card)
+    controls = data.cells_of[CONTROL]
+    perturbed = [c for c in data.conditions if c != CONTROL]
+    sizes = np.array([len(data.cells_of[c]) for c in perturbed])
+    arity = np.array([len(constituents(c)) for c in perturbed])
+    lines = [
+        f"{data.name}: {len(data.barcodes):,} cells x {len(data.genes):,} genes, "
+        f"{data.x.nnz / (len(data.barcodes) * len(data.genes)):.1%} non-zero, "
+        f"largest value {data.x.data.max(initial=0):.2f} (log1p)",
+        f"conditions: {int((arity == 1).sum())} single, {int((arity == 2).sum())} double"
+        + (f", {int((arity > 2).sum())} larger" if (arity > 2).any() else "")
+        + f"; cells each: {sizes.min()} to {sizes.max()}, median {np.median(sizes):.0f}",
+        f"controls: {len(controls):,} cells",
+        f"contexts: {len(data.contexts)} ({', '.join(data.contexts[:5])}{', ...' if len(data.contexts) > 5 else ''}); "
+        f"batches: {len(data.batches)}",
+        f"evidence: {data.evidence}; default split: {card.split}; content hash {data.hash[:16]}",
+        *(f"note: {note}" for note in data.notes),
+    ]
+    if guessed:
+        lines += ["card, guessed from the file:", *(f"  {line}" for line in to_yaml(card).splitlines())]
+    return lines

@@ -1,0 +1,70 @@
+"""``--data NAME|CARD|FILE`` -> cells."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from bench.data.cards import Card, find_card
+from bench.data.cells import PerturbationData, build
+from bench.data.guess import guess_card
+from bench.data.read import normalise, read_h5ad
+from bench.data.simulate import GENERATOR_VERSION, SIMULATED, simulate
+from bench.errors import BenchError
+from bench.files import sha256_arrays, sha256_json
+
+
+def resolve(name: str) -> tuple[Card, bool]:
+    """Find the card of a data set.
+
+    Args:
+        name: A shipped name, a card file (``*.yaml``) or an h5ad file.
+
+    Returns:
+        The card, and whether it was guessed from the file.
+
+    Raises:
+        BenchError: Unknown name, or no such file.
+    """
+    if name.endswith((".h5ad", ".h5", ".hdf5")) or (Path(name).is_file() and not name.endswith((".yaml", ".yml"))):
+        return guess_card(Path(name)), True
+    if "/" in name and not name.endswith((".yaml", ".yml")):
+        raise BenchError(f"no such file: {name}")
+    return find_card(name), False
+
+
+def load(card: Card) -> PerturbationData:
+    """Read, or generate, the cells of a card."""
+    return generate(card) if card.source == "simulated" else read_h5ad(card.path(), card)
+
+
+def generate(card: Card) -> PerturbationData:
+    """Generate the cells of a card with ``source: simulated``.
+
+    The identity is that of the generator (version, parameters) and of its integer counts: floating-point values may
+    differ in the last bit between platforms.
+
+    Raises:
+        BenchError: If the card sets a parameter that the simulator does not have.
+    """
+    try:
+        parameters = replace(SIMULATED, **card.parameters)
+    except TypeError as error:
+        known = ", ".join(asdict(SIMULATED))
+        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
+    cells = simulate(parameters)
+    counts = sha256_arrays(cells.counts.indptr, cells.counts.indices, cells.counts.data.astype("int64"), cells.ncounts)
+    identity = sha256_json({"generator": GENERATOR_VERSION, "parameters": asdict(parameters), "counts": counts})
+    return build(
+        card.name,
+        normalise(cells.counts, cells.ncounts),
+        genes=cells.genes,
+        barcodes=cells.barcodes,
+        condition=cells.condition,
+        context=cells.context,
+        batch=cells.batch,
+        source=card.name,
+        min_cells=card.min_cells,
+        evidence=card.evidence,
+        identity=identity,
+    )

@@ -1,0 +1,112 @@
+"""Files between the stages: written whole or not at all, and named by the hash of what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.errors import BenchError
+
+
+def canonical_json(value: object) -> str:
+    """Serialise to one canonical JSON text: sorted keys, no spaces, no NaN.
+
+    Raises:
+        ValueError: If a float is NaN or infinite; an undefined number is ``None`` in our files.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_json(value: object) -> str:
+    """Hash a JSON value by its canonical text (64 hex digits)."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hash a file's bytes (64 hex digits)."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:
+    """Hash arrays with their dtype and shape (64 hex digits), so that no two lists of arrays collide.
+
+    Unicode arrays are hashed as UTF-8 with their lengths: their padded width is an accident of the longest name.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array.dtype.kind in "UO":
+            blob = [str(item).encode() for item in array.ravel()]
+            digest.update(f"str{array.shape}".encode())
+            digest.update(np.array([len(item) for item in blob], dtype="<i8").tobytes())
+            digest.update(b"".join(blob))
+        else:
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{little.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(little).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is synced and renamed onto ``path``, on failure removed.
+
+    A reader therefore sees the old file or the whole new one, also when the writer is killed.
+
+    Raises:
+        BenchError: If the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {path}: {error.strerror or error}. Choose a folder you may write to (--out)."
+        ) from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        # mkstemp makes files private; results are meant to be shared like any other file of the user's.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8, ``\\n`` line ends)."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write readable JSON atomically: sorted keys, two spaces, no NaN."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def cache_dir() -> Path:
+    """Folder for what can always be made again: ``$BENCH_CACHE``, else the user's cache folder."""
+    if explicit := os.environ.get("BENCH_CACHE"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "perturb-ssl-bench"
+
+
+def configs_dir() -> Path:
+    """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"

@@ -1,0 +1,31 @@
+"""Metrics in numpy: one value per condition. To add one, add a file here that uses the `metric` decorator.
+
+`METRICS` names them all; `evaluate` computes one on a `Case`. Averages, intervals, skill and ranks are made
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from bench.metrics.case import Case, GearsCase
+from bench.metrics.registry import METRICS, Evaluation, Metric, UnknownMetric, evaluate, get, metric
+
+__all__ = [
+    "METRICS",
+    "Case",
+    "Evaluation",
+    "GearsCase",
+    "Metric",
+    "UnknownMetric",
+    "evaluate",
+    "get",
+    "metric",
+]
+
+# The four families lead every listing, in the order in which they are explained; other files follow by name.
+_FIRST = ("pattern", "identity", "size", "de")
+_found = {module.name for module in pkgutil.iter_modules(__path__)}
+for _name in (*_FIRST, *sorted(_found - set(_FIRST))):
+    importlib.import_module(f"{__name__}.{_name}")

@@ -1,0 +1,184 @@
+"""What a metric may look at: the truth of T test conditions over G genes, and one prediction of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.metrics.functional import BoolG, BoolT, BoolTG, FloatG, FloatT, FloatTG, weighted_sd
+
+IntTK: TypeAlias = NDArray[np.intp]  # [T, K]
+
+# Below this share of the largest expression a difference is storage noise: float32 keeps 6e-8 relative, and
+# a mean over cells or a float32 matrix product can lose another digit.
+NOISE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class GearsCase:
+    """Truth as GEARS sees it: all controls serve as input and as reference.
+
+    Args:
+        y: [T, G] means of all test cells.
+        control: [G] or [T, G] mean of all controls.
+        de_genes: [T, K] indices of GEARS' top DE genes (K = 20, fewer only if there are fewer genes).
+    """
+
+    y: FloatTG
+    control: FloatG | FloatTG
+    de_genes: IntTK
+
+    def subset(self, rows: NDArray[Any]) -> GearsCase:
+        """The same for some conditions; a shared `control` stays shared."""
+        control = self.control if self.control.ndim == 1 else self.control[rows]
+        return GearsCase(self.y[rows], control, self.de_genes[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One prediction beside its truth, for T test conditions and G genes, log1p expression in float64.
+
+    Args:
+        y: [T, G] means of the test cells.
+        y_hat: [T, G] means of the predicted cells.
+        d: [T, G] true shifts, `y - c_ref` (reference controls, which no model has seen).
+        d_hat: [T, G] predicted shifts, `y_hat - c_in` (the controls that were given to the model).
+        scored: [T, G] expressed genes without the condition's own targets.
+        gallery_scored: [G] expressed genes without the targets of any condition of the gallery.
+        train_delta: [G] mean shift of the train conditions, m.
+        control_sd: [G] standard deviation over the train controls, not floored.
+        expressed: [G] genes seen in enough train cells.
+        de_z: [T, G] signed Wilcoxon z of the condition's cells against the reference controls.
+        significant: [T, G] Benjamini-Hochberg at 5%.
+        gears: truth in the shared-control form; None if nobody asked for `gears_*`.
+
+    Raises:
+        ValueError: for a wrong shape, a value that is not finite where it will be read, a gene scored but
+            not expressed, or a `gallery_scored` gene that is some condition's target.
+    """
+
+    y: FloatTG
+    y_hat: FloatTG
+    d: FloatTG
+    d_hat: FloatTG
+    scored: BoolTG
+    gallery_scored: BoolG
+    train_delta: FloatG
+    control_sd: FloatG
+    expressed: BoolG
+    de_z: FloatTG
+    significant: BoolTG
+    gears: GearsCase | None = None
+
+    def __post_init__(self) -> None:
+        _coerce(
+            self,
+            floats=("y", "y_hat", "d", "d_hat", "train_delta", "control_sd", "de_z"),
+            bools=("scored", "gallery_scored", "expressed", "significant"),
+        )
+        if self.y.ndim != 2:
+            raise ValueError(f"y must be [conditions, genes], got shape {self.y.shape}")
+        conditions, genes = self.y.shape
+        for name in ("y_hat", "d", "d_hat", "scored", "de_z", "significant"):
+            _expect_shape(name, getattr(self, name), [(conditions, genes)])
+        for name in ("gallery_scored", "train_delta", "control_sd", "expressed"):
+            _expect_shape(name, getattr(self, name), [(genes,)])
+        # A prediction with holes is refused here: no metric can then turn a hole into a dropped condition.
+        for name in ("y", "y_hat", "d", "d_hat", "train_delta", "control_sd"):
+            _expect_finite(name, getattr(self, name))
+        _expect_finite("de_z (scored genes)", np.where(self.scored, self.de_z, 0.0))
+        if (self.scored & ~self.expressed).any() or (self.gallery_scored & ~self.expressed).any():
+            raise ValueError("scored and gallery_scored may hold expressed genes only")
+        if (self.gallery_scored & ~self.scored).any():
+            raise ValueError("gallery_scored may hold only genes that are scored for every condition")
+        if self.gears is not None:
+            self._check_gears(self.gears)
+
+    def _check_gears(self, gears: GearsCase) -> None:
+        conditions, genes = self.y.shape
+        _coerce(gears, floats=("y", "control"), bools=())
+        _expect_shape("gears.y", gears.y, [(conditions, genes)])
+        _expect_shape("gears.control", gears.control, [(genes,), (conditions, genes)])
+        _expect_finite("gears.y", gears.y)
+        _expect_finite("gears.control", gears.control)
+        top = gears.de_genes
+        if top.ndim != 2 or len(top) != conditions or top.shape[1] < 1 or top.dtype.kind not in "iu":
+            raise ValueError(
+                f"gears.de_genes must be integers [{conditions}, 20], got {top.dtype} {top.shape}"
+            )
+        if top.size and not (top.min() >= 0 and top.max() < genes):
+            raise ValueError(f"gears.de_genes must be gene positions in 0..{genes - 1}")
+
+    @cached_property
+    def prediction_noise(self) -> FloatT:
+        """[T] size under which a predicted difference is storage noise: 1e-6 x max(1, max abs y_hat)."""
+        return _noise(self.y_hat, self.scored)
+
+    @cached_property
+    def truth_noise(self) -> FloatT:
+        """[T] the same for the truth: 1e-6 x max(1, max abs y)."""
+        return _noise(self.y, self.scored)
+
+    @cached_property
+    def degenerate(self) -> BoolT:
+        """[T] the prediction tells no scored gene from another: sd(d_hat) <= prediction_noise.
+
+        Exact zero would not do: `no_change` stored as float32 differs from the controls by rounding.
+        """
+        return ~(weighted_sd(self.d_hat, self.scored) > self.prediction_noise)
+
+    @cached_property
+    def flat(self) -> BoolT:
+        """[T] the truth tells no scored gene from another (or none is scored): same rule, for d."""
+        return ~(weighted_sd(self.d, self.scored) > self.truth_noise)
+
+    def subset(self, rows: NDArray[Any] | Sequence[int] | Sequence[bool]) -> Case:
+        """The conditions `rows` ([T] bool, or positions) as a gallery of their own.
+
+        Targets of conditions that left the gallery are scored again by the identity metrics.
+        """
+        index = np.asarray(rows)
+        if index.ndim != 1 or index.dtype.kind not in "biu":
+            raise ValueError("rows must be a mask [T] or a list of positions")
+        # Genes kept out of the gallery for another reason than being somebody's target stay out.
+        kept_out = self.scored.all(axis=0) & ~self.gallery_scored
+        per_condition = ("y", "y_hat", "d", "d_hat", "scored", "de_z", "significant")
+        return replace(
+            self,
+            **{name: getattr(self, name)[index] for name in per_condition},
+            gallery_scored=self.expressed & self.scored[index].all(axis=0) & ~kept_out,
+            gears=None if self.gears is None else self.gears.subset(index),
+        )
+
+
+def _noise(expression: FloatTG, scored: BoolTG) -> FloatT:
+    # Scored genes only: a gene that no metric reads must not decide what the others count for.
+    largest: FloatT = np.abs(expression).max(axis=1, initial=1.0, where=scored)
+    return NOISE * largest
+
+
+def _coerce(case: Case | GearsCase, floats: tuple[str, ...], bools: tuple[str, ...]) -> None:
+    for field in fields(case):
+        value = getattr(case, field.name)
+        if field.name in floats:
+            object.__setattr__(case, field.name, np.asarray(value, dtype=np.float64))
+        elif field.name in bools and np.asarray(value).dtype != np.bool_:
+            # An integer index array would silently be read as a mask.
+            raise ValueError(f"{field.name} must be boolean, got {np.asarray(value).dtype}")
+
+
+def _expect_shape(name: str, value: NDArray[Any], shapes: list[tuple[int, ...]]) -> None:
+    if value.shape not in shapes:
+        raise ValueError(f"{name} must have shape {' or '.join(map(str, shapes))}, got {value.shape}")
+
+
+def _expect_finite(name: str, value: NDArray[np.float64]) -> None:
+    bad = ~np.isfinite(value)
+    if bad.any():
+        where = ", ".join(map(str, np.argwhere(bad)[0]))
+        raise ValueError(f"{name} has {int(bad.sum())} values that are not finite, the first at [{where}]")

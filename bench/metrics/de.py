@@ -1,0 +1,146 @@
+"""DE: are the genes that respond found, without regard to how much each moves?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bench.metrics.case import Case
+from bench.metrics.functional import (
+    BoolT,
+    BoolTG,
+    FloatT,
+    FloatTG,
+    divide,
+    dot,
+    mse,
+    spearman,
+    top_k,
+    weighted_mean,
+    weighted_sd,
+)
+from bench.metrics.pattern import top_de
+from bench.metrics.registry import metric
+
+MIN_SIGNIFICANT = 5  # a share of fewer genes says nothing
+
+
+def _count(genes: BoolTG) -> FloatT:
+    counts: FloatT = genes.sum(axis=1, dtype=np.float64)
+    return counts
+
+
+def magnitude(case: Case) -> FloatTG:
+    """Abs d_hat, [T, G], with what float32 storage leaves of an unmoved gene set to 0.
+
+    The rounding of y_hat grows with expression, and so does the power to detect DE: ranked by it, genes that
+    a model left alone would look like a weak signal.
+    """
+    size = np.abs(case.d_hat)
+    return np.where(size <= np.finfo(np.float32).eps * np.abs(case.y_hat), 0.0, size)
+
+
+def constant_z(case: Case) -> BoolT:
+    """All scored genes are equally DE, or none is scored."""
+    z = np.abs(case.de_z)
+    return ~(weighted_sd(z, case.scored) > 1e-12 * weighted_mean(z, case.scored))
+
+
+def fewer_than(k: int, case: Case) -> BoolT:
+    """Fewer than k genes are scored."""
+    return _count(case.scored) < k
+
+
+def few_significant(case: Case) -> BoolT:
+    """Fewer than 5 scored genes are significant."""
+    return _count(judged(case)) < MIN_SIGNIFICANT
+
+
+def judged(case: Case) -> BoolTG:
+    """Significant scored genes, [T, G]."""
+    return case.significant & case.scored
+
+
+def recall(case: Case, k: int) -> FloatT:
+    """Overlap of the k scored genes of largest abs d_hat with the k of largest abs z, / k, [T]."""
+    return dot(top_k(magnitude(case), k, case.scored), top_de(case, k), case.scored) / k
+
+
+def recall_by_luck(case: Case, k: int) -> FloatT:
+    """K / scored genes, [T]: what any ranking without information gets on average."""
+    return divide(np.full(len(case.y), float(k)), _count(case.scored))
+
+
+@metric(
+    "spearman_de",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    family="DE",
+    undefined=constant_z,
+    formula="Spearman of abs d_hat with abs Wilcoxon z over scored genes, average ranks",
+    source="DE Spearman of cell-eval (Adduri et al. 2025), here over all genes and from the means alone",
+    trap="over significant genes only, calling few genes pays; over all genes abstaining gains nothing",
+)
+def spearman_de(case: Case) -> FloatT:
+    """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""
+    return spearman(magnitude(case), np.abs(case.de_z), case.scored)
+
+
+def _register_recall(k: int) -> None:
+    def compute(case: Case) -> FloatT:
+        return recall(case, k)
+
+    def undefined(case: Case) -> BoolT:
+        return fewer_than(k, case)
+
+    def chance(case: Case) -> FloatT:
+        return recall_by_luck(case, k)
+
+    metric(
+        f"de_recall@{k}",
+        better="high",
+        chance=chance,
+        range=(0.0, 1.0),
+        undefined=undefined,
+        formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}",
+        source="overlap at N of cell-eval (Adduri et al. 2025)",
+        trap="k is fixed (min(k, n called) rewards calling few); ties share a place, so gene order is no luck",
+    )(compute)
+
+
+for _k in (20, 50):
+    _register_recall(_k)
+
+
+@metric(
+    "top20_de_mse",
+    better="low",
+    chance=None,
+    range=(0.0, math.inf),
+    undefined=lambda case: fewer_than(20, case),
+    formula="mean (y_hat - y)^2 over the 20 scored genes of highest abs Wilcoxon z",
+    source="Roohani et al. 2024 (GEARS), MSE on the top-20 DE genes; here by Wilcoxon z",
+    trap="y_hat starts from controls that the truth does not use, so an error of 0 is beyond reach",
+)
+def top20_de_mse(case: Case) -> FloatT:
+    """Mean squared error of y_hat on the top-20 DE genes, [T]. Undefined: fewer than 20 scored genes."""
+    return mse(case.y_hat, case.y, top_de(case, 20))
+
+
+@metric(
+    "direction_accuracy",
+    better="high",
+    chance=0.5,
+    range=(0.0, 1.0),
+    undefined=few_significant,
+    formula="share of significant scored genes with sign(d_hat) = sign(d); sign 0 counts .5",
+    source="DE direction match of cell-eval (Adduri et al. 2025)",
+    trap="genes left unmoved count one half instead of dropping out; rounding noise is no direction",
+)
+def direction_accuracy(case: Case) -> FloatT:
+    """Share of significant genes moved the right way, [T]. Undefined: under 5 of them. Degenerate: .5."""
+    moved = np.abs(case.d_hat) > case.prediction_noise[:, None]
+    agreement = np.sign(case.d) * np.where(moved, np.sign(case.d_hat), 0.0)  # -1, 0 or 1
+    return weighted_mean((1.0 + agreement) / 2.0, judged(case))

@@ -1,0 +1,89 @@
+"""Size: is the shift as large as the true one? Nothing else stops a model from scaling its answers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bench.metrics.case import Case
+from bench.metrics.functional import BoolT, FloatT, divide, dot, weighted_mean
+from bench.metrics.registry import metric
+
+LIMIT = math.log(10.0)  # wrong by a factor of ten is as wrong as it gets: one condition must not rule a mean
+
+
+def no_shift(case: Case) -> BoolT:
+    """A truth without any shift has no size to compare with."""
+    largest: FloatT = np.abs(case.d).max(axis=1, initial=0.0, where=case.scored)
+    return largest <= case.truth_noise
+
+
+def log_ratio(case: Case) -> FloatT:
+    """log(norm(d_hat) / norm(d)) over scored genes, clipped to +-log 10, [T]; prediction 0: -log 10."""
+    ratio = np.sqrt(divide(dot(case.d_hat, case.d_hat, case.scored), dot(case.d, case.d, case.scored)))
+    logs: FloatT = np.log(np.clip(ratio, math.exp(-LIMIT), math.exp(LIMIT)))
+    return np.clip(logs, -LIMIT, LIMIT)  # exp and log do not undo each other to the last digit
+
+
+@metric(
+    "shift_ratio",
+    better="high",
+    chance=None,
+    range=(-LIMIT, 0.0),
+    family="size",
+    undefined=no_shift,
+    formula="-min(abs log(norm(d_hat) / norm(d)), log 10) over scored genes; 0 is right",
+    source="this benchmark",
+    trap="correlations and cosines do not see scale: ten times a prediction loses here",
+)
+def shift_ratio(case: Case) -> FloatT:
+    """The score form of the norm ratio, [T]. Undefined: no true shift. Zero prediction: -log 10."""
+    return -np.abs(log_ratio(case))
+
+
+@metric(
+    "shift_log_ratio",
+    better="zero",
+    chance=None,
+    range=(-LIMIT, LIMIT),
+    ranked=False,
+    undefined=no_shift,
+    formula="log(norm(d_hat) / norm(d)) over scored genes, clipped to +-log 10; tables print exp of its mean",
+    source="this benchmark, the signed form of shift_ratio",
+    trap="a mean of ratios is ruled by the largest; a mean of logs is the geometric mean",
+)
+def shift_log_ratio(case: Case) -> FloatT:
+    """The signed log ratio, below 0 = too small, [T]. Undefined: no true shift. Zero prediction: -log 10."""
+    return log_ratio(case)
+
+
+@metric(
+    "shift_magnitude",
+    better="none",
+    chance=None,
+    range=(0.0, math.inf),
+    ranked=False,
+    formula="mean abs d_hat over scored genes",
+    source="this benchmark",
+    trap="it says how much a model moves, not whether it should: no value is best, and it is never ranked",
+)
+def shift_magnitude(case: Case) -> FloatT:
+    """Mean abs d_hat over scored genes, [T]; 0 where none is scored. Never undefined."""
+    return np.nan_to_num(weighted_mean(np.abs(case.d_hat), case.scored))
+
+
+@metric(
+    "calibration_slope",
+    better="one",
+    chance=0.0,
+    range=(-math.inf, math.inf),
+    ranked=False,
+    undefined=no_shift,
+    formula="<d_hat, d> / <d_hat, d_hat> over scored genes: the factor that would fit d_hat to d best",
+    source="Cox 1958, calibration slope (through the origin)",
+    trap="below 1 = shifts too large; a shrunken prediction has a slope above 1 and still loses shift_ratio",
+)
+def calibration_slope(case: Case) -> FloatT:
+    """Least-squares factor from d_hat to d, [T]. Undefined: no true shift. Degenerate: 0."""
+    return divide(dot(case.d_hat, case.d, case.scored), dot(case.d_hat, case.d_hat, case.scored))

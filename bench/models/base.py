@@ -1,0 +1,98 @@
+"""What every model is: ``fit(data)``, then ``predict_step(batch) -> [cells, genes]``. Models never score themselves."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import lightning
+import numpy as np
+import torch
+
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.shifts import Floats
+
+
+@dataclass
+class Ledger:
+    """What fitting a model cost, beside wall time and memory, which the runner measures.
+
+    Attributes:
+        cells_seen: Cells shown to the model, repeats included.
+        steps: Optimiser steps.
+        flops: Floating-point operations, where they were counted.
+        trials: Hyperparameter settings tried.
+        selection: How the setting was chosen, for the record.
+        parameters: Fitted numbers by stage.
+    """
+
+    cells_seen: int = 0
+    steps: int = 0
+    flops: float | None = None
+    trials: int = 1
+    selection: str | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+
+
+class PerturbationModel(lightning.LightningModule, abc.ABC):
+    """Predict expression after a perturbation from control cells.
+
+    A model's constructor takes typed, documented hyperparameters with defaults; they become command-line flags.
+
+    Attributes:
+        version: Raise it with any change that moves a published number.
+        emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
+        ledger: Filled by ``fit``.
+    """
+
+    version: ClassVar[int] = 1
+    emits_cells: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+
+    @abc.abstractmethod
+    def fit(self, data: PerturbationDataModule) -> None:
+        """Learn from the train part (and choose by the val part) of a split."""
+
+    @abc.abstractmethod
+    def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
+        """Predict the batch's condition for its control cells: ``[cells, genes]``, log1p."""
+
+    def fallbacks(self, condition: str) -> int:
+        """Count the constituents of a condition about which the model knew nothing of its own; 0 unless it says so."""
+        return 0
+
+
+class ShiftModel(PerturbationModel):
+    """A closed form that moves every input cell of a condition by the same shift.
+
+    A subclass implements :meth:`fit` (calling :meth:`keep` with one shift per predicted condition).
+    """
+
+    emits_cells = False
+
+    def keep(self, data: PerturbationDataModule, shifts: dict[str, tuple[Floats, int]]) -> None:
+        """Keep the shifts of the conditions that will be asked for.
+
+        Args:
+            data: The task.
+            shifts: By condition: shift ``[G]`` and number of constituents that fell back.
+        """
+        table = np.full((len(data.data.conditions), len(data.genes)), np.nan)
+        for condition, (shift, _) in shifts.items():
+            table[data.data.conditions.index(condition)] = shift
+        self.register_buffer("table", torch.from_numpy(table))
+        self._fallbacks = {condition: missing for condition, (_, missing) in shifts.items()}
+        self.ledger.cells_seen = len(data.data.rows(data.split.train)) + len(data.control_rows)
+
+    def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
+        """Add the condition's shift to its input cells, in float64."""
+        table: torch.Tensor = self.get_buffer("table")
+        return batch.controls.to(table.dtype) + table[batch.condition]
+
+    def fallbacks(self, condition: str) -> int:
+        """Count the condition's constituents that fell back."""
+        return self._fallbacks[condition]

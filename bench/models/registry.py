@@ -1,0 +1,94 @@
+"""Which models there are: every file of ``baselines/`` and ``bench/models/`` that defines one, by file name.
+
+Names and summaries are read without importing a file, so that listing them loads no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from bench.errors import BenchError, unknown
+
+if TYPE_CHECKING:
+    from bench.models.base import PerturbationModel
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered model.
+
+    Attributes:
+        name: Its file's name; what users type.
+        kind: Where it lives.
+        module: Import path.
+        summary: First line of the file's docstring.
+    """
+
+    name: str
+    kind: Literal["model", "baseline"]
+    module: str
+    summary: str
+
+
+def _folders() -> dict[Literal["model", "baseline"], tuple[Path, str]]:
+    package = Path(__file__).resolve().parents[1]
+    return {"model": (package / "models", "bench.models"), "baseline": (package.parent / "baselines", "baselines")}
+
+
+def _defines_model(tree: ast.Module) -> bool:
+    bases = {"PerturbationModel", "ShiftModel"}
+    return any(
+        isinstance(node, ast.ClassDef) and bases & {getattr(b, "id", getattr(b, "attr", "")) for b in node.bases}
+        for node in tree.body
+    )
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """All registered models by name.
+
+    Raises:
+        BenchError: If two files have one name.
+    """
+    found: dict[str, Entry] = {}
+    for kind, (folder, package) in _folders().items():
+        for path in sorted(folder.glob("*.py")):
+            if path.stem.startswith("_") or path.stem == "base":
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            if not _defines_model(tree):
+                continue
+            if path.stem in found:
+                raise BenchError(
+                    f"two models are called '{path.stem}': {found[path.stem].module} and {package}.{path.stem}."
+                )
+            summary = (ast.get_docstring(tree) or "").split("\n")[0]
+            found[path.stem] = Entry(path.stem, kind, f"{package}.{path.stem}", summary)
+    return found
+
+
+def load(name: str) -> type[PerturbationModel]:
+    """Import the class of a registered model.
+
+    Raises:
+        BenchError: Unknown name, or a file that does not define exactly one model.
+    """
+    from bench.models.base import PerturbationModel
+
+    if name not in entries():
+        raise unknown("model", name, entries())
+    module = importlib.import_module(entries()[name].module)
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, PerturbationModel) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise BenchError(f"{module.__name__} must define one model, not {len(classes)}.")
+    return classes[0]

@@ -1,0 +1,332 @@
+"""The one place that calls the stages in their order: data, split, truth, fit, predict, score, record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import leaderboard, predictions, records, score, tracking, truth
+from bench.console import Stages, note
+from bench.data import load as data_load
+from bench.data import splits
+from bench.data.cells import PerturbationData
+from bench.data.splits import Split
+from bench.errors import BenchError, unknown
+from bench.files import atomic, sha256_file, sha256_json, write_json
+from bench.models import registry
+from bench.records import Budget, Record
+from bench.spec import RunSpec
+from bench.table import show
+from bench.tracking import Tracking
+from bench.truth import Truth
+
+STAGES_PER_RUN = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``bench run`` was asked for.
+
+    Attributes:
+        model: Registered name.
+        arguments: Every constructor argument, resolved.
+        variant: Those that differ from the defaults.
+        data: Name, card or file.
+        split: Kind; ``None`` = the card's default.
+        split_file: JSON of a custom split.
+        seeds: ``(split, pretrain, head)`` seeds of each run.
+        folds: Control folds of each run.
+        out: Folder of the runs.
+        leaderboards: Folder that gets the records.
+        force: Whether to repeat finished runs.
+        tracking: wandb mode.
+    """
+
+    model: str
+    arguments: Mapping[str, Any]
+    variant: Mapping[str, Any]
+    data: str
+    split: str | None
+    split_file: Path | None
+    seeds: Sequence[tuple[int, int, int]]
+    folds: Sequence[int]
+    out: Path
+    leaderboards: Path
+    force: bool
+    tracking: Tracking
+
+
+def split_name(split: Split) -> str:
+    """A split's name on boards: its kind; custom ones carry a hash of their lists, as each is a task of its own."""
+    if split.kind != "custom":
+        return split.kind
+    lists = {part: getattr(split, part) for part in ("train", "val", "test")}
+    return f"custom-{sha256_json(lists)[:8]}"
+
+
+def run(request: Request) -> list[Path]:
+    """Run a model on every (seed, fold) asked for; return the records' paths.
+
+    Raises:
+        BenchError: Bad input of any kind.
+    """
+    model_class = registry.load(request.model)
+    card, guessed = data_load.resolve(request.data)
+    if guessed:
+        from bench.data.guess import to_yaml
+
+        note(f"No card for {request.data}; guessed this one (save it as a .yaml and correct it if it is wrong):")
+        note(to_yaml(card))
+    tasks = [(seeds, fold) for seeds in request.seeds for fold in request.folds]
+    paths, done = [], []
+    with Stages(1 + STAGES_PER_RUN * len(tasks)) as stages:
+        with stages.stage(f"read {card.name}"):
+            data = data_load.load(card)
+        for (split_seed, pretrain_seed, head_seed), fold in tasks:
+            stages.title(f"{request.model} | {data.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
+            with stages.stage("split"):
+                split = splits.draw(data, request.split or card.split, split_seed, fold, request.split_file)
+            spec = RunSpec(
+                dataset=data.name,
+                data_hash=data.hash,
+                split=split_name(split),
+                split_seed=split_seed,
+                control_fold=fold,
+                split_id=split.split_id,
+                model=request.model,
+                model_version=model_class.version,
+                arguments=dict(request.arguments),
+                variant=dict(request.variant),
+                pretrain_seed=pretrain_seed,
+                head_seed=head_seed,
+            )
+            folder = request.out / spec.run_id
+            if not request.force and (finished := _finished(folder)):
+                stages.skip(STAGES_PER_RUN - 1)
+                done.append(spec.run_id)
+            else:
+                finished = _one(request, model_class, data, split, spec, folder, stages)
+            paths.append(_join(finished, folder, request.leaderboards))
+    for run_id in done:
+        note(f"{run_id} is finished already (--force repeats it)")
+    return paths
+
+
+def _finished(folder: Path) -> Record | None:
+    path = folder / "record.json"
+    if not path.is_file():
+        return None
+    try:
+        return records.read(path)
+    except BenchError as error:
+        note(f"{error} Running it again.")
+        return None
+
+
+def _one(
+    request: Request,
+    model_class: Any,
+    data: PerturbationData,
+    split: Split,
+    spec: RunSpec,
+    folder: Path,
+    stages: Stages,
+) -> Record:
+    from bench import run as run_stage
+    from bench.data.datamodule import PerturbationDataModule
+
+    with stages.stage("truth"):
+        facts = truth.load(data, split)
+    try:
+        model = model_class(**request.arguments)
+    except ValueError as error:
+        raise BenchError(f"model '{request.model}': {error}.") from error
+    module = PerturbationDataModule(data, split, seed=spec.pretrain_seed)
+    write_json(folder / "split.json", {**split.model_dump(mode="json"), "split_id": split.split_id})
+    write_json(folder / "spec.json", spec.model_dump(mode="json"))
+    logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
+    with stages.stage("fit"):
+        costs = run_stage.fit(model, module, spec.pretrain_seed)
+    with stages.stage("predict"):
+        costs |= run_stage.predict(model, module, folder / "predictions.h5ad", spec, logger)
+    with stages.stage("score"):
+        ledger = model.ledger
+        budget = Budget(
+            cells_seen=ledger.cells_seen,
+            steps=ledger.steps,
+            flops=ledger.flops,
+            trials=ledger.trials,
+            parameters=ledger.parameters,
+            **costs,
+        )
+        record, table = score_predictions(
+            folder / "predictions.h5ad", folder, data, split, facts, spec, budget, ledger.selection
+        )
+        tracking.finish(logger, record, table)
+    return record
+
+
+def score_predictions(
+    path: Path,
+    folder: Path,
+    data: PerturbationData,
+    split: Split,
+    facts: Truth,
+    spec: RunSpec,
+    budget: Budget,
+    selection: str | None = None,
+) -> tuple[Record, pd.DataFrame]:
+    """Score a predictions file and write ``record.parquet`` and ``record.json``.
+
+    Args:
+        path: The predictions.
+        folder: Where the record goes.
+        data: The cells.
+        split: The split.
+        facts: Its truth.
+        spec: The run's spec.
+        budget: What the run cost.
+        selection: How hyperparameters were chosen.
+
+    Returns:
+        The record and its per-condition table.
+    """
+    expected = {"data_hash": data.hash, "split_id": split.split_id}
+    predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
+    evaluated = set(facts.conditions)
+    groups = {name: [c for c in names if c in evaluated] for name, names in split.subgroups.items()}
+    groups = {name: names for name, names in groups.items() if names}
+    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups)
+    table_path = folder / "record.parquet"
+    with atomic(table_path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+    fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
+    sha, dirty = records.git_state()
+    warnings = [*data.notes, *split.notes]
+    record = Record(
+        run_id=spec.run_id,
+        spec=spec,
+        evidence=data.evidence,
+        created=records.now(),
+        metrics=score.levels(table),
+        subgroups={name: score.levels(table, name) for name in groups},
+        n_conditions=len(facts.conditions),
+        n_fallback={score.ALL: len(fell_back), **{name: len(fell_back & set(g)) for name, g in groups.items()}},
+        controls_used=predicted.uns["controls_used"],
+        hashes={
+            "data": data.hash,
+            "split": split.split_id,
+            "truth": truth.task_id(data, split),
+            "predictions": sha256_file(path),
+            "table": sha256_file(table_path),
+        },
+        git_sha=sha,
+        git_dirty=dirty,
+        packages=records.package_versions(),
+        hardware=records.hardware(),
+        budget=budget,
+        selection=selection,
+        warnings=tuple(warnings),
+    )
+    records.write(folder / "record.json", record)
+    return record, table
+
+
+def _join(record: Record, folder: Path, leaderboards: Path) -> Path:
+    target = records.place(leaderboards, record.spec)
+    copy_record(folder / "record.json", target)
+    return target
+
+
+def copy_record(source: Path, target: Path) -> None:
+    """Copy a record and its table, the table first, each atomically."""
+    for suffix in (".parquet", ".json"):
+        with atomic(target.with_suffix(suffix)) as temporary:
+            shutil.copyfile(source.with_suffix(suffix), temporary)
+
+
+def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
+    """Print the board of each (data set, split) that these records belong to, over the seeds that they have.
+
+    Args:
+        folders: Leaderboards folders to merge, the first one's records winning.
+        of: Paths of records.
+    """
+    fresh = [records.read(path) for path in of]
+    for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
+        seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
+        items = leaderboard.group(leaderboard.collect(folders, dataset))[dataset, split]
+        table = leaderboard.board(items, seeds=seeds)
+        if table.empty:
+            note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")
+            continue
+        used = [
+            item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
+        ]
+        show(table, used, seeds)
+
+
+def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = False) -> list[str]:
+    """Copy records into a leaderboards folder and regenerate its CSVs.
+
+    Args:
+        run_ids: Which.
+        source: Leaderboards folder that holds them.
+        target: Leaderboards folder that gets them.
+        force: Whether a record of the same id that differs is replaced.
+
+    Returns:
+        One line per run: ``published``, ``reproduces`` or the largest difference.
+
+    Raises:
+        BenchError: Unknown run id.
+    """
+    lines = []
+    for run_id in run_ids:
+        matches = sorted((source / "records").glob(f"*/*/{run_id}.json")) if run_id.isalnum() else []
+        if not matches:
+            known = sorted(path.stem for path in (source / "records").glob("*/*/*.json"))
+            raise unknown("run id", run_id, known)
+        record = records.read(matches[0])
+        place = records.place(target, record.spec)
+        if place.is_file():
+            there = records.read(place)
+            name, difference = largest_difference(record, there)
+            if difference == 0:
+                lines.append(f"{run_id} {record.spec.label}: reproduces")
+                continue
+            lines.append(
+                f"{run_id} {record.spec.label}: differs, most in {name} by {difference:.3g}"
+                + (" (replaced)" if force else " (kept)")
+            )
+            if not force:
+                continue
+        else:
+            lines.append(f"{run_id} {record.spec.label}: published")
+        copy_record(matches[0], place)
+    leaderboard.regenerate(target)
+    return lines
+
+
+def largest_difference(a: Record, b: Record) -> tuple[str, float]:
+    """Find the metric whose mean differs most between two records of one run; infinite where one is undefined."""
+    worst = ("", 0.0)
+    for name in sorted(set(a.metrics) | set(b.metrics)):
+        left, right = (r.metrics[name].mean if name in r.metrics else None for r in (a, b))
+        gap = float("inf") if (left is None) != (right is None) else abs((left or 0.0) - (right or 0.0))
+        if gap > worst[1]:
+            worst = (name, gap)
+    return worst
+
+
+def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
+    """``bench data split``: the split as JSON."""
+    card, _ = data_load.resolve(name)
+    data = data_load.load(card)
+    return json.dumps(splits.draw(data, kind or card.split, seed, fold, custom).summary(), indent=1)

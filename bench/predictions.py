@@ -1,0 +1,156 @@
+"""``predictions.h5ad``: the file between any tool and the score.
+
+``obs`` = predicted cells (one row per condition is allowed: a mean) with ``condition`` and optionally ``context`` and
+``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.conditions import CONTROL, from_label, identity
+from bench.errors import BenchError
+from bench.files import atomic
+from bench.shifts import Floats
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predicted means of the evaluated conditions.
+
+    Attributes:
+        y_hat: ``[T, G]``, float64, log1p.
+        fallbacks: Constituents of each condition about which the model knew nothing ``[T]``.
+        uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
+    """
+
+    y_hat: Floats
+    fallbacks: NDArray[np.int64]
+    uns: dict[str, str]
+
+
+def write(
+    path: Path,
+    cells: NDArray[np.float32] | Floats,
+    obs: pd.DataFrame,
+    genes: Sequence[str],
+    uns: Mapping[str, str],
+) -> None:
+    """Write predictions atomically.
+
+    Args:
+        path: Target file.
+        cells: Predicted expression ``[rows, G]``.
+        obs: One row per row of ``cells``, with a column ``condition``.
+        genes: ``[G]``.
+        uns: Provenance.
+    """
+    import anndata
+
+    frame = obs.reset_index(drop=True)
+    frame.index = frame.index.astype(str)
+    table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
+    with atomic(path) as temporary:
+        table.write_h5ad(temporary)
+
+
+def read(
+    path: Path,
+    conditions: Sequence[str],
+    genes: Sequence[str],
+    contexts: Sequence[str],
+    weights: Floats,
+    expected: Mapping[str, str],
+) -> Predicted:
+    """Read and check predictions, and average them over cells.
+
+    Args:
+        path: The file.
+        conditions: Conditions that must be there ``[T]``; others are ignored.
+        genes: Genes that must be there, in the order wanted ``[G]``.
+        contexts: Context names ``[C]``.
+        weights: Weight of each context in each condition ``[T, C]``.
+        expected: ``uns`` entries that must agree where the file has them (``data_hash``, ``split_id``).
+
+    Raises:
+        BenchError: Damaged file, missing condition or gene, wrong data or split, NaN or infinite values.
+    """
+    import anndata
+
+    if not path.is_file():
+        raise BenchError(f"no such file: {path}")
+    try:
+        table = anndata.read_h5ad(path)
+    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
+        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    uns = {key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float, np.generic))}
+    for key, value in expected.items():
+        if uns.get(key, value) != value:
+            raise BenchError(
+                f"{path}: made for {key} {uns[key]}, but the task has {value}. Predict again for this task."
+            )
+    if "condition" not in table.obs:
+        raise BenchError(
+            f"{path}: no obs column 'condition' (there are: {', '.join(map(str, table.obs.columns)) or 'none'})."
+        )
+    position = {str(name): i for i, name in enumerate(table.var_names)}
+    if len(position) != table.n_vars:
+        raise BenchError(f"{path}: duplicate gene names in var_names.")
+    absent = [gene for gene in genes if gene not in position]
+    if absent:
+        raise BenchError(
+            f"{path}: {len(absent)} of {len(genes)} genes are missing from var_names ({', '.join(absent[:5])})."
+        )
+    columns = np.array([position[gene] for gene in genes])
+
+    labels = table.obs["condition"].astype(str).to_numpy(dtype=str)
+    rows_of: dict[frozenset[str], list[int]] = {}
+    for row, label in enumerate(labels.tolist()):
+        rows_of.setdefault(identity(from_label(label, (CONTROL,), "+")), []).append(row)
+    lacking = [name for name in conditions if identity(name) not in rows_of]
+    if lacking:
+        raise BenchError(
+            f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({', '.join(lacking[:5])})."
+        )
+    where = table.obs["context"].astype(str).to_numpy(dtype=str) if "context" in table.obs else None
+    counts = (
+        table.obs["fallbacks"].to_numpy(dtype=np.int64) if "fallbacks" in table.obs else np.zeros(table.n_obs, np.int64)
+    )
+    x: Any = table.X
+    y_hat = np.empty((len(conditions), len(genes)))
+    fallbacks = np.zeros(len(conditions), dtype=np.int64)
+    for i, name in enumerate(conditions):
+        rows = np.array(rows_of[identity(name)])
+        block = x[rows]
+        dense = np.asarray(block.todense() if hasattr(block, "todense") else block, dtype=np.float64)[:, columns]
+        if not np.isfinite(dense).all():
+            gene = genes[int(np.argmax(~np.isfinite(dense).all(axis=0)))]
+            raise BenchError(f"{path}: NaN or infinite prediction for condition '{name}', first in gene '{gene}'.")
+        y_hat[i] = (
+            dense.mean(axis=0)
+            if where is None
+            else _over_contexts(dense, where[rows], contexts, weights[i], name, path)
+        )
+        fallbacks[i] = counts[rows].max()
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns})
+
+
+def _over_contexts(
+    dense: Floats, where: NDArray[np.str_], contexts: Sequence[str], weights: Floats, name: str, path: Path
+) -> Floats:
+    total = np.zeros(dense.shape[1])
+    for context, weight in zip(contexts, weights.tolist(), strict=True):
+        if weight > 0:
+            if not (where == context).any():
+                raise BenchError(
+                    f"{path}: condition '{name}' has test cells in context '{context}' but no prediction there."
+                )
+            total += weight * dense[where == context].mean(axis=0)
+    return total

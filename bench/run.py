@@ -1,0 +1,140 @@
+"""Fit a model on a task and write its predictions: a folder under ``runs/`` with everything that one run made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas as pd
+from lightning.pytorch.callbacks import Callback
+
+from bench import predictions
+from bench.data.datamodule import PerturbationDataModule
+from bench.errors import BenchError
+from bench.files import write_json
+from bench.models.base import PerturbationModel
+from bench.spec import RunSpec
+
+
+class _Collect(Callback):
+    """Gather predictions batch by batch: all cells of models whose spread means something, else only means."""
+
+    def __init__(self, cells: bool) -> None:
+        self.cells = cells
+        self.blocks: list[np.ndarray[Any, Any]] = []
+        self.keys: list[tuple[int, int]] = []
+
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        predicted = outputs.detach().cpu()
+        # float64 means: what is scored is a mean, and float32 sums of 256 cells would add noise to a shift of zero.
+        self.blocks.append(
+            predicted.float().numpy() if self.cells else predicted.double().mean(dim=0, keepdim=True).numpy()
+        )
+        key = (int(batch.condition[0]), int(batch.context[0]))
+        self.keys += [key] * len(self.blocks[-1])
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Lightning's hardware report and hints; they are not about the user's data."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    ]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def fit(model: PerturbationModel, data: PerturbationDataModule, seed: int) -> dict[str, float]:
+    """Fit a model under a seed; return seconds and peak memory (MiB)."""
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    begin = time.perf_counter()
+    model.fit(data)
+    return {"fit_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def predict(
+    model: PerturbationModel, data: PerturbationDataModule, path: Path, spec: RunSpec, logger: Any = None
+) -> dict[str, float]:
+    """Predict every evaluated test condition from the input cells and write ``predictions.h5ad``.
+
+    Returns:
+        Seconds and peak memory (MiB).
+
+    Raises:
+        BenchError: If the model predicts NaN, infinity or another shape.
+    """
+    begin = time.perf_counter()
+    collect = _Collect(model.emits_cells)
+    with quiet():
+        trainer = lightning.Trainer(
+            accelerator="auto",
+            devices=1,
+            logger=logger or False,
+            callbacks=[collect],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.predict(model, data.predict_dataloader(), return_predictions=False)
+    values = np.concatenate(collect.blocks)
+    names = [data.data.conditions[condition] for condition, _ in collect.keys]
+    if values.shape[1] != len(data.genes) or not np.isfinite(values).all():
+        bad = "another shape than [cells, genes]" if values.shape[1] != len(data.genes) else "NaN or infinity"
+        raise BenchError(f"model '{spec.model}' predicted {bad}: nothing was scored.")
+    obs = pd.DataFrame(
+        {
+            "condition": names,
+            "context": [data.data.contexts[context] for _, context in collect.keys],
+            "fallbacks": [model.fallbacks(name) for name in names],
+        }
+    )
+    seeds = {"split_seed": spec.split_seed, "pretrain_seed": spec.pretrain_seed, "head_seed": spec.head_seed}
+    uns = {
+        "run_id": spec.run_id,
+        "model": spec.model,
+        "data_hash": spec.data_hash,
+        "split_id": spec.split_id,
+        "controls_used": "input",
+        **{key: str(value) for key, value in seeds.items()},
+    }
+    predictions.write(path, values, obs, data.genes, uns)
+    return {"predict_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}
+
+
+def execute(
+    model: PerturbationModel, data: PerturbationDataModule, folder: Path, spec: RunSpec, logger: Any = None
+) -> dict[str, Any]:
+    """Fit and predict; leave ``predictions.h5ad`` and ``costs.json`` in ``folder``.
+
+    Returns:
+        The ledger with times and peak memory.
+    """
+    costs: dict[str, Any] = fit(model, data, spec.pretrain_seed)
+    costs = {**costs, **predict(model, data, folder / "predictions.h5ad", spec, logger), **asdict(model.ledger)}
+    write_json(folder / "costs.json", costs)
+    return costs

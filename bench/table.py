@@ -1,0 +1,80 @@
+"""A board as people read it: the four families first, then floors and replicate, then what to distrust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from bench.console import console, seed_text
+from bench.leaderboard import FLOOR, REPLICATE
+from bench.records import Record
+
+_COLUMNS = {
+    "pattern r": "pearson_delta",
+    "identity": "discrimination",
+    "size": "shift_log_ratio",
+    "DE rho": "spearman_de",
+    "recall@20": "de_recall@20",
+    "R2": "r2_delta",
+}
+_LEGEND = (
+    "pattern r: Pearson of predicted and true shift, the sort key. identity: .5 = cannot tell conditions apart. "
+    "size: predicted/true shift, 1 is right. replicate: half of a condition's cells predicting the other half, "
+    "what the data allow. A model that does not beat train_mean has learned nothing about single perturbations."
+)
+
+
+def _number(value: float, name: str) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    if name == "shift_log_ratio":
+        return f"{math.exp(value):.2f}"
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
+    """Print one board to stderr.
+
+    Args:
+        table: From :func:`bench.leaderboard.board`.
+        found: Records of the same data set and split.
+        seeds: The split seeds that it averages over.
+    """
+    first = found[0]
+    n = int(table["n_conditions"].max())
+    task = f"{first.spec.dataset} | {first.spec.split} | {seed_text(list(seeds))}"
+    title = f"{task} | {n} conditions | truth against reference controls"
+    view = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    view.add_column("rank", justify="right")
+    view.add_column("model", no_wrap=True, max_width=30)
+    for heading in _COLUMNS:
+        view.add_column(heading, justify="right")
+    view.add_column("fallbacks", justify="right")
+    for row in table.to_dict("records"):
+        bar = row["model"] in (FLOOR, REPLICATE)
+        missing = row["n_fallback"]
+        fallbacks = "" if pd.isna(missing) else f"{missing} of {row['n_conditions']}" if missing else "0"
+        name = f"{row['model']} (floor)" if row["model"] == FLOOR else str(row["model"])
+        view.add_row(
+            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            Text(name),
+            *(_number(row[metric], metric) for metric in _COLUMNS.values()),
+            fallbacks,
+            style="dim" if bar else None,
+        )
+    console.print()
+    console.print(view)
+    console.print(Text(_LEGEND, style="dim"))
+    partial = table[table["rank"].isna() & ~table["model"].isin([FLOOR, REPLICATE])]
+    if len(partial):
+        names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)})" for r in partial.to_dict("records"))
+        console.print(Text(f"Not ranked, some seeds missing: {names}.", style="yellow"))
+    if first.evidence == "smoke":
+        console.print(Text("Smoke data: a trial of the plumbing, too few conditions for any claim.", style="yellow"))
+    for line in dict.fromkeys(w for record in found for w in record.warnings):
+        console.print(Text(f"note: {line}", style="yellow"))
+    console.print()

@@ -1,0 +1,315 @@
+"""What the test conditions really did: measured against controls that no model saw, once per task, cached.
+
+A *task* is data + split + control fold. Definitions: see ``docs`` of each attribute of :class:`Truth`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bench.conditions import CONTROL, constituents
+from bench.data.cells import PerturbationData
+from bench.data.splits import Split
+from bench.errors import BenchError
+from bench.files import atomic, cache_dir, sha256_json
+from bench.shifts import Floats, group_sums, train_mean, weighted_controls
+
+#: Changes when the same task would give other numbers.
+VERSION = 1
+#: Times that each test condition's cells are cut in halves.
+HALVINGS = 5
+#: A gene counts as expressed when at least this many train cells have it.
+MIN_EXPRESSING_CELLS = 10
+FDR = 0.05
+
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Truth of one task for T evaluated test conditions, G genes, C contexts and H = 2 x 5 halves.
+
+    Attributes:
+        conditions: Evaluated test conditions ``[T]``: at least ``min_cells`` cells.
+        genes: Gene names ``[G]``.
+        contexts: Context names ``[C]``.
+        weights: Share of each condition's test cells by context ``[T, C]``.
+        cells: Test cells of each condition ``[T]``.
+        y: Mean of the condition's test cells ``[T, G]``.
+        c_in: Mean of the input cells, contexts weighted by ``weights`` ``[T, G]``.
+        c_ref: Mean of the reference controls, likewise ``[T, G]``.
+        train_delta: Mean over train conditions of (their mean - c_in) ``[G]``.
+        control_sd: SD of the input controls, within contexts ``[G]``.
+        expressed: Genes seen in at least 10 train cells (train conditions and input controls) ``[G]``.
+        targets: Genes perturbed in the condition ``[T, G]``.
+        de_z: Wilcoxon z of the condition's test cells against the reference controls ``[T, G]``.
+        significant: Benjamini-Hochberg at 5% over expressed genes ``[T, G]``.
+        half_y: Mean of half the condition's cells ``[H, T, G]``; halves 2i and 2i + 1 are complements.
+        half_de_z: Wilcoxon z of each half ``[H, T, G]``.
+        gears_control: Mean of *all* controls ``[G]``, for the published ``gears_*`` forms.
+        gears_de: Top-20 genes of scanpy's t-test against all controls ``[T, 20]``.
+        n_controls: Input and reference controls by context ``[C, 2]``.
+    """
+
+    conditions: tuple[str, ...]
+    genes: tuple[str, ...]
+    contexts: tuple[str, ...]
+    weights: Floats
+    cells: Floats
+    y: Floats
+    c_in: Floats
+    c_ref: Floats
+    train_delta: Floats
+    control_sd: Floats
+    expressed: Bools
+    targets: Bools
+    de_z: Floats
+    significant: Bools
+    half_y: Floats
+    half_de_z: Floats
+    gears_control: Floats
+    gears_de: NDArray[np.int64]
+    n_controls: NDArray[np.int64]
+
+
+def wilcoxon_z(x: sp.csr_matrix, group: NDArray[np.int64], n_groups: int) -> Floats:
+    """Tie-corrected Wilcoxon rank-sum z of each group's cells against the reference cells.
+
+    Args:
+        x: log1p expression ``[N, G]``, CSR with sorted indices.
+        group: Group of each cell ``[N]``; -1 = reference.
+        n_groups: Number of groups ``K``.
+
+    Returns:
+        z ``[K, G]``, positive where the group is higher; 0 where all values tie. No continuity correction, as scanpy
+        with ``tie_correct=True``.
+
+    Source: Mann and Whitney 1947 with the tie correction of the normal approximation; computed by illico.
+    """
+    import anndata
+    import pandas as pd
+    from illico import asymptotic_wilcoxon
+    from loguru import logger
+
+    logger.disable("illico")
+    names = np.array(["reference", *(f"{i:07d}" for i in range(n_groups))])
+    obs = pd.DataFrame({"group": names[group + 1]}, index=np.arange(len(group)).astype(str))
+    x.sort_indices()  # illico gives wrong numbers on unsorted rows
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar is not ours to show
+        table = asymptotic_wilcoxon(
+            anndata.AnnData(x, obs=obs),
+            is_log1p=True,
+            group_keys="group",
+            reference="reference",
+            n_threads=2,
+            use_continuity=False,
+            tie_correct=True,
+        )
+    z = table["z_score"].to_numpy(dtype=np.float64)
+    order = table.index.get_level_values(0)[:: x.shape[1]].astype(str)
+    by_group = dict(zip(order, np.nan_to_num(z.reshape(len(order), x.shape[1])), strict=True))
+    return np.stack([by_group[name] for name in names[1:].tolist()])
+
+
+def benjamini_hochberg(z: Floats, tested: Bools, level: float = FDR) -> Bools:
+    """Mark significant genes by Benjamini-Hochberg over the tested ones.
+
+    Args:
+        z: Two-sided normal scores ``[T, G]``.
+        tested: Genes in the family ``[G]``.
+        level: False discovery rate.
+
+    Returns:
+        ``[T, G]``, false outside ``tested``.
+    """
+    from scipy.stats import norm
+
+    found = np.zeros(z.shape, dtype=bool)
+    columns = np.flatnonzero(tested)
+    if not len(columns):
+        return found
+    p = 2 * norm.sf(np.abs(z[:, columns]))
+    order = np.argsort(p, axis=1, kind="stable")
+    below = np.take_along_axis(p, order, axis=1) <= level * np.arange(1, len(columns) + 1) / len(columns)
+    last = np.where(below.any(axis=1), below.shape[1] - np.argmax(below[:, ::-1], axis=1), 0)
+    rank = np.argsort(order, axis=1, kind="stable")
+    found[:, columns] = rank < last[:, None]
+    return found
+
+
+def t_test_top(
+    mean: Floats, var: Floats, n: Floats, control: tuple[Floats, Floats, float], k: int
+) -> NDArray[np.int64]:
+    """Top genes by absolute Welch t against all controls, as scanpy's ``t-test`` ranks them for GEARS.
+
+    Args:
+        mean: Condition means ``[T, G]``.
+        var: Condition variances, ddof 1 ``[T, G]``.
+        n: Cells ``[T]``.
+        control: Mean, variance and number of the control cells.
+        k: How many genes.
+
+    Returns:
+        Gene columns ``[T, min(k, G)]``, most differential first; an undefined t counts as 0.
+    """
+    c_mean, c_var, c_n = control
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (mean - c_mean) / np.sqrt(var / n[:, None] + c_var / c_n)
+    return np.argsort(-np.abs(np.nan_to_num(t, posinf=0.0, neginf=0.0)), axis=1, kind="stable")[:, :k]
+
+
+def _mean(sums: Floats, cells: Floats) -> Floats:
+    return np.asarray(sums / np.maximum(cells, 1)[..., None])
+
+
+def _z_by_context(
+    x: sp.csr_matrix, group: NDArray[np.int64], context: NDArray[Any], n_groups: int, n_contexts: int
+) -> Floats:
+    """Wilcoxon within each context, combined over contexts by Stouffer's rule with weights sqrt(cells)."""
+    total = np.zeros((n_groups, x.shape[1]))
+    weight = np.zeros(n_groups)
+    for c in range(n_contexts):
+        rows = np.flatnonzero((group >= -1) & (context == c))
+        here = np.unique(group[rows][group[rows] >= 0])
+        if not len(here):
+            continue
+        local = np.full(n_groups + 1, -1)
+        local[here] = np.arange(len(here))
+        cells = np.bincount(group[rows][group[rows] >= 0], minlength=n_groups)[here]
+        z = wilcoxon_z(x[rows], np.where(group[rows] < 0, -1, local[group[rows]]), len(here))
+        total[here] += np.sqrt(cells)[:, None] * z
+        weight[here] += cells
+    return total / np.sqrt(np.maximum(weight, 1))[:, None]
+
+
+def compute(data: PerturbationData, split: Split) -> Truth:
+    """Compute the truth of a task in float64.
+
+    Args:
+        data: The cells.
+        split: Its split.
+
+    Raises:
+        BenchError: If no test condition has ``min_cells`` cells.
+    """
+    names = tuple(n for n in split.test if len(data.cells_of[n]) >= data.min_cells and n != CONTROL)
+    if not names:
+        raise BenchError(
+            f"no test condition has {data.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
+        )
+    index, n_contexts = data.barcode_index, len(data.contexts)
+    pools = {
+        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in data.contexts]
+        for key, pool in (("in", split.input_cells), ("seen", split.input_controls), ("ref", split.reference_controls))
+    }
+
+    def pool_means(key: str) -> Floats:
+        return np.stack([data.x[rows].mean(axis=0, dtype=np.float64).A1 for rows in pools[key]])
+
+    def weights(conditions: tuple[str, ...]) -> Floats:
+        share = [
+            np.bincount(data.context[data.cells_of[n]], minlength=n_contexts) / len(data.cells_of[n])
+            for n in conditions
+        ]
+        return np.array(share).reshape(len(conditions), n_contexts)
+
+    # Train conditions, test conditions and all controls in one pass over the cells.
+    group = np.full(len(data.condition), -1)
+    for i, name in enumerate((*names, *split.train, CONTROL)):
+        group[data.cells_of[name]] = i
+    sums, squares, cells = group_sums(data.x, group, len(names) + len(split.train) + 1)
+    means = _mean(sums, cells)
+    var = (
+        np.maximum(squares / np.maximum(cells, 1)[:, None] - means**2, 0) * (cells / np.maximum(cells - 1, 1))[:, None]
+    )
+    test, train = slice(0, len(names)), slice(len(names), -1)
+    c_in = pool_means("in")
+    seen_rows = np.unique(np.concatenate(pools["seen"]))
+    train_rows = np.concatenate([data.rows(split.train), seen_rows])
+    expressed = np.bincount(data.x[train_rows].indices, minlength=len(data.genes)) >= MIN_EXPRESSING_CELLS
+
+    test_rows = data.rows(names)
+    # In a context with too few controls those of all contexts stand in: such rows are listed once per context.
+    reference = [(rows, np.full(len(rows), c)) for c, rows in enumerate(pools["ref"])]
+    rows = np.concatenate([test_rows, *(r for r, _ in reference)])
+    context = np.concatenate([data.context[test_rows], *(c for _, c in reference)])
+    block = data.x[rows]
+    whole = np.concatenate([group[test_rows], np.full(len(rows) - len(test_rows), -1)])
+    de_z = _z_by_context(block, whole, context, len(names), n_contexts)
+
+    half_y, half_z = [], []
+    position = {row: i for i, row in enumerate(test_rows.tolist())}
+    for repeat in range(HALVINGS):
+        rng = np.random.default_rng([split.seed, repeat, 0x4A1F])
+        half = whole.copy()
+        for i, name in enumerate(names):
+            shuffled = rng.permutation(data.cells_of[name])
+            half[[position[row] for row in shuffled.tolist()]] = 2 * i + (np.arange(len(shuffled)) % 2)
+        half_sums, _, half_cells = group_sums(block, half, 2 * len(names))
+        z = _z_by_context(block, half, context, 2 * len(names), n_contexts)
+        for side in (0, 1):
+            half_y.append(_mean(half_sums, half_cells)[side::2])
+            half_z.append(z[side::2])
+
+    within = group_sums(data.x, np.where(np.isin(np.arange(len(group)), seen_rows), data.context, -1), n_contexts)
+    residual = (within[1] - within[0] ** 2 / np.maximum(within[2], 1)[:, None]).sum(axis=0)
+    return Truth(
+        conditions=names,
+        genes=tuple(data.genes.tolist()),
+        contexts=data.contexts,
+        weights=weights(names),
+        cells=cells[test],
+        y=means[test],
+        c_in=weighted_controls(c_in, weights(names)),
+        c_ref=weighted_controls(pool_means("ref"), weights(names)),
+        train_delta=train_mean(means[train] - weighted_controls(c_in, weights(split.train))),
+        control_sd=np.sqrt(np.maximum(residual, 0) / max(1, len(seen_rows) - n_contexts)),
+        expressed=expressed,
+        targets=np.array([np.isin(data.genes, constituents(name)) for name in names]),
+        de_z=de_z,
+        significant=benjamini_hochberg(de_z, expressed),
+        half_y=np.stack(half_y),
+        half_de_z=np.stack(half_z),
+        gears_control=means[-1],
+        gears_de=t_test_top(means[test], var[test], cells[test], (means[-1], var[-1], float(cells[-1])), 20),
+        n_controls=np.array([[len(a), len(b)] for a, b in zip(pools["seen"], pools["ref"], strict=True)]),
+    )
+
+
+def task_id(data: PerturbationData, split: Split) -> str:
+    """Hash that names a task and the version of its truth (24 hex digits)."""
+    return sha256_json({"data": data.hash, "split": split.split_id, "min_cells": data.min_cells, "version": VERSION})[
+        :24
+    ]
+
+
+def load(data: PerturbationData, split: Split) -> Truth:
+    """Return the truth of a task, from the cache where it is there and whole.
+
+    A damaged cache file is computed again, never used: every member of the archive carries a checksum.
+    """
+    path = cache_dir() / "truth" / f"{task_id(data, split)}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return _read(path)
+    truth = compute(data, split)
+    with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth)}
+        np.savez(handle, **arrays)
+    return truth
+
+
+def _read(path: Path) -> Truth:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays: dict[str, Any] = {f.name: archive[f.name] for f in fields(Truth)}
+    for name in ("conditions", "genes", "contexts"):
+        arrays[name] = tuple(arrays[name].tolist())
+    return Truth(**arrays)
