@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -165,6 +166,8 @@ def _data(argv: Sequence[str]) -> int:
     verbs.add_parser("list", help="the data sets that have a card")
     for each in (check, card, split):
         each.add_argument("--debug", action="store_true", help="show tracebacks")
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs.choices:
+        raise unknown("data verb", argv[0], verbs.choices)
     options = parser.parse_args(argv)
     if options.verb == "list":
         return _list(["datasets"])
@@ -204,6 +207,11 @@ def _help() -> str:
     )
 
 
+def _interrupted() -> int:
+    print("\ninterrupted; finished runs are kept, the one in progress left no record", file=sys.stderr)
+    return 128 + signal.SIGINT
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
@@ -224,12 +232,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _VERBS[argv[0]][0](argv[1:])
     except BenchError as error:
         if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
+            traceback.print_exc()
+        print("error:", " ".join(line.strip() for line in str(error).splitlines()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; finished runs are kept, the one in progress left no record", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return _interrupted()
+    except SystemExit as error:
+        # Lightning's trainer turns Ctrl-C into exit(1).
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return _interrupted()
+        raise
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

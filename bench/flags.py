@@ -16,9 +16,20 @@ from bench.errors import BenchError, unknown
 class Parser(argparse.ArgumentParser):
     """argparse that raises our error, with the nearest flag, instead of exiting by itself."""
 
+    def __init__(self, **options: Any) -> None:
+        # An abbreviation would change its meaning when a flag is added.
+        super().__init__(**{"allow_abbrev": False, **options})
+
     def error(self, message: str) -> NoReturn:
         """Refuse a command line."""
-        raise BenchError(_nearest_flags(message, [o for a in self._actions for o in a.option_strings]))
+        raise BenchError(_nearest_flags(message, _options(self)))
+
+
+def _options(parser: Any) -> list[str]:
+    """Every flag of a parser and of its verbs."""
+    own = [option for action in parser._actions for option in action.option_strings]
+    verbs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return own + [option for action in verbs for verb in action.choices.values() for option in _options(verb)]
 
 
 def _nearest_flags(message: str, options: Sequence[str]) -> str:
@@ -66,12 +77,15 @@ def run_parser(model_class: Any | None) -> Any:
 
     class _RunParser(jsonargparse.ArgumentParser):  # type: ignore[misc]  # an untyped base
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise BenchError(_nearest_flags(message, [o for a in self._actions for o in a.option_strings]))
+            # 'Parser key "ridge":\n  Expected a <class 'float'>. Got value: abc' -> what the user typed, on one line.
+            message = re.sub(r'Parser key "([\w.]+)":\s*', lambda m: f"--{m[1].replace('_', '-')}: ", message)
+            raise BenchError(_nearest_flags(re.sub(r"<class '([\w.]+)'>", r"\1", message), _options(self)))
 
     parser = _RunParser(
         prog="bench run",
         description="Fit a model, predict the test conditions, score them, and print the board.",
         default_env=False,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--model", help="a model's name (bench list models) or a config (.yaml with class_path, init_args)"

@@ -81,7 +81,8 @@ def _same(items: Sequence[Found], what: str, where: str, key: Callable[[Record],
         if key(item.record) != key(first.record):
             raise BenchError(
                 f"{where}: records differ in {what} and cannot stand in one table: "
-                f"{first.path} has {key(first.record)}, {item.path} has {key(item.record)}. Remove the outdated ones and run them again."
+                f"{first.path} has {key(first.record)}, {item.path} has {key(item.record)}. "
+                f"Remove the outdated ones and run them again."
             )
 
 

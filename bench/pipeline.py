@@ -21,7 +21,7 @@ from bench.errors import BenchError, unknown
 from bench.files import atomic, sha256_file, sha256_json, write_json
 from bench.models import registry
 from bench.records import Budget, Record
-from bench.spec import RunSpec
+from bench.spec import SCORING_VERSION, RunSpec
 from bench.table import show
 from bench.tracking import Tracking
 from bench.truth import Truth
@@ -168,7 +168,9 @@ def _one(
         record, table = score_predictions(
             folder / "predictions.h5ad", folder, data, split, facts, spec, budget, ledger.selection
         )
-        tracking.finish(logger, record, table)
+        if logger:
+            levels = {name: level.model_dump() for name, level in record.metrics.items()}
+            tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
     return record
 
 
@@ -261,7 +263,16 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
     fresh = [records.read(path) for path in of]
     for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
         seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
-        items = leaderboard.group(leaderboard.collect(folders, dataset))[dataset, split]
+        found = leaderboard.collect(folders, dataset)
+        data_hash, version = fresh[0].spec.data_hash, SCORING_VERSION
+        current = [
+            item
+            for item in found
+            if item.record.spec.data_hash == data_hash and item.record.spec.scoring_version == version
+        ]
+        if len(current) < len(found):
+            note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
+        items = leaderboard.group(current)[dataset, split]
         table = leaderboard.board(items, seeds=seeds)
         if table.empty:
             note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")

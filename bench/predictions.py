@@ -20,6 +20,8 @@ from bench.errors import BenchError
 from bench.files import atomic
 from bench.shifts import Floats
 
+CONTROLS_USED = ("input", "all", "unknown")
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -90,7 +92,7 @@ def read(
         table = anndata.read_h5ad(path)
     except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
         raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
-    uns = {key: str(value) for key, value in table.uns.items() if isinstance(value, (str, int, float, np.generic))}
+    uns = _provenance(table.uns, path)
     for key, value in expected.items():
         if uns.get(key, value) != value:
             raise BenchError(
@@ -120,10 +122,10 @@ def read(
             f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({', '.join(lacking[:5])})."
         )
     where = table.obs["context"].astype(str).to_numpy(dtype=str) if "context" in table.obs else None
-    counts = (
-        table.obs["fallbacks"].to_numpy(dtype=np.int64) if "fallbacks" in table.obs else np.zeros(table.n_obs, np.int64)
-    )
+    counts = _fallbacks(table.obs, path)
     x: Any = table.X
+    if x is None:
+        raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell or condition.")
     y_hat = np.empty((len(conditions), len(genes)))
     fallbacks = np.zeros(len(conditions), dtype=np.int64)
     for i, name in enumerate(conditions):
@@ -142,6 +144,25 @@ def read(
     return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns})
 
 
+def _provenance(stored: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Read the scalars of ``uns``; R writes them as arrays of one element."""
+    scalars = {k: v.item() if isinstance(v, np.ndarray) and v.size == 1 else v for k, v in stored.items()}
+    uns = {k: str(v) for k, v in scalars.items() if isinstance(v, (str, int, float, np.generic))}
+    used = uns.get("controls_used", "unknown")
+    if used not in CONTROLS_USED:
+        raise BenchError(f"{path}: uns['controls_used'] is '{used}', expected {', '.join(CONTROLS_USED)}.")
+    return uns
+
+
+def _fallbacks(obs: pd.DataFrame, path: Path) -> NDArray[np.int64]:
+    if "fallbacks" not in obs:
+        return np.zeros(len(obs), dtype=np.int64)
+    counts = pd.to_numeric(obs["fallbacks"].astype(object), errors="coerce").to_numpy(dtype=np.float64)
+    if not ((counts >= 0) & (counts == np.floor(counts))).all():
+        raise BenchError(f"{path}: obs['fallbacks'] must hold whole numbers from 0; leave the column out if unknown.")
+    return counts.astype(np.int64)
+
+
 def _over_contexts(
     dense: Floats, where: NDArray[np.str_], contexts: Sequence[str], weights: Floats, name: str, path: Path
 ) -> Floats:
@@ -150,7 +171,9 @@ def _over_contexts(
         if weight > 0:
             if not (where == context).any():
                 raise BenchError(
-                    f"{path}: condition '{name}' has test cells in context '{context}' but no prediction there."
+                    f"{path}: condition '{name}' has test cells in context '{context}' but no prediction there; "
+                    f"its rows say {', '.join(sorted(set(where.tolist())))}. Predict every context, or leave the "
+                    f"column obs['context'] out."
                 )
             total += weight * dense[where == context].mean(axis=0)
     return total

@@ -110,6 +110,12 @@ def _columns(metric: Metric, cases: Mapping[str, list[Case]], rows: NDArray[np.i
     return out
 
 
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per condition, one column per metric, against all cells."""
+    rows = table[table["scope"] == ALL]
+    return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
+
+
 def levels(table: pd.DataFrame, scope: str = ALL) -> dict[str, Level]:
     """Average a score table over conditions.
 

@@ -40,6 +40,12 @@ def group_sums(x: sp.csr_matrix, group: NDArray[Any], n_groups: int) -> tuple[Fl
     return sums, squares, np.bincount(np.asarray(group)[rows], minlength=n_groups).astype(np.float64)
 
 
+def row_mean(x: sp.csr_matrix, rows: NDArray[np.int64]) -> Floats:
+    """Mean expression of some cells ``[G]`` in float64; scipy's own mean of float32 data sums in float32."""
+    mean: Floats = np.asarray(x[rows].astype(np.float64).mean(axis=0)).ravel()
+    return mean
+
+
 def train_mean(shifts: Floats) -> Floats:
     """Mean shift of the train conditions, each condition counting once.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -47,7 +46,7 @@ class RunSpec(BaseModel):
     head_seed: int
     scoring_version: int = SCORING_VERSION
 
-    @cached_property
+    @property
     def run_id(self) -> str:
         """12 hex digits of the hash of this spec."""
         return sha256_json(self.model_dump(mode="json"))[:12]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,8 +12,6 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     import pandas as pd
     from lightning.pytorch.loggers import WandbLogger
-
-    from bench.records import Record
 
 Tracking = Literal["offline", "online", "off"]
 
@@ -49,20 +48,21 @@ def start(mode: Tracking, folder: Path, run_id: str, label: str, config: dict[st
     return logger
 
 
-def finish(logger: WandbLogger | None, record: Record, table: pd.DataFrame) -> None:
-    """Log the summary (means, floors, replicates, costs) and the per-condition table, and close the run."""
+def finish(logger: WandbLogger | None, metrics: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Any], table: pd.DataFrame) -> None:
+    """Log results and the per-condition table, and close the run.
+
+    Args:
+        logger: From :func:`start`.
+        metrics: Levels (mean, floor, replicate, ...) by metric.
+        costs: The budget ledger.
+        table: One row per condition, a column per metric.
+    """
     if logger is None:
         return
     import wandb
 
-    summary = {
-        f"{name}/{key}": value
-        for name, level in record.metrics.items()
-        for key, value in level
-        if key != "skill_reason"
-    }
-    logger.experiment.summary.update({k: v for k, v in summary.items() if v is not None})
-    logger.experiment.summary.update(record.budget.model_dump(exclude={"parameters"}))
-    wide = table[table["scope"] == "all"].pivot_table(index=["condition", "subgroup"], columns="metric", values="value")
-    logger.experiment.log({"conditions": wandb.Table(dataframe=wide.reset_index())})
+    numbers = {f"{name}/{key}": value for name, level in metrics.items() for key, value in level.items()}
+    logger.experiment.summary.update({key: value for key, value in numbers.items() if isinstance(value, float)})
+    logger.experiment.summary.update({key: value for key, value in costs.items() if isinstance(value, (int, float))})
+    logger.experiment.log({"conditions": wandb.Table(dataframe=table)})
     wandb.finish()

@@ -21,7 +21,7 @@ from bench.data.cells import PerturbationData
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.files import atomic, cache_dir, sha256_json
-from bench.shifts import Floats, group_sums, train_mean, weighted_controls
+from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
 
 #: Changes when the same task would give other numbers.
 VERSION = 1
@@ -213,7 +213,7 @@ def compute(data: PerturbationData, split: Split) -> Truth:
     }
 
     def pool_means(key: str) -> Floats:
-        return np.stack([data.x[rows].mean(axis=0, dtype=np.float64).A1 for rows in pools[key]])
+        return np.stack([row_mean(data.x, rows) for rows in pools[key]])
 
     def weights(conditions: tuple[str, ...]) -> Floats:
         share = [

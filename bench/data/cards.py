@@ -37,7 +37,7 @@ class Columns(BaseModel):
 class Card(BaseModel):
     """A data set card (``configs/datasets/<name>.yaml``)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)  # control: 0; filter: {lane: 3}
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
     description: str = Field(default="", description="one line for people")
@@ -70,11 +70,13 @@ class Card(BaseModel):
             if place.exists():
                 return place
         origin = f"Get it from {self.url}" if self.url else "Get the file"
-        target = Path(data) / source if data else f"a folder named by BENCH_DATA, as $BENCH_DATA/{source}"
-        raise BenchError(
-            f"data set '{self.name}': no file {self.source}. {origin} and put it at {target}; "
-            f"BENCH_DATA is {data or 'not set'}."
-        )
+        if source.is_absolute():
+            advice = f"put it there, or correct 'source' in the card of '{self.name}'"
+        elif data:
+            advice = f"put it at {Path(data) / source} (BENCH_DATA is {data})"
+        else:
+            advice = f"put it at FOLDER/{source} and set BENCH_DATA=FOLDER (BENCH_DATA is not set)"
+        raise BenchError(f"data set '{self.name}': no file {self.source}. {origin} and {advice}.")
 
 
 @cache
@@ -106,6 +108,9 @@ def read_card(path: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = Columns.model_fields if first["loc"][0] == "columns" else Card.model_fields
+            raise BenchError(f"{path}: {unknown('field', str(first['loc'][-1]), set(known) - {'folder'})}") from error
         raise BenchError(f"{path}: field '{field}': {first['msg']}.") from error
 
 

@@ -91,14 +91,30 @@ def _codes(values: Strings) -> tuple[tuple[str, ...], Codes]:
     return tuple(names.tolist()), codes.astype(np.int32)
 
 
-def _duplicates(values: Strings, what: str, source: str) -> None:
-    names, counts = np.unique(values, return_counts=True)
-    if (counts > 1).any():
-        worst = ", ".join(names[counts > 1][:3].tolist())
-        raise BenchError(
-            f"{source}: {int((counts > 1).sum())} duplicate {what} ({worst}). "
-            f"Each must be unique; make them so (adata.var_names_make_unique(), adata.obs_names_make_unique())."
+def check_names(genes: Strings, barcodes: Strings, condition: Strings) -> list[str]:
+    """Say what is wrong with the names of genes and cells, one sentence or two each; nothing wrong = empty."""
+    problems = []
+    for values, what, advice in (
+        (genes, "gene names", "adata.var_names_make_unique()"),
+        (barcodes, "barcodes", "adata.obs_names_make_unique()"),
+    ):
+        names, counts = np.unique(values, return_counts=True)
+        if (counts > 1).any():
+            worst = ", ".join(names[counts > 1][:3].tolist())
+            problems.append(
+                f"{int((counts > 1).sum())} duplicate {what} ({worst}). Each must be unique; make them so ({advice})."
+            )
+    if not len(condition):  # the labels could not be read, which is a problem of its own
+        return problems
+    common = Counter(condition.tolist()).most_common(5)
+    if CONTROL not in set(condition.tolist()):
+        problems.append(
+            f"no control cells. Name their label in the card (control: ...); "
+            f"the most common labels are {', '.join(f'{label} ({n})' for label, n in common)}."
         )
+    elif len(common) < 2:
+        problems.append("no perturbed cells, only controls.")
+    return problems
 
 
 def build(
@@ -135,17 +151,9 @@ def build(
     Raises:
         BenchError: Duplicate genes or barcodes, no control cells, or nothing perturbed.
     """
-    _duplicates(genes, "gene names", source)
-    _duplicates(barcodes, "barcodes", source)
+    if problems := check_names(genes, barcodes, condition):
+        raise BenchError(f"{source}: {' Also: '.join(problems)}")
     labels, label_of_cell = _codes(condition)
-    if CONTROL not in labels:
-        common = ", ".join(f"{k} ({n})" for k, n in Counter(condition.tolist()).most_common(5))
-        raise BenchError(
-            f"{source}: no control cells. Name their label in the card (control: ...); "
-            f"the most common labels are {common}."
-        )
-    if len(labels) < 2:
-        raise BenchError(f"{source}: no perturbed cells, only controls.")
     merged = merge_spellings(labels)
     conditions = tuple(sorted(set(merged.values())))
     position = {condition: i for i, condition in enumerate(conditions)}

@@ -22,7 +22,7 @@ from bench.data.cells import PerturbationData
 from bench.data.controls import MIN_STRATUM
 from bench.data.splits import Split
 from bench.errors import BenchError
-from bench.shifts import Floats, group_sums, train_mean, weighted_controls
+from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
 
 Role = Literal["train", "val", "test", "predict"]
 Rows = NDArray[np.int64]
@@ -216,7 +216,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
     @cached_property
     def input_means(self) -> Floats:
         """Mean of the input cells by context ``[C, G]``."""
-        return np.stack([self.data.x[rows].mean(axis=0, dtype=np.float64).A1 for rows in self.input_rows])
+        return np.stack([row_mean(self.data.x, rows) for rows in self.input_rows])
 
     def pseudobulk(self, part: Literal["train", "val"]) -> Pseudobulk:
         """Means and shifts of the train or val conditions.

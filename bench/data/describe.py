@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from bench.conditions import CONTROL, constituents
@@ -9,8 +11,8 @@ from bench.data.guess import to_yaml
 from bench.data.load import load, resolve
 
 
-def describe(name: str) -> list[str]:
-    """Describe a data set in lines for people.
+def describe(name: str) -> Iterator[str]:
+    """Describe a data set in lines for people; what was guessed comes first, as it may explain an error.
 
     Args:
         name: A shipped name, a card or a file.
@@ -19,12 +21,15 @@ def describe(name: str) -> list[str]:
         BenchError: Anything that makes the data unusable.
     """
     card, guessed = resolve(name)
+    if guessed:
+        yield "card, guessed from the file (save it as a .yaml and correct it if it is wrong):"
+        yield from (f"  {line}" for line in to_yaml(card).splitlines())
     data = load(card)
     controls = data.cells_of[CONTROL]
     perturbed = [c for c in data.conditions if c != CONTROL]
     sizes = np.array([len(data.cells_of[c]) for c in perturbed])
     arity = np.array([len(constituents(c)) for c in perturbed])
-    lines = [
+    yield from (
         f"{data.name}: {len(data.barcodes):,} cells x {len(data.genes):,} genes, "
         f"{data.x.nnz / (len(data.barcodes) * len(data.genes)):.1%} non-zero, "
         f"largest value {data.x.data.max(initial=0):.2f} (log1p)",
@@ -35,8 +40,5 @@ def describe(name: str) -> list[str]:
         f"contexts: {len(data.contexts)} ({', '.join(data.contexts[:5])}{', ...' if len(data.contexts) > 5 else ''}); "
         f"batches: {len(data.batches)}",
         f"evidence: {data.evidence}; default split: {card.split}; content hash {data.hash[:16]}",
-        *(f"note: {note}" for note in data.notes),
-    ]
-    if guessed:
-        lines += ["card, guessed from the file:", *(f"  {line}" for line in to_yaml(card).splitlines())]
-    return lines
+    )
+    yield from (f"note: {note}" for note in data.notes)

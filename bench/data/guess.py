@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import yaml
 
-from bench.conditions import CONTROL_LABELS
+from bench.conditions import CONTROL, CONTROL_LABELS
 from bench.data.cards import Card, Columns
 from bench.data.read import open_h5ad, read_frame
 from bench.errors import BenchError
@@ -34,26 +35,31 @@ def guess_card(path: Path) -> Card:
     with open_h5ad(path) as handle:
         obs, var = read_frame(handle, "obs"), read_frame(handle, "var")
         stored = handle["X"]
-        block = stored["data"][:1_000_000] if "data" in stored else stored[:200]
+        block = stored[:200] if isinstance(stored, h5py.Dataset) else stored["data"][:1_000_000]
     condition = _first(obs, _CONDITION)
     if condition is None:
         raise BenchError(
             f"{path}: no obs column looks like a perturbation label (looked for {', '.join(_CONDITION)}; "
-            f"there are {', '.join(map(str, obs.columns[:20])) or 'none'}). Write a card: bench data card {path.name}."
+            f"there are {', '.join(map(str, obs.columns[:20])) or 'none'}). Write a card that names it, with one line: "
+            f"{{source: {path.name}, columns: {{condition: COLUMN}}, control: LABEL}}, and give it as {path.stem}.yaml."
         )
-    labels = sorted(set(obs[condition].dropna().astype(str)))
+    frequent = obs[condition].dropna().astype(str).value_counts()
+    labels = sorted(frequent.index)
     separator = _guess_separator(labels)
-    control = tuple(
-        label
-        for label in labels
-        if all(part.lower() in CONTROL_LABELS for part in (label.split(separator) if separator else [label]))
-    )
+    # Whole labels ('NT_NT') and the parts that fill up a single ('KLF1_NT').
+    parts_of = {label: label.split(separator) for label in labels}
+    controls = {label for label, parts in parts_of.items() if all(_is_control(part) for part in parts)}
+    fillers = {part for parts in parts_of.values() for part in parts if _is_control(part)} - {CONTROL}
+    control = tuple(sorted(controls | fillers)) if controls else ()
     if not control:
         raise BenchError(
             f"{path}: no label in obs['{condition}'] looks like a control (looked for {', '.join(CONTROL_LABELS)}; "
-            f"labels begin {', '.join(labels[:5])}). Write a card with control: <your label>."
+            f"the most common are {', '.join(frequent.index[:5])}). Write a card that names it, with one line: "
+            f"{{source: {path.name}, columns: {{condition: {condition}}}, control: LABEL}}, "
+            f"and give it as {path.stem}.yaml."
         )
-    integers = bool(np.all(block == np.floor(block))) and float(np.max(block, initial=0)) > 20
+    # Normalised values are never all whole numbers, however small they are.
+    integers = bool(np.all(block == np.floor(block)))
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("._-")[:64] or "data"
     return Card(
         name=name,
@@ -71,15 +77,17 @@ def guess_card(path: Path) -> Card:
     )
 
 
+def _is_control(label: str) -> bool:
+    return label.lower() in CONTROL_LABELS
+
+
 def _guess_separator(labels: list[str]) -> str:
     """Take the character at which the most labels fall into parts that are labels (or controls) on their own."""
-    known = set(labels) | set(CONTROL_LABELS)
+    known = set(labels)
 
     def hits(mark: str) -> int:
         return sum(
-            any(part in known or part.lower() in CONTROL_LABELS for part in label.split(mark))
-            for label in labels
-            if mark in label
+            any(part in known or _is_control(part) for part in label.split(mark)) for label in labels if mark in label
         )
 
     return max(_SEPARATORS, key=hits)  # max keeps the first: '+' where nothing splits

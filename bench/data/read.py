@@ -6,7 +6,9 @@ or not. ``X`` is read on its own, so layers and embeddings of a large file cost 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +16,19 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from bench.conditions import from_label
 from bench.data.cards import Card
-from bench.data.cells import PerturbationData, Strings, build
+from bench.data.cells import PerturbationData, Strings, build, check_names
 from bench.errors import BenchError
 from bench.files import sha256_file
 
 #: Counts are normalised to this total before log1p, as scanpy's and GEARS' recipes do.
 TARGET_SUM = 1e4
 _DENSE_BLOCK_VALUES = 8_000_000
+#: What pandas and anndata make of a missing label once it went through ``astype(str)``.
+_BLANK = {"", "nan", "NaN", "<NA>", "None"}
 
 
 def open_h5ad(path: Path) -> h5py.File:
@@ -32,12 +37,20 @@ def open_h5ad(path: Path) -> h5py.File:
     Raises:
         BenchError: No such file; not HDF5 (an HTML error page, say); truncated; without ``X``, ``obs`` or ``var``.
     """
+    if path.is_dir():
+        raise BenchError(f"{path}: a folder, not an h5ad file.")
     if not path.is_file():
         raise BenchError(f"no such file: {path}")
     try:
         handle = h5py.File(path, "r")
     except OSError as error:
-        start = path.read_bytes()[:60] if path.stat().st_size < 1e9 else path.open("rb").read(60)
+        try:
+            with path.open("rb") as stream:
+                start = stream.read(60)
+        except OSError as reason:
+            raise BenchError(f"{path}: cannot be read ({reason.strerror}).") from error
+        if not start:
+            raise BenchError(f"{path}: an empty file. Download or copy it again.") from error
         if start.startswith(b"\x89HDF"):
             raise BenchError(f"{path}: damaged or truncated HDF5 file ({error}). Download or copy it again.") from error
         page = (
@@ -80,19 +93,24 @@ def read_matrix(handle: h5py.File) -> sp.csr_matrix:
     try:
         if isinstance(stored, h5py.Dataset):
             step = max(1, _DENSE_BLOCK_VALUES // max(1, stored.shape[1]))
-            blocks = [sp.csr_matrix(stored[i : i + step]) for i in range(0, stored.shape[0], step)]
+            blocks = [sp.csr_matrix(_numeric(stored[i : i + step])) for i in range(0, stored.shape[0], step)]
             return sp.csr_matrix(sp.vstack(blocks, format="csr"))
         kind = stored.attrs.get("encoding-type", stored.attrs.get("h5sparse_format", ""))
         n_cells, n_genes = stored.attrs["shape"] if "shape" in stored.attrs else stored.attrs["h5sparse_shape"]
         shape = (int(n_cells), int(n_genes))
-        parts = (stored["data"][:], stored["indices"][:], stored["indptr"][:])
-        if str(kind).startswith("csc"):
-            return sp.csc_matrix(parts, shape=shape).tocsr()
-        matrix = sp.csr_matrix(parts, shape=shape)
+        parts = (_numeric(stored["data"][:]), stored["indices"][:], stored["indptr"][:])
+        matrix = (sp.csc_matrix if str(kind).startswith("csc") else sp.csr_matrix)(parts, shape=shape)
         matrix.check_format(full_check=True)
+        matrix = matrix.tocsr()
+        matrix.sum_duplicates()  # before the log, where a file splits an entry in two
         return matrix
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise BenchError(f"{handle.filename}: damaged: X cannot be read ({error}).") from error
+
+
+def _numeric(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Widen the types that scipy's sparse matrices do not have (float16, bool)."""
+    return values.astype(np.float32) if values.dtype.kind == "b" or values.dtype == np.float16 else values
 
 
 def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes: Strings, source: str) -> list[str]:
@@ -122,6 +140,8 @@ def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes
             f"{source}: the card says expression: log1p, but X holds only integers up to {largest:.0f}. "
             f"These look like raw counts: set expression: counts."
         )
+    if expression == "log1p" and integers and len(values):
+        return ["X holds only integers, which log1p values are not: if they are counts, set expression: counts"]
     if expression == "log1p" and looks_double_logged(x):
         return ["X looks log-transformed twice (log1p of log1p): check how the file was made"]
     return []
@@ -180,17 +200,77 @@ def column(frame: pd.DataFrame, name: str, table: str, source: str) -> pd.Series
     """
     if name not in frame.columns:
         there = ", ".join(str(c) for c in frame.columns[:20]) or "none"
-        raise BenchError(f"{source}: no column '{name}' in {table}. Columns: {there}. Set columns: in the card.")
+        raise BenchError(
+            f"{source}: no column '{name}' in {table}. There are: {there}. Name the right one in the card."
+        )
     return frame[name]
 
 
-def _labels(frame: pd.DataFrame, name: str | None, n: int, default: str, source: str) -> Strings:
+def _labels(frame: pd.DataFrame, name: str | None, source: str, allowed: tuple[str, ...] = ()) -> Strings:
     if name is None:
-        return np.full(n, default)
-    values = column(frame, name, "obs", source)
-    if values.isna().any():
-        raise BenchError(f"{source}: {int(values.isna().sum())} cells have no value in obs['{name}']. Filter them out.")
-    return values.astype(str).to_numpy(dtype=str)
+        return np.full(len(frame), "all")
+    column_ = column(frame, name, "obs", source)
+    values = column_.astype(str).to_numpy(dtype=str)
+    blank = column_.isna().to_numpy() | np.isin(values, sorted(_BLANK - set(allowed)))
+    if blank.any():
+        raise BenchError(
+            f"{source}: {int(blank.sum())} cells have no value in obs['{name}'] (first in cell "
+            f"'{frame.index[int(np.argmax(blank))]}'). Filter them out, or let the card name another column."
+        )
+    return values
+
+
+def _genes(var: pd.DataFrame, name: str | None, source: str) -> Strings:
+    if name is None:
+        return var.index.astype(str).to_numpy(dtype=str)
+    return column(var, name, "var", source).astype(str).to_numpy(dtype=str)
+
+
+def _filtered(obs: pd.DataFrame, card: Card, source: str) -> NDArray[np.bool_]:
+    keep = np.ones(len(obs), dtype=bool)
+    for name, value in card.filter.items():
+        values = column(obs, name, "obs", source).astype(str)
+        if not (values == value).any():
+            there = ", ".join(values.value_counts().index[:5])
+            raise BenchError(
+                f"{source}: the card's filter keeps rows whose obs['{name}'] is '{value}', and there are none. "
+                f"The most common values are {there}."
+            )
+        keep &= (values == value).to_numpy()
+    if not keep.any():
+        raise BenchError(f"{source}: the card's filter {card.filter} leaves no cells.")
+    return keep
+
+
+def _totals(obs: pd.DataFrame, name: str | None, source: str) -> NDArray[np.float64] | None:
+    if name is None:
+        return None
+    values = pd.to_numeric(column(obs, name, "obs", source), errors="coerce").to_numpy(dtype=np.float64)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        raise BenchError(
+            f"{source}: {int(bad.sum())} cells have no library size in obs['{name}'] (first in cell "
+            f"'{obs.index[int(np.argmax(bad))]}'). Expected the counts of the whole cell, above 0."
+        )
+    return values
+
+
+class _Problems:
+    """Collects errors, so that one reading of a file reports all that is wrong with it."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self.found = source, list[str]()
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[None]:
+        try:
+            yield
+        except BenchError as error:
+            self.found.append(str(error).removeprefix(f"{self.source}: "))
+
+    def report(self) -> None:
+        if self.found:
+            raise BenchError(f"{self.source}: {' Also: '.join(self.found)}")
 
 
 def read_h5ad(path: Path, card: Card) -> PerturbationData:
@@ -211,34 +291,46 @@ def read_h5ad(path: Path, card: Card) -> PerturbationData:
         raw = read_matrix(handle)
     if raw.shape != (len(obs), len(var)):
         raise BenchError(f"{source}: damaged: X is {raw.shape}, obs and var say {(len(obs), len(var))}.")
-    keep = np.ones(len(obs), dtype=bool)
-    for name, value in card.filter.items():
-        keep &= column(obs, name, "obs", source).astype(str).to_numpy(dtype=str) == value
-    if not keep.any():
-        raise BenchError(f"{source}: the card's filter {card.filter} leaves no cells.")
+    if 0 in raw.shape:
+        raise BenchError(f"{source}: X is empty: {raw.shape[0]} cells x {raw.shape[1]} genes.")
+    keep = _filtered(obs, card, source)
     if not keep.all():
         raw, obs = raw[np.flatnonzero(keep)], obs[keep]
-    gene_column = card.columns.gene
-    genes = (column(var, gene_column, "var", source) if gene_column else var.index).astype(str).to_numpy(dtype=str)
-    notes = check_values(raw, card.expression, genes, source)
+    problems = _Problems(source)
+    genes, condition = var.index.astype(str).to_numpy(dtype=str), np.empty(0, dtype=str)
+    barcodes = obs.index.astype(str).to_numpy(dtype=str)
+    context = batch = condition
+    notes: list[str] = []
+    with problems.collect():
+        genes = _genes(var, card.columns.gene, source)
+    with problems.collect():
+        notes = check_values(raw, card.expression, genes, source)
+    with problems.collect():
+        labels = _labels(obs, card.columns.condition, source, card.control)
+        unique, inverse = np.unique(labels, return_inverse=True)
+        names = [from_label(label, card.control, card.separator) for label in unique.tolist()]
+        condition = np.array(names)[inverse]
+    with problems.collect():
+        context = _labels(obs, card.columns.context, source)
+    with problems.collect():
+        batch = _labels(obs, card.columns.batch, source)
+    with problems.collect():
+        totals = _totals(obs, card.columns.total, source)
+    problems.found += check_names(genes, barcodes, condition)
+    problems.report()
     if card.expression == "counts":
-        total = card.columns.total
-        totals = column(obs, total, "obs", source).to_numpy(dtype=np.float64) if total else None
         x = normalise(raw, totals)
         notes.append(f"counts were normalised to {TARGET_SUM:g} per cell and log1p-transformed")
     else:
         x = canonical(raw)
-    labels = _labels(obs, card.columns.condition, len(obs), "", source)
-    unique, inverse = np.unique(labels, return_inverse=True)
-    mapped = np.array([from_label(label, card.control, card.separator) for label in unique.tolist()])
     return build(
         card.name,
         x,
         genes=genes,
-        barcodes=obs.index.astype(str).to_numpy(dtype=str),
-        condition=mapped[inverse],
-        context=_labels(obs, card.columns.context, len(obs), "all", source),
-        batch=_labels(obs, card.columns.batch, len(obs), "all", source),
+        barcodes=barcodes,
+        condition=condition,
+        context=context,
+        batch=batch,
         source=source,
         min_cells=card.min_cells,
         evidence=card.evidence,

@@ -11,7 +11,6 @@ import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ class Split(BaseModel):
     input_cells: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
 
-    @cached_property
+    @property
     def split_id(self) -> str:
         """Hash of the full lists (16 hex digits)."""
         return sha256_json({"version": VERSION, **self.model_dump(mode="json", exclude={"notes"})})[:16]

@@ -108,9 +108,7 @@ class Case:
         _expect_finite("gears.control", gears.control)
         top = gears.de_genes
         if top.ndim != 2 or len(top) != conditions or top.shape[1] < 1 or top.dtype.kind not in "iu":
-            raise ValueError(
-                f"gears.de_genes must be integers [{conditions}, 20], got {top.dtype} {top.shape}"
-            )
+            raise ValueError(f"gears.de_genes must be integers [{conditions}, 20], got {top.dtype} {top.shape}")
         if top.size and not (top.min() >= 0 and top.max() < genes):
             raise ValueError(f"gears.de_genes must be gene positions in 0..{genes - 1}")
 

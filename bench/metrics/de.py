@@ -106,7 +106,7 @@ def _register_recall(k: int) -> None:
         undefined=undefined,
         formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}",
         source="overlap at N of cell-eval (Adduri et al. 2025)",
-        trap="k is fixed (min(k, n called) rewards calling few); ties share a place, so gene order is no luck",
+        trap="k is fixed (min(k, n called) rewards calling few); ties share a place: no luck of gene order",
     )(compute)
 
 

@@ -68,7 +68,8 @@ def pearson(x: FloatTG, y: FloatTG, weights: WeightsTG) -> FloatT:
         sides.append((centred, np.where(norm > rounding, norm, np.nan)))
     (cx, nx), (cy, ny) = sides
     # One division per norm: their product underflows for tiny shifts.
-    return np.clip(dot(cx / nx[:, None], cy / ny[:, None], weights), -1.0, 1.0)
+    r = np.clip(dot(cx / nx[:, None], cy / ny[:, None], weights), -1.0, 1.0)
+    return np.where(np.isnan(nx) | np.isnan(ny), np.nan, r)
 
 
 def average_ranks(x: FloatTG, mask: BoolTG) -> FloatTG:

@@ -48,9 +48,7 @@ def pearson_or_zero(x: FloatTG, y: FloatTG, weights: WeightsTG) -> FloatT:
     return np.nan_to_num(pearson(x, y, weights), nan=0.0)
 
 
-def _register(
-    name: str, formula: str, of: Formula, genes: Callable[[GearsCase], WeightsTG], delta: bool
-) -> None:
+def _register(name: str, formula: str, of: Formula, genes: Callable[[GearsCase], WeightsTG], delta: bool) -> None:
     def compute(case: Case) -> FloatT:
         gears = gears_truth(case)
         origin = gears.control if delta else np.zeros(gears.y.shape[1])
@@ -72,9 +70,7 @@ def _register(
 _register("gears_mse", "mean (y_hat - y)^2, all genes", mse, every_gene, delta=False)
 _register("gears_mse_de", "mean (y_hat - y)^2, GEARS' top-20 DE genes", mse, top_genes, delta=False)
 _register("gears_pearson", "corr(y_hat, y), all genes", pearson_or_zero, every_gene, delta=False)
-_register(
-    "gears_pearson_de", "corr(y_hat, y), GEARS' top-20 DE genes", pearson_or_zero, top_genes, delta=False
-)
+_register("gears_pearson_de", "corr(y_hat, y), GEARS' top-20 DE genes", pearson_or_zero, top_genes, delta=False)
 _register(
     "gears_pearson_delta",
     "corr(y_hat - c, y - c), c = mean of all controls, all genes",

@@ -156,8 +156,8 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
     if chance is None:
         if broken.any():
             raise ValueError(
-                f"{metric.name} is {values[broken][0]} for condition {int(np.flatnonzero(broken)[0])} although"
-                " the truth allows a value; the metric must say what such a prediction scores"
+                f"{metric.name} is {values[broken][0]} for condition {int(np.flatnonzero(broken)[0])}, where the"
+                " truth allows a value; the metric must say what such a prediction scores"
             )
         degenerate = np.zeros_like(undefined)
     else:

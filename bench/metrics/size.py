@@ -39,7 +39,7 @@ def log_ratio(case: Case) -> FloatT:
 )
 def shift_ratio(case: Case) -> FloatT:
     """The score form of the norm ratio, [T]. Undefined: no true shift. Zero prediction: -log 10."""
-    return -np.abs(log_ratio(case))
+    return 0.0 - np.abs(log_ratio(case))  # not -abs: a perfect size is 0.0, not -0.0
 
 
 @metric(

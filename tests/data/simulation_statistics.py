@@ -1,8 +1,9 @@
-"""What the cells of a data set say about it, before any model: numpy, scipy and scikit-learn only, never the generator's truth.
+"""What the cells of a data set say about it, before any model: numpy, scipy and scikit-learn only.
 
-Definitions follow the task: x = log1p(1e4 counts / ncounts), controls in two halves (input, reference), a condition's truth
-d = its mean - mean of the reference controls, a prediction's shift is relative to the input controls, perturbed genes are left
-out of their own condition. "Significant": Wilcoxon with tie correction against the reference controls, BH 5%.
+Definitions follow the task: x = log1p(1e4 counts / ncounts), controls in two halves (input, reference), a
+condition's truth d = its mean - mean of the reference controls, a prediction's shift is relative to the input
+controls, perturbed genes are left out of their own condition. "Significant": Wilcoxon with tie correction
+against the reference controls, BH 5%.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, mannwhitneyu
-from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
+from sklearn.decomposition import PCA  # type: ignore[import-untyped]
+from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
 from bench.data.simulate import Simulation
 
@@ -57,7 +58,8 @@ def screen(simulation: Simulation, seed: int = 0) -> Screen:
     rng = np.random.default_rng(seed)
     counts = simulation.counts.toarray()
     x = np.log1p(1e4 * counts / simulation.ncounts[:, None])
-    cells = {str(c): rng.permutation(np.flatnonzero(simulation.condition == c)) for c in np.unique(simulation.condition)}
+    names = [str(c) for c in np.unique(simulation.condition)]
+    cells = {c: rng.permutation(np.flatnonzero(simulation.condition == c)) for c in names}
     controls = cells.pop("ctrl")
     half = len(controls) // 2
     conditions = sorted(cells)
@@ -66,9 +68,8 @@ def screen(simulation: Simulation, seed: int = 0) -> Screen:
     own = np.array([[g in constituents(c) for g in genes] for c in conditions])
     means = np.stack([x[cells[c]].mean(axis=0) for c in conditions])
     variances = np.stack([x[cells[c]].var(axis=0, ddof=1) / len(cells[c]) for c in conditions])
-    return Screen(
-        x, genes, conditions, cells, controls[:half], controls[half:], expressed, expressed & ~own, means, variances
-    )
+    inputs, reference, kept = controls[:half], controls[half:], expressed & ~own
+    return Screen(x, genes, conditions, cells, inputs, reference, expressed, kept, means, variances)
 
 
 def correlation(a: Floats, b: Floats, kept: Bools) -> float:
@@ -78,7 +79,7 @@ def correlation(a: Floats, b: Floats, kept: Bools) -> float:
 
 
 def signal_to_noise(s: Screen) -> tuple[Floats, Floats]:
-    """Signal (squared norm of d less its expected noise) and noise (of the condition's mean), each [conditions]."""
+    """Signal (squared norm of d less its expected noise) and noise (of its mean), each [conditions]."""
     noise = (s.variances * s.kept).sum(axis=1)
     control_noise = (s.control_variance * s.kept).sum(axis=1)
     return (s.d**2).sum(axis=1) - noise - control_noise, noise
@@ -90,7 +91,8 @@ def significant_genes(s: Screen, every: int = 1) -> Ints:
     found = []
     for i in range(0, len(s.conditions), every):
         own = s.x[s.cells[s.conditions[i]]][:, s.kept[i]]
-        p = mannwhitneyu(own, reference[:, s.kept[i]], method="asymptotic", use_continuity=False, axis=0).pvalue
+        control = reference[:, s.kept[i]]
+        p = mannwhitneyu(own, control, method="asymptotic", use_continuity=False, axis=0).pvalue
         found.append(int((false_discovery_control(np.nan_to_num(p, nan=1.0)) < 0.05).sum()))
     return np.array(found, dtype=np.int64)
 
@@ -112,7 +114,7 @@ def systematic_share(s: Screen) -> float:
 
 
 def replicate_pearson(s: Screen) -> Floats:
-    """Half the cells relative to input controls against the other half relative to reference controls [conditions]."""
+    """Half the cells (less input controls) against the other (less reference controls) [conditions]."""
     c_in, c_ref = s.x[s.inputs].mean(axis=0), s.x[s.reference].mean(axis=0)
     values = []
     for c, kept in zip(s.conditions, s.kept, strict=True):
@@ -138,7 +140,8 @@ def gears_split(conditions: Sequence[str], seed: int) -> Split:
     part = dict(zip(data.obs["condition"], data.obs["split"], strict=True))
     train = [c for c in part if part[c] == "train" and c != "ctrl"]
     single_in_train = {constituents(c)[0] for c in train if len(constituents(c)) == 1}
-    test: dict[str, list[str]] = {"unseen_single": [], "combo_seen0": [], "combo_seen1": [], "combo_seen2": []}
+    names = ("unseen_single", "combo_seen0", "combo_seen1", "combo_seen2")
+    test: dict[str, list[str]] = {name: [] for name in names}
     for c in (c for c in part if part[c] == "test"):
         genes = constituents(c)
         seen = sum(g in single_in_train for g in genes)
@@ -147,9 +150,9 @@ def gears_split(conditions: Sequence[str], seed: int) -> Split:
 
 
 def ridge_shifts(s: Screen, split: Split, features: Floats, test: list[str]) -> Floats:
-    """Shifts [test, genes]: ridge from summed features of the perturbed genes to train deltas centred on the train mean.
+    """Shifts [test, genes]: ridge from summed features of the perturbed genes to centred train deltas.
 
-    The penalty is chosen by five folds of train conditions. Features [genes, k] are scaled to unit mean square.
+    Five folds of train conditions choose the penalty. Features [genes, k] are scaled to unit mean square.
     """
     features = features / np.sqrt((features**2).mean(axis=0) + 1e-12)
     row = {c: i for i, c in enumerate(s.conditions)}
@@ -176,6 +179,25 @@ def train_mean_shift(s: Screen, split: Split) -> Floats:
     return np.asarray(s.means[rows].mean(axis=0) - s.x[s.inputs].mean(axis=0))
 
 
+def headroom_z(s: Screen, splits: Sequence[Split]) -> float:
+    """Replicate less `train_mean` in Pearson delta, against the same half of the cells, in standard errors.
+
+    Differences are averaged per condition over splits first: the error is over distinct conditions.
+    """
+    c_in, c_ref = s.x[s.inputs].mean(axis=0), s.x[s.reference].mean(axis=0)
+    row = {c: i for i, c in enumerate(s.conditions)}
+    found: dict[str, list[float]] = {}
+    for split in splits:
+        floor = train_mean_shift(s, split)
+        for c in (c for part in split.test.values() for c in part):
+            a, b = (s.x[half].mean(axis=0) for half in np.array_split(s.cells[c], 2))
+            replicate, truth, kept = a - c_in, b - c_ref, s.kept[row[c]]
+            difference = correlation(replicate, truth, kept) - correlation(floor, truth, kept)
+            found.setdefault(c, []).append(difference)
+    values = np.array([np.mean(v) for v in found.values()])
+    return float(values.mean() / (values.std(ddof=1) / np.sqrt(len(values))))
+
+
 def pearson_delta(s: Screen, test: list[str], shifts: Floats) -> float:
     """Mean over test conditions; `shifts` [test, genes] or [genes]."""
     rows = [s.conditions.index(c) for c in test]
@@ -190,7 +212,7 @@ def control_loadings(s: Screen, n_components: int = 10) -> Floats:
 
 
 def epistasis_z(s: Screen, interactions: dict[str, Floats]) -> float:
-    """Mean over doubles of the projection of d_AB - d_A - d_B on a unit direction [genes], in standard errors.
+    """Mean over doubles of the projection of d_AB - d_A - d_B on a direction [genes], in standard errors.
 
     The direction is the planted interaction; nothing else of the truth is used.
     """

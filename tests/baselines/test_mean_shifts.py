@@ -1,0 +1,44 @@
+"""Baselines that only move the input cells: against their definitions, and the floor against its own model."""
+
+import numpy as np
+import pytest
+from harness import predict
+
+from bench import score, truth
+
+
+@pytest.fixture(scope="module")
+def facts(tiny, tiny_split):
+    return truth.load(tiny, tiny_split)
+
+
+def test_no_change_is_the_input_mean(tiny, tiny_split, facts, tmp_path):
+    got = predict("no_change", tiny, tiny_split, tmp_path)[2]
+    np.testing.assert_allclose(got.y_hat, facts.c_in, atol=1e-9)
+
+
+def test_train_mean_is_the_floor_of_every_metric(tiny, tiny_split, facts, tmp_path):
+    got = predict("train_mean", tiny, tiny_split, tmp_path)[2]
+    np.testing.assert_allclose(
+        got.y_hat - facts.c_in, np.tile(facts.train_delta, (len(facts.conditions), 1)), atol=1e-9
+    )
+    table = score.score_table(facts, got.y_hat, got.fallbacks, tiny_split.subgroups)
+    np.testing.assert_allclose(table["value"], table["floor"], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(table["half_value"], table["half_floor"], rtol=1e-6, atol=1e-9)
+
+
+def test_additive_equals_train_mean_on_unseen_singles_and_sums_on_seen_pairs(tiny, tiny_split, tmp_path):
+    model, module, got = predict("additive", tiny, tiny_split, tmp_path)
+    mean = predict("train_mean", tiny, tiny_split, tmp_path)[2]
+    bulk = module.pseudobulk("train")
+    shift = dict(zip(bulk.conditions, bulk.shifts, strict=True))
+    for i, name in enumerate(module.predicted_conditions):
+        if name in tiny_split.subgroups["unseen_single"]:
+            np.testing.assert_allclose(got.y_hat[i], mean.y_hat[i])
+            assert got.fallbacks[i] == 1
+        if name in tiny_split.subgroups["combo_seen2"]:
+            a, b = (f"{gene}+ctrl" for gene in name.split("+"))
+            np.testing.assert_allclose(got.y_hat[i], module.input_means[0] + shift[a] + shift[b], atol=1e-9)
+            assert got.fallbacks[i] == 0
+        if name in tiny_split.subgroups["combo_seen0"]:
+            assert got.fallbacks[i] == 2

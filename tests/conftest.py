@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests: a private cache, a tiny screen with a known answer, the real slice where it is there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before any test imports bench: nothing of the user's is read or written, nothing goes over the network.
+os.environ["BENCH_CACHE"] = os.environ.get("BENCH_TEST_CACHE") or tempfile.mkdtemp(prefix="bench-cache-")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("COLUMNS", "100")
+
+import screens
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def real_data_dir() -> Path | None:
+    """Where real data are: ``$BENCH_DATA``, then ``../shared/data``."""
+    for place in (os.environ.get("BENCH_DATA"), _ROOT.parent / "shared" / "data"):
+        if place and (Path(place) / "norman19_k562_500.h5ad").is_file():
+            return Path(place)
+    return None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data; the test is skipped where it is absent."""
+    folder = real_data_dir()
+    if folder is None:
+        pytest.skip("real data not found in $BENCH_DATA or ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def norman(real_data: Path):
+    """The real Norman slice."""
+    from bench.data import load
+
+    before = os.environ.get("BENCH_DATA")
+    os.environ["BENCH_DATA"] = str(real_data)
+    try:
+        return load.load(load.resolve("norman_slice")[0])
+    finally:
+        if before is None:
+            del os.environ["BENCH_DATA"]
+        else:
+            os.environ["BENCH_DATA"] = before
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A screen of 12 singles and 10 doubles, 60 genes, 2 batches; made in milliseconds."""
+    return screens.tiny_screen()
+
+
+@pytest.fixture(scope="session")
+def tiny_split(tiny):
+    """A custom-like split of the tiny screen that needs no cell-gears."""
+    return screens.hand_split(tiny)

@@ -1,0 +1,240 @@
+"""Splits against cell-gears' own ``prepare_split``, and what we promise beyond it."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import screens
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.conditions import CONTROL, constituents, single
+from bench.data import splits
+from bench.data.splits import draw, merge_parts, read_custom, subgroup
+from bench.errors import BenchError
+
+GEARS_KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
+
+
+@pytest.fixture(scope="module")
+def real_lists(real_data):
+    lists = json.loads((real_data / "conditions.json").read_text())
+    # a file whose doubles are not in alphabetical order
+    lists["reversed"] = ["+".join(reversed(c.split("+"))) if "ctrl" not in c else c for c in lists["norman"]]
+    return lists
+
+
+def prepare_split(labels, kind, seed, folder):
+    """cell-gears' own PertData.prepare_split on sorted rows; its constructor downloads, so it is not called."""
+    from gears import PertData
+    from gears.data_utils import DataSplitter
+
+    class Table:
+        obs = pd.DataFrame({"condition": np.repeat(["ctrl", *sorted(labels)], 2)}, dtype="category")
+
+    if kind == "simulation_single":  # prepare_split unpacks two values where its splitter returns one, and raises
+        splitter = DataSplitter(Table(), split_type=kind)
+        obs = splitter.split_data(train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=seed).obs
+        return {part: obs.loc[obs["split"] == part, "condition"].unique().tolist() for part in ("train", "val", "test")}
+
+    module = PertData.__new__(PertData)
+    module.adata, module.dataset_name, module.dataset_path = Table(), "x", str(folder)
+    module.prepare_split(split=kind, seed=seed)
+    with open(next((folder / "splits").glob(f"x_{kind}_{seed}_0.75.pkl")), "rb") as handle:
+        return pickle.load(handle)
+
+
+@pytest.mark.parametrize("kind", GEARS_KINDS)
+def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
+    checked = 0
+    for name, labels in real_lists.items():
+        doubles = any("ctrl" not in label for label in labels)
+        if (kind.startswith("combo") and not doubles) or (kind == "simulation_single" and doubles):
+            continue
+        for seed in (1, 2, 5) if len(labels) < 1000 else (1,):  # its draws take seconds on the long lists
+            folder = tmp_path / f"{name}{seed}"
+            folder.mkdir()
+            theirs = prepare_split(labels, kind, seed, folder)
+            ours = splits.draw_with_gears(labels, kind, seed)
+            for part in ("train", "val", "test"):
+                assert ours[part] == sorted(set(theirs.get(part, [])) - {"ctrl"}), (name, seed, part)
+            checked += 1
+    assert checked >= 3
+
+
+def test_drawing_leaves_numpys_global_generator_alone(real_lists):
+    np.random.seed(7)
+    before = np.random.get_state()[1].copy()
+    splits.draw_with_gears(real_lists["adamson"], "simulation", 1)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])
+
+
+def test_order_of_rows_does_not_matter(real_lists):
+    labels = real_lists["norman"]
+    shuffled = np.random.default_rng(0).permutation(labels).tolist()
+    for kind in GEARS_KINDS:
+        assert splits.draw_with_gears(labels, kind, 3) == splits.draw_with_gears(shuffled, kind, 3)
+
+
+def test_subgroups_are_those_of_the_final_train_set(tiny):
+    split = draw(tiny, "simulation", 1)
+    singles = {constituents(name)[0] for name in split.train if len(constituents(name)) == 1}
+    for group, names in split.subgroups.items():
+        for name in names:
+            genes = constituents(name)
+            seen = sum(gene in singles for gene in genes)
+            assert group == ("unseen_single" if len(genes) == 1 else f"combo_seen{seen}")
+    assert sorted(n for names in split.subgroups.values() for n in names) == sorted(split.test)
+
+
+def test_gears_calls_pairs_seen_whose_constituent_went_to_validation(real_lists):
+    """The defect we avoid: on the real list some of its ``combo_seen2`` pairs lack a constituent in train."""
+    from gears.data_utils import DataSplitter
+
+    class Rows:
+        obs = pd.DataFrame({"condition": ["ctrl", *sorted(real_lists["norman"])]})
+
+    _, groups = DataSplitter(Rows(), split_type="simulation").split_data(
+        train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=1
+    )
+    train = splits.draw_with_gears(real_lists["norman"], "simulation", 1)["train"]
+    wrong = [pair for pair in groups["test_subgroup"]["combo_seen2"] if subgroup(pair, train) != "combo_seen2"]
+    assert wrong
+
+
+def test_parts_are_disjoint_and_split_id_names_the_lists(tiny):
+    one = draw(tiny, "simulation", 1)
+    parts = [set(one.train), set(one.val), set(one.test), set(one.unused)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == len(tiny.conditions) - 1
+    assert draw(tiny, "simulation", 1).split_id == one.split_id
+    others = [draw(tiny, "simulation", 2), draw(tiny, "simulation", 1, control_fold=1), draw(tiny, "single", 1)]
+    assert len({one.split_id, *(s.split_id for s in others)}) == 4
+
+
+def test_control_fold_swaps_the_pools(tiny):
+    a, b = draw(tiny, "simulation", 1, 0), draw(tiny, "simulation", 1, 1)
+    assert a.input_controls == b.reference_controls
+    assert a.reference_controls == b.input_controls
+
+
+def test_spellings_in_different_parts_go_to_test_before_val_before_train():
+    names = {"A+B": "A+B", "B+A": "A+B", "C+D": "C+D", "D+C": "C+D", "E+F": "E+F", "F+E": "E+F"}
+    lists = {"train": ["A+B", "C+D", "E+F", "F+E"], "val": ["D+C"], "test": ["B+A"]}
+    parts, moved = merge_parts(lists, names)
+    assert parts == {"train": ["E+F"], "val": ["C+D"], "test": ["A+B"]}
+    assert moved == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda p: p[0] != p[1]), min_size=1, max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_no_identity_ends_in_two_parts(pairs, random):
+    labels = sorted({f"G{a}+G{b}" for a, b in pairs})
+    from bench.conditions import identity, merge_spellings
+
+    lists = {"train": [], "val": [], "test": []}
+    for label in labels:
+        lists[random.choice(["train", "val", "test"])].append(label)
+    parts, _ = merge_parts(lists, merge_spellings(labels))
+    everything = [identity(n) for part in parts.values() for n in part]
+    assert len(everything) == len(set(everything))
+    assert set(everything) == {identity(label) for label in labels}
+    for label in lists["test"]:
+        assert identity(label) in {identity(n) for n in parts["test"]}
+
+
+def test_simulation_single_leaves_doubles_unused(tiny):
+    split = draw(tiny, "simulation_single", 1)
+    assert all(len(constituents(n)) == 1 for n in (*split.train, *split.val, *split.test))
+    assert {n for n in tiny.conditions if len(constituents(n)) == 2} <= set(split.unused)
+
+
+def test_combo_split_without_doubles_is_an_error():
+    counts, obs = screens.tiny_counts()
+    keep = np.flatnonzero([len(constituents(c)) < 2 for c in obs["condition"]])
+    data = screens.screen(counts[keep], obs.iloc[keep])
+    with pytest.raises(BenchError, match="needs combinations"):
+        draw(data, "combo_seen0", 1)
+
+
+def test_unknown_kind_suggests_the_nearest(tiny):
+    with pytest.raises(BenchError, match="Did you mean 'simulation'"):
+        draw(tiny, "simulations", 1)
+
+
+def test_custom_split_matches_conditions_as_sets(tiny, tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["ctrl+G00", "G01+G00"], "test": [single("G05")]}))
+    split = draw(tiny, "custom", 1, custom=path)
+    assert split.train == ("G00+G01", "G00+ctrl")
+    assert split.test == ("G05+ctrl",)
+    assert not split.val
+    assert len(split.unused) == len(tiny.conditions) - 1 - 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": ["NOPE+ctrl"], "test": []}, "'NOPE.ctrl' in 'train' is not in the data"),
+        ({"train": ["G00+G01"], "test": ["G01+G00"]}, "is both in"),
+        ({"train": ["G00+ctrl"]}, "has no test conditions"),
+        ([1], "not a custom split"),
+    ],
+)
+def test_bad_custom_splits_name_the_culprit(content, message, tiny, tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BenchError, match=message):
+        draw(tiny, "custom", 1, custom=path)
+
+
+def test_custom_without_a_file(tiny, tmp_path):
+    with pytest.raises(BenchError, match="--split-file"):
+        draw(tiny, "custom", 1)
+    with pytest.raises(BenchError, match="not a custom split"):
+        read_custom(Path(tmp_path / "none.json"), tiny.file_conditions)
+
+
+def test_a_damaged_cache_is_drawn_again(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    first = draw(tiny, "simulation", 1)
+    path = next((tmp_path / "splits").glob("*.json"))
+    content = json.loads(path.read_text())
+    content["lists"]["test"], content["lists"]["train"] = content["lists"]["train"], content["lists"]["test"]
+    path.write_text(json.dumps(content))
+    assert draw(tiny, "simulation", 1).split_id == first.split_id
+
+
+def test_small_control_strata_are_pooled_and_halves_differ_by_one_at_most():
+    counts, obs = screens.tiny_counts(controls=101)
+    controls = np.flatnonzero(obs["condition"] == CONTROL)
+    obs.loc[obs.index[controls[:5]], "batch"] = "rare"
+    data = screens.screen(counts, obs)
+    split = draw(data, "single", 3)
+    sizes = [len(pool["line0"]) for pool in (split.input_controls, split.reference_controls)]
+    assert sum(sizes) == 101
+    assert abs(sizes[0] - sizes[1]) <= 1
+    assert any("batches have under 20 controls" in note for note in split.notes)
+    batch = np.array(data.batches)[data.batch]
+    for name in ("b0", "b1"):
+        halves = [
+            sum(batch[data.barcode_index[b]] == name for b in pool["line0"])
+            for pool in (split.input_controls, split.reference_controls)
+        ]
+        assert abs(halves[0] - halves[1]) <= 2  # stratified by batch
+
+
+def test_a_context_without_enough_controls_borrows_those_of_all():
+    counts, obs = screens.tiny_counts(contexts=2)
+    drop = np.flatnonzero((obs["condition"] == CONTROL) & (obs["context"] == "line1"))[6:]
+    keep = np.setdiff1d(np.arange(len(obs)), drop)
+    data = screens.screen(counts[keep], obs.iloc[keep])
+    split = draw(data, "single", 1)
+    assert len(split.input_controls["line1"]) == len({*split.input_controls["line0"], *split.input_controls["line1"]})
+    assert not set(split.input_controls["line1"]) & set(split.reference_controls["line1"])
+    assert not set(split.input_controls["line1"]) & set(split.reference_controls["line0"])

@@ -1,0 +1,189 @@
+"""What every registered metric must do; a new metric is covered by being registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.metrics import METRICS, Case, Metric, evaluate
+
+MakeCase = Callable[..., Case]
+Predict = Callable[[Case, np.ndarray], Case]
+
+every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+ranked = pytest.mark.parametrize("metric", [m for m in METRICS.values() if m.better != "none"], ids=lambda m: m.name)
+
+
+def noise(case: Case, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.0, 0.3, case.d.shape)
+
+
+# Anything a model may hand in, as shifts.
+PREDICTIONS: dict[str, Callable[[Case], np.ndarray]] = {
+    "perfect": lambda c: c.d.copy(),
+    "zero": lambda c: np.zeros_like(c.d),
+    "constant": lambda c: np.full_like(c.d, 0.3),
+    "train_mean": lambda c: np.tile(c.train_delta, (len(c.d), 1)),
+    "noise": noise,
+    "opposite": lambda c: -c.d,
+    "ten times": lambda c: 10 * c.d,
+    "one gene": lambda c: np.eye(1, c.d.shape[1]) * np.ones((len(c.d), 1)),
+    "same size everywhere": lambda c: 0.2 * np.where(noise(c) > 0, 1.0, -1.0),
+    "rounding": lambda c: 1e-8 * noise(c),
+    "some abstain": lambda c: np.where(np.arange(len(c.d))[:, None] % 2 == 0, 0.0, c.d),
+    "in control units": lambda c: np.tile(np.maximum(c.control_sd, 0.2), (len(c.d), 1)),
+    "huge": lambda c: 1e6 * noise(c),
+}
+
+
+def distance_to_best(metric: Metric, values: np.ndarray) -> np.ndarray:
+    """0 = best, whichever way the metric runs."""
+    return {"high": -values, "low": values}.get(metric.better, np.abs(values - (metric.best or 0.0)))
+
+
+@every_metric
+def test_is_documented(metric: Metric) -> None:
+    for text in (metric.formula, metric.source, metric.trap, metric.compute.__module__):
+        assert len(text) > 4
+    assert metric.range[0] < metric.range[1]
+    assert metric.needs <= {"gallery", "gears"}
+    if metric.ranked:
+        assert metric.better in ("high", "low")  # skill subtracts: the best must lie at one end
+    if metric.family is not None:
+        assert metric.ranked and metric.better == "high"
+
+
+def test_one_metric_per_family() -> None:
+    families = {m.family: m.name for m in METRICS.values() if m.family}
+    assert families == {
+        "pattern": "pearson_delta", "identity": "discrimination", "size": "shift_ratio", "DE": "spearman_de"
+    }  # fmt: skip
+    assert len([m for m in METRICS.values() if m.family]) == 4
+    assert next(iter(METRICS)) == "pearson_delta"
+
+
+@every_metric
+@pytest.mark.parametrize("awkward", [False, True])
+def test_any_prediction(metric: Metric, awkward: bool, make_case: MakeCase, predict: Predict) -> None:
+    case = make_case(awkward=awkward)
+    pattern = evaluate(metric, case).undefined
+    for name, shifts in PREDICTIONS.items():
+        predicted = predict(case, shifts(case))
+        values, undefined, degenerate = evaluate(metric, predicted)
+        assert values.shape == undefined.shape == degenerate.shape == (len(case.y),)
+        assert values.dtype == np.float64 and undefined.dtype == degenerate.dtype == np.bool_
+        np.testing.assert_array_equal(undefined, pattern, err_msg=f"{name}: undefined depends on the prediction")
+        np.testing.assert_array_equal(np.isnan(values), undefined, err_msg=f"{name}: a prediction became NaN")
+        assert not (undefined & degenerate).any()
+        inside = values[~undefined]
+        assert (inside >= metric.range[0]).all() and (inside <= metric.range[1]).all(), name
+    if not awkward:
+        assert not pattern.any(), "a plain screen must be defined throughout"
+
+
+@ranked
+def test_perfect_prediction_is_best(metric: Metric, make_case: MakeCase) -> None:
+    values = evaluate(metric, make_case()).values
+    np.testing.assert_allclose(values, metric.best, atol=1e-12)
+
+
+@every_metric
+@pytest.mark.parametrize("constant", [0.0, 0.3, -0.3, 1e-9])
+def test_constant_prediction_gets_chance_exactly(
+    metric: Metric, constant: float, make_case: MakeCase, predict: Predict
+) -> None:
+    case = make_case(awkward=True)
+    values, undefined, degenerate = evaluate(metric, predict(case, np.full_like(case.d, constant)))
+    chance = metric.chance_level(case)
+    if chance is None:
+        assert not degenerate.any()
+    else:
+        np.testing.assert_array_equal(values[~undefined], chance[~undefined])
+        np.testing.assert_array_equal(degenerate, ~undefined)
+
+
+@ranked
+def test_a_noisier_prediction_is_no_better(metric: Metric, make_case: MakeCase, predict: Predict) -> None:
+    case = make_case(conditions=40, genes=200)
+    means = []
+    for size in (0.0, 1.0, 6.0):
+        values = evaluate(metric, predict(case, case.d + size * noise(case))).values
+        means.append(distance_to_best(metric, values).mean())
+    assert means[0] <= means[1] < means[2]
+
+
+@every_metric
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=8, deadline=None)
+def test_order_and_foreign_genes_do_not_matter(
+    metric: Metric, seed: int, make_case: MakeCase, predict: Predict
+) -> None:
+    base = make_case(seed=seed, conditions=9, genes=70, awkward=True)
+    # Tied values are where the order of genes could tell.
+    case = predict(base, (0.5 * base.d + noise(base, seed)).round(1))
+    rng = np.random.default_rng(seed)
+    expected = evaluate(metric, case)
+
+    rows = rng.permutation(len(case.y))
+    np.testing.assert_allclose(evaluate(metric, case.subset(rows)).values, expected.values[rows], atol=1e-12)
+
+    genes = rng.permutation(case.y.shape[1])
+    np.testing.assert_allclose(evaluate(metric, take_genes(case, genes)).values, expected.values, atol=1e-12)
+
+    if "gears" not in metric.needs:  # GEARS reads all genes, which is one of its traps
+        np.testing.assert_allclose(evaluate(metric, with_foreign_gene(case)).values, expected.values, atol=1e-12)
+
+
+def take_genes(case: Case, genes: np.ndarray) -> Case:
+    """The same case with its genes in another order."""
+    assert case.gears is not None
+    place = np.argsort(genes)
+    per_condition = ("y", "y_hat", "d", "d_hat", "scored", "de_z", "significant")
+    per_gene = ("gallery_scored", "train_delta", "control_sd", "expressed")
+    return replace(
+        case,
+        **{name: getattr(case, name)[:, genes] for name in per_condition},
+        **{name: getattr(case, name)[genes] for name in per_gene},
+        gears=replace(
+            case.gears,
+            y=case.gears.y[:, genes],
+            control=case.gears.control[genes],
+            de_genes=place[case.gears.de_genes],
+        ),
+    )
+
+
+def with_foreign_gene(case: Case) -> Case:
+    """One more gene, not expressed, with values that would rule everything if they were read."""
+    loud, unread = np.full((len(case.y), 1), 1e5), np.zeros((len(case.y), 1), dtype=bool)
+    return replace(
+        case,
+        **{name: np.hstack([getattr(case, name), loud]) for name in ("y", "y_hat", "d", "d_hat")},
+        de_z=np.hstack([case.de_z, loud * np.nan]),
+        scored=np.hstack([case.scored, unread]),
+        significant=np.hstack([case.significant, ~unread]),
+        **{name: np.append(getattr(case, name), False) for name in ("gallery_scored", "expressed")},
+        **{name: np.append(getattr(case, name), 1e5) for name in ("train_delta", "control_sd")},
+        gears=None,
+    )
+
+
+@given(scale=st.floats(0.05, 20))
+@settings(max_examples=20, deadline=None)
+def test_only_size_sees_scale(scale: float, make_case: MakeCase, predict: Predict) -> None:
+    case = make_case()
+    once, scaled = predict(case, noise(case) + case.d), predict(case, scale * (noise(case) + case.d))
+    blind = {"pearson_delta", "pearson_delta@20", "pearson_delta_z", "discrimination_raw", "spearman_de",
+             "de_recall@20", "de_recall@50", "direction_accuracy"}  # fmt: skip
+    for name in blind:
+        before, after = evaluate(METRICS[name], once).values, evaluate(METRICS[name], scaled).values
+        np.testing.assert_allclose(after, before, atol=1e-9, err_msg=name)
+    before, after = (evaluate(METRICS["shift_log_ratio"], c).values for c in (once, scaled))
+    limit = np.log(10)
+    inside = (np.abs(before) < limit) & (np.abs(after) < limit)
+    np.testing.assert_allclose((after - before)[inside], np.log(scale), atol=1e-9)

@@ -1,0 +1,43 @@
+"""What importing costs: scoring loads no torch, help loads next to nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROBE = "import sys, {module}; print(sorted(m for m in {names!r} if m in sys.modules))"
+
+
+def loaded(module, names):
+    code = PROBE.format(module=module, names=names)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "truth",
+        "metrics",
+        "records",
+        "score",
+        "leaderboard",
+        "table",
+        "predictions",
+        "data.splits",
+        "data.load",
+        "pipeline",
+    ],
+)
+def test_scoring_loads_no_torch(module):
+    assert (
+        loaded(f"bench.{module}", ["torch", "lightning", "torchmetrics", "gears", "wandb", "scanpy", "illico"]) == "[]"
+    )
+
+
+def test_the_command_line_loads_nothing_slow():
+    assert loaded("bench.cli", ["torch", "pandas", "numpy", "anndata", "jsonargparse", "rich", "pydantic"]) == "[]"
+
+
+def test_listing_models_loads_no_torch():
+    code = "import sys; from bench.cli import main; main(['list', 'baselines']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

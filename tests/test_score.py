@@ -1,0 +1,152 @@
+"""From truth and predictions to values: floors, replicates, subgroups, undefined values, honest numbers."""
+
+import numpy as np
+import pytest
+import screens
+from harness import predict, scored
+
+from bench import pipeline, score, truth
+from bench.metrics import METRICS
+from bench.predictions import read
+
+
+@pytest.fixture(scope="module")
+def facts(tiny, tiny_split):
+    return truth.load(tiny, tiny_split)
+
+
+def table_of(facts, split, y_hat):
+    groups = {g: [n for n in names if n in facts.conditions] for g, names in split.subgroups.items()}
+    return score.score_table(facts, y_hat, np.zeros(len(facts.conditions), dtype=int), groups)
+
+
+def test_a_perfect_prediction_is_perfect(facts, tiny_split):
+    table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref)
+    levels = score.levels(table)
+    for name in ("pearson_delta", "discrimination", "r2_delta"):
+        assert levels[name].mean == pytest.approx(1.0), name
+    for name in ("de_recall@20", "spearman_de"):  # the DE order is of z, the prediction's of size: near 1, not 1
+        assert levels[name].mean > levels[name].floor
+    assert levels["shift_ratio"].mean == pytest.approx(0.0)
+
+
+def test_replicate_is_one_half_predicting_the_other_written_out(facts, tiny_split):
+    table = table_of(facts, tiny_split, facts.c_in)
+    i = 3
+    mask = facts.expressed & ~facts.targets[i]
+    values = [
+        np.corrcoef(
+            facts.half_y[h ^ 1, i, mask] - facts.c_in[i, mask], facts.half_y[h, i, mask] - facts.c_ref[i, mask]
+        )[0, 1]
+        for h in range(10)
+    ]
+    row = table[(table["metric"] == "pearson_delta") & (table["condition"] == facts.conditions[i])]
+    assert row["half_replicate"].item() == pytest.approx(np.mean(values))
+    assert score.levels(table)["pearson_delta"].replicate == pytest.approx(
+        table.loc[table["metric"] == "pearson_delta", "half_replicate"].mean()
+    )
+
+
+def test_abstaining_gets_chance_and_is_counted(facts, tiny_split):
+    levels = score.levels(table_of(facts, tiny_split, facts.c_in.astype(np.float32).astype(np.float64)))
+    n = len(facts.conditions)
+    assert levels["pearson_delta"].mean == 0
+    assert levels["discrimination"].mean == 0.5
+    for name in ("pearson_delta", "spearman_de", "de_recall@20"):
+        assert levels[name].n_degenerate == n, name
+    genes = (facts.expressed & ~facts.targets).sum(axis=1)
+    assert levels["de_recall@20"].mean == pytest.approx(np.mean(20 / genes))
+
+
+def test_a_model_that_abstains_where_it_knows_nothing_does_not_gain(facts, tiny_split):
+    full = facts.c_in + facts.train_delta
+    half = full.copy()
+    half[::2] = facts.c_in[::2]
+    one, two = (score.levels(table_of(facts, tiny_split, y)) for y in (full, half))
+    assert two["pearson_delta"].n == one["pearson_delta"].n
+    assert two["pearson_delta"].mean < one["pearson_delta"].mean
+
+
+def test_undefined_because_of_the_truth_is_the_same_for_every_model(facts, tiny_split):
+    rng = np.random.default_rng(0)
+    patterns = []
+    for y_hat in (facts.c_in, facts.c_in + facts.train_delta, facts.c_in + rng.normal(size=facts.y.shape)):
+        table = table_of(facts, tiny_split, y_hat)
+        patterns.append(table["value"].isna().to_numpy())
+    np.testing.assert_array_equal(patterns[0], patterns[1])
+    np.testing.assert_array_equal(patterns[0], patterns[2])
+
+
+def test_subgroup_levels_use_their_own_gallery(facts, tiny_split):
+    rng = np.random.default_rng(1)
+    table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.3, facts.y.shape))
+    n = {g: len(names) for g, names in tiny_split.subgroups.items()}
+    for group, size in n.items():
+        levels = score.levels(table, group)
+        assert levels["pearson_delta"].n == size
+        assert levels["discrimination"].n == (size if size >= 5 else 0)  # under 5 there is no gallery to speak of
+    assert score.levels(table)["discrimination"].n == len(facts.conditions)
+
+
+def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_split, tmp_path):
+    record, table = scored("additive", tiny, tiny_split, tmp_path)
+    assert set(record.metrics) == set(METRICS)
+    for name, level in record.metrics.items():
+        assert level.floor is not None or level.n == 0, name
+        if "gears" not in METRICS[name].needs and level.n:
+            assert level.replicate is not None, name
+    assert record.n_fallback["all"] == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
+    assert record.n_conditions == len(tiny_split.test)
+
+
+def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tmp_path):
+    """An outside tool may hand in a mean: the score is the same."""
+    import anndata
+
+    predict("additive", tiny, tiny_split, tmp_path)
+    means = anndata.read_h5ad(tmp_path / "p.h5ad")
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 1, (50, means.n_vars))
+    noise -= noise.mean(axis=0)
+    cells = anndata.AnnData(
+        np.concatenate([row + noise for row in np.asarray(means.X)]), obs=means.obs.loc[means.obs.index.repeat(50)]
+    )
+    cells.var_names = means.var_names
+    cells.obs_names = [str(i) for i in range(cells.n_obs)]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    arguments = (facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+    np.testing.assert_allclose(
+        read(tmp_path / "cells.h5ad", *arguments).y_hat, read(tmp_path / "p.h5ad", *arguments).y_hat, atol=1e-9
+    )
+
+
+def permuted(counts, obs, seed):
+    """Shuffle condition labels over all cells, controls included: no label means anything any more."""
+    shuffled = obs.copy()
+    shuffled["condition"] = np.random.default_rng(seed).permutation(obs["condition"].to_numpy())
+    return screens.screen(counts, shuffled)
+
+
+def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
+    """100 label permutations: the mean disjoint Pearson delta of train_mean is 0 within 3 standard errors, the shared
+    form exceeds .3. This is why the harness holds controls back."""
+    counts, obs = screens.tiny_counts(controls=60, cells=20)
+    ours, shared = [], []
+    for seed in range(100):
+        data = permuted(counts, obs, seed)
+        split = screens.hand_split(data, seed=seed)
+        facts = truth.compute(data, split)
+        case = score.case_of(facts, facts.c_in + facts.train_delta)
+        ours.append(METRICS["pearson_delta"].compute(case).mean())
+        shared.append(METRICS["gears_pearson_delta"].compute(case).mean())
+    ours, shared = np.array(ours), np.array(shared)
+    assert abs(ours.mean()) < 3 * ours.std(ddof=1) / 10
+    assert shared.mean() > 0.3
+
+
+def test_scoring_twice_gives_the_same_record(tiny, tiny_split, tmp_path):
+    one, _ = scored("linear", tiny, tiny_split, tmp_path)
+    two, _ = scored("linear", tiny, tiny_split, tmp_path)
+    assert one.metrics == two.metrics
+    assert one.run_id == two.run_id
+    assert pipeline.largest_difference(one, two) == ("", 0.0)
