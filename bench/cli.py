@@ -52,7 +52,7 @@ def _run(argv: Sequence[str]) -> int:
         arguments=resolved,
         variant={key: value for key, value in resolved.items() if value != defaults[key]},
         data=arguments["data"],
-        split=arguments["split"],
+        split=_split_kind(arguments["split"], arguments["split_file"]),
         split_file=Path(arguments["split_file"]) if arguments["split_file"] else None,
         seeds=seed_triples(arguments),
         folds=choice(arguments["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
@@ -67,6 +67,12 @@ def _run(argv: Sequence[str]) -> int:
     pipeline.print_boards([request.leaderboards, Path(arguments["published"])], paths)
     print(paths[-1], flush=True)
     return 0
+
+
+def _split_kind(kind: str | None, file: object) -> str | None:
+    if file and kind not in (None, "custom"):
+        raise BenchError(f"--split-file goes with --split custom, not with --split {kind}.")
+    return "custom" if file else kind
 
 
 def _leaderboard(argv: Sequence[str]) -> int:
@@ -179,9 +185,8 @@ def _data(argv: Sequence[str]) -> int:
     if options.verb == "split":
         from bench import pipeline
 
-        print(
-            pipeline.describe_split(options.name, options.split, options.seed, options.control_fold, options.split_file)
-        )
+        kind = _split_kind(options.split, options.split_file)
+        print(pipeline.describe_split(options.name, kind, options.seed, options.control_fold, options.split_file))
         return 0
     from bench.data.describe import describe
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.conditions import constituents, identity, single
 
 Floats = NDArray[np.float64]
+_BLOCK_ROWS = 16_384
 
 
 def group_sums(x: sp.csr_matrix, group: NDArray[Any], n_groups: int) -> tuple[Floats, Floats, Floats]:
@@ -28,16 +29,18 @@ def group_sums(x: sp.csr_matrix, group: NDArray[Any], n_groups: int) -> tuple[Fl
     Returns:
         ``(sums [K, G], sums of squares [K, G], cells [K])``.
     """
-    rows = np.flatnonzero(group >= 0)
-    # An indicator matrix times the data is one pass over the non-zeros in compiled code.
-    pick = sp.csr_matrix(
-        (np.ones(len(rows), dtype=np.float64), (np.asarray(group)[rows], rows)), shape=(n_groups, x.shape[0])
-    )
-    wide = sp.csr_matrix((x.data.astype(np.float64), x.indices, x.indptr), shape=x.shape)
-    sums = np.asarray((pick @ wide).todense())
-    wide.data **= 2
-    squares = np.asarray((pick @ wide).todense())
-    return sums, squares, np.bincount(np.asarray(group)[rows], minlength=n_groups).astype(np.float64)
+    group = np.asarray(group)
+    sums, squares = np.zeros((n_groups, x.shape[1])), np.zeros((n_groups, x.shape[1]))
+    # An indicator matrix times the data is one pass over the non-zeros in compiled code; in blocks, because in float64
+    # the whole data would be held a second time.
+    for start in range(0, x.shape[0], _BLOCK_ROWS):
+        part = x[start : start + _BLOCK_ROWS].astype(np.float64)
+        rows = np.flatnonzero(group[start : start + _BLOCK_ROWS] >= 0)
+        pick = sp.csr_matrix((np.ones(len(rows)), (group[start + rows], rows)), shape=(n_groups, part.shape[0]))
+        sums += (pick @ part).toarray()
+        part.data **= 2
+        squares += (pick @ part).toarray()
+    return sums, squares, np.bincount(group[group >= 0], minlength=n_groups).astype(np.float64)
 
 
 def row_mean(x: sp.csr_matrix, rows: NDArray[np.int64]) -> Floats:

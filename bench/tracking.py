@@ -48,7 +48,12 @@ def start(mode: Tracking, folder: Path, run_id: str, label: str, config: dict[st
     return logger
 
 
-def finish(logger: WandbLogger | None, metrics: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Any], table: pd.DataFrame) -> None:
+def finish(
+    logger: WandbLogger | None,
+    metrics: Mapping[str, Mapping[str, Any]],
+    costs: Mapping[str, Any],
+    table: pd.DataFrame,
+) -> None:
     """Log results and the per-condition table, and close the run.
 
     Args:

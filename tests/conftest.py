@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a private cache, a tiny screen with a known answer, the real slice where it is there."""
+"""Fixtures shared by all tests: a private cache, a tiny screen, the real slice where it is there."""
 
 from __future__ import annotations
 

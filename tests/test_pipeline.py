@@ -20,7 +20,8 @@ def files(tmp_path_factory):
     counts, obs = screens.tiny_counts()
     screens.write_h5ad(folder / "tiny.h5ad", counts.astype("float32"), obs)
     (folder / "card.yaml").write_text(
-        "name: tiny\nsource: tiny.h5ad\nexpression: counts\ncolumns: {condition: condition, context: context, batch: batch}\n"
+        "name: tiny\nsource: tiny.h5ad\nexpression: counts\n"
+        "columns: {condition: condition, context: context, batch: batch}\n"
     )
     split = screens.hand_split(screens.tiny_screen())
     lists = {part: getattr(split, part) for part in ("train", "val", "test")}

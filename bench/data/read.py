@@ -309,6 +309,11 @@ def read_h5ad(path: Path, card: Card) -> PerturbationData:
         labels = _labels(obs, card.columns.condition, source, card.control)
         unique, inverse = np.unique(labels, return_inverse=True)
         names = [from_label(label, card.control, card.separator) for label in unique.tolist()]
+        if cut := [label for label, name in zip(unique.tolist(), names, strict=True) if "" in name.split("+")]:
+            raise BenchError(
+                f"{source}: obs['{card.columns.condition}'] has labels with nothing on one side of the separator "
+                f"'{card.separator}' ({', '.join(map(repr, cut[:3]))}). Correct them, or the card's separator."
+            )
         condition = np.array(names)[inverse]
     with problems.collect():
         context = _labels(obs, card.columns.context, source)

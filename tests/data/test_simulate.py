@@ -4,21 +4,13 @@ The bounds were set first; the parameters were then fitted to them on seeds 0-5,
 model was run. The statistics see the cells and never the generator (`simulation_statistics`).
 """
 
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from json import dumps
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bench.data.simulate import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
-
-# A plain import whatever pytest's import mode is.
-sys.path.insert(0, str(Path(__file__).parent))
-
 from simulation_statistics import (
     Floats,
     Screen,
@@ -37,6 +29,9 @@ from simulation_statistics import (
     top5_share,
     train_mean_shift,
 )
+
+from bench.data.cards import find_card
+from bench.data.simulate import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
 
 SPLIT_SEEDS = (1, 2, 3)
 QUANTILES = [0.1, 0.25, 0.5, 0.75, 0.9]
@@ -201,7 +196,7 @@ def test_truth_is_what_the_cells_show(strong: Drawn) -> None:
             z = (s.means[i, g] - s.x[s.reference][:, g].mean()) / np.sqrt(s.control_variance[g] + 1e-4)
             assert z < 0
             assert truth.de[rows[i], g]
-    # A condition without effect differs from the controls by noise alone. Pooled over genes rather than averaged
+    # A condition without effect differs from the controls by noise alone. Pooled over genes not averaged
     # over squared z: sixty cells of a rare gene with no count have an estimated variance of zero.
     inert = [i for i, r in enumerate(rows) if truth.without_effect[r]]
     assert (s.d[inert] ** 2).sum() / noise[inert].sum() == pytest.approx(1.0, abs=0.15)
@@ -214,3 +209,8 @@ def test_weak_screen(weak: Drawn) -> None:
     difference = np.quantile(signal / noise, QUANTILES) - [-0.1, -0.02, 0.13, 0.40, 0.90]
     assert (np.abs(difference) <= [0.08, 0.08, 0.1, 0.2, 0.45]).all(), difference
     assert abs(headroom_z(s, weak.splits)) < 3
+
+
+def test_the_cards_are_these_parameters() -> None:
+    assert replace(SIMULATED, **find_card("simulated").parameters) == SIMULATED
+    assert replace(SIMULATED, **find_card("simulated_hard").parameters) == SIMULATED_HARD

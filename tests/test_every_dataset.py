@@ -1,0 +1,53 @@
+"""The contract of a data set card, run over every card that is shipped."""
+
+import numpy as np
+import pytest
+
+from bench.conditions import CONTROL
+from bench.data.cards import find_card, names
+from bench.data.load import load
+from bench.data.splits import KINDS
+from bench.errors import BenchError
+from bench.files import configs_dir
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_card_says_what_the_data_are_and_whose(name):
+    card = find_card(name)
+    assert card.description and "\n" not in card.description
+    assert card.split in KINDS and card.split != "custom"
+    if card.source == "simulated":
+        assert card.licence and card.expression == "counts" and not card.url
+    else:
+        assert card.citation and card.url and ("https://" in card.url or "github.com/" in card.url)
+
+
+@pytest.mark.parametrize("name", [n for n in names() if find_card(n).source != "simulated"])
+def test_a_card_whose_file_is_absent_says_where_to_get_and_put_it(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    card = find_card(name)
+    with pytest.raises(BenchError) as caught:
+        load(card)
+    for word in (name, card.url, str(tmp_path / card.source)):
+        assert word in str(caught.value)
+    assert not card.source.startswith("/")
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_data_set_that_is_here_loads(name, request, monkeypatch):
+    card = find_card(name)
+    if card.source != "simulated":
+        folder = request.getfixturevalue("real_data")
+        monkeypatch.setenv("BENCH_DATA", str(folder))
+        if not (folder / card.source).is_file():
+            pytest.skip(f"{card.source} is not in {folder.name}")
+    data = load(card)
+    assert data.name == name and data.evidence == card.evidence
+    assert data.x.dtype == np.float32 and data.x.has_canonical_format
+    assert data.x.data.min() > 0 and data.x.data.max() < np.log1p(1e4) + 1e-3
+    assert CONTROL in data.conditions and len(data.conditions) > 10
+    assert len(data.hash) == 64 and load(card).hash == data.hash
+
+
+def test_every_file_in_the_folder_is_a_card():
+    assert {path.stem for path in (configs_dir() / "datasets").iterdir()} == set(names())

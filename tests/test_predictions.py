@@ -1,0 +1,159 @@
+"""The predictions file: what any tool may write, and what is refused."""
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from bench import predictions
+from bench.errors import BenchError
+
+CONDITIONS = ("A+B", "A+ctrl", "C+ctrl")
+GENES = ("g0", "g1", "g2", "g3")
+CONTEXTS = ("k562", "rpe1")
+WEIGHTS = np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]])
+MEANS = np.arange(12.0).reshape(3, 4)
+EXPECTED = {"data_hash": "d" * 64, "split_id": "s" * 16}
+
+
+def save(path, x, obs, genes=GENES, uns=None):
+    frame = pd.DataFrame(obs)
+    frame.index = [f"row{i}" for i in range(len(frame))]
+    anndata.AnnData(x, obs=frame, var=pd.DataFrame(index=list(genes)), uns=uns or {}).write_h5ad(path)
+    return path
+
+
+def read(path, conditions=CONDITIONS, weights=WEIGHTS):
+    return predictions.read(path, conditions, GENES, CONTEXTS, weights, EXPECTED)
+
+
+def refuse(path, *words):
+    with pytest.raises(BenchError) as caught:
+        read(path)
+    for word in [str(path), *words]:
+        assert word in str(caught.value), str(caught.value)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "p.h5ad"
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sp.csr_matrix, sp.csc_matrix, np.float32, np.asfortranarray])
+def test_one_mean_per_condition(path, kind):
+    found = read(save(path, kind(MEANS), {"condition": CONDITIONS}))
+    np.testing.assert_array_equal(found.y_hat, MEANS)
+    assert found.y_hat.dtype == np.float64
+    assert found.fallbacks.tolist() == [0, 0, 0] and found.uns == {"controls_used": "unknown"}
+
+
+def test_cells_are_averaged_whatever_the_order_of_rows_and_genes(path):
+    rng = np.random.default_rng(0)
+    cells = np.repeat(MEANS, [3, 1, 4], axis=0) + rng.normal(size=(8, 4))
+    labels = np.repeat(CONDITIONS, [3, 1, 4])
+    rows, columns = rng.permutation(8), rng.permutation(4)
+    wide = np.column_stack([cells[rows][:, columns], rng.normal(size=8)])
+    found = read(save(path, wide, {"condition": labels[rows]}, [*np.array(GENES)[columns], "other"]))
+    expected = [cells[labels == name].mean(axis=0) for name in CONDITIONS]
+    np.testing.assert_allclose(found.y_hat, expected, rtol=1e-12)
+
+
+def test_other_conditions_are_ignored_even_when_broken(path):
+    x = np.vstack([MEANS, np.full((2, 4), np.nan)])
+    found = read(save(path, x, {"condition": [*CONDITIONS, "D+ctrl", "ctrl"]}))
+    np.testing.assert_array_equal(found.y_hat, MEANS)
+
+
+@pytest.mark.parametrize("labels", [("B+A", "ctrl+A", "C"), ("A+B", "A", "ctrl+C")])
+def test_conditions_are_matched_as_sets(path, labels):
+    np.testing.assert_array_equal(read(save(path, MEANS, {"condition": labels})).y_hat, MEANS)
+
+
+def test_contexts_are_weighted_as_the_truth_weights_them(path):
+    rows = [(c, k, i, j) for i, c in enumerate(CONDITIONS) for j, k in enumerate(CONTEXTS) for _ in range(2 - j)]
+    x = np.array([MEANS[i] + 100 * j for *_, i, j in rows])
+    obs = {"condition": [r[0] for r in rows], "context": [r[1] for r in rows]}
+    found = read(save(path, x, obs)).y_hat
+    np.testing.assert_allclose(found, MEANS + 100 * WEIGHTS[:, 1:], rtol=1e-12)
+    shared = read(save(path, MEANS, {"condition": CONDITIONS})).y_hat  # one prediction for every context
+    np.testing.assert_array_equal(shared, MEANS)
+
+
+def test_a_context_without_prediction(path):
+    obs = {"condition": CONDITIONS, "context": ["k562"] * 3}
+    refuse(save(path, MEANS, obs), "'A+ctrl'", "'rpe1'", "its rows say k562")
+    assert read(path, ("A+B",), WEIGHTS[:1]).y_hat.tolist() == MEANS[:1].tolist()
+
+
+def test_what_is_missing_is_counted_and_named(path):
+    refuse(save(path, MEANS[:1], {"condition": ["A+B"]}), "2 of 3 test conditions", "A+ctrl", "C+ctrl")
+    refuse(save(path, MEANS[:, :3], {"condition": CONDITIONS}, GENES[:3]), "1 of 4 genes", "g3")
+    refuse(save(path, MEANS, {"perturbation": CONDITIONS}), "no obs column 'condition'", "perturbation")
+    refuse(path.with_name("gone.h5ad"), "no such file")
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_predictions_of_another_task(path, key):
+    refuse(save(path, MEANS, {"condition": CONDITIONS}, uns={key: "x" * 16}), key, "x" * 16, EXPECTED[key])
+    as_r_writes = {key: np.array(["x" * 16], dtype=object)}
+    refuse(save(path, MEANS, {"condition": CONDITIONS}, uns=as_r_writes), key, "x" * 16)
+    assert read(save(path, MEANS, {"condition": CONDITIONS}, uns=dict(EXPECTED))).uns[key] == EXPECTED[key]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number(path, value):
+    x = MEANS.copy()
+    x[1, 2] = value
+    refuse(save(path, x, {"condition": CONDITIONS}), "'A+ctrl'", "'g2'", "NaN or infinite")
+
+
+def test_duplicate_genes(path):
+    with pytest.warns(UserWarning, match="not unique"):
+        save(path, MEANS, {"condition": CONDITIONS}, ["g0", "g1", "g2", "g2"])
+    refuse(path, "duplicate gene names")
+
+
+@pytest.mark.parametrize("used", ["input", "all", "unknown"])
+def test_controls_used(path, used):
+    assert read(save(path, MEANS, {"condition": CONDITIONS}, uns={"controls_used": used})).uns["controls_used"] == used
+
+
+def test_controls_used_of_another_word(path):
+    refuse(save(path, MEANS, {"condition": CONDITIONS}, uns={"controls_used": "some"}), "'some'", "input, all, unknown")
+
+
+def test_fallbacks(path):
+    found = read(
+        save(
+            path, np.repeat(MEANS, 2, axis=0), {"condition": np.repeat(CONDITIONS, 2), "fallbacks": [0, 2, 0, 0, 1, 1]}
+        )
+    )
+    assert found.fallbacks.tolist() == [2, 0, 1]
+    for bad in ([0, np.nan, 1], [0, 0.5, 1], [0, -1, 1], ["a", "b", "c"]):
+        refuse(save(path, MEANS, {"condition": CONDITIONS, "fallbacks": bad}), "obs['fallbacks']", "whole numbers")
+
+
+def test_damaged_files(path):
+    path.write_text("<html>")
+    refuse(path, "not a readable predictions h5ad")
+    content = save(path, MEANS, {"condition": CONDITIONS}).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refuse(path, "not a readable predictions h5ad")
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as handle:
+        del handle["X"]
+    refuse(path, "no X")
+
+
+def test_what_is_written_reads_back(path):
+    obs = pd.DataFrame({"condition": CONDITIONS, "fallbacks": [0, 1, 0]}, index=[7, 7, 7])
+    predictions.write(path, MEANS, obs, GENES, {"run_id": "r", "controls_used": "input", **EXPECTED})
+    found = read(path)
+    np.testing.assert_array_equal(found.y_hat, MEANS)
+    assert found.fallbacks.tolist() == [0, 1, 0]
+    assert found.uns == {"run_id": "r", "controls_used": "input", **EXPECTED}
+    with pytest.raises(ValueError):
+        predictions.write(path, MEANS[:2], obs, GENES, {})
+    np.testing.assert_array_equal(read(path).y_hat, MEANS)  # a failed write leaves the old file
