@@ -36,9 +36,8 @@ def generate(path: Path, cells: int, genes: int, conditions: int = 100) -> None:
     n_control = cells // 10
     label = np.concatenate([np.zeros(n_control, dtype=int), 1 + np.arange(cells - n_control) % conditions])
     rate = rng.gamma(0.3, 0.6, genes)
-    shift = np.vstack(
-        [np.zeros(genes), rng.normal(0, 0.5, (conditions, genes)) * (rng.random((conditions, genes)) < 0.1)]
-    )
+    moved = rng.random((conditions, genes)) < 0.1
+    shift = np.vstack([np.zeros(genes), rng.normal(0, 0.5, (conditions, genes)) * moved])
     blocks = [
         sp.csr_matrix(np.log1p(rng.poisson(rate * np.exp(shift[part]))).astype(np.float32))
         for part in np.array_split(label, max(1, cells // 2000))

@@ -1,0 +1,39 @@
+"""The README's table is the committed board, and its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench import leaderboard
+from bench.table import as_text
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_table_is_the_committed_board():
+    items = leaderboard.group(leaderboard.collect([ROOT / "leaderboards"], "simulated"))["simulated", "simulation"]
+    assert as_text(leaderboard.board(items)) in README
+
+
+def test_the_committed_csvs_are_what_the_records_give():
+    assert leaderboard.check(ROOT / "leaderboards") >= 2
+
+
+def test_every_make_target_named_is_there():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"make ([a-z-]+)", README))
+    assert named
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("split", ["simulated__simulation", "norman_slice__simulation"])
+def test_all_baselines_stand_on_the_committed_boards(split):
+    import pandas as pd
+
+    table = pd.read_csv(ROOT / "leaderboards" / f"{split}.csv").set_index("model")
+    for name in ("no_change", "train_mean", "additive", "linear", "replicate"):
+        assert table.loc[name, "n_seeds"] == 3, name
+        assert table["n_conditions"].nunique() == 1
