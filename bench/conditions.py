@@ -11,7 +11,23 @@ from collections.abc import Iterable
 CONTROL = "ctrl"
 
 #: Labels that public data sets use for unperturbed cells, compared without case.
-CONTROL_LABELS = ("ctrl", "control", "non-targeting", "nontargeting", "nt", "dmso", "vehicle", "unperturbed")
+CONTROL_LABELS = (
+    "ctrl",
+    "control",
+    "non-targeting",
+    "nontargeting",
+    "nt",
+    "negative_control",
+    "neg",
+    "safe-targeting",
+    "scramble",
+    "wt",
+    "untreated",
+    "mock",
+    "dmso",
+    "vehicle",
+    "unperturbed",
+)
 
 
 def constituents(condition: str) -> tuple[str, ...]:
@@ -55,6 +71,7 @@ def from_label(label: str, control: Iterable[str], separator: str) -> str:
     if label in known:
         return CONTROL
     parts = [CONTROL if part in known else part for part in label.split(separator)] if separator else [label]
+    parts = list(dict.fromkeys(parts))  # two guides of one gene are one perturbation, not a pair
     if all(part == CONTROL for part in parts):
         return CONTROL
     return single(parts[0]) if len(parts) == 1 else "+".join(parts)

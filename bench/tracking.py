@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,16 +30,21 @@ def start(mode: Tracking, folder: Path, run_id: str, label: str, config: dict[st
     """
     if mode == "off":
         return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_DIR", str(folder))
+    import wandb
     from lightning.pytorch.loggers import WandbLogger
 
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        logger = WandbLogger(
-            project="perturb-ssl-bench", name=label, id=run_id, save_dir=str(folder), offline=mode == "offline"
+        run = wandb.init(
+            project="perturb-ssl-bench",
+            name=label,
+            id=run_id,
+            dir=str(folder),
+            mode=mode,
+            config=config,
+            settings=wandb.Settings(silent=True),
         )
-        logger.experiment.config.update(config, allow_val_change=True)
+        logger = WandbLogger(experiment=run)
     except Exception as error:  # wandb raises its own kinds for no account, no network, no tty
         raise BenchError(
             f"wandb cannot start ({error}). Log in with 'wandb login', or use --tracking offline."

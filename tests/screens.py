@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from bench.conditions import CONTROL, single
 from bench.data.cells import PerturbationData, build
 from bench.data.controls import control_pools
-from bench.data.read import normalise
 from bench.data.splits import Split, subgroup
+from bench.data.values import normalise
 
 N_GENES = 60
 GENES = np.array([f"G{i:02d}" for i in range(N_GENES)])

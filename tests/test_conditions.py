@@ -61,3 +61,8 @@ def test_spellings_merge_by_set_whatever_the_order(names, random):
         for b in names:
             assert (merged[a] == merged[b]) == (identity(a) == identity(b))
     assert merge_spellings(merged.values()) == {name: name for name in merged.values()}
+
+
+def test_two_guides_of_one_gene_are_one_perturbation():
+    assert from_label("KLF1+KLF1", ["ctrl"], "+") == "KLF1+ctrl"
+    assert from_label("KLF1_NT_KLF1", ["NT"], "_") == "KLF1+ctrl"

@@ -12,7 +12,7 @@ import yaml
 
 from bench.conditions import CONTROL, CONTROL_LABELS
 from bench.data.cards import Card, Columns
-from bench.data.read import open_h5ad, read_frame
+from bench.data.h5ad import open_h5ad, read_frame
 from bench.errors import BenchError
 
 # The names that GEARS, scPerturb, PerturBench and Replogle's files use, the likeliest first.

@@ -8,8 +8,9 @@ from pathlib import Path
 from bench.data.cards import Card, find_card
 from bench.data.cells import PerturbationData, build
 from bench.data.guess import guess_card
-from bench.data.read import normalise, read_h5ad
+from bench.data.read import read_h5ad
 from bench.data.simulate import GENERATOR_VERSION, SIMULATED, simulate
+from bench.data.values import normalise
 from bench.errors import BenchError
 from bench.files import sha256_arrays, sha256_json
 

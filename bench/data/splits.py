@@ -7,6 +7,7 @@ cell-gears itself, on sorted rows; the lists are then kept as JSON, so that late
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import json
 import warnings
@@ -145,13 +146,19 @@ def read_custom(path: Path, labels: Sequence[str]) -> dict[str, list[str]]:
     Raises:
         BenchError: Not such a file, an unknown condition, or one condition in two parts.
     """
+    if not path.is_file():
+        raise BenchError(f"no such file: {path}")
+    form = '{"train": [...], "val": [...], "test": [...]}'
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        lists = {name: list(content.get(name, [])) for name in _PARTS}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise BenchError(
-            f"{path}: not a custom split: {error}. Expected {{'train': [...], 'val': [...], 'test': [...]}}."
-        ) from error
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path}: not a custom split: {error}. Expected {form}.") from error
+    if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
+        raise BenchError(f"{path}: not a custom split: expected lists of conditions, {form}.")
+    for name in content:
+        if name not in (*_PARTS, "unused"):
+            raise BenchError(f"{path}: {unknown('part', name, _PARTS)}")
+    lists = {name: content.get(name, []) for name in _PARTS}
     by_identity: dict[frozenset[str], list[str]] = {}
     for label in labels:
         by_identity.setdefault(identity(label), []).append(label)
@@ -160,12 +167,19 @@ def read_custom(path: Path, labels: Sequence[str]) -> dict[str, list[str]]:
         for condition in conditions:
             key = identity(str(condition))
             if key not in by_identity:
-                raise BenchError(f"{path}: condition '{condition}' in '{name}' is not in the data.")
+                raise BenchError(
+                    f"{path}: condition '{condition}' in '{name}' is not in the data.{_near(condition, labels)}"
+                )
             if key and part_of.setdefault(key, name) != name:
                 raise BenchError(f"{path}: condition '{condition}' is both in '{part_of[key]}' and in '{name}'.")
     return {
         name: sorted(s for key, part in part_of.items() if part == name for s in by_identity[key]) for name in _PARTS
     }
+
+
+def _near(condition: object, labels: Sequence[str]) -> str:
+    near = difflib.get_close_matches(str(condition), labels, n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def _cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[str]]:
@@ -175,12 +189,13 @@ def _cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list
         {"labels": sorted(labels), "kind": kind, "seed": seed, "gears": version("cell-gears"), "v": VERSION}
     )
     path = cache_dir() / "splits" / f"{key[:24]}.json"
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError):
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("hash") == sha256_json(content["lists"]):
             return {name: list(content["lists"][name]) for name in _PARTS}
     lists = draw_with_gears(labels, kind, seed)
-    write_json(path, {"kind": kind, "seed": seed, "lists": lists, "hash": sha256_json(lists)})
+    with contextlib.suppress(BenchError):  # a cache that cannot be written costs time, not the run
+        write_json(path, {"kind": kind, "seed": seed, "lists": lists, "hash": sha256_json(lists)})
     return lists
 
 

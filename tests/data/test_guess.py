@@ -11,7 +11,7 @@ from bench.data.cards import read_card
 from bench.data.describe import describe
 from bench.data.guess import guess_card, to_yaml
 from bench.data.load import load
-from bench.data.read import normalise
+from bench.data.values import normalise
 from bench.errors import BenchError
 
 COUNTS, OBS = tiny_counts(cells=5, controls=40)
@@ -110,8 +110,8 @@ def test_what_cannot_be_guessed_says_which_card_to_write(tmp_path):
     path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.rename(columns={"condition": "leiden"}))
     with pytest.raises(BenchError, match=r"no obs column.*there are leiden, context, batch.*condition: COLUMN"):
         guess_card(path)
-    path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.assign(condition=OBS["condition"].replace("ctrl", "WT")))
-    with pytest.raises(BenchError, match=r"looks like a control.*most common are WT, .*control: LABEL") as caught:
+    path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.assign(condition=OBS["condition"].replace("ctrl", "clone7")))
+    with pytest.raises(BenchError, match=r"looks like a control.*most common are clone7, .*control: LABEL") as caught:
         guess_card(path)
     line = str(caught.value).split("one line: ")[1].split(", and give")[0].replace("LABEL", "WT")
     (tmp_path / "t.yaml").write_text(line)

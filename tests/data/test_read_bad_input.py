@@ -7,7 +7,8 @@ import scipy.sparse as sp
 from screens import GENES, tiny_counts, write_h5ad
 
 from bench.data.cards import Card, Columns
-from bench.data.read import normalise, read_h5ad
+from bench.data.read import read_h5ad
+from bench.data.values import normalise
 from bench.errors import BenchError
 from bench.files import sha256_file
 

@@ -184,6 +184,9 @@ def test_custom_split_matches_conditions_as_sets(tiny, tmp_path):
         ({"train": ["G00+G01"], "test": ["G01+G00"]}, "is both in"),
         ({"train": ["G00+ctrl"]}, "has no test conditions"),
         ([1], "not a custom split"),
+        ({"train": "G00+ctrl"}, "expected lists of conditions"),
+        ({"train": ["G00+ctrl"], "valid": ["G01+ctrl"]}, "unknown part 'valid'. Did you mean 'val'"),
+        ({"train": ["G0+ctrl"]}, "Did you mean 'G.0.ctrl"),
     ],
 )
 def test_bad_custom_splits_name_the_culprit(content, message, tiny, tmp_path):
@@ -196,7 +199,7 @@ def test_bad_custom_splits_name_the_culprit(content, message, tiny, tmp_path):
 def test_custom_without_a_file(tiny, tmp_path):
     with pytest.raises(BenchError, match="--split-file"):
         draw(tiny, "custom", 1)
-    with pytest.raises(BenchError, match="not a custom split"):
+    with pytest.raises(BenchError, match="no such file"):
         read_custom(Path(tmp_path / "none.json"), tiny.file_conditions)
 
 

@@ -1,0 +1,93 @@
+"""Expression values: what they are, whether they are what a card says, and counts -> log1p."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from bench.data.cells import Strings
+from bench.errors import BenchError
+
+#: Counts are normalised to this total before log1p, as scanpy's and GEARS' recipes do.
+TARGET_SUM = 1e4
+
+
+def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes: Strings, source: str) -> list[str]:
+    """Refuse expression that is not what the card says; return notes on what is only suspicious.
+
+    Raises:
+        BenchError: Negative, NaN or infinite values; all integers with a maximum above 20 declared log1p;
+            non-integers declared counts.
+    """
+    values = x.data
+    for bad, word in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
+        if bad.any():
+            gene = genes[x.indices[int(np.argmax(bad))]]
+            raise BenchError(
+                f"{source}: {int(bad.sum())} {word} values in X (first in gene '{gene}'). Expected log1p of "
+                f"normalised counts, or raw counts; save X before scaling or regressing it (sc.pp.scale)."
+            )
+    integers = bool((values == np.floor(values)).all())
+    largest = float(values.max(initial=0.0))
+    if expression == "counts" and not integers:
+        raise BenchError(
+            f"{source}: the card says expression: counts, but X holds non-integers (maximum {largest:.3g}). "
+            f"Set expression: log1p if these are log-normalised values."
+        )
+    if expression == "log1p" and integers and largest > 20:
+        raise BenchError(
+            f"{source}: the card says expression: log1p, but X holds only integers up to {largest:.0f}. "
+            f"These look like raw counts: set expression: counts."
+        )
+    if expression == "log1p" and integers and len(values):
+        return ["X holds only integers, which log1p values are not: if they are counts, set expression: counts"]
+    if expression == "log1p" and looks_double_logged(x):
+        return ["X looks log-transformed twice (log1p of log1p): check how the file was made"]
+    return []
+
+
+def looks_double_logged(x: sp.csr_matrix) -> bool:
+    """Tell whether expression was log-transformed twice.
+
+    Undoing the right number of logs turns a cell's values into multiples of its smallest one (one count); we look at
+    up to 200 cells and compare one undoing with two.
+    """
+
+    def on_grid(matrix: sp.csr_matrix, undo: int) -> float:
+        hits = total = 0
+        for i in np.linspace(0, matrix.shape[0] - 1, min(200, matrix.shape[0])).astype(int):
+            values = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]].astype(np.float64)
+            for _ in range(undo):
+                values = np.expm1(np.minimum(values, 30.0))
+            if len(values) < 3 or values.min() <= 0:
+                continue
+            ratio = values / values.min()
+            ratio = ratio[(ratio > 1.5) & (ratio < 30)]
+            hits += int((np.abs(ratio - np.round(ratio)) < 0.03).sum())
+            total += len(ratio)
+        return hits / total if total >= 50 else 0.0
+
+    return on_grid(x, 2) > 0.9 > 0.5 > on_grid(x, 1)
+
+
+def canonical(x: sp.csr_matrix) -> sp.csr_matrix:
+    """Return float32 CSR with sorted indices, summed duplicates and no explicit zeros, int32 indices where they fit."""
+    out = sp.csr_matrix((x.data.astype(np.float32, copy=False), x.indices, x.indptr), shape=x.shape)
+    out.sum_duplicates()
+    out.eliminate_zeros()
+    return out
+
+
+def normalise(counts: sp.csr_matrix, totals: np.ndarray[Any, Any] | None = None) -> sp.csr_matrix:
+    """Return log1p of counts scaled to :data:`TARGET_SUM` per cell.
+
+    Args:
+        counts: ``[cells, genes]``, non-negative.
+        totals: The library size of each cell ``[cells]``; absent = its row sum. Cells of size 0 stay 0.
+    """
+    size = np.asarray(counts.sum(axis=1)).ravel() if totals is None else np.asarray(totals)
+    scale = TARGET_SUM / np.where(size > 0, size, 1).astype(np.float64)
+    values = np.log1p(counts.data * np.repeat(scale, np.diff(counts.indptr)))
+    return canonical(sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape))
