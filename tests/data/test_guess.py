@@ -113,7 +113,7 @@ def test_what_cannot_be_guessed_says_which_card_to_write(tmp_path):
     path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.assign(condition=OBS["condition"].replace("ctrl", "clone7")))
     with pytest.raises(BenchError, match=r"looks like a control.*most common are clone7, .*control: LABEL") as caught:
         guess_card(path)
-    line = str(caught.value).split("one line: ")[1].split(", and give")[0].replace("LABEL", "WT")
+    line = str(caught.value).split("one line: ")[1].split(", and give")[0].replace("LABEL", "clone7")
     (tmp_path / "t.yaml").write_text(line)
     assert len(load(read_card(tmp_path / "t.yaml")).conditions) == 23
 
