@@ -119,9 +119,9 @@ def _publish(argv: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a published record that differs")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench import pipeline
+    from bench.publish import publish
 
-    for line in pipeline.publish(options.run_ids, options.source, options.leaderboards, options.force):
+    for line in publish(options.run_ids, options.source, options.leaderboards, options.force):
         print(line)
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from bench.data import load as data_load
 from bench.data import splits
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
-from bench.errors import BenchError, unknown
+from bench.errors import BenchError
 from bench.files import atomic, sha256_file, sha256_json, write_json
 from bench.models import registry
 from bench.records import Budget, Record
@@ -242,15 +241,8 @@ def score_predictions(
 
 def _join(record: Record, folder: Path, leaderboards: Path) -> Path:
     target = records.place(leaderboards, record.spec)
-    copy_record(folder / "record.json", target)
+    records.copy(folder / "record.json", target)
     return target
-
-
-def copy_record(source: Path, target: Path) -> None:
-    """Copy a record and its table, the table first, each atomically."""
-    for suffix in (".parquet", ".json"):
-        with atomic(target.with_suffix(suffix)) as temporary:
-            shutil.copyfile(source.with_suffix(suffix), temporary)
 
 
 def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
@@ -281,59 +273,6 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
             item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
         ]
         show(table, used, seeds)
-
-
-def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = False) -> list[str]:
-    """Copy records into a leaderboards folder and regenerate its CSVs.
-
-    Args:
-        run_ids: Which.
-        source: Leaderboards folder that holds them.
-        target: Leaderboards folder that gets them.
-        force: Whether a record of the same id that differs is replaced.
-
-    Returns:
-        One line per run: ``published``, ``reproduces`` or the largest difference.
-
-    Raises:
-        BenchError: Unknown run id.
-    """
-    lines = []
-    for run_id in run_ids:
-        matches = sorted((source / "records").glob(f"*/*/{run_id}.json")) if run_id.isalnum() else []
-        if not matches:
-            known = sorted(path.stem for path in (source / "records").glob("*/*/*.json"))
-            raise unknown("run id", run_id, known)
-        record = records.read(matches[0])
-        place = records.place(target, record.spec)
-        if place.is_file():
-            there = records.read(place)
-            name, difference = largest_difference(record, there)
-            if difference == 0:
-                lines.append(f"{run_id} {record.spec.label}: reproduces")
-                continue
-            lines.append(
-                f"{run_id} {record.spec.label}: differs, most in {name} by {difference:.3g}"
-                + (" (replaced)" if force else " (kept)")
-            )
-            if not force:
-                continue
-        else:
-            lines.append(f"{run_id} {record.spec.label}: published")
-        copy_record(matches[0], place)
-    leaderboard.regenerate(target)
-    return lines
-
-
-def largest_difference(a: Record, b: Record) -> tuple[str, float]:
-    """Find the metric whose mean differs most between two records of one run; infinite where one is undefined."""
-    worst = ("", 0.0)
-    for name in sorted(set(a.metrics) | set(b.metrics)):
-        left, right = (r.metrics[name].mean if name in r.metrics else None for r in (a, b))
-        gap = float("inf") if (left is None) != (right is None) else abs((left or 0.0) - (right or 0.0))
-        if gap > worst[1]:
-            worst = (name, gap)
-    return worst
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import BenchError
-from bench.files import sha256_file, write_json
+from bench.files import atomic, sha256_file, write_json
 from bench.spec import RunSpec
 
 _PACKAGES = (
@@ -203,3 +204,10 @@ def write(path: Path, record: Record) -> None:
 def place(folder: Path, spec: RunSpec) -> Path:
     """Where a record belongs under a leaderboards folder."""
     return folder / "records" / spec.dataset / spec.model / f"{spec.run_id}.json"
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a record and its table, the table first, each atomically."""
+    for suffix in (".parquet", ".json"):
+        with atomic(target.with_suffix(suffix)) as temporary:
+            shutil.copyfile(source.with_suffix(suffix), temporary)

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.differential import benjamini_hochberg
 from bench.metrics import METRICS, Case, GearsCase, Metric, evaluate
 from bench.records import Level
 from bench.shifts import Floats
-from bench.truth import Truth, benjamini_hochberg
+from bench.truth import Truth
 
 ALL = "all"
 

@@ -11,6 +11,7 @@ from bench import leaderboard, pipeline, records
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.pipeline import Request
+from bench.publish import publish
 
 
 @pytest.fixture(scope="module")
@@ -122,24 +123,24 @@ def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
 def test_publishing_says_what_happened(files, tmp_path):
     (path,) = pipeline.run(request_for(files, tmp_path))
     source, target = tmp_path / "boards", tmp_path / "committed"
-    assert pipeline.publish([path.stem], source, target) == [f"{path.stem} additive: published"]
+    assert publish([path.stem], source, target) == [f"{path.stem} additive: published"]
     assert list(target.glob("tiny__custom-*.csv"))
     assert leaderboard.check(target) >= 1
-    assert pipeline.publish([path.stem], source, target) == [f"{path.stem} additive: reproduces"]
+    assert publish([path.stem], source, target) == [f"{path.stem} additive: reproduces"]
     there = next((target / "records").rglob("*.json"))
     record = records.read(there)
     level = record.metrics["r2"].model_copy(update={"mean": record.metrics["r2"].mean - 0.25})
     records.write(there, record.model_copy(update={"metrics": {**record.metrics, "r2": level}}))
-    (line,) = pipeline.publish([path.stem], source, target)
+    (line,) = publish([path.stem], source, target)
     assert "differs, most in r2 by 0.25 (kept)" in line
     assert records.read(there).metrics["r2"] == level
-    (line,) = pipeline.publish([path.stem], source, target, force=True)
+    (line,) = publish([path.stem], source, target, force=True)
     assert line.endswith("(replaced)")
     assert records.read(there).metrics["r2"] == record.metrics["r2"]
     with pytest.raises(BenchError, match="unknown run id"):
-        pipeline.publish(["nope"], source, target)
+        publish(["nope"], source, target)
     with pytest.raises(BenchError, match="unknown run id"):
-        pipeline.publish(["../../x"], source, target)
+        publish(["../../x"], source, target)
 
 
 def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path, capsys):
@@ -147,7 +148,7 @@ def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path
     record = records.read(path)
     old = record.spec.model_copy(update={"data_hash": "older"})
     place = records.place(tmp_path / "boards", old)
-    pipeline.copy_record(path, place)
+    records.copy(path, place)
     records.write(place, record.model_copy(update={"spec": old, "run_id": old.run_id}))
     pipeline.print_boards([tmp_path / "boards"], [path])
     assert "1 records of other data or an older scoring are left out" in capsys.readouterr().err

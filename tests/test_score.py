@@ -5,9 +5,10 @@ import pytest
 import screens
 from harness import predict, scored
 
-from bench import pipeline, score, truth
+from bench import score, truth
 from bench.metrics import METRICS
 from bench.predictions import read
+from bench.publish import largest_difference
 
 
 @pytest.fixture(scope="module")
@@ -149,4 +150,4 @@ def test_scoring_twice_gives_the_same_record(tiny, tiny_split, tmp_path):
     two, _ = scored("linear", tiny, tiny_split, tmp_path)
     assert one.metrics == two.metrics
     assert one.run_id == two.run_id
-    assert pipeline.largest_difference(one, two) == ("", 0.0)
+    assert largest_difference(one, two) == ("", 0.0)
