@@ -208,7 +208,7 @@ def _check_floor(by_seed: dict[int, list[Record]], scope: str) -> None:
         values = [_levels(record, scope)[SORT_METRIC] for record in group_]
         for field in ("floor", "replicate"):
             known = [v for level in values if (v := getattr(level, field)) is not None]
-            if known and max(known) - min(known) > 1e-9:
+            if known and max(known) - min(known) > 1e-6:  # machines round differently, tasks do not
                 ids = ", ".join(record.run_id for record in group_)
                 raise BenchError(
                     f"seed {seed}: records of one task disagree on its {field} ({min(known)} to {max(known)}): {ids}."

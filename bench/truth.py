@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from bench.data.cells import PerturbationData
 from bench.data.splits import Split
 from bench.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon_by_context
 from bench.errors import BenchError
-from bench.files import atomic, cache_dir, sha256_json
+from bench.files import atomic, cache_dir, sha256_file, sha256_json
 from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
 
 #: Changes when the same task would give other numbers.
@@ -182,12 +183,19 @@ def task_id(data: PerturbationData, split: Split) -> str:
     ]
 
 
+@cache
+def _code_hash() -> str:
+    """8 hex digits of the code that computes a truth: a cache made by other code is another cache."""
+    folder = Path(__file__).parent
+    return sha256_json([sha256_file(folder / f"{name}.py") for name in ("truth", "differential", "shifts")])[:8]
+
+
 def load(data: PerturbationData, split: Split) -> Truth:
     """Return the truth of a task, from the cache where it is there and whole.
 
     A damaged cache file is computed again, never used: every member of the archive carries a checksum.
     """
-    path = cache_dir() / "truth" / f"{task_id(data, split)}.npz"
+    path = cache_dir() / "truth" / f"{task_id(data, split)}-{_code_hash()}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
         return _read(path)
     truth = compute(data, split)

@@ -83,7 +83,7 @@ class _Pairs(Dataset[CellBatch]):
 
     def __getitem__(self, pairs: Any) -> CellBatch:
         cells, controls = pairs
-        # One toarray() of the joined row block costs a tenth of one for the cells and one for their controls.
+        # One row block for both, so that a batch is one allocation that its two halves are views of.
         block = torch.from_numpy(self.data.x[np.concatenate([cells, controls])].toarray())
         return CellBatch(
             block[: len(cells)],
