@@ -172,7 +172,8 @@ def test_planted_interactions_show_only_when_planted(seed: int) -> None:
     assert len(planted) >= 10
     assert epistasis_z(on.screen, planted) > 3
     off = simulate(replace(SIMULATED, seed=seed, epistasis=0.0))
-    assert not off.truth.epistatic.any() and not off.truth.interactions.any()
+    assert not off.truth.epistatic.any()
+    assert np.abs(off.truth.interactions).max() < 1e-12  # rounding of two matrix products
     assert abs(epistasis_z(screen(off), planted)) < 3
 
 
