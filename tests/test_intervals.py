@@ -1,0 +1,180 @@
+"""Intervals, skill and tests by simulation, by hand, and against scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench import intervals
+from bench.intervals import beat_rate, design, half_width, holm, mean_skill, means, sign_flip, skill
+
+ICC = (0.6, 0.9)
+
+
+def simulated_study(rng, icc, conditions=15, seeds=3, pool=None):
+    """Values with a condition effect (share ``icc`` of the variance) and noise of the (condition, seed)."""
+    pool = pool or conditions
+    effect = rng.normal(0, np.sqrt(icc), pool)
+    chosen = [rng.permutation(pool)[:conditions] for _ in range(seeds)]
+    values = [(effect[c] + rng.normal(0, np.sqrt(1 - icc), conditions))[:, None] for c in chosen]
+    return [[f"c{i}" for i in c] for c in chosen], values
+
+
+def coverage(icc, repeats, pool, level):
+    rng = np.random.default_rng(int(icc * 100) + pool)
+    hits = 0
+    for _ in range(repeats):
+        names, values = simulated_study(rng, icc, pool=pool)
+        m = means(design(names, draws=400), values)
+        width = half_width(m.level if level else m.paired, m.n, m.distinct)
+        hits += abs(m.theta[0]) <= width[0]
+    return hits / repeats
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("icc", ICC)
+def test_paired_intervals_cover_at_their_nominal_rate(icc):
+    """15 test conditions, 3 seeds, the same conditions under every seed: 93-97%."""
+    assert 0.93 <= coverage(icc, 3000, 15, level=False) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("icc", ICC)
+@pytest.mark.parametrize("pool", [15, 40])
+def test_levels_do_not_cover_less_than_they_say(icc, pool):
+    """They resample seeds too and, where seeds test different conditions, use the seeds' mean number of conditions:
+    both can only widen."""
+    assert coverage(icc, 1500, pool, level=True) >= 0.935
+
+
+def test_resampling_conditions_within_seeds_would_cover_too_little():
+    """The form we do not use: conditions that are tested under three seeds taken for three conditions."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        names, values = simulated_study(rng, 0.9)
+        apart = [[f"{s}:{n}" for n in block] for s, block in enumerate(names)]
+        m = means(design(apart, draws=300), values)
+        hits += abs(m.theta[0]) <= half_width(m.paired, m.n, m.distinct)[0]
+    assert hits / 400 < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("icc", ICC)
+def test_paired_claims_at_no_difference_are_false_at_most_at_their_rate(icc):
+    """Two models that differ by noise alone: the interval of their difference excludes 0 in about 5%."""
+    rng = np.random.default_rng(7)
+    false_interval = false_test = 0
+    for _ in range(1500):
+        names, values = simulated_study(rng, icc)
+        m = means(design(names, draws=400), values)
+        false_interval += abs(m.theta[0]) > half_width(m.paired, m.n, m.distinct)[0]
+        by_condition = {}
+        for block, value in zip(names, values, strict=True):
+            for name, v in zip(block, value[:, 0], strict=True):
+                by_condition.setdefault(name, []).append(v)
+        false_test += sign_flip(np.array([np.mean(v) for v in by_condition.values()]), draws=500) < 0.05
+    assert false_interval / 1500 < 0.07
+    assert false_test / 1500 < 0.07
+
+
+def test_the_mean_is_over_seeds_of_the_mean_over_conditions():
+    names = [["a", "b", "c"], ["a"]]
+    m = means(design(names), [np.array([[1.0], [2.0], [np.nan]]), np.array([[5.0]])])
+    assert m.theta[0] == pytest.approx((1.5 + 5.0) / 2)
+    assert m.n[0] == 1.5
+    assert m.distinct[0] == 2
+
+
+def test_few_conditions_have_no_interval():
+    names = [[f"c{i}" for i in range(7)]]
+    m = means(design(names), [np.arange(7.0)[:, None]])
+    assert np.isnan(half_width(m.paired, m.n, m.distinct)[0])
+
+
+def test_one_seed_equals_the_t_interval():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    m = means(design([[f"c{i}" for i in range(200)]], draws=20000), [x[:, None]])
+    low, high = stats.t.interval(0.95, 199, x.mean(), stats.sem(x))
+    assert half_width(m.paired, m.n, m.distinct)[0] == pytest.approx((high - low) / 2, rel=0.03)
+    np.testing.assert_array_equal(m.paired, m.level)  # one seed: nothing to resample
+
+
+def test_draws_depend_on_the_conditions_alone():
+    names = [["a", "b", "c"], ["b", "d"]]
+    np.testing.assert_array_equal(design(names).weights, design([list(n) for n in names]).weights)
+    assert (design(names).weights.sum(axis=1) == 4).all()
+
+
+def three(model, floor, replicate, n=20):
+    rng = np.random.default_rng(1)
+    names = [[f"c{i}" for i in range(n)]] * 2
+    plan = design(names)
+    noise = [rng.normal(0, 0.05, (n, 1)) for _ in names]
+    return [means(plan, [value + e for e in noise]) for value in (model, floor, replicate)]
+
+
+def test_skill_of_floor_replicate_and_better_by_hand():
+    assert skill(*three(0.2, 0.2, 0.8)).value[0] == pytest.approx(0.0, abs=1e-12)
+    assert skill(*three(0.8, 0.2, 0.8)).value[0] == pytest.approx(1.0)
+    assert skill(*three(0.5, 0.2, 0.8)).value[0] == pytest.approx(0.5)
+    assert skill(*three(1.1, 0.2, 0.8)).value[0] == pytest.approx(1.5)  # better than half the cells: allowed
+    # lower is better: the sign cancels
+    assert skill(*three(0.3, 0.9, 0.1)).value[0] == pytest.approx(0.75)
+
+
+def test_skill_is_null_with_a_reason_where_the_replicate_is_not_clear_of_the_floor():
+    rng = np.random.default_rng(2)
+    names = [[f"c{i}" for i in range(20)]]
+    plan = design(names)
+    model, floor, replicate = (means(plan, [rng.normal(0, 1, (20, 1))]) for _ in range(3))
+    got = skill(model, floor, replicate)
+    assert np.isnan(got.value[0])
+    assert got.reason == ("replicate not clear of the floor",)
+    few = design([[f"c{i}" for i in range(5)]])
+    blocks = [means(few, [np.full((5, 1), v)]) for v in (0.5, 0.0, 1.0)]
+    assert skill(*blocks).reason == ("only 5 conditions",)
+    undefined = means(plan, [np.full((20, 1), np.nan)])
+    assert skill(undefined, undefined, undefined).reason == ("undefined",)
+
+
+def test_averages_come_before_the_division():
+    """A condition without signal must not blow up the skill of the others."""
+    names = [[f"c{i}" for i in range(10)]]
+    plan = design(names)
+    replicate = np.array([0.0] + [1.0] * 9)[:, None]
+    got = skill(means(plan, [replicate * 0.5]), means(plan, [replicate * 0]), means(plan, [replicate]))
+    assert got.value[0] == pytest.approx(0.5)
+
+
+def test_mean_skill_clips_and_leaves_out_null_families():
+    parts = intervals.Skill(
+        np.array([3.0, -4.0, 0.5, np.nan]), np.zeros(4), np.tile([3.0, -4.0, 0.5, np.nan], (10, 1)), ("", "", "", "x")
+    )
+    value, draws = mean_skill(parts)
+    assert value == pytest.approx((1.5 - 1.0 + 0.5) / 3)
+    np.testing.assert_allclose(draws, value)
+
+
+def test_sign_flip_is_exact_for_few_and_agrees_with_scipy():
+    d = np.array([0.3, 0.1, 0.4, -0.05, 0.2])
+    theirs = stats.permutation_test((d,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip(d) == pytest.approx(theirs.pvalue)
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.2, 1, 60)
+    assert sign_flip(x) == pytest.approx(stats.ttest_1samp(x, 0).pvalue, abs=0.02)
+    assert np.isnan(sign_flip(np.array([np.nan])))
+
+
+def test_holm_by_hand_and_against_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    p = [0.001, 0.2, 0.013, 0.04, 0.9]
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert np.isnan(holm([0.1, float("nan")])[1])
+
+
+def test_beat_rate_counts_ties_half():
+    assert beat_rate(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 5.0])) == pytest.approx(0.5)
+    assert beat_rate(np.array([1.0]), np.array([2.0]), higher=False) == 1.0
+    assert beat_rate(np.array([0.3]), np.array([0.3 + 1e-12])) == 0.5
