@@ -12,7 +12,9 @@ from pathlib import Path
 
 from bench import __version__
 from bench.errors import BenchError, unknown
-from bench.flags import Parser, choice, model_from, run_parser, seed_triples
+from bench.flags import Parser, add_data_flags, choice, model_from, run_parser, seed_triples, split_kind
+from bench.verbs import boards, data
+from bench.verbs.figures import figures
 
 _EPILOG = """examples:
   bench run --model linear                                  the built-in data, a table at the end
@@ -52,7 +54,7 @@ def _run(argv: Sequence[str]) -> int:
         arguments=resolved,
         variant={key: value for key, value in resolved.items() if value != defaults[key]},
         data=arguments["data"],
-        split=_split_kind(arguments["split"], arguments["split_file"]),
+        split=split_kind(arguments["split"], arguments["split_file"]),
         split_file=Path(arguments["split_file"]) if arguments["split_file"] else None,
         seeds=seed_triples(arguments),
         folds=choice(arguments["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
@@ -69,60 +71,39 @@ def _run(argv: Sequence[str]) -> int:
     return 0
 
 
-def _split_kind(kind: str | None, file: object) -> str | None:
-    if file and kind not in (None, "custom"):
-        raise BenchError(f"--split-file goes with --split custom, not with --split {kind}.")
-    return "custom" if file else kind
-
-
-def _leaderboard(argv: Sequence[str]) -> int:
-    parser = Parser(
-        prog="bench leaderboard", description="Records -> CSVs, one per data set and split, and per subgroup."
-    )
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a CSV differs from its records")
-    parser.add_argument("--quiet", action="store_true", help="print no tables")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench import leaderboard
-    from bench.console import note
-    from bench.table import show
-
-    folder = options.leaderboards
-    if not folder.is_dir():
-        raise BenchError(f"no such folder: {folder}")
-    if options.check:
-        note(f"{leaderboard.check(folder)} CSVs equal what the records give")
-        return 0
-    found = leaderboard.group(leaderboard.collect([folder]))
-    changed = leaderboard.regenerate(folder)
-    for items in found.values() if not options.quiet else ():
-        table = leaderboard.board(items)
-        if not table.empty:
-            used = sorted({i.record.spec.split_seed for i in items if i.record.spec.control_fold == 0})
-            show(table, [item.record for item in items if item.record.spec.control_fold == 0], used)
-    note(f"{len(changed)} CSVs changed" if changed else "no CSV changed")
-    for path in changed:
-        print(path)
-    return 0
-
-
-def _publish(argv: Sequence[str]) -> int:
-    parser = Parser(
-        prog="bench publish", description="Copy records into the committed boards and regenerate their CSVs."
-    )
-    parser.add_argument("run_ids", nargs="+", metavar="RUN_ID", help="as 'bench run' prints in the record's name")
+def _score(argv: Sequence[str]) -> int:
+    parser = Parser(prog="bench score", description="Score a predictions file that any tool wrote.")
     parser.add_argument(
-        "--from", dest="source", type=Path, default=Path("runs/leaderboards"), help="folder that holds them"
+        "file", metavar="FILE", type=Path, help="h5ad: obs.condition, var_names = genes, one row is enough"
     )
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder that gets them")
-    parser.add_argument("--force", action="store_true", help="replace a published record that differs")
+    add_data_flags(parser)
+    parser.add_argument("--seed", type=int, default=1, help="split seed")
+    parser.add_argument("--control-fold", type=int, default=0, help="0 or 1")
+    parser.add_argument("--name", default=None, help="the row's name (default: the file's)")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument(
+        "--leaderboards", type=Path, default=Path("runs/leaderboards"), help="folder that gets the record"
+    )
+    parser.add_argument(
+        "--published", type=Path, default=Path("leaderboards"), help="committed board, merged into the table"
+    )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench.publish import publish
+    from bench import pipeline
 
-    for line in publish(options.run_ids, options.source, options.leaderboards, options.force):
-        print(line)
+    path = pipeline.score_file(
+        options.file,
+        options.name,
+        options.data,
+        split_kind(options.split, options.split_file),
+        Path(options.split_file) if options.split_file else None,
+        options.seed,
+        options.control_fold,
+        options.out,
+        options.leaderboards,
+    )
+    pipeline.print_boards([options.leaderboards, options.published], [path])
+    print(path, flush=True)
     return 0
 
 
@@ -155,51 +136,15 @@ def _list(argv: Sequence[str]) -> int:
     return 0
 
 
-def _data(argv: Sequence[str]) -> int:
-    parser = Parser(prog="bench data", description="Look at data: check, card, split, list.")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser, metavar="{check,card,split,list}")
-    check = verbs.add_parser("check", help="print what a file or data set holds, and every problem")
-    check.add_argument("name", metavar="FILE|NAME")
-    card = verbs.add_parser("card", help="print a first card for a file, as YAML")
-    card.add_argument("file", metavar="FILE", type=Path)
-    split = verbs.add_parser("split", help="print a split")
-    split.add_argument("name", metavar="NAME")
-    split.add_argument("--split", default=None)
-    split.add_argument("--split-file", type=Path, default=None)
-    split.add_argument("--seed", type=int, default=1)
-    split.add_argument("--control-fold", type=int, default=0)
-    split.add_argument("--json", action="store_true", help="the only form there is; kept for clarity")
-    verbs.add_parser("list", help="the data sets that have a card")
-    for each in (check, card, split):
-        each.add_argument("--debug", action="store_true", help="show tracebacks")
-    if argv and not argv[0].startswith("-") and argv[0] not in verbs.choices:
-        raise unknown("data verb", argv[0], verbs.choices)
-    options = parser.parse_args(argv)
-    if options.verb == "list":
-        return _list(["datasets"])
-    if options.verb == "card":
-        from bench.data.guess import guess_card, to_yaml
-
-        sys.stdout.write(to_yaml(guess_card(options.file)))
-        return 0
-    if options.verb == "split":
-        from bench import pipeline
-
-        kind = _split_kind(options.split, options.split_file)
-        print(pipeline.describe_split(options.name, kind, options.seed, options.control_fold, options.split_file))
-        return 0
-    from bench.data.describe import describe
-
-    for line in describe(options.name):
-        print(line)
-    return 0
-
-
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (_run, "fit a model, predict, score, print the board"),
-    "leaderboard": (_leaderboard, "records -> CSVs; --check compares"),
-    "publish": (_publish, "copy records into the committed boards"),
-    "data": (_data, "check, card, split, list"),
+    "score": (_score, "score a predictions file of any tool, print the board"),
+    "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
+    "publish": (boards.publish, "copy records into the committed boards"),
+    "compare": (boards.compare, "two rows: paired differences, and where they differ most"),
+    "figures": (figures, "draw a board: PDF, SVG and PNG"),
+    "explain": (boards.explain, "a metric: formula, direction, floor, replicate, source, trap"),
+    "data": (data.data, "check, card, split, export, list"),
     "list": (_list, "models, baselines, metrics, datasets"),
 }
 

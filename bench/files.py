@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,40 @@ def sha256_file(path: Path) -> str:
     """Hash a file's bytes (64 hex digits)."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+_SEAL = b"\nbench-sha256:"
+
+
+def seal(path: Path) -> None:
+    """Append the hash of a file's bytes to it; formats that know their own length (HDF5) do not mind."""
+    digest = sha256_file(path)
+    with open(path, "ab") as handle:
+        handle.write(_SEAL + digest.encode())
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal, if it has one, before a library that trusts its content opens it.
+
+    Raises:
+        BenchError: It is not what was sealed.
+    """
+    length = len(_SEAL) + 64
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        left = handle.seek(0, os.SEEK_END) - length
+        if left < 0:
+            return
+        handle.seek(left)
+        found = handle.read()
+        if not found.startswith(_SEAL):
+            return
+        handle.seek(0)
+        while left and (block := handle.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+    if found[len(_SEAL) :] != digest.hexdigest().encode():
+        raise BenchError(f"{path}: damaged, or changed since it was written. Run again, or write it anew.")
 
 
 def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:
@@ -95,6 +130,45 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write readable JSON atomically: sorted keys, two spaces, no NaN."""
     write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def safe_name(kind: str, name: str) -> str:
+    """Return a name that may become part of a path, as it is.
+
+    Args:
+        kind: What it names, for the message.
+        name: The name.
+
+    Raises:
+        BenchError: It could leave its folder, or cannot be the name of a file everywhere.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
+        raise BenchError(
+            f"{kind} name {name[:80]!r} cannot be part of a path. "
+            f"Use at most 64 letters, digits and . _ + -, beginning with a letter or digit."
+        )
+    return name
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, waiting for other processes that do; the system frees it when a process dies.
+
+    Without it, of two processes that both read records and then write what these give, the one that read first may
+    write last. Where there are no file locks (Windows, some network disks), nothing is held.
+
+    Args:
+        folder: Made if it is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)  # the folder itself: no file of ours that git would see
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def cache_dir() -> Path:

@@ -161,3 +161,10 @@ def seed_triples(arguments: dict[str, Any]) -> list[tuple[int, int, int]]:
     chosen = [(s, b) for s, b in pairs]
     pretrain, head = arguments["pretrain_seed"], arguments["head_seed"]
     return [(s, b if pretrain is None else pretrain, b if head is None else head) for s, b in chosen]
+
+
+def split_kind(kind: str | None, file: object) -> str | None:
+    """Let ``--split-file`` imply ``--split custom``, and refuse it with any other."""
+    if file and kind not in (None, "custom"):
+        raise BenchError(f"--split-file goes with --split custom, not with --split {kind}.")
+    return "custom" if file else kind

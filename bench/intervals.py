@@ -24,6 +24,8 @@ MIN_CONDITIONS = 8
 MIN_STANDARD_ERRORS = 3.0
 #: Bounds of a family's skill in the mean over families.
 SKILL_RANGE = (-1.0, 1.5)
+#: With fewer families that are not null there is no mean skill, and no rank.
+MIN_FAMILIES = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ def design(conditions: Sequence[Sequence[str]], draws: int = DRAWS) -> Design:
     position = {name: i for i, name in enumerate(union)}
     rng = np.random.default_rng([len(union), len(conditions), 0xB007])
     n = len(union)
-    weights = rng.multinomial(n, np.full(n, 1 / max(n, 1)), size=draws).astype(np.float64) if n else np.zeros((draws, 0))
+    weights = (
+        rng.multinomial(n, np.full(n, 1 / max(n, 1)), size=draws).astype(np.float64) if n else np.zeros((draws, 0))
+    )
     return Design(
         ids=tuple(np.array([position[name] for name in names], dtype=np.int64) for names in conditions),
         weights=weights,
@@ -134,11 +138,11 @@ def half_width(draws: Floats, n: Floats, distinct: NDArray[np.int64]) -> Floats:
         n: Mean number of conditions per seed ``[M]``.
         distinct: Distinct conditions ``[M]``; fewer than 8 give NaN: no interval.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     enough = distinct >= MIN_CONDITIONS
     safe = np.where(enough, np.maximum(n, 2.0), np.nan)
-    quantile = t.ppf(0.5 + LEVEL / 2, safe - 1)
+    quantile = stdtrit(safe - 1, 0.5 + LEVEL / 2)  # Student's t, without importing scipy.stats
     with np.errstate(invalid="ignore"):
         return np.asarray(quantile * _sd(draws) * np.sqrt(safe / (safe - 1)))
 
@@ -156,27 +160,30 @@ class Skill:
 
     Attributes:
         value: ``[M]``; NaN = null.
-        half_width: Of its 95% interval ``[M]``.
-        draws: Linearised draws, seeds not resampled ``[B, M]``, for paired differences.
+        paired: Linearised draws with the seeds as they are ``[B, M]``, for differences of two rows.
+        level: Linearised draws that resample the seeds too ``[B, M]``, for the row's own interval.
         reason: Why it is null, ``""`` where it is not ``[M]``.
     """
 
     value: Floats
-    half_width: Floats
-    draws: Floats
+    paired: Floats
+    level: Floats
     reason: tuple[str, ...]
 
 
-def skill(model: Means, floor: Means, replicate: Means) -> Skill:
+def skill(model: Means, floor: Means, replicate: Means, higher: NDArray[np.bool_]) -> Skill:
     """Place a model between floor and replicate: ``(S - F) / (C - F)``, all scored against the same half truths.
 
-    The averages come before the division, so that conditions without signal cannot blow up. The sign of a metric cancels.
-    Null where the lower 95% bound of ``abs(C - F)`` is not above 0, or ``abs(C - F)`` is under 3 of its standard errors.
+    The averages come before the division, so that conditions without signal cannot blow up. A metric's sign cancels.
+    Null where the replicate is not better than the floor, where the lower 95% bound of ``abs(C - F)`` is not above 0,
+    or where that is under 3 of its standard errors. (Without the first, data so weak that a replicate loses to the
+    floor would give skill 1 for being as bad.)
 
     Args:
         model: ``S``, from :func:`means`.
         floor: ``F``.
         replicate: ``C``.
+        higher: Whether higher is better ``[M]``.
     """
     room = replicate.theta - floor.theta
     room_draws = replicate.paired - floor.paired
@@ -188,6 +195,8 @@ def skill(model: Means, floor: Means, replicate: Means) -> Skill:
             reasons.append("undefined")
         elif floor.distinct[m] < MIN_CONDITIONS:
             reasons.append(f"only {floor.distinct[m]} conditions")
+        elif room[m] * (1 if higher[m] else -1) <= 0:
+            reasons.append("replicate not better than the floor")
         elif abs(room[m]) - width[m] <= 0 or abs(room[m]) < MIN_STANDARD_ERRORS * error[m]:
             reasons.append("replicate not clear of the floor")
         else:
@@ -196,25 +205,23 @@ def skill(model: Means, floor: Means, replicate: Means) -> Skill:
     safe = np.where(null, np.nan, room)
     value = (model.theta - floor.theta) / safe
     # First-order: a ratio's own draws have no variance to speak of when its denominator comes near 0.
-    linear = value + ((model.paired - floor.paired) - value * room_draws) / safe
-    levels = ((model.level - floor.level) - value * (replicate.level - floor.level)) / safe
-    return Skill(value, half_width(levels, floor.n, floor.distinct), linear, tuple(reasons))
+    paired = value + ((model.paired - floor.paired) - value * room_draws) / safe
+    level = value + ((model.level - floor.level) - value * (replicate.level - floor.level)) / safe
+    return Skill(value, paired, level, tuple(reasons))
 
 
-def mean_skill(parts: Skill) -> tuple[float, Floats]:
+def mean_skill(skill: Floats) -> Floats:
     """Average skill over families, each clipped to [-1, 1.5]; null families are left out.
 
     Args:
-        parts: Skill of the four families ``[4]``.
+        skill: Skill of the families ``[..., 4]``, or draws of it; NaN = null.
 
     Returns:
-        The mean (NaN if all are null) and its draws ``[B]``.
+        ``[...]``; NaN where fewer than 2 families are left: one alone is not a mean over families.
     """
-    known = np.isfinite(parts.value)
-    if not known.any():
-        return float("nan"), np.full(len(parts.draws), np.nan)
-    clipped = np.clip(parts.value[known], *SKILL_RANGE)
-    return float(clipped.mean()), np.clip(parts.draws[:, known], *SKILL_RANGE).mean(axis=1)
+    clipped = np.clip(skill, *SKILL_RANGE)  # NaN stays NaN
+    enough = np.isfinite(skill).sum(axis=-1) >= MIN_FAMILIES
+    return np.where(enough, _nanmean(np.moveaxis(clipped, -1, 0)), np.nan)
 
 
 def sign_flip(differences: Floats, draws: int = 10_000) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import Any
 import pandas as pd
 
 from bench import leaderboard, predictions, records, score, tracking, truth
+from bench.board import FLOOR, REPLICATE, board
 from bench.console import Stages, note
 from bench.data import load as data_load
 from bench.data import splits
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
 from bench.errors import BenchError
+from bench.export import export
 from bench.files import atomic, sha256_file, sha256_json, write_json
 from bench.models import registry
 from bench.records import Budget, Record
 from bench.spec import SCORING_VERSION, RunSpec
 from bench.table import show
+from bench.tables import ALL
 from bench.tracking import Tracking
 from bench.truth import Truth
 
@@ -203,11 +207,12 @@ def score_predictions(
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}
-    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups)
+    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
     table_path = folder / "record.parquet"
     with atomic(table_path) as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
     fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
+    averages = score.levels(table)
     sha, dirty = records.git_state()
     warnings = [*data.notes, *split.notes]
     record = Record(
@@ -215,10 +220,10 @@ def score_predictions(
         spec=spec,
         evidence=data.evidence,
         created=records.now(),
-        metrics=score.levels(table),
-        subgroups={name: score.levels(table, name) for name in groups},
+        metrics=averages.pop(ALL),
+        subgroups=averages,
         n_conditions=len(facts.conditions),
-        n_fallback={score.ALL: len(fell_back), **{name: len(fell_back & set(g)) for name, g in groups.items()}},
+        n_fallback=len(fell_back),
         controls_used=predicted.uns["controls_used"],
         hashes={
             "data": data.hash,
@@ -237,6 +242,70 @@ def score_predictions(
     )
     records.write(folder / "record.json", record)
     return record, table
+
+
+def score_file(
+    file: Path,
+    name: str | None,
+    data_name: str,
+    kind: str | None,
+    split_file: Path | None,
+    seed: int,
+    fold: int,
+    out: Path,
+    leaderboards: Path,
+) -> Path:
+    """Score a predictions file that any tool wrote; return the record's path.
+
+    Args:
+        file: The predictions; one row per condition is enough.
+        name: The row's name; absent = the file's own.
+        data_name: Data set, card or file.
+        kind: Split kind; absent = the card's default.
+        split_file: JSON of a custom split.
+        seed: Split seed.
+        fold: Control fold.
+        out: Folder of the runs.
+        leaderboards: Folder that gets the record.
+
+    Raises:
+        BenchError: Bad input; a name that is a registered model's or could leave its folder.
+    """
+    if not file.is_file():
+        raise BenchError(f"no such file: {file}")
+    with Stages(4) as stages:
+        card, _ = data_load.resolve(data_name)
+        with stages.stage(f"read {card.name}"):
+            data = data_load.load(card)
+        with stages.stage("split"):
+            split = splits.draw(data, kind or card.split, seed, fold, split_file)
+        with stages.stage("truth"):
+            facts = truth.load(data, split)
+        label = name or file.stem
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", label):
+            raise BenchError(
+                f"row name {label!r}: expected letters, digits and . _ + - (up to 64); choose one by --name."
+            )
+        if label in {*registry.entries(), REPLICATE, FLOOR}:
+            raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
+        spec = RunSpec(
+            dataset=data.name,
+            data_hash=data.hash,
+            split=split_name(split),
+            split_seed=seed,
+            control_fold=fold,
+            split_id=split.split_id,
+            model=label,
+            model_version=0,  # nobody here vouches for it
+            arguments={},
+            variant={},
+            pretrain_seed=seed,
+            head_seed=seed,
+        )
+        folder = out / spec.run_id
+        with stages.stage("score"):
+            record, _ = score_predictions(file, folder, data, split, facts, spec, Budget())
+    return _join(record, folder, leaderboards)
 
 
 def _join(record: Record, folder: Path, leaderboards: Path) -> Path:
@@ -265,7 +334,7 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
         if len(current) < len(found):
             note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
         items = leaderboard.group(current)[dataset, split]
-        table = leaderboard.board(items, seeds=seeds)
+        table = board(items, seeds=seeds)
         if table.empty:
             note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")
             continue
@@ -280,3 +349,10 @@ def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Pa
     card, _ = data_load.resolve(name)
     data = data_load.load(card)
     return json.dumps(splits.draw(data, kind or card.split, seed, fold, custom).summary(), indent=1)
+
+
+def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
+    """``bench data export``: write what a model may see; return the paths."""
+    card, _ = data_load.resolve(name)
+    data = data_load.load(card)
+    return export(data, splits.draw(data, kind or card.split, seed, fold, custom), out)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.conditions import CONTROL, from_label, identity
 from bench.errors import BenchError
 from bench.files import atomic
+from bench.predicted_cells import MIN_CELLS, PredictedCells, in_proportion
 from bench.shifts import Floats
 
 CONTROLS_USED = ("input", "all", "unknown")
@@ -31,11 +32,13 @@ class Predicted:
         y_hat: ``[T, G]``, float64, log1p.
         fallbacks: Constituents of each condition about which the model knew nothing ``[T]``.
         uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
+        cells: The predicted cells, if every condition has at least 10 rows (in each of its contexts); else None.
     """
 
     y_hat: Floats
     fallbacks: NDArray[np.int64]
     uns: dict[str, str]
+    cells: PredictedCells | None = None
 
 
 def write(
@@ -128,6 +131,7 @@ def read(
         raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell or condition.")
     y_hat = np.empty((len(conditions), len(genes)))
     fallbacks = np.zeros(len(conditions), dtype=np.int64)
+    drawn: list[NDArray[np.int64]] = []
     for i, name in enumerate(conditions):
         rows = np.array(rows_of[identity(name)])
         block = x[rows]
@@ -141,7 +145,9 @@ def read(
             else _over_contexts(dense, where[rows], contexts, weights[i], name, path)
         )
         fallbacks[i] = counts[rows].max()
-    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns})
+        drawn.append(rows if where is None else in_proportion(rows, where[rows], contexts, weights[i]))
+    cells = PredictedCells(x, tuple(drawn), columns) if min(map(len, drawn), default=0) >= MIN_CELLS else None
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
 
 
 def _provenance(stored: Mapping[str, Any], path: Path) -> dict[str, str]:

@@ -1,12 +1,16 @@
-"""``record.json``: one run, with everything needed to check it or to compute it again."""
+"""``record.json``: one run, with everything needed to check it or to compute it again, and a checksum of all that."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bench.errors import BenchError
-from bench.files import atomic, sha256_file, write_json
+from bench.files import atomic, safe_name, sha256_file, write_text
 from bench.spec import RunSpec
 
 _PACKAGES = (
@@ -64,16 +68,16 @@ class Level(_Strict):
 
 
 class Budget(_Strict):
-    """What a run cost. Times in seconds, memory in MiB."""
+    """What a run cost. Times in seconds, memory in MiB; ``None`` = not known, as for predictions of another tool."""
 
-    cells_seen: int
-    steps: int
-    flops: float | None
-    trials: int
-    parameters: dict[str, int]
-    fit_s: float
-    predict_s: float
-    peak_memory_mib: float
+    cells_seen: int | None = None
+    steps: int | None = None
+    flops: float | None = None
+    trials: int | None = None
+    parameters: dict[str, int] | None = None
+    fit_s: float | None = None
+    predict_s: float | None = None
+    peak_memory_mib: float | None = None
 
 
 class Record(_Strict):
@@ -88,7 +92,7 @@ class Record(_Strict):
         metrics: Over all evaluated test conditions.
         subgroups: The same by subgroup.
         n_conditions: Evaluated test conditions.
-        n_fallback: Conditions of which a constituent fell back, over all and by subgroup.
+        n_fallback: Conditions of which a constituent fell back.
         controls_used: Which controls the predictions were made from.
         hashes: Of every input and output.
         git_sha: Commit of the code, where it lies in a repository.
@@ -108,7 +112,7 @@ class Record(_Strict):
     metrics: dict[str, Level]
     subgroups: dict[str, dict[str, Level]]
     n_conditions: int
-    n_fallback: dict[str, int]
+    n_fallback: int
     controls_used: Literal["input", "all", "unknown"]
     hashes: dict[str, str]
     git_sha: str | None
@@ -173,38 +177,74 @@ def hardware() -> dict[str, str | int]:
     return {"processor": model, "cores": os.cpu_count() or 1, "system": platform.system()}
 
 
+#: A record's second line: the hash of all its other lines.
+_CHECKSUM = re.compile(rb'^  "checksum": "([0-9a-f]{64})",\n', re.MULTILINE)
+
+
+def _hash(before: bytes, after: bytes) -> bytes:
+    return hashlib.sha256(before + after).hexdigest().encode()
+
+
 def read(path: Path) -> Record:
-    """Read a record and check that its id and its table are what it says.
+    """Read a record and check that it, its id and its table are what was written.
 
     Raises:
-        BenchError: Damaged, of another schema, edited, or without its table.
+        BenchError: Damaged, of another schema, edited, without its table, or with a name that could leave its folder.
     """
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        blob = path.read_bytes().replace(b"\r\n", b"\n")  # git on Windows
+        checksum = _CHECKSUM.search(blob)
+        # One changed digit would still be a number: the content is compared before it is believed.
+        if not checksum or checksum[1] != _hash(blob[: checksum.start()], blob[checksum.end() :]):
+            raise ValueError("damaged, edited, or written by an older version: its checksum is not that of its content")
+        record = Record.model_validate_json(blob[: checksum.start()] + blob[checksum.end() :])
     except FileNotFoundError as error:
         raise BenchError(f"no such record: {path}") from error
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:  # ValidationError is a ValueError
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BenchError(f"{path}: not a valid record ({reason}). Delete it and run again.") from error
     if record.run_id != record.spec.run_id:
         raise BenchError(
             f"{path}: run_id {record.run_id} is not that of its spec ({record.spec.run_id}): edited by hand?"
         )
-    table = path.with_suffix(".parquet")
-    if not table.is_file():
-        raise BenchError(f"{path}: its table {table.name} is missing. Run again.")
-    if sha256_file(table) != record.hashes["table"]:
+    try:
+        for kind, name in _names(record):
+            safe_name(kind, name)
+        table = path.with_suffix(".parquet")
+        if not table.is_file():
+            raise BenchError(f"its table {table.name} is missing. Run again.")
+    except BenchError as error:
+        raise BenchError(f"{path}: {error}") from error
+    if sha256_file(table) != record.hashes.get("table"):
         raise BenchError(f"{table}: changed since its record was written. Delete both and run again.")
     return record
 
 
+def _names(record: Record) -> Iterator[tuple[str, str]]:
+    """What of a record becomes part of a path."""
+    yield from (("data set", record.spec.dataset), ("split", record.spec.split), ("model", record.spec.model))
+    yield from (("subgroup", name) for name in record.subgroups)
+
+
 def write(path: Path, record: Record) -> None:
-    """Write a record atomically; its table must be there already, so that a record is never without one."""
-    write_json(path, record.model_dump(mode="json"))
+    """Write a record atomically, with the checksum of its content.
+
+    Its table must be there already, so that a record is never without one.
+    """
+    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    before, after = "{\n", text.removeprefix("{\n") + "\n"
+    checksum = _hash(before.encode(), after.encode()).decode()
+    write_text(path, f'{before}  "checksum": "{checksum}",\n{after}')
 
 
 def place(folder: Path, spec: RunSpec) -> Path:
-    """Where a record belongs under a leaderboards folder."""
+    """Where a record belongs under a leaderboards folder.
+
+    Raises:
+        BenchError: A name that is no name of a folder.
+    """
+    for kind, name in (("data set", spec.dataset), ("model", spec.model)):
+        safe_name(kind, name)
     return folder / "records" / spec.dataset / spec.model / f"{spec.run_id}.json"
 
 

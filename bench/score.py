@@ -7,24 +7,41 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench import tables
+from bench.case_parts import Cells, cells_part, epistasis_part, half_sample, legacy_part, predicted_sample
 from bench.differential import benjamini_hochberg
-from bench.metrics import METRICS, Case, GearsCase, Metric, evaluate
+from bench.intervals import Means, half_width
+from bench.metrics import METRICS, Case, GearsCase, Metric, Sample, evaluate
 from bench.records import Level
 from bench.shifts import Floats
+from bench.summary import summarise
+from bench.tables import ALL
 from bench.truth import Truth
 
-ALL = "all"
+
+def sampling_variance(truth: Truth, half: int | None = None) -> Floats:
+    """Variance of the true shift's own sampling noise ``[T, G]``: of the test cells' mean, and of the controls' mean.
+
+    Args:
+        truth: Truth of the task.
+        half: Index of a half (even ones hold the odd cell); absent = all cells.
+    """
+    n = truth.cells if half is None else (truth.cells + 1 - half % 2) // 2
+    controls = truth.weights**2 @ (1 / np.maximum(truth.n_controls[:, 1], 1))
+    return truth.variance / np.maximum(n, 1)[:, None] + controls[:, None] * truth.control_sd**2
 
 
-def case_of(truth: Truth, y_hat: Floats, half: int | None = None) -> Case:
+def case_of(truth: Truth, y_hat: Floats, half: int | None = None, cells: Sample | None = None) -> Case:
     """Put a prediction beside the whole truth, or beside one half of it with that half's own DE list.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means ``[T, G]``.
         half: Index of a half; absent = all cells.
+        cells: Predicted cells, where the model emits some (see :func:`bench.case_parts.predicted_sample`).
     """
     y = truth.y if half is None else truth.half_y[half]
     de_z = truth.de_z if half is None else truth.half_de_z[half]
@@ -42,11 +59,20 @@ def case_of(truth: Truth, y_hat: Floats, half: int | None = None) -> Case:
         de_z=de_z,
         significant=truth.significant if half is None else benjamini_hochberg(de_z, truth.expressed),
         gears=GearsCase(y=y, control=truth.gears_control, de_genes=truth.gears_de) if half is None else None,
+        train_y=truth.train_y,
+        d_var=sampling_variance(truth, half),
+        cells=cells_part(truth, half, cells),
+        legacy=legacy_part(truth, half),
+        epistasis=epistasis_part(truth),
     )
 
 
 def score_table(
-    truth: Truth, y_hat: Floats, fallbacks: NDArray[np.int64], subgroups: Mapping[str, Sequence[str]]
+    truth: Truth,
+    y_hat: Floats,
+    fallbacks: NDArray[np.int64],
+    subgroups: Mapping[str, Sequence[str]],
+    cells: Cells | None = None,
 ) -> pd.DataFrame:
     """Score a prediction, the floor and the replicate, on all cells and on halves.
 
@@ -55,21 +81,26 @@ def score_table(
         y_hat: Predicted means ``[T, G]``.
         fallbacks: Constituents that fell back ``[T]``.
         subgroups: Test conditions by subgroup.
+        cells: Predicted cells of each condition, where the file holds some; the floor never has any.
 
     Returns:
-        One row per condition, metric and scope. ``scope`` is ``all``, or a subgroup for metrics whose gallery is that
-        subgroup. ``value`` and ``floor`` are against all cells of the condition; ``half_value``, ``half_floor`` and
-        ``half_replicate`` are means over the halves.
+        One row per condition, metric and scope. ``effect`` is the tertile of effect strength. ``scope`` is ``all``, or
+        a subgroup for metrics whose gallery is that subgroup. ``value`` and ``floor`` are against all cells of the
+        condition; ``half_value``, ``half_floor`` and ``half_replicate`` are means over the halves.
     """
     floor = truth.c_in + truth.train_delta
     halves = range(len(truth.half_y))
     group_of = {name: group for group, names in subgroups.items() for name in names}
-    cases: dict[str, list[Case]] = {"value": [case_of(truth, y_hat)], "floor": [case_of(truth, floor)]}
-    cases["half_value"] = [case_of(truth, y_hat, half) for half in halves]
+    sample = None if cells is None else predicted_sample(truth, cells)
+    cases: dict[str, list[Case]] = {"value": [case_of(truth, y_hat, cells=sample)], "floor": [case_of(truth, floor)]}
+    cases["half_value"] = [case_of(truth, y_hat, half, sample) for half in halves]
     cases["half_floor"] = [case_of(truth, floor, half) for half in halves]
     # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is measured
     # from the input controls while the truth's is measured from the reference controls.
-    cases["half_replicate"] = [case_of(truth, truth.half_y[half ^ 1], half) for half in halves]
+    cases["half_replicate"] = [
+        case_of(truth, truth.half_y[half ^ 1], half, None if sample is None else half_sample(truth, half ^ 1))
+        for half in halves
+    ]
 
     scopes = [(ALL, np.arange(len(truth.conditions)))]
     for group in subgroups:
@@ -91,7 +122,11 @@ def score_table(
                 }
             )
             frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    strength = table[(table["metric"] == "pearson_delta") & (table["scope"] == ALL)]
+    thirds = dict(zip(strength["condition"], effect_tertiles(strength["half_replicate"].to_numpy()), strict=True))
+    table["effect"] = table["condition"].map(thirds)
+    return table
 
 
 def _columns(metric: Metric, cases: Mapping[str, list[Case]], rows: NDArray[np.int64], whole: bool) -> dict[str, Any]:
@@ -117,34 +152,62 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
-def levels(table: pd.DataFrame, scope: str = ALL) -> dict[str, Level]:
-    """Average a score table over conditions.
+def levels(table: pd.DataFrame) -> dict[str, dict[str, Level]]:
+    """Average a score table over conditions, for all of them, each subgroup and each tertile of effect strength.
 
     Args:
         table: From :func:`score_table`.
-        scope: ``all`` or a subgroup.
     """
-    return {name: _level(select(table, name, scope)) for name in METRICS if len(select(table, name, scope))}
+    names = [name for name in METRICS if name in set(table["metric"])]
+    arranged = tables.arrange(pa.Table.from_pandas(table, preserve_index=False), names)
+    degenerate = table[table["degenerate"]].groupby(["scope", "metric"])["condition"].agg(set).to_dict()
+    out = {}
+    for scope, conditions in arranged.conditions.items():
+        total = summarise([[arranged]], scope)
+        value, width = total.levels["value"], half_width(*_level_draws(total.levels["value"]))
+        out[scope] = {
+            name: Level(
+                mean=_number(value.theta[m]),
+                ci_low=_number(value.theta[m] - width[m]),
+                ci_high=_number(value.theta[m] + width[m]),
+                n=int(value.n[m]),
+                n_undefined=len(conditions) - int(value.n[m]),
+                n_degenerate=sum(
+                    tables.identity_name(c) in conditions for c in degenerate.get((_scope_of(name, scope), name), ())
+                ),
+                floor=_number(total.levels["floor"].theta[m]),
+                replicate=_number(total.levels["half_replicate"].theta[m]),
+                skill=_number(total.skill.value[m]),
+                skill_reason=total.skill.reason[m] or None,
+            )
+            for m, name in enumerate(names)
+        }
+    return out
 
 
-def select(table: pd.DataFrame, metric: str, scope: str) -> pd.DataFrame:
-    """Rows of one metric in one scope: those of a subgroup's own gallery where the metric has one."""
-    rows = table[table["metric"] == metric]
-    own = rows[rows["scope"] == scope]
-    return own if scope == ALL or "gallery" in METRICS[metric].needs else rows[rows["subgroup"] == scope]
+def _scope_of(metric: str, scope: str) -> str:
+    """Name the rows that a metric has in a scope: its own where it has a gallery there."""
+    return scope if "gallery" in METRICS[metric].needs and scope not in tables.EFFECTS else ALL
 
 
-def _level(rows: pd.DataFrame) -> Level:
-    def mean(name: str) -> float | None:
-        values = rows[name].to_numpy(dtype=np.float64)
-        return float(np.nanmean(values)) if np.isfinite(values).any() else None
+def _level_draws(m: Means) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    return m.level, m.n, m.distinct
 
-    defined = rows["value"].notna()
-    return Level(
-        mean=mean("value"),
-        n=int(defined.sum()),
-        n_undefined=int((~defined).sum()),
-        n_degenerate=int(rows["degenerate"].sum()),
-        floor=mean("floor"),
-        replicate=mean("half_replicate"),
-    )
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def effect_tertiles(replicate: Floats) -> list[str]:
+    """Cut conditions in thirds by how well a replicate predicts them: that is how strong an effect can be seen.
+
+    Args:
+        replicate: Pearson delta of a replicate ``[T]``; undefined counts as none.
+
+    Returns:
+        One of :data:`bench.tables.EFFECTS` per condition; empty strings with fewer than 9 conditions.
+    """
+    if len(replicate) < 9:
+        return [""] * len(replicate)
+    order = np.argsort(np.argsort(np.nan_to_num(replicate, nan=-1.0), kind="stable"), kind="stable")
+    return [tables.EFFECTS[3 * int(rank) // len(replicate)] for rank in order]

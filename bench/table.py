@@ -4,38 +4,55 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench.board import FAMILIES, FLOOR, REPLICATE
 from bench.console import console, seed_text
-from bench.leaderboard import FLOOR, REPLICATE
+from bench.intervals import MIN_CONDITIONS, MIN_FAMILIES
 from bench.records import Record
 
 _COLUMNS = {
-    "pattern r": "pearson_delta",
-    "identity": "discrimination",
+    "pattern r": FAMILIES["pattern"],
+    "identity": FAMILIES["identity"],
     "size": "shift_log_ratio",
     "DE rho": "spearman_de",
-    "recall@20": "de_recall@20",
-    "R2": "r2_delta",
 }
 _LEGEND = (
-    "pattern r: Pearson of predicted and true shift, the sort key. identity: .5 = cannot tell conditions apart. "
-    "size: predicted/true shift, 1 is right. replicate: half of a condition's cells predicting the other half, "
-    "what the data allow. Look first at whether a row beats train_mean in pattern r and .5 in identity."
+    "Look first at skill: 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells. "
+    "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: .5 = "
+    "cannot tell conditions apart; size: predicted over true shift, 1 is right; beats mean: share of conditions."
 )
 
 
-def _number(value: float, name: str) -> str:
+def _number(value: float, name: str = "") -> str:
     if value is None or math.isnan(value):
         return "-"
     if name == "shift_log_ratio":
         return f"{math.exp(value):.2f}"
-    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def _skill(row: Mapping[Hashable, Any]) -> str:
+    if row["model"] == FLOOR:
+        return "0 (floor)"
+    if pd.isna(row["skill"]):
+        return "null"
+    if pd.isna(row["skill_ci_low"]):
+        return _number(row["skill"])
+    return f"{_number(row['skill'])} [{_number(row['skill_ci_low'])}, {_number(row['skill_ci_high'])}]"
+
+
+def _rank(row: Mapping[Hashable, Any]) -> str:
+    if pd.isna(row["rank_low"]):
+        return "-"
+    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
 
 
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
@@ -48,24 +65,41 @@ def layout(table: pd.DataFrame) -> Table:
     """Lay a board out for a terminal of 100 columns.
 
     Args:
-        table: From :func:`bench.leaderboard.board`.
+        table: From :func:`bench.board.board`.
     """
     view = Table(box=None, pad_edge=False, header_style="bold")
     view.add_column("rank", justify="right")
-    view.add_column("model", no_wrap=True, max_width=30)
+    view.add_column("model", no_wrap=True, max_width=24)
+    view.add_column("skill [95% CI]", no_wrap=True)
     for title in _COLUMNS:
         view.add_column(title, justify="right")
+    view.add_column("beats mean", justify="right")
     view.add_column("fallbacks", justify="right")
     for row in table.to_dict("records"):
         missing = row["n_fallback"]
+        bar = row["model"] in (FLOOR, REPLICATE)
         view.add_row(
-            "-" if pd.isna(row["rank"]) else str(row["rank"]),
-            Text(f"{row['model']} (floor)" if row["model"] == FLOOR else str(row["model"])),
+            _rank(row),
+            Text(str(row["model"])),
+            _skill(row),
             *(_number(row[metric], metric) for metric in _COLUMNS.values()),
-            "" if pd.isna(missing) else f"{missing} of {row['n_conditions']}" if missing else "0",
-            style="dim" if row["model"] in (FLOOR, REPLICATE) else None,
+            "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}",
+            "" if bar or pd.isna(missing) else f"{missing} of {row['n_conditions']}" if missing else "0",
+            style="dim" if bar else None,
         )
     return view
+
+
+def null_families(table: pd.DataFrame) -> str:
+    """Say which families have no skill and why; empty where all four have."""
+    reasons = table.attrs.get("skill_reasons", {})
+    null = {family: reasons[name] for family, name in FAMILIES.items() if reasons.get(name)}
+    if not null:
+        return ""
+    said = "; ".join(f"{family}: {reason}" for family, reason in null.items())
+    few = len(FAMILIES) - len(null) < MIN_FAMILIES
+    whole = "These data give no skill and no ranks" if few else "Left out of every row's skill"
+    return f"{whole} ({said})."
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -80,7 +114,7 @@ def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> 
     """Print one board to stderr, with what a reader should look at first and what to distrust.
 
     Args:
-        table: From :func:`bench.leaderboard.board`.
+        table: From :func:`bench.board.board`.
         found: Records of the same data set and split.
         seeds: The split seeds that it averages over.
     """
@@ -88,12 +122,28 @@ def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> 
     console.print(Text(heading(table, found[0], seeds), style="bold"))
     console.print(layout(table))
     console.print(Text(_LEGEND, style="dim"))
-    partial = table[table["rank"].isna() & ~table["model"].isin([FLOOR, REPLICATE])]
-    if len(partial):
-        names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)})" for r in partial.to_dict("records"))
-        console.print(Text(f"Not ranked, some seeds missing: {names}.", style="yellow"))
-    if found[0].evidence == "smoke":
-        console.print(Text("Smoke data: a trial of the plumbing, too few conditions for any claim.", style="yellow"))
-    for line in dict.fromkeys(w for record in found for w in record.warnings):
-        console.print(Text(f"note: {line}", style="yellow"))
+    for line in warnings_of(table, found, seeds):
+        console.print(Text(line, style="yellow"))
     console.print()
+
+
+def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:
+    """List what a reader should distrust about a board."""
+    lines = [line] if (line := null_families(table)) else []
+    rows = table[~table["model"].isin([FLOOR, REPLICATE])]
+    partial = rows[rows["n_seeds"] < len(seeds)]
+    if len(partial):
+        names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)} seeds)" for r in partial.to_dict("records"))
+        lines.append(f"Not ranked, seeds missing: {names}.")
+    alien = sorted({f"{r.spec.label} ({r.controls_used})" for r in found if r.controls_used != "input"})
+    if alien:
+        lines.append(
+            f"No skill, rank or claim, as the predictions were not made from the input controls: {', '.join(alien)}."
+        )
+    guessing = rows[rows["n_informative"] < MIN_CONDITIONS]
+    if len(guessing):
+        names = ", ".join(f"{r['model']} ({r['n_informative']})" for r in guessing.to_dict("records"))
+        lines.append(f"Under {MIN_CONDITIONS} conditions of which nothing fell back, so no claim: {names}.")
+    if found[0].evidence == "smoke":
+        lines.append("Smoke data: a trial of the plumbing, too few conditions for any claim.")
+    return lines + [f"note: {line}" for line in dict.fromkeys(w for record in found for w in record.warnings)]

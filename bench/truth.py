@@ -7,79 +7,42 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.conditions import CONTROL, constituents
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
-from bench.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon_by_context
+from bench.differential import benjamini_hochberg, t_test_top, wilcoxon_by_context
 from bench.errors import BenchError
 from bench.files import atomic, cache_dir, sha256_file, sha256_json
 from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
+from bench.truth_cells import axes_of, paired_controls, panel_genes, sample, values
+from bench.truth_doubles import doubles
+from bench.truth_fields import Truth
 
+__all__ = ["HALVINGS", "VERSION", "Truth", "compute", "load", "task_id"]
 #: Changes when the same task would give other numbers.
 VERSION = 1
 #: Times that each test condition's cells are cut in halves.
 HALVINGS = 5
+#: Modules whose code makes a truth.
+CODE = ("truth", "truth_fields", "truth_cells", "truth_doubles", "cellspace", "epistasis", "differential", "shifts")
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
 
-@dataclass(frozen=True)
-class Truth:
-    """Truth of one task for T evaluated test conditions, G genes, C contexts and H = 2 x 5 halves.
-
-    Attributes:
-        conditions: Evaluated test conditions ``[T]``: at least ``min_cells`` cells.
-        genes: Gene names ``[G]``.
-        contexts: Context names ``[C]``.
-        weights: Share of each condition's test cells by context ``[T, C]``.
-        cells: Test cells of each condition ``[T]``.
-        y: Mean of the condition's test cells ``[T, G]``.
-        c_in: Mean of the input cells, contexts weighted by ``weights`` ``[T, G]``.
-        c_ref: Mean of the reference controls, likewise ``[T, G]``.
-        train_delta: Mean over train conditions of (their mean - c_in) ``[G]``.
-        control_sd: SD of the input controls, within contexts ``[G]``.
-        expressed: Genes seen in at least 10 train cells (train conditions and input controls) ``[G]``.
-        targets: Genes perturbed in the condition ``[T, G]``.
-        de_z: Wilcoxon z of the condition's test cells against the reference controls ``[T, G]``.
-        significant: Benjamini-Hochberg at 5% over expressed genes ``[T, G]``.
-        half_y: Mean of half the condition's cells ``[H, T, G]``; halves 2i and 2i + 1 are complements.
-        half_de_z: Wilcoxon z of each half ``[H, T, G]``.
-        gears_control: Mean of *all* controls ``[G]``, for the published ``gears_*`` forms.
-        gears_de: Top-20 genes of scanpy's t-test against all controls ``[T, 20]``.
-        n_controls: Input and reference controls by context ``[C, 2]``.
-    """
-
-    conditions: tuple[str, ...]
-    genes: tuple[str, ...]
-    contexts: tuple[str, ...]
-    weights: Floats
-    cells: Floats
-    y: Floats
-    c_in: Floats
-    c_ref: Floats
-    train_delta: Floats
-    control_sd: Floats
-    expressed: Bools
-    targets: Bools
-    de_z: Floats
-    significant: Bools
-    half_y: Floats
-    half_de_z: Floats
-    gears_control: Floats
-    gears_de: NDArray[np.int64]
-    n_controls: NDArray[np.int64]
-
-
 def _mean(sums: Floats, cells: Floats) -> Floats:
     return np.asarray(sums / np.maximum(cells, 1)[..., None])
+
+
+def _spread(sums: Floats, squares: Floats, cells: Floats) -> Floats:
+    """Mean over genes of the variance within each group, ddof 0."""
+    return np.asarray(np.maximum(_mean(squares, cells) - _mean(sums, cells) ** 2, 0).mean(axis=1))
 
 
 def compute(data: PerturbationData, split: Split) -> Truth:
@@ -137,7 +100,8 @@ def compute(data: PerturbationData, split: Split) -> Truth:
     whole = np.concatenate([group[test_rows], np.full(len(rows) - len(test_rows), -1)])
     de_z = wilcoxon_by_context(block, whole, context, len(names), n_contexts)
 
-    half_y, half_z = [], []
+    sampled, begins = sample(data, names, split.seed)
+    half_y, half_z, spread, sides = [], [], [_spread(sums[test], squares[test], cells[test])], []
     position = {row: i for i, row in enumerate(test_rows.tolist())}
     for repeat in range(HALVINGS):
         rng = np.random.default_rng([split.seed, repeat, 0x4A1F])
@@ -145,14 +109,32 @@ def compute(data: PerturbationData, split: Split) -> Truth:
         for i, name in enumerate(names):
             shuffled = rng.permutation(data.cells_of[name])
             half[[position[row] for row in shuffled.tolist()]] = 2 * i + (np.arange(len(shuffled)) % 2)
-        half_sums, _, half_cells = group_sums(block, half, 2 * len(names))
+        half_sums, half_squares, half_cells = group_sums(block, half, 2 * len(names))
+        half_spread = _spread(half_sums, half_squares, half_cells)
+        sides.append(half[[position[row] for row in sampled.tolist()]] % 2)
         z = wilcoxon_by_context(block, half, context, 2 * len(names), n_contexts)
         for side in (0, 1):
             half_y.append(_mean(half_sums, half_cells)[side::2])
             half_z.append(z[side::2])
+            spread.append(half_spread[side::2])
 
     within = group_sums(data.x, np.where(np.isin(np.arange(len(group)), seen_rows), data.context, -1), n_contexts)
     residual = (within[1] - within[0] ** 2 / np.maximum(within[2], 1)[:, None]).sum(axis=0)
+    c_ref = pool_means("ref")
+    control_sd = np.sqrt(np.maximum(residual, 0) / max(1, len(seen_rows) - n_contexts))
+    targets = np.array([np.isin(data.genes, constituents(name)) for name in names])
+    top = t_test_top(means[test], var[test], cells[test], (means[-1], var[-1], float(cells[-1])), 50)
+    panel = panel_genes(means[train], control_sd, expressed & ~targets.any(axis=0))
+    space = axes_of(data, train_rows, split.seed)
+    controls = paired_controls(data, sampled, split.seed)
+    shared: dict[str, Any] = {
+        "c_in": weighted_controls(c_in, weights(names)),
+        "c_ref": weighted_controls(c_ref, weights(names)),
+        "train_delta": train_mean(means[train] - weighted_controls(c_in, weights(split.train))),
+        "train_y": train_mean(means[train]),
+        "half_y": np.stack(half_y),
+    }
+    pair_facts = {**shared, "scored": expressed & ~targets}
     return Truth(
         conditions=names,
         genes=tuple(data.genes.tolist()),
@@ -160,34 +142,39 @@ def compute(data: PerturbationData, split: Split) -> Truth:
         weights=weights(names),
         cells=cells[test],
         y=means[test],
-        c_in=weighted_controls(c_in, weights(names)),
-        c_ref=weighted_controls(pool_means("ref"), weights(names)),
-        train_delta=train_mean(means[train] - weighted_controls(c_in, weights(split.train))),
-        control_sd=np.sqrt(np.maximum(residual, 0) / max(1, len(seen_rows) - n_contexts)),
+        control_sd=control_sd,
         expressed=expressed,
-        targets=np.array([np.isin(data.genes, constituents(name)) for name in names]),
+        targets=targets,
         de_z=de_z,
         significant=benjamini_hochberg(de_z, expressed),
-        half_y=np.stack(half_y),
         half_de_z=np.stack(half_z),
         gears_control=means[-1],
-        gears_de=t_test_top(means[test], var[test], cells[test], (means[-1], var[-1], float(cells[-1])), 20),
+        gears_de=top[:, :20],
         n_controls=np.array([[len(a), len(b)] for a, b in zip(pools["seen"], pools["ref"], strict=True)]),
+        variance=var[test].astype(np.float32),
+        legacy_de=top,
+        legacy_spread=np.stack(spread),
+        cell_begin=begins,
+        cell_side=np.stack(sides),
+        panel=panel,
+        **shared,
+        **space,
+        **values(data, sampled, controls, begins, space, targets, panel, top[:, :20]),
+        **doubles(data, names, split.train, split.seed, (c_in, c_ref), pair_facts),
     )
 
 
 def task_id(data: PerturbationData, split: Split) -> str:
     """Hash that names a task and the version of its truth (24 hex digits)."""
-    return sha256_json({"data": data.hash, "split": split.split_id, "min_cells": data.min_cells, "version": VERSION})[
-        :24
-    ]
+    of = {"data": data.hash, "split": split.split_id, "min_cells": data.min_cells, "version": VERSION}
+    return sha256_json(of)[:24]
 
 
 @cache
 def _code_hash() -> str:
     """8 hex digits of the code that computes a truth: a cache made by other code is another cache."""
     folder = Path(__file__).parent
-    return sha256_json([sha256_file(folder / f"{name}.py") for name in ("truth", "differential", "shifts")])[:8]
+    return sha256_json([sha256_file(folder / f"{name}.py") for name in CODE])[:8]
 
 
 def load(data: PerturbationData, split: Split) -> Truth:

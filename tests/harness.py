@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bench import pipeline, records, run, truth
@@ -14,8 +15,10 @@ from bench.files import sha256_file
 from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.predictions import Predicted, read
-from bench.records import Budget, Level, Record
+from bench.records import Budget, Record
+from bench.score import levels
 from bench.spec import RunSpec
+from bench.tables import EFFECTS
 
 BUDGET = Budget(
     cells_seen=1, steps=0, flops=None, trials=1, parameters={"fit": 3}, fit_s=1.0, predict_s=0.5, peak_memory_mib=1.0
@@ -60,7 +63,50 @@ def scored(name: str, data: PerturbationData, split: Split, folder: Path) -> tup
     return pipeline.score_predictions(folder / "p.h5ad", folder, data, split, facts, spec, BUDGET)
 
 
-def made_record(folder: Path, model: str, means: dict[str, float | None], **spec: object) -> Record:
+N_MADE = 12
+
+
+def made_table(path: Path, means: dict[str, float | None], floor: float, replicate: float, jitter: float) -> None:
+    """Write a table of 12 conditions whose values scatter around given means, alike for all models."""
+    rng = np.random.default_rng(3)
+    common = rng.permutation(np.linspace(-1, 1, N_MADE)) * jitter
+    other = rng.permutation(np.linspace(-1, 1, N_MADE)) * jitter / 3
+    names = [f"P{i:02d}+ctrl" for i in range(N_MADE)]
+    frames = [
+        pd.DataFrame(
+            {
+                "condition": names,
+                "subgroup": "unseen_single",
+                "effect": [EFFECTS[i * 3 // N_MADE] for i in range(N_MADE)],
+                "metric": metric,
+                "scope": "all",
+                "value": np.nan if mean is None else mean + common + other,
+                "floor": floor + common,
+                "half_value": np.nan if mean is None else mean + common + other,
+                "half_floor": floor + common,
+                "half_replicate": replicate + common,
+                "degenerate": False,
+                "fallbacks": [1] * 3 + [0] * (N_MADE - 3),
+                "cells": 50,
+            }
+        )
+        for metric, mean in means.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(frames).to_parquet(path, index=False)
+
+
+def made_record(
+    folder: Path,
+    model: str,
+    means: dict[str, float | None],
+    floor: float = 0.25,
+    replicate: float = 0.75,
+    jitter: float = 0.05,
+    controls_used: str = "input",
+    evidence: str = "full",
+    **spec: object,
+) -> Record:
     """Write a record with these means under a leaderboards folder."""
     fields: dict[str, object] = {
         "dataset": "d",
@@ -79,28 +125,18 @@ def made_record(folder: Path, model: str, means: dict[str, float | None], **spec
     }
     run_spec = RunSpec.model_validate(fields)
     path = records.place(folder, run_spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".parquet").write_bytes(b"table of " + run_spec.run_id.encode())
+    made_table(path.with_suffix(".parquet"), means, floor, replicate, jitter)
+    averages = levels(pd.read_parquet(path.with_suffix(".parquet")))
     record = Record(
         run_id=run_spec.run_id,
         spec=run_spec,
-        evidence="full",
+        evidence=evidence,
         created="2026-01-01T00:00:00Z",
-        metrics={
-            name: Level(
-                mean=mean,
-                n=4 if mean is not None else 0,
-                n_undefined=0 if mean is not None else 4,
-                n_degenerate=0,
-                floor=0.25,
-                replicate=0.75,
-            )
-            for name, mean in means.items()
-        },
-        subgroups={},
-        n_conditions=4,
-        n_fallback={"all": 1},
-        controls_used="input",
+        metrics=averages.pop("all"),
+        subgroups=averages,
+        n_conditions=N_MADE,
+        n_fallback=3,
+        controls_used=controls_used,
         hashes={"table": sha256_file(path.with_suffix(".parquet"))},
         git_sha=None,
         git_dirty=None,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import intervals
 from bench.intervals import beat_rate, design, half_width, holm, mean_skill, means, sign_flip, skill
 
 ICC = (0.6, 0.9)
+UP = np.array([True])
 
 
 def simulated_study(rng, icc, conditions=15, seeds=3, pool=None):
@@ -111,7 +111,8 @@ def three(model, floor, replicate, n=20):
     names = [[f"c{i}" for i in range(n)]] * 2
     plan = design(names)
     noise = [rng.normal(0, 0.05, (n, 1)) for _ in names]
-    return [means(plan, [value + e for e in noise]) for value in (model, floor, replicate)]
+    higher = np.array([replicate > floor])
+    return [*(means(plan, [value + e for e in noise]) for value in (model, floor, replicate)), higher]
 
 
 def test_skill_of_floor_replicate_and_better_by_hand():
@@ -128,14 +129,14 @@ def test_skill_is_null_with_a_reason_where_the_replicate_is_not_clear_of_the_flo
     names = [[f"c{i}" for i in range(20)]]
     plan = design(names)
     model, floor, replicate = (means(plan, [rng.normal(0, 1, (20, 1))]) for _ in range(3))
-    got = skill(model, floor, replicate)
+    got = skill(model, floor, replicate, replicate.theta > floor.theta)
     assert np.isnan(got.value[0])
     assert got.reason == ("replicate not clear of the floor",)
     few = design([[f"c{i}" for i in range(5)]])
     blocks = [means(few, [np.full((5, 1), v)]) for v in (0.5, 0.0, 1.0)]
-    assert skill(*blocks).reason == ("only 5 conditions",)
+    assert skill(*blocks, UP).reason == ("only 5 conditions",)
     undefined = means(plan, [np.full((20, 1), np.nan)])
-    assert skill(undefined, undefined, undefined).reason == ("undefined",)
+    assert skill(undefined, undefined, undefined, UP).reason == ("undefined",)
 
 
 def test_averages_come_before_the_division():
@@ -143,17 +144,16 @@ def test_averages_come_before_the_division():
     names = [[f"c{i}" for i in range(10)]]
     plan = design(names)
     replicate = np.array([0.0] + [1.0] * 9)[:, None]
-    got = skill(means(plan, [replicate * 0.5]), means(plan, [replicate * 0]), means(plan, [replicate]))
+    got = skill(means(plan, [replicate * 0.5]), means(plan, [replicate * 0]), means(plan, [replicate]), UP)
     assert got.value[0] == pytest.approx(0.5)
 
 
 def test_mean_skill_clips_and_leaves_out_null_families():
-    parts = intervals.Skill(
-        np.array([3.0, -4.0, 0.5, np.nan]), np.zeros(4), np.tile([3.0, -4.0, 0.5, np.nan], (10, 1)), ("", "", "", "x")
-    )
-    value, draws = mean_skill(parts)
+    parts = np.array([3.0, -4.0, 0.5, np.nan])
+    value, draws = mean_skill(parts), mean_skill(np.tile(parts, (10, 1)))
     assert value == pytest.approx((1.5 - 1.0 + 0.5) / 3)
     np.testing.assert_allclose(draws, value)
+    assert np.isnan(mean_skill(np.array([0.5, np.nan, np.nan, np.nan])))  # one family is not a mean over families
 
 
 def test_sign_flip_is_exact_for_few_and_agrees_with_scipy():
@@ -178,3 +178,10 @@ def test_beat_rate_counts_ties_half():
     assert beat_rate(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 5.0])) == pytest.approx(0.5)
     assert beat_rate(np.array([1.0]), np.array([2.0]), higher=False) == 1.0
     assert beat_rate(np.array([0.3]), np.array([0.3 + 1e-12])) == 0.5
+
+
+def test_a_replicate_that_loses_to_the_floor_gives_no_skill_for_being_as_bad():
+    model, floor, replicate, _ = three(0.1, 0.5, 0.1)
+    got = skill(model, floor, replicate, UP)
+    assert np.isnan(got.value[0])
+    assert got.reason == ("replicate not better than the floor",)

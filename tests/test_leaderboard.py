@@ -7,8 +7,14 @@ import pandas as pd
 import pytest
 from harness import made_record
 
-from bench import leaderboard, records
+from bench import leaderboard
+from bench.board import board as make_board
 from bench.errors import BenchError
+
+
+def record_of(folder, model, means, **options):
+    """A record with two families alike: a mean skill takes at least two."""
+    return made_record(folder, model, {**means, "spearman_de": means["pearson_delta"]}, **options)
 
 
 @pytest.fixture
@@ -16,13 +22,13 @@ def three(tmp_path):
     """Three models, three seeds: pearson_delta a .6 .5 .4, b .3 .3 .3, floor .1 .2 .3."""
     for model, values in {"a": (0.6, 0.5, 0.4), "b": (0.3, 0.3, 0.3), "train_mean": (0.1, 0.2, 0.3)}.items():
         for seed, value in enumerate(values, 1):
-            made_record(tmp_path, model, {"pearson_delta": value, "r2": 0.5}, split_seed=seed, split_id=f"s{seed}")
+            record_of(tmp_path, model, {"pearson_delta": value, "r2": 0.5}, split_seed=seed, split_id=f"s{seed}")
     return tmp_path
 
 
 def board(folder, **options):
     items = leaderboard.group(leaderboard.collect([folder]))["d", "simulation"]
-    return leaderboard.board(items, **options).set_index("model")
+    return make_board(items, **options).set_index("model")
 
 
 def test_means_ranks_and_bars_by_hand(three):
@@ -32,9 +38,9 @@ def test_means_ranks_and_bars_by_hand(three):
     assert table["rank"].tolist()[:2] == [1, 2]
     assert table["rank"].isna().tolist() == [False, False, True, True]
     assert table.loc["a", "n_seeds"] == 3
-    assert table.loc["a", "n_conditions"] == 12
-    assert table.loc["a", "n_informative"] == 9
-    assert table.loc["a", "n_fallback"] == 3
+    assert table.loc["a", "n_conditions"] == 36
+    assert table.loc["a", "n_informative"] == 27
+    assert table.loc["a", "n_fallback"] == 9
     assert table.loc["a", "wall_s"] == 1.5
     assert table.loc["a", "parameters"] == 3
     assert len(table.loc["a", "run_ids"].split()) == 3
@@ -42,16 +48,18 @@ def test_means_ranks_and_bars_by_hand(three):
 
 def test_columns_are_those_promised(three):
     columns = list(board(three).reset_index().columns)
-    assert set(columns[:5]) == {"model", "rank", "n_seeds", "n_conditions", "n_informative"}
-    assert columns[-4:] == ["n_fallback", "wall_s", "parameters", "run_ids"]
+    assert set(columns[:5]) == {"model", "rank", "rank_low", "rank_high", "skill"}
+    assert columns[-6:] == ["beat_rate", "control_sd", "n_fallback", "wall_s", "parameters", "run_ids"]
     text = (leaderboard.expected_files(three))[three / "d__simulation.csv"]
-    assert text.splitlines()[0].startswith("rank,model,n_seeds,n_conditions,n_informative,pearson_delta")
+    header = text.splitlines()[0]
+    assert header.startswith("rank,rank_low,rank_high,model,skill,skill_ci_low,skill_ci_high,n_seeds,n_conditions")
+    assert "pearson_delta,pearson_delta_ci_low,pearson_delta_ci_high,pearson_delta_skill" in header
 
 
 def test_adding_a_row_moves_no_other(three):
     before = board(three)
-    made_record(three, "new", {"pearson_delta": 0.9}, split_seed=1, split_id="s1")
-    made_record(three, "more", {"pearson_delta": 0.9}, split_seed=4, split_id="s4")
+    record_of(three, "new", {"pearson_delta": 0.9}, split_seed=1, split_id="s1")
+    record_of(three, "more", {"pearson_delta": 0.9}, split_seed=4, split_id="s4")
     after = board(three)
     for name in before.index:
         pd.testing.assert_series_equal(after.loc[name, before.columns], before.loc[name])
@@ -66,13 +74,13 @@ def test_seeds_can_be_chosen(three):
 
 def test_ties_share_a_rank(three):
     for seed in (1, 2, 3):
-        made_record(three, "c", {"pearson_delta": 0.3}, split_seed=seed, split_id=f"s{seed}")
+        record_of(three, "c", {"pearson_delta": 0.3}, split_seed=seed, split_id=f"s{seed}")
     assert board(three)["rank"].tolist()[:3] == [1, 2, 2]
 
 
 def test_fold_one_stands_in_run_ids_and_moves_nothing(three):
     before = board(three)
-    made_record(three, "a", {"pearson_delta": -1.0}, split_seed=1, control_fold=1, split_id="f1")
+    record_of(three, "a", {"pearson_delta": -1.0}, split_seed=1, control_fold=1, split_id="f1")
     after = board(three)
     assert after["pearson_delta"].tolist() == before["pearson_delta"].tolist()
     assert len(after.loc["a", "run_ids"].split()) == 4
@@ -80,16 +88,16 @@ def test_fold_one_stands_in_run_ids_and_moves_nothing(three):
 
 def test_undefined_stays_empty_in_the_csv(three):
     for seed in (1, 2, 3):
-        made_record(three, "none", {"pearson_delta": 0.2, "r2": None}, split_seed=seed, split_id=f"s{seed}")
+        record_of(three, "none", {"pearson_delta": 0.2, "r2": None}, split_seed=seed, split_id=f"s{seed}")
     text = leaderboard.expected_files(three)[three / "d__simulation.csv"]
     row = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("model").loc["none"]
     assert row["r2"] == ""
-    assert row["pearson_delta"].startswith("0.2")
+    assert float(row["pearson_delta"]) == pytest.approx(0.2)
     assert "nan" not in text.lower()
 
 
 def test_variants_are_rows_of_their_own(three):
-    made_record(three, "a", {"pearson_delta": 0.1}, variant={"rank": 5}, arguments={"rank": 5})
+    record_of(three, "a", {"pearson_delta": 0.1}, variant={"rank": 5}, arguments={"rank": 5})
     assert "a[rank=5]" in board(three).index
 
 
@@ -103,9 +111,9 @@ def test_same_records_give_identical_bytes(three, tmp_path_factory):
 
 def test_regenerate_then_check(three):
     changed = leaderboard.regenerate(three)
-    assert [p.name for p in changed] == ["d__simulation.csv"]
+    assert changed[0].name == "d__simulation.csv"
     assert leaderboard.regenerate(three) == []
-    assert leaderboard.check(three) == 1
+    assert leaderboard.check(three) == 5
     csv = three / "d__simulation.csv"
     csv.write_text(csv.read_text().replace("0.5", "0.9", 1))
     with pytest.raises(BenchError, match="d__simulation.csv"):
@@ -128,18 +136,15 @@ def test_regenerate_then_check(three):
     ],
 )
 def test_what_cannot_stand_in_one_table_is_refused_and_named(change, message, three):
-    record = made_record(three, "z", {"pearson_delta": 0.1}, **change)
+    record = record_of(three, "z", {"pearson_delta": 0.1}, **change)
     with pytest.raises(BenchError, match=message) as error:
         leaderboard.expected_files(three)
     assert record.run_id in str(error.value)
 
 
 def test_records_of_one_task_must_agree_on_the_floor(three):
-    path = next((three / "records" / "d" / "a").glob("*.json"))
-    record = records.read(path)
-    level = record.metrics["pearson_delta"].model_copy(update={"floor": 0.9})
-    records.write(path, record.model_copy(update={"metrics": {**record.metrics, "pearson_delta": level}}))
-    with pytest.raises(BenchError, match="disagree on its floor"):
+    record_of(three, "c", {"pearson_delta": 0.3}, floor=0.3)
+    with pytest.raises(BenchError, match="disagree on the floor"):
         leaderboard.expected_files(three)
 
 
@@ -165,3 +170,62 @@ def test_damaged_records_are_named_never_used(damage, three):
         path.write_text(text.replace('"evidence"', '"surprise": 1, "evidence"'))
     with pytest.raises(BenchError, match=path.stem):
         leaderboard.collect([three])
+
+
+def test_skill_by_hand_and_its_interval(three):
+    """(0.5 - 0.25) / (0.75 - 0.25) = .5; the mean over families is over the one that is defined."""
+    table = board(three)
+    assert table.loc["a", "pearson_delta_skill"] == pytest.approx(0.5)
+    assert table.loc["b", "pearson_delta_skill"] == pytest.approx(0.1)
+    assert table.loc["a", "skill"] == pytest.approx(0.5)
+    assert table.loc["a", "skill_ci_low"] < 0.5 < table.loc["a", "skill_ci_high"]
+    assert table.loc["replicate", "skill"] == 1
+    assert table.loc["train_mean", "skill"] == 0
+    assert pd.isna(table.loc["a", "discrimination_skill"])
+    low, mean, high = (table.loc["a", f"pearson_delta{s}"] for s in ("_ci_low", "", "_ci_high"))
+    assert low < mean < high
+
+
+def test_rows_that_cannot_be_told_apart_share_their_ranks(tmp_path):
+    for name, mean in {"a": 0.60, "b": 0.599, "c": 0.3}.items():
+        for seed in (1, 2):
+            record_of(tmp_path, name, {"pearson_delta": mean}, split_seed=seed, split_id=f"s{seed}")
+    table = board(tmp_path)
+    ranks = table[["rank", "rank_low", "rank_high"]].astype("float").loc[["a", "b", "c"]].to_numpy().tolist()
+    # values scatter alike in all rows: differences are exact, so even .001 is told apart
+    assert ranks == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+
+
+def test_predictions_from_other_controls_get_no_skill_rank_or_claim(three):
+    for seed in (1, 2, 3):
+        record_of(three, "alien", {"pearson_delta": 0.9}, controls_used="unknown", split_seed=seed, split_id=f"s{seed}")
+    before, after = board(three).drop(index="alien"), board(three)
+    assert pd.isna(after.loc["alien", ["rank", "rank_low", "skill", "pearson_delta_skill"]]).all()
+    assert after.loc["alien", "pearson_delta"] == pytest.approx(0.9)
+    assert after.loc["a", "rank"] == before.loc["a", "rank"] == 1
+
+
+def test_control_sd_is_half_the_difference_of_the_folds(three):
+    assert pd.isna(board(three).loc["a", "control_sd"])
+    for seed, value in enumerate((0.5, 0.4, 0.3), 1):
+        record_of(three, "a", {"pearson_delta": value}, control_fold=1, split_seed=seed, split_id=f"f{seed}")
+    assert board(three).loc["a", "control_sd"] == pytest.approx(0.05)
+
+
+def test_tertiles_and_subgroups_have_files_of_their_own(three):
+    names = {path.name for path in leaderboard.expected_files(three)}
+    assert names == {
+        "d__simulation.csv",
+        "d__simulation__unseen_single.csv",
+        *(f"d__simulation__effect_{third}.csv" for third in ("low", "mid", "high")),
+    }
+
+
+def test_numbers_from_another_machine_are_the_same_numbers(three):
+    leaderboard.regenerate(three)
+    csv = three / "d__simulation.csv"
+    text = csv.read_text()
+    value = next(cell for cell in text.splitlines()[1].split(",") if cell.startswith("0.") and len(cell) > 16)
+    csv.write_text(text.replace(value, value[:-1] + ("1" if value[-1] != "1" else "2")))
+    assert leaderboard.check(three)
+    assert leaderboard.regenerate(three) == []

@@ -157,3 +157,31 @@ def test_what_is_written_reads_back(path):
     with pytest.raises(ValueError):
         predictions.write(path, MEANS[:2], obs, GENES, {})
     np.testing.assert_array_equal(read(path).y_hat, MEANS)  # a failed write leaves the old file
+
+
+def test_cells_come_back_where_there_are_enough_of_them(path):
+    rng = np.random.default_rng(0)
+    cells = (np.repeat(MEANS, 12, axis=0) + rng.normal(size=(36, 4))).astype(np.float32)
+    labels = np.repeat(CONDITIONS, 12)
+    order, columns = rng.permutation(36), [2, 0, 3, 1]
+    x, names = cells[order][:, columns], list(np.array(GENES)[columns])
+    for kind in (np.asarray, sp.csr_matrix):
+        found = read(save(path, kind(x), {"condition": labels[order]}, names)).cells
+        assert found is not None and len(found) == 3
+        for i, name in enumerate(CONDITIONS):
+            np.testing.assert_array_equal(found[i], cells[order][labels[order] == name])
+            assert found[i].dtype == np.float32
+    assert read(save(path, MEANS, {"condition": CONDITIONS})).cells is None
+    few = np.flatnonzero(labels == "A+B")[3:]  # nine rows of one condition: repeats of a mean
+    obs = {"condition": np.delete(labels, few[:6])}
+    assert read(save(path, np.delete(cells, few[:6], axis=0), obs)).cells is None
+
+
+def test_cells_of_several_contexts_in_the_proportions_of_the_test_cells(path):
+    labels, where = np.repeat(CONDITIONS, 80), np.tile(np.repeat(CONTEXTS, 40), 3)
+    x = np.where(where == "rpe1", 1.0, 0.0)[:, None] * np.ones(4)
+    found = read(save(path, x, {"condition": labels, "context": where})).cells
+    assert [len(found[i]) for i in range(3)] == [40, 53, 80]
+    np.testing.assert_allclose([found[i].mean() for i in range(3)], WEIGHTS[:, 1], atol=0.01)
+    one_mean_per_context = save(path, x[::40], {"condition": labels[::40], "context": where[::40]})
+    assert read(one_mean_per_context).cells is None

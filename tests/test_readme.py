@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import leaderboard
+from bench.board import board as make_board
 from bench.table import as_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -14,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_readmes_table_is_the_committed_board():
     items = leaderboard.group(leaderboard.collect([ROOT / "leaderboards"], "simulated"))["simulated", "simulation"]
-    assert as_text(leaderboard.board(items)) in README
+    assert as_text(make_board(items)) in README
 
 
 def test_the_committed_csvs_are_what_the_records_give():
@@ -37,3 +38,21 @@ def test_all_baselines_stand_on_the_committed_boards(split):
     for name in ("no_change", "train_mean", "additive", "linear", "replicate"):
         assert table.loc[name, "n_seeds"] == 3, name
         assert set(table["n_conditions"]) == {table.loc["linear", "n_conditions"]}
+
+
+def test_the_worked_example_makes_a_row(tmp_path, monkeypatch, capsys):
+    """The README's own lines, with scikit-learn alone, on the built-in data."""
+    from bench.board import gather
+    from bench.cli import main
+
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    commands = re.search(r"```bash\n(bench data export.*?)```", README, re.S)[1].splitlines()
+    monkeypatch.chdir(tmp_path)
+    assert main(commands[0].split("#")[0].split()[1:]) == 0
+    exec(compile(code, "my_model.py", "exec"), {})
+    assert main(commands[2].split()[1:]) == 0
+    capsys.readouterr()
+    items = leaderboard.group(leaderboard.collect([tmp_path / "runs" / "leaderboards"]))["simulated", "simulation"]
+    row = gather(items)[1]["my_model"]
+    assert row.honest
+    assert row.records[0].metrics["pearson_delta"].mean > row.records[0].metrics["pearson_delta"].floor

@@ -23,12 +23,13 @@ def table_of(facts, split, y_hat):
 
 def test_a_perfect_prediction_is_perfect(facts, tiny_split):
     table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref)
-    levels = score.levels(table)
+    levels = score.levels(table)["all"]
     for name in ("pearson_delta", "discrimination", "r2_delta"):
         assert levels[name].mean == pytest.approx(1.0), name
     for name in ("de_recall@20", "spearman_de"):  # the DE order is of z, the prediction's of size: near 1, not 1
         assert levels[name].mean > levels[name].floor
-    assert levels["shift_ratio"].mean == pytest.approx(0.0)
+    assert levels["shift_ratio"].mean > -0.2  # a truth's own noise makes it larger than what it measures
+    assert levels["shift_log_ratio"].mean > 0
 
 
 def test_replicate_is_one_half_predicting_the_other_written_out(facts, tiny_split):
@@ -43,13 +44,13 @@ def test_replicate_is_one_half_predicting_the_other_written_out(facts, tiny_spli
     ]
     row = table[(table["metric"] == "pearson_delta") & (table["condition"] == facts.conditions[i])]
     assert row["half_replicate"].item() == pytest.approx(np.mean(values))
-    assert score.levels(table)["pearson_delta"].replicate == pytest.approx(
+    assert score.levels(table)["all"]["pearson_delta"].replicate == pytest.approx(
         table.loc[table["metric"] == "pearson_delta", "half_replicate"].mean()
     )
 
 
 def test_abstaining_gets_chance_and_is_counted(facts, tiny_split):
-    levels = score.levels(table_of(facts, tiny_split, facts.c_in.astype(np.float32).astype(np.float64)))
+    levels = score.levels(table_of(facts, tiny_split, facts.c_in.astype(np.float32).astype(np.float64)))["all"]
     n = len(facts.conditions)
     assert levels["pearson_delta"].mean == 0
     assert levels["discrimination"].mean == 0.5
@@ -63,7 +64,7 @@ def test_a_model_that_abstains_where_it_knows_nothing_does_not_gain(facts, tiny_
     full = facts.c_in + facts.train_delta
     half = full.copy()
     half[::2] = facts.c_in[::2]
-    one, two = (score.levels(table_of(facts, tiny_split, y)) for y in (full, half))
+    one, two = (score.levels(table_of(facts, tiny_split, y))["all"] for y in (full, half))
     assert two["pearson_delta"].n == one["pearson_delta"].n
     assert two["pearson_delta"].mean < one["pearson_delta"].mean
 
@@ -83,10 +84,10 @@ def test_subgroup_levels_use_their_own_gallery(facts, tiny_split):
     table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.3, facts.y.shape))
     n = {g: len(names) for g, names in tiny_split.subgroups.items()}
     for group, size in n.items():
-        levels = score.levels(table, group)
+        levels = score.levels(table)[group]
         assert levels["pearson_delta"].n == size
         assert levels["discrimination"].n == (size if size >= 5 else 0)  # under 5 there is no gallery to speak of
-    assert score.levels(table)["discrimination"].n == len(facts.conditions)
+    assert score.levels(table)["all"]["discrimination"].n == len(facts.conditions)
 
 
 def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_split, tmp_path):
@@ -94,9 +95,10 @@ def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_spl
     assert set(record.metrics) == set(METRICS)
     for name, level in record.metrics.items():
         assert level.floor is not None or level.n == 0, name
-        if "gears" not in METRICS[name].needs and level.n:
+        # On so few genes no half has 20 significant ones: that metric has a value and no replicate.
+        if "gears" not in METRICS[name].needs and not name.startswith("de_recall_sig") and level.n:
             assert level.replicate is not None, name
-    assert record.n_fallback["all"] == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
+    assert record.n_fallback == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
     assert record.n_conditions == len(tiny_split.test)
 
 

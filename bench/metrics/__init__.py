@@ -10,14 +10,19 @@ import importlib
 import pkgutil
 
 from bench.metrics.case import Case, GearsCase
+from bench.metrics.parts import CellsCase, EpistasisCase, LegacyCase, Sample
 from bench.metrics.registry import METRICS, Evaluation, Metric, UnknownMetric, evaluate, get, metric
 
 __all__ = [
     "METRICS",
     "Case",
+    "CellsCase",
+    "EpistasisCase",
     "Evaluation",
     "GearsCase",
+    "LegacyCase",
     "Metric",
+    "Sample",
     "UnknownMetric",
     "evaluate",
     "get",

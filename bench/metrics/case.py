@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.functional import BoolG, BoolT, BoolTG, FloatG, FloatT, FloatTG, weighted_sd
+from bench.metrics.parts import CellsCase, EpistasisCase, LegacyCase
 
 IntTK: TypeAlias = NDArray[np.intp]  # [T, K]
 
@@ -55,7 +56,12 @@ class Case:
         expressed: [G] genes seen in enough train cells.
         de_z: [T, G] signed Wilcoxon z of the condition's cells against the reference controls.
         significant: [T, G] Benjamini-Hochberg at 5%.
+        train_y: [G] mean of the train condition means, t.
+        d_var: [T, G] sampling variance of d (of the test cells' mean and of the reference controls' mean); None = 0.
         gears: truth in the shared-control form; None if nobody asked for `gears_*`.
+        cells: held-out and predicted cells; None for a prediction of means.
+        legacy: test cells beside random controls; None if nobody asked for `legacy_*`.
+        epistasis: additive shifts of doubles; None if there are none.
 
     Raises:
         ValueError: for a wrong shape, a value that is not finite where it will be read, a gene scored but
@@ -73,12 +79,17 @@ class Case:
     expressed: BoolG
     de_z: FloatTG
     significant: BoolTG
+    train_y: FloatG
+    d_var: FloatTG | None = None
     gears: GearsCase | None = None
+    cells: CellsCase | None = None
+    legacy: LegacyCase | None = None
+    epistasis: EpistasisCase | None = None
 
     def __post_init__(self) -> None:
         _coerce(
             self,
-            floats=("y", "y_hat", "d", "d_hat", "train_delta", "control_sd", "de_z"),
+            floats=("y", "y_hat", "d", "d_hat", "train_delta", "control_sd", "de_z", "train_y"),
             bools=("scored", "gallery_scored", "expressed", "significant"),
         )
         if self.y.ndim != 2:
@@ -86,16 +97,19 @@ class Case:
         conditions, genes = self.y.shape
         for name in ("y_hat", "d", "d_hat", "scored", "de_z", "significant"):
             _expect_shape(name, getattr(self, name), [(conditions, genes)])
-        for name in ("gallery_scored", "train_delta", "control_sd", "expressed"):
+        for name in ("gallery_scored", "train_delta", "control_sd", "expressed", "train_y"):
             _expect_shape(name, getattr(self, name), [(genes,)])
         # A prediction with holes is refused here: no metric can then turn a hole into a dropped condition.
-        for name in ("y", "y_hat", "d", "d_hat", "train_delta", "control_sd"):
+        for name in ("y", "y_hat", "d", "d_hat", "train_delta", "control_sd", "train_y"):
             _expect_finite(name, getattr(self, name))
         _expect_finite("de_z (scored genes)", np.where(self.scored, self.de_z, 0.0))
         if (self.scored & ~self.expressed).any() or (self.gallery_scored & ~self.expressed).any():
             raise ValueError("scored and gallery_scored may hold expressed genes only")
         if (self.gallery_scored & ~self.scored).any():
             raise ValueError("gallery_scored may hold only genes that are scored for every condition")
+        if self.d_var is not None:
+            _expect_shape("d_var", self.d_var, [(conditions, genes)])
+            _expect_finite("d_var", self.d_var)
         if self.gears is not None:
             self._check_gears(self.gears)
 
@@ -150,7 +164,11 @@ class Case:
             self,
             **{name: getattr(self, name)[index] for name in per_condition},
             gallery_scored=self.expressed & self.scored[index].all(axis=0) & ~kept_out,
+            d_var=None if self.d_var is None else self.d_var[index],
             gears=None if self.gears is None else self.gears.subset(index),
+            cells=None if self.cells is None else self.cells.subset(index),
+            legacy=None if self.legacy is None else self.legacy.subset(index),
+            epistasis=None if self.epistasis is None else self.epistasis.subset(index),
         )
 
 

@@ -12,6 +12,7 @@ from bench.metrics.functional import (
     BoolTG,
     FloatT,
     FloatTG,
+    average_precision,
     divide,
     dot,
     mse,
@@ -88,30 +89,74 @@ def spearman_de(case: Case) -> FloatT:
     return spearman(magnitude(case), np.abs(case.de_z), case.scored)
 
 
-def _register_recall(k: int) -> None:
+def prevalence(case: Case) -> FloatT:
+    """Share of scored genes that are significant, [T]."""
+    return divide(_count(judged(case)), _count(case.scored))
+
+
+def _register_recall(k: int, significant: bool) -> None:
     def compute(case: Case) -> FloatT:
         return recall(case, k)
 
     def undefined(case: Case) -> BoolT:
-        return fewer_than(k, case)
+        return fewer_than(k, case) | ((_count(judged(case)) < k) & significant)
 
     def chance(case: Case) -> FloatT:
         return recall_by_luck(case, k)
 
+    only = f"; only conditions with at least {k} significant genes" if significant else ""
     metric(
-        f"de_recall@{k}",
+        f"de_recall_sig@{k}" if significant else f"de_recall@{k}",
         better="high",
         chance=chance,
         range=(0.0, 1.0),
         undefined=undefined,
-        formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}",
+        formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}{only}",
         source="overlap at N of cell-eval (Adduri et al. 2025)",
-        trap="k is fixed (min(k, n called) rewards calling few); ties share a place: no luck of gene order",
+        trap="which conditions count hangs on the truth alone; it leaves out weak ones, where de_recall is chance"
+        if significant
+        else "k is fixed (min(k, n called) rewards calling few); ties share a place: no luck of gene order",
     )(compute)
 
 
 for _k in (20, 50):
-    _register_recall(_k)
+    _register_recall(_k, significant=False)
+for _k in (20, 50):
+    _register_recall(_k, significant=True)
+
+
+@metric(
+    "auprc_de",
+    better="high",
+    chance=prevalence,
+    range=(0.0, 1.0),
+    undefined=few_significant,
+    formula="average precision of abs d_hat as a score for the significant scored genes",
+    source="AUPRC of cell-eval (Adduri et al. 2025); scikit-learn average_precision_score",
+    trap="its chance is the prevalence, which differs by condition; equal scores enter together, not by gene order",
+)
+def auprc_de(case: Case) -> FloatT:
+    """Average precision, [T]. Undefined: under 5 significant genes. Degenerate: prevalence."""
+    return average_precision(magnitude(case), judged(case), case.scored)
+
+
+@metric(
+    "wmse",
+    better="low",
+    chance=None,
+    range=(0.0, math.inf),
+    undefined=constant_z,
+    formula="sum w (y_hat - y)^2 over scored genes, w = squared min-max-scaled abs Wilcoxon z, summing to 1",
+    source="weighted MSE of Mejia et al. 2025 (Diversity by Design)",
+    trap="an unweighted error is won by predicting no change: most genes do not respond",
+)
+def wmse(case: Case) -> FloatT:
+    """MSE with DE weights, [T]. Undefined: constant abs z."""
+    z = np.abs(np.where(case.scored, case.de_z, 0.0))
+    low = z.min(axis=1, initial=math.inf, where=case.scored)[:, None]
+    high = z.max(axis=1, initial=-math.inf, where=case.scored)[:, None]
+    scaled = np.divide(z - low, high - low, out=np.zeros_like(z), where=case.scored & (high > low))
+    return mse(case.y_hat, case.y, scaled**2)
 
 
 @metric(

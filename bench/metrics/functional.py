@@ -140,3 +140,25 @@ def top_k(score: FloatTG, k: int, mask: BoolTG) -> FloatTG:
     above, tied = values > last, (values == last) & mask
     share = divide(k - above.sum(axis=1, dtype=np.float64), tied.sum(axis=1, dtype=np.float64))
     return np.where(enough[:, None], above + tied * share[:, None], np.nan)
+
+
+def average_precision(score: FloatTG, relevant: BoolTG, mask: BoolTG) -> FloatT:
+    """Area under the precision-recall curve as a step function, [T]: sum_n (R_n - R_(n-1)) P_n over distinct scores.
+
+    Genes of equal score enter together, whatever their order; NaN without a relevant gene. Equals
+    `sklearn.metrics.average_precision_score`.
+    """
+    relevant = relevant & mask
+    values = np.where(mask, score, -np.inf)  # genes outside come last, and none of them is relevant
+    order = np.argsort(-values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    found = np.cumsum(np.take_along_axis(relevant, order, axis=1), axis=1, dtype=np.float64)
+    ends = np.ones(values.shape, dtype=np.bool_)
+    ends[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
+    precision = found / np.arange(1.0, values.shape[1] + 1)
+    at_ends = np.where(ends, found, 0.0)
+    earlier = np.zeros(values.shape)
+    if values.shape[1]:
+        earlier[:, 1:] = np.maximum.accumulate(at_ends, axis=1)[:, :-1]
+    gained: FloatT = (np.where(ends, found - earlier, 0.0) * precision).sum(axis=1)
+    return divide(gained, relevant.sum(axis=1, dtype=np.float64))

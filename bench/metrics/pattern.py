@@ -89,3 +89,26 @@ def pearson_delta_top20(case: Case) -> FloatT:
 def pearson_delta_z(case: Case) -> FloatT:
     """Corr of deltas in units of the train-control SD, [T]. Undefined: constant d. Degenerate: 0."""
     return delta_correlation(case, case.scored, floored_control_sd(case))
+
+
+def equal_to_reference(case: Case) -> BoolT:
+    """A truth that differs from the train mean by the same amount in every gene."""
+    return ~(weighted_sd(case.y - case.train_y, case.scored) > case.truth_noise)
+
+
+@metric(
+    "pearson_delta_pert_ref",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    ranked=False,
+    undefined=equal_to_reference,
+    formula="corr(y_hat - t, y - t) over scored genes, t = mean of the train condition means",
+    source="Vinas Torne et al. 2025 (Systema), Pearson delta against the perturbed reference",
+    trap="t is on both sides, and without centring by controls it rewards whoever sits near them: never ranked",
+)
+def pearson_delta_pert_ref(case: Case) -> FloatT:
+    """corr(y_hat - t, y - t), [T]. Undefined: y - t constant. Degenerate (also y_hat - t constant): 0."""
+    predicted = case.y_hat - case.train_y
+    told_apart = weighted_sd(predicted, case.scored) > case.prediction_noise
+    return np.where(told_apart, pearson(predicted, case.y - case.train_y, case.scored), np.nan)

@@ -16,6 +16,8 @@ Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]  # the last th
 Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
 Compute: TypeAlias = Callable[[Case], FloatT]
 
+#: Parts of a case without which a metric is undefined.
+OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
 BEST_IN_PRINT: dict[str, float] = {"one": 1.0, "zero": 0.0}
 
 
@@ -45,9 +47,9 @@ class Metric:
         compute: `Case` of T conditions -> [T].
         better: `high` or `low`; `one` and `zero`: the right value is 1 or 0; `none`: descriptive.
         chance: what a prediction without information gets, a number or `Case` -> [T]; None: compute as it is.
-        range: lowest and highest possible value.
+        range: lowest and highest possible value; of a statistic over conditions, that of the mean.
         family: the family it ranks for; one metric per family.
-        needs: `gallery` (compute again per subgroup), `gears` (`case.gears`).
+        needs: `gallery` (compute again per subgroup), or a part of the case: `gears`, `cells`, `legacy`, `epistasis`.
         ranked: more is better by itself, so skill and rank may be taken from it.
         undefined: `Case` -> [T] bool, where the truth allows no value. May look at the truth only.
         formula: the formula in one line.
@@ -141,7 +143,8 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
 
     Undefined because of the *truth*: NaN, for every prediction alike. Undefined because of the *prediction*
     (it tells no gene from another, or the formula breaks down on it): the metric's chance value. Abstaining
-    therefore never drops a condition from a mean.
+    therefore never drops a condition from a mean. Without a part that the metric needs (a prediction of means has
+    no cells) all is undefined.
 
     Raises:
         ValueError: the metric needs `case.gears` and there is none, or a metric without a chance value gave
@@ -149,6 +152,9 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
     """
     if "gears" in metric.needs and case.gears is None:
         raise ValueError(f"{metric.name} needs the shared-control truth, but case.gears is None")
+    if any(getattr(case, part) is None for part in metric.needs & OPTIONAL):
+        nothing = np.zeros(len(case.y), dtype=np.bool_)
+        return Evaluation(np.full(len(case.y), np.nan), ~nothing, nothing)
     undefined = np.asarray(metric.undefined(case), dtype=np.bool_)
     values = np.array(metric.compute(case), dtype=np.float64)
     chance = metric.chance_level(case)

@@ -13,15 +13,36 @@ from bench.metrics.registry import metric
 LIMIT = math.log(10.0)  # wrong by a factor of ten is as wrong as it gets: one condition must not rule a mean
 
 
+#: Standard errors by which a true shift must exceed its own sampling noise before it has a size.
+CLEAR = 2.0
+
+
 def no_shift(case: Case) -> BoolT:
     """A truth without any shift has no size to compare with."""
     largest: FloatT = np.abs(case.d).max(axis=1, initial=0.0, where=case.scored)
     return largest <= case.truth_noise
 
 
+def true_size(case: Case) -> FloatT:
+    """Squared norm of the true shift less what sampling noise adds to it, [T].
+
+    E norm(d)^2 = norm(true d)^2 + sum var(d). Without the correction the truth of a weak condition is mostly noise, and
+    a model that adds noise of its own wins the size family.
+    """
+    noise = 0.0 if case.d_var is None else dot(case.d_var, np.ones_like(case.d_var), case.scored)
+    return np.asarray(dot(case.d, case.d, case.scored) - noise)
+
+
+def no_size(case: Case) -> BoolT:
+    """No shift, or one whose size is not clear of its noise: sd of sum noise^2 = sqrt(2 sum var^2)."""
+    error = 0.0 if case.d_var is None else np.sqrt(2.0 * dot(case.d_var, case.d_var, case.scored))
+    return np.asarray(no_shift(case) | (true_size(case) <= CLEAR * error))
+
+
 def log_ratio(case: Case) -> FloatT:
-    """log(norm(d_hat) / norm(d)) over scored genes, clipped to +-log 10, [T]; prediction 0: -log 10."""
-    ratio = np.sqrt(divide(dot(case.d_hat, case.d_hat, case.scored), dot(case.d, case.d, case.scored)))
+    """log(norm(d_hat) / size of the true shift) over scored genes, clipped to +-log 10, [T]; prediction 0: -log 10."""
+    size = np.where(no_size(case), np.nan, true_size(case))
+    ratio = np.sqrt(divide(dot(case.d_hat, case.d_hat, case.scored), size))
     logs: FloatT = np.log(np.clip(ratio, math.exp(-LIMIT), math.exp(LIMIT)))
     return np.clip(logs, -LIMIT, LIMIT)  # exp and log do not undo each other to the last digit
 
@@ -32,13 +53,13 @@ def log_ratio(case: Case) -> FloatT:
     chance=None,
     range=(-LIMIT, 0.0),
     family="size",
-    undefined=no_shift,
-    formula="-min(abs log(norm(d_hat) / norm(d)), log 10) over scored genes; 0 is right",
+    undefined=no_size,
+    formula="-min(abs log(norm(d_hat) / s), log 10), s^2 = norm(d)^2 - sampling noise, over scored genes; 0 is right",
     source="this benchmark",
-    trap="correlations and cosines do not see scale: ten times a prediction loses here",
+    trap="correlations do not see scale: ten times a prediction loses here; so does a prediction that is mostly noise",
 )
 def shift_ratio(case: Case) -> FloatT:
-    """The score form of the norm ratio, [T]. Undefined: no true shift. Zero prediction: -log 10."""
+    """The score form of the norm ratio, [T]. Undefined: no size clear of noise. Zero prediction: -log 10."""
     return 0.0 - np.abs(log_ratio(case))  # not -abs: a perfect size is 0.0, not -0.0
 
 
@@ -48,13 +69,13 @@ def shift_ratio(case: Case) -> FloatT:
     chance=None,
     range=(-LIMIT, LIMIT),
     ranked=False,
-    undefined=no_shift,
-    formula="log(norm(d_hat) / norm(d)) over scored genes, clipped to +-log 10; tables print exp of its mean",
+    undefined=no_size,
+    formula="log(norm(d_hat) / s), s as in shift_ratio, clipped to +-log 10; tables print exp of its mean",
     source="this benchmark, the signed form of shift_ratio",
     trap="a mean of ratios is ruled by the largest; a mean of logs is the geometric mean",
 )
 def shift_log_ratio(case: Case) -> FloatT:
-    """The signed log ratio, below 0 = too small, [T]. Undefined: no true shift. Zero prediction: -log 10."""
+    """The signed log ratio, below 0 = too small, [T]. Undefined: no size clear of noise. Zero prediction: -log 10."""
     return log_ratio(case)
 
 

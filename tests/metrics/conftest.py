@@ -8,10 +8,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.metrics import Case, GearsCase
+from bench.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
 
 MakeCase = Callable[..., Case]
 Predict = Callable[[Case, np.ndarray], Case]
+
+
+CELLS, SPREAD = 12, 0.4
+
+
+def draw_cells(means: np.ndarray, read: np.ndarray, panel: np.ndarray, seed: int) -> Sample:
+    """Normal cells around means; what stands in unread genes must not matter."""
+    rng = np.random.default_rng(seed)
+    conditions, genes = means.shape
+    cells = np.where(read, means, 0.0)[:, None] + rng.normal(0, SPREAD, (conditions, CELLS, genes))
+    axes = np.random.default_rng(7).normal(0, 1 / np.sqrt(genes), (genes, 6))
+    flat = cells.reshape(-1, genes)
+    return Sample(CELLS * np.arange(conditions + 1), flat @ axes, flat[:, panel], cells.var(axis=1, ddof=1))
+
+
+def panel_of(gallery: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(gallery)[:10]
 
 
 def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: bool = False) -> Case:
@@ -27,7 +44,8 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
     d += m
     scored = np.tile(expressed, (conditions, 1))
     scored[np.arange(conditions), rng.integers(0, genes, conditions)] = False
-    significant = np.abs(d) > 0.3
+    size = np.where(scored, np.abs(d), 0.0)
+    significant = size > np.quantile(size, 0.45, axis=1, keepdims=True)
     if awkward:
         d[0] = 0.0  # no effect at all
         d[1] = 0.25  # the same shift everywhere
@@ -37,27 +55,47 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
         scored[4, np.flatnonzero(scored[4])[15:]] = False  # fewer genes than the top 20
     de_z = 10.0 * d
     y = control + d
-    de_genes = np.argsort(-np.abs(d), axis=1)[:, :20]
+    de_genes = np.argsort(-np.abs(d), axis=1)[:, :50]
+    gallery = scored.all(axis=0)
+    additive = rng.normal(0.0, 0.3, (conditions, genes))
+    noise = rng.normal(0.0, 0.5, (conditions, CELLS, 1))  # whole cells up or down: their mean predicts them perfectly
+    top = np.take_along_axis(y, de_genes[:, :20], axis=1)[:, None] + noise
     return Case(
         y=y,
         y_hat=y.copy(),
         d=d,
         d_hat=d.copy(),
         scored=scored,
-        gallery_scored=scored.all(axis=0),
+        gallery_scored=gallery,
         train_delta=m,
         control_sd=rng.gamma(2.0, 0.3, genes) * expressed,
         expressed=expressed,
         de_z=de_z,
         significant=significant,
-        gears=GearsCase(y=y, control=control + rng.normal(0, 0.01, genes), de_genes=de_genes),
+        gears=GearsCase(y=y, control=control + rng.normal(0, 0.01, genes), de_genes=de_genes[:, :20]),
+        train_y=control + m,
+        cells=CellsCase(*(draw_cells(y, scored, panel_of(gallery), seed + i) for i in (1, 2))),
+        legacy=LegacyCase(
+            begins=CELLS * np.arange(conditions + 1),
+            cells=top.reshape(-1, top.shape[2]),
+            controls=rng.normal(0.0, 0.5, (conditions * CELLS, 1)) + np.zeros(top.shape[2]),
+            genes=de_genes,
+            spread=np.zeros(conditions),
+        ),
+        epistasis=EpistasisCase(
+            row=np.arange(conditions),
+            additive=np.stack([additive, additive, additive, 0 * additive]),  # measured without noise
+            resolved=np.ones(conditions, dtype=bool),
+        ),
     )
 
 
 def predict_shift(case: Case, d_hat: np.ndarray) -> Case:
     """The same truth with another prediction, handed in as shifts from the case's own controls."""
-    c_in = case.y_hat - case.d_hat
-    return replace(case, d_hat=d_hat, y_hat=c_in + d_hat)
+    assert case.cells is not None
+    y_hat = case.y_hat - case.d_hat + d_hat
+    cells = draw_cells(y_hat, case.scored, panel_of(case.gallery_scored), 2)
+    return replace(case, d_hat=d_hat, y_hat=y_hat, cells=replace(case.cells, predicted=cells))
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def oracle() -> tuple[Case, list[str], dict[str, Any], dict[str, Any]]:
     case = Case(
         y=y, y_hat=y_hat, d=y - control, d_hat=y_hat - control, scored=scored, gallery_scored=scored[0],
         train_delta=np.zeros(GENES), control_sd=np.ones(GENES), expressed=scored[0], de_z=np.zeros_like(y),
-        significant=scored, gears=GearsCase(y=y, control=control, de_genes=de_genes),
+        significant=scored, train_y=control, gears=GearsCase(y=y, control=control, de_genes=de_genes),
     )  # fmt: skip
     return case, CONDITIONS, metrics, deeper
 

@@ -29,6 +29,7 @@ D_HAT = [[2, -2, 4, 0, 5], [1, 1, -1, -1, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
 Z = [[3, -2, 5, 0, -9], [4, 1, -2, -5, 0], [4, 1, -2, 0, -3], [0, 0, 0, 0, 0]]
 SIGNIFICANT = [[1, 1, 1, 0, 1], [1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
 SCORED = [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]]
+TRAIN_Y = [2, 2, 1, 2, 0]
 CONTROL_SD = [1, 1, 2, 2, 0]
 GEARS_TOP = [[2, 0], [3, 0], [0, 4], [1, 3]]
 
@@ -55,6 +56,7 @@ def hand_case(repeat: int = 1, sign: float = 1.0) -> Case:
         expressed=np.ones(5 * repeat, dtype=bool),
         de_z=floats(Z),
         significant=bools(SIGNIFICANT),
+        train_y=floats(TRAIN_Y),
         gears=GearsCase(y=floats(C_REF) + d, control=floats(C_ALL), de_genes=np.array(GEARS_TOP) * repeat),
     )
 
@@ -78,7 +80,7 @@ def gallery_case() -> Case:
     return Case(
         y=d + 1, y_hat=d_hat + 1, d=d, d_hat=d_hat, scored=scored, gallery_scored=np.array([True, True, False]),
         train_delta=np.array([1.0, 0.0, 7.0]), control_sd=np.ones(3), expressed=np.ones(3, dtype=bool),
-        de_z=d, significant=np.zeros((5, 3), dtype=bool),
+        de_z=d, significant=np.zeros((5, 3), dtype=bool), train_y=np.zeros(3),
     )  # fmt: skip
 
 
@@ -109,6 +111,39 @@ HAND: dict[str, tuple[int, list[float]]] = {
     # truth 3, 0: (.5 + .5)/2. 2: chance 2/5. 3: the truth shares two places among five (.4 each): .4 x 2 / 2.
     "de_recall@20": (10, [0.75, 0.5, 0.4, 0.4]),
     "de_recall@50": (25, [0.75, 0.5, 0.4, 0.4]),
+    # 20 significant genes are 4 of 5 x 5: only condition 1 has them (5). Top 4 of 5: 0-3 by size, truth without gene 4.
+    "de_recall_sig@20": (5, [nan, 1.0, nan, nan]),
+    # 50 of 5 x 11: only condition 1 again. Gene 4 (11 genes) fills up the 44: 6/11 of a place each; the truth has 44
+    # of genes 0-3 and 6/11 of each of gene 4: (44 + 11 x (6/11)^2) / 50.
+    "de_recall_sig@50": (11, [nan, (44 + 11 * (6 / 11) ** 2) / 50, nan, nan]),
+    # Five times each gene. 0: gene 2 (of 5) alone at 4: P 1, R 1/3; then genes 0 and 1 at once: P 1, all of it. 1: all
+    # five are relevant: 1. 2: chance, two of five genes. 3: none is significant.
+    "auprc_de": (5, [1.0, 1.0, 2 / 5, nan]),
+    # abs z: 0: (3 2 5 0) -> w (9 4 25 0)/38, errors 1 1 9 0... 1: (4 1 2 5 0) -> (16 1 4 25 0)/46, errors 4 0 1 4 0.
+    # 2: (4 1 2 0 3) -> (16 1 4 0 9)/30, errors 1 0 1 0 1. 3: constant.
+    "wmse": (1, [(9 + 4 + 225) / 38, (64 + 4 + 100) / 46, 29 / 30, nan]),
+    # t = (2 2 1 2 0). 0, without gene 4: y-t = (0 -1 2 0), y_hat-t = (1 -2 5 0): centred (-.25 -1.25 1.75 -.25) and
+    #    (0 -3 4 -1): 3.75+7+.25 = 11; norms^2 4.75, 26. 1: (2 1 -1 -3 1), (0 1 0 -1 1): 1+3+1 - 0 = 5; norms^2 16, 2.8.
+    # 2: y is t itself. 3: (-1 0 0 0 1), (0 0 1 0 1): 1; norms^2 2, 1.2.
+    "pearson_delta_pert_ref": (1, [11 / sqrt(4.75 * 26), 5 / sqrt(16 * 2.8), nan, 1 / sqrt(2.4)]),
+    # Worked out in test_panel_by_hand.py, each on a case that has what it needs.
+    **{
+        name: (1, [nan] * 4)
+        for name in (
+            "severity_rho",
+            "epistasis_r",
+            "legacy_cell_pearson_top20",
+            "legacy_cell_mse",
+            "legacy_r2_top50",
+            "e_distance",
+            "mmd",
+            "nll",
+            "crps",
+            "coverage80",
+            "coverage95",
+            "error_uncertainty_rho",
+        )
+    },
     # Top 4 of 5; (y_hat - y)^2: 0: 1 1 9 0. 1: 4 0 1 4 without gene 4. 2: 1 0 1 . 1 without gene 3.
     # 3: 1 0 1 0 0, all five share four places.
     "top20_de_mse": (5, [11 / 4, 9 / 4, 3 / 4, 2 / 5]),

@@ -56,11 +56,18 @@ def test_gears_needs_its_truth(make_case: MakeCase) -> None:
         evaluate(get("gears_mse"), replace(make_case(), gears=None))
 
 
+@pytest.mark.parametrize("name", [n for n, m in METRICS.items() if m.needs & {"cells", "legacy", "epistasis"}])
+def test_a_missing_part_leaves_everything_undefined(name: str, make_case: MakeCase) -> None:
+    result = evaluate(get(name), replace(make_case(), cells=None, legacy=None, epistasis=None))
+    assert np.isnan(result.values).all() and result.undefined.all() and not result.degenerate.any()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: {"y_hat": c.y_hat[:, :-1]}, "y_hat must have shape"),
         (lambda c: {"train_delta": c.train_delta[None]}, "train_delta must have shape"),
+        (lambda c: {"train_y": c.train_y[None]}, "train_y must have shape"),
         (lambda c: {"y": c.y[0]}, "y must be"),
         (lambda c: {"d_hat": np.where(c.d == c.d[2, 5], np.nan, c.d)}, r"d_hat has 1 .* first at \[2, 5\]"),
         (lambda c: {"scored": c.scored.astype(int)}, "scored must be boolean"),

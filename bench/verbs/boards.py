@@ -1,0 +1,116 @@
+"""Verbs that read records: leaderboard, publish, compare, explain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import BenchError, unknown
+from bench.flags import Parser
+
+
+def leaderboard(argv: Sequence[str]) -> int:
+    """``bench leaderboard``."""
+    parser = Parser(
+        prog="bench leaderboard", description="Records -> CSVs, one per data set and split, and per subgroup."
+    )
+    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a CSV differs from its records")
+    parser.add_argument("--quiet", action="store_true", help="print no tables")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    from bench import leaderboard as boards
+    from bench.board import board
+    from bench.console import note
+    from bench.table import show
+
+    folder = options.leaderboards
+    if not folder.is_dir():
+        raise BenchError(f"no such folder: {folder}")
+    if options.check:
+        note(f"{boards.check(folder)} CSVs equal what the records give")
+        return 0
+    found = boards.group(boards.collect([folder]))
+    changed = boards.regenerate(folder)
+    for items in found.values() if not options.quiet else ():
+        table = board(items)
+        if not table.empty:
+            used = sorted({i.record.spec.split_seed for i in items if i.record.spec.control_fold == 0})
+            show(table, [item.record for item in items if item.record.spec.control_fold == 0], used)
+    note(f"{len(changed)} CSVs changed" if changed else "no CSV changed")
+    for path in changed:
+        print(path)
+    return 0
+
+
+def publish(argv: Sequence[str]) -> int:
+    """``bench publish``."""
+    parser = Parser(
+        prog="bench publish", description="Copy records into the committed boards and regenerate their CSVs."
+    )
+    parser.add_argument("run_ids", nargs="+", metavar="RUN_ID", help="as 'bench run' prints in the record's name")
+    parser.add_argument(
+        "--from", dest="source", type=Path, default=Path("runs/leaderboards"), help="folder that holds them"
+    )
+    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder that gets them")
+    parser.add_argument("--force", action="store_true", help="replace a published record that differs")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    from bench.publish import publish as copy_records
+
+    for line in copy_records(options.run_ids, options.source, options.leaderboards, options.force):
+        print(line)
+    return 0
+
+
+def compare(argv: Sequence[str]) -> int:
+    """``bench compare``."""
+    parser = Parser(prog="bench compare", description="Two rows of a board: paired differences by metric and subgroup.")
+    parser.add_argument("a", metavar="MODEL_A")
+    parser.add_argument("b", metavar="MODEL_B")
+    parser.add_argument("--data", default="simulated", help="data set name, as on the board")
+    parser.add_argument("--split", default="simulation", help="split name, as on the board")
+    folders_flag(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    from bench import leaderboard as boards
+    from bench.compare import show
+
+    groups = boards.group(boards.collect(options.leaderboards, options.data))
+    if (options.data, options.split) not in groups:
+        raise unknown(
+            "board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in _known(options.leaderboards)]
+        )
+    show(groups[options.data, options.split], options.a, options.b)
+    return 0
+
+
+def _known(folders: Sequence[Path]) -> set[tuple[str, str]]:
+    from bench import leaderboard as boards
+
+    return {(item.record.spec.dataset, item.record.spec.split) for item in boards.collect(folders)}
+
+
+def folders_flag(parser: Parser) -> None:
+    """Add the flag that names where records are read from."""
+    parser.add_argument(
+        "--leaderboards",
+        type=Path,
+        nargs="+",
+        default=[Path("runs/leaderboards"), Path("leaderboards")],
+        help="folders of records; of one run id the first folder's wins",
+    )
+
+
+def explain(argv: Sequence[str]) -> int:
+    """``bench explain``."""
+    parser = Parser(prog="bench explain", description="What a metric means and which trap it avoids.")
+    parser.add_argument("metric", metavar="METRIC", help="a name from 'bench list metrics'")
+    folders_flag(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    from bench.explain import explain as describe
+
+    for line in describe(options.metric, options.leaderboards):
+        print(line)
+    return 0
