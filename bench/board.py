@@ -121,13 +121,14 @@ def board(items: Sequence[Found], scope: str = ALL, seeds: Sequence[int] | None 
     base = [[anchor[seed].table] for seed in wanted]
     plan = plan_for(base, scope)
     _check_task(rows, anchor, scope)
+    bars = summarise(base, scope, plan)
     for row in rows.values():
         own = sorted(row.by_seed)
         by_seed = [[found.table for found in row.by_seed[seed]] for seed in own]
-        row.summary = summarise(by_seed, scope, plan if own == wanted else None)
+        whole = own == wanted
+        row.summary = summarise(by_seed, scope, plan if whole else None, bars.levels if whole else None)
         if row.honest:
             _place(row, row.summary)
-    bars = summarise(base, scope, plan)
     ranks = _ranks([row for row in rows.values() if _ranked(row, wanted)])
     lines = [_line(row, wanted, scope, ranks) for label, row in rows.items() if label != FLOOR]
     lines.append(_bar(REPLICATE, bars, "half_replicate", 1.0, len(wanted)))

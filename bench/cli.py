@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,6 +47,10 @@ def _run(argv: Sequence[str]) -> int:
         if key != "self"
     }
     resolved = {key: arguments[key] for key in defaults}
+    for flag in from_config:  # a config sets the model's arguments, not where a run is written
+        key = flag[2:].split("=", 1)[0]
+        if key.replace("-", "_") not in defaults:
+            raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
     from bench import pipeline
     from bench.pipeline import Request
 
@@ -196,6 +201,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has what it wanted; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if debug or error.errno not in (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {str(error.filename)[:200]!r}: {error.strerror}.", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import pandas as pd
 from bench import records
 from bench.board import Found, board
 from bench.errors import BenchError
-from bench.files import write_text
+from bench.files import locked, write_text
 from bench.records import Record
 
 
@@ -125,6 +125,11 @@ def _present(folder: Path) -> set[Path]:
 
 def regenerate(folder: Path) -> list[Path]:
     """Write all CSVs of a leaderboards folder and remove those that no record gives; return the changed ones."""
+    with locked(folder):  # whoever comes later reads the records later
+        return _regenerate(folder)
+
+
+def _regenerate(folder: Path) -> list[Path]:
     wanted = expected_files(folder)
     changed = []
     for path, text in wanted.items():

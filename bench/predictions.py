@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.conditions import CONTROL, from_label, identity
 from bench.errors import BenchError
-from bench.files import atomic
+from bench.files import atomic, check_seal, seal
 from bench.predicted_cells import MIN_CELLS, PredictedCells, in_proportion
 from bench.shifts import Floats
 
@@ -64,6 +64,7 @@ def write(
     table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
     with atomic(path) as temporary:
         table.write_h5ad(temporary)
+        seal(temporary)
 
 
 def read(
@@ -91,6 +92,7 @@ def read(
 
     if not path.is_file():
         raise BenchError(f"no such file: {path}")
+    check_seal(path)  # a flipped bit in X is still a number, and one elsewhere can make HDF5 loop for ever
     try:
         table = anndata.read_h5ad(path)
     except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files

@@ -90,7 +90,7 @@ class Record(_Strict):
         evidence: ``smoke`` data show rows, but carry no claim.
         created: UTC, ISO 8601.
         metrics: Over all evaluated test conditions.
-        subgroups: The same by subgroup.
+        subgroups: Evaluated conditions by subgroup and by tertile of effect strength; their numbers are in the table.
         n_conditions: Evaluated test conditions.
         n_fallback: Conditions of which a constituent fell back.
         controls_used: Which controls the predictions were made from.
@@ -110,7 +110,7 @@ class Record(_Strict):
     evidence: str
     created: str
     metrics: dict[str, Level]
-    subgroups: dict[str, dict[str, Level]]
+    subgroups: dict[str, int]
     n_conditions: int
     n_fallback: int
     controls_used: Literal["input", "all", "unknown"]

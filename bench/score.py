@@ -152,6 +152,15 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
+def sizes(levels_: Mapping[str, Mapping[str, Level]]) -> dict[str, int]:
+    """Count the conditions of each scope but ``all``."""
+    return {
+        scope: max(level.n + level.n_undefined for level in by_metric.values())
+        for scope, by_metric in levels_.items()
+        if scope != ALL
+    }
+
+
 def levels(table: pd.DataFrame) -> dict[str, dict[str, Level]]:
     """Average a score table over conditions, for all of them, each subgroup and each tertile of effect strength.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from bench.intervals import Design, Means, Skill, design, means, skill
 from bench.metrics import METRICS
 from bench.shifts import Floats
 from bench.tables import FIELDS, Table
+
+#: What depends on the task alone, not on the model.
+TASK_FIELDS = ("floor", "half_floor", "half_replicate")
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,19 @@ def plan_for(by_seed: Sequence[Sequence[Table]], scope: str) -> Design:
     return design([seed[0].conditions.get(scope, ()) for seed in by_seed])
 
 
-def summarise(by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | None = None) -> Summary:
+def summarise(
+    by_seed: Sequence[Sequence[Table]],
+    scope: str,
+    plan: Design | None = None,
+    task: Mapping[str, Means] | None = None,
+) -> Summary:
     """Average one model's tables.
 
     Args:
         by_seed: Tables by split seed; several under one seed (head seeds) are averaged condition by condition.
         scope: ``all``, a subgroup or a tertile.
         plan: From :func:`plan_for`; made here where absent.
+        task: Levels of another model under the same seeds: the floor's and the replicate's are those of the task.
     """
     first = by_seed[0][0]
     empty = {field: np.empty((0, len(first.metrics))) for field in FIELDS}
@@ -52,7 +61,10 @@ def summarise(by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | Non
         for seed in by_seed
     )
     shared = plan or plan_for(by_seed, scope)
-    levels = {field: means(shared, [block[field] for block in values]) for field in FIELDS}
+    known = {field: task[field] for field in TASK_FIELDS} if task else {}
+    levels = known | {
+        field: means(shared, [block[field] for block in values]) for field in FIELDS if field not in known
+    }
     higher = np.array([METRICS[name].better != "low" for name in first.metrics])
     placed = skill(levels["half_value"], levels["half_floor"], levels["half_replicate"], higher)
     return Summary(first.metrics, shared, levels, placed, values)

@@ -16,7 +16,7 @@ from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.predictions import Predicted, read
 from bench.records import Budget, Record
-from bench.score import levels
+from bench.score import levels, sizes
 from bench.spec import RunSpec
 from bench.tables import EFFECTS
 
@@ -132,8 +132,8 @@ def made_record(
         spec=run_spec,
         evidence=evidence,
         created="2026-01-01T00:00:00Z",
-        metrics=averages.pop("all"),
-        subgroups=averages,
+        metrics=averages["all"],
+        subgroups=sizes(averages),
         n_conditions=N_MADE,
         n_fallback=3,
         controls_used=controls_used,
