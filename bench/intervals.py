@@ -171,7 +171,7 @@ class Skill:
     reason: tuple[str, ...]
 
 
-def skill(model: Means, floor: Means, replicate: Means, higher: NDArray[np.bool_]) -> Skill:
+def skill(model: Means, floor: Means, replicate: Means, direction: Sequence[int]) -> Skill:
     """Place a model between floor and replicate: ``(S - F) / (C - F)``, all scored against the same half truths.
 
     The averages come before the division, so that conditions without signal cannot blow up. A metric's sign cancels.
@@ -183,7 +183,7 @@ def skill(model: Means, floor: Means, replicate: Means, higher: NDArray[np.bool_
         model: ``S``, from :func:`means`.
         floor: ``F``.
         replicate: ``C``.
-        higher: Whether higher is better ``[M]``.
+        direction: 1 = higher is better, -1 = lower is, 0 = a metric without a best end has no skill ``[M]``.
     """
     room = replicate.theta - floor.theta
     room_draws = replicate.paired - floor.paired
@@ -195,7 +195,9 @@ def skill(model: Means, floor: Means, replicate: Means, higher: NDArray[np.bool_
             reasons.append("undefined")
         elif floor.distinct[m] < MIN_CONDITIONS:
             reasons.append(f"only {floor.distinct[m]} conditions")
-        elif room[m] * (1 if higher[m] else -1) <= 0:
+        elif not direction[m]:
+            reasons.append("no direction")
+        elif room[m] * direction[m] <= 0:
             reasons.append("replicate not better than the floor")
         elif abs(room[m]) - width[m] <= 0 or abs(room[m]) < MIN_STANDARD_ERRORS * error[m]:
             reasons.append("replicate not clear of the floor")

@@ -65,6 +65,6 @@ def summarise(
     levels = known | {
         field: means(shared, [block[field] for block in values]) for field in FIELDS if field not in known
     }
-    higher = np.array([METRICS[name].better != "low" for name in first.metrics])
-    placed = skill(levels["half_value"], levels["half_floor"], levels["half_replicate"], higher)
+    direction = [{"high": 1, "low": -1}.get(METRICS[name].better, 0) for name in first.metrics]
+    placed = skill(levels["half_value"], levels["half_floor"], levels["half_replicate"], direction)
     return Summary(first.metrics, shared, levels, placed, values)

@@ -7,7 +7,7 @@ from scipy import stats
 from bench.intervals import beat_rate, design, half_width, holm, mean_skill, means, sign_flip, skill
 
 ICC = (0.6, 0.9)
-UP = np.array([True])
+UP = [1]
 
 
 def simulated_study(rng, icc, conditions=15, seeds=3, pool=None):
@@ -111,8 +111,8 @@ def three(model, floor, replicate, n=20):
     names = [[f"c{i}" for i in range(n)]] * 2
     plan = design(names)
     noise = [rng.normal(0, 0.05, (n, 1)) for _ in names]
-    higher = np.array([replicate > floor])
-    return [*(means(plan, [value + e for e in noise]) for value in (model, floor, replicate)), higher]
+    direction = [1 if replicate > floor else -1]
+    return [*(means(plan, [value + e for e in noise]) for value in (model, floor, replicate)), direction]
 
 
 def test_skill_of_floor_replicate_and_better_by_hand():
@@ -129,7 +129,7 @@ def test_skill_is_null_with_a_reason_where_the_replicate_is_not_clear_of_the_flo
     names = [[f"c{i}" for i in range(20)]]
     plan = design(names)
     model, floor, replicate = (means(plan, [rng.normal(0, 1, (20, 1))]) for _ in range(3))
-    got = skill(model, floor, replicate, replicate.theta > floor.theta)
+    got = skill(model, floor, replicate, [1 if replicate.theta[0] > floor.theta[0] else -1])
     assert np.isnan(got.value[0])
     assert got.reason == ("replicate not clear of the floor",)
     few = design([[f"c{i}" for i in range(5)]])
@@ -185,3 +185,8 @@ def test_a_replicate_that_loses_to_the_floor_gives_no_skill_for_being_as_bad():
     got = skill(model, floor, replicate, UP)
     assert np.isnan(got.value[0])
     assert got.reason == ("replicate not better than the floor",)
+
+
+def test_a_metric_without_a_best_end_has_no_skill():
+    model, floor, replicate, _ = three(0.5, 0.2, 0.8)
+    assert skill(model, floor, replicate, [0]).reason == ("no direction",)
