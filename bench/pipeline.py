@@ -73,6 +73,18 @@ def split_name(split: Split) -> str:
     return f"custom-{sha256_json(lists)[:8]}"
 
 
+def _task(data: PerturbationData, split: Split) -> dict[str, Any]:
+    """The fields of a spec that say which task it is."""
+    return {
+        "dataset": data.name,
+        "data_hash": data.hash,
+        "split": split_name(split),
+        "split_seed": split.seed,
+        "control_fold": split.control_fold,
+        "split_id": split.split_id,
+    }
+
+
 def run(request: Request) -> list[Path]:
     """Run a model on every (seed, fold) asked for; return the records' paths.
 
@@ -96,12 +108,7 @@ def run(request: Request) -> list[Path]:
             with stages.stage("split"):
                 split = splits.draw(data, request.split or card.split, split_seed, fold, request.split_file)
             spec = RunSpec(
-                dataset=data.name,
-                data_hash=data.hash,
-                split=split_name(split),
-                split_seed=split_seed,
-                control_fold=fold,
-                split_id=split.split_id,
+                **_task(data, split),
                 model=request.model,
                 model_version=model_class.version,
                 arguments=dict(request.arguments),
@@ -289,12 +296,7 @@ def score_file(
         if label in {*registry.entries(), REPLICATE, FLOOR}:
             raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
         spec = RunSpec(
-            dataset=data.name,
-            data_hash=data.hash,
-            split=split_name(split),
-            split_seed=seed,
-            control_fold=fold,
-            split_id=split.split_id,
+            **_task(data, split),
             model=label,
             model_version=0,  # nobody here vouches for it
             arguments={},
