@@ -6,101 +6,29 @@ conditions alone, and a rank only says how many rows are clearly better.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from bench import tables
-from bench.errors import BenchError
-from bench.intervals import MIN_FAMILIES, Means, beat_rate, half_width, mean_skill
-from bench.metrics import METRICS
-from bench.records import Record
+from bench.intervals import beat_rate, half_width
+from bench.placing import Placed, place, unit_width
+from bench.ranks import ranks
+from bench.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Found, Row, check_task, gather
 from bench.shifts import Floats
-from bench.summary import Summary, plan_for, summarise
-from bench.tables import ALL, Table
+from bench.skill import MIN_FAMILIES
+from bench.summary import TASK_FIELDS, Summary, average, plan_for, summarise
+from bench.tables import ALL
 
-FLOOR = "train_mean"
+__all__ = ["FAMILIES", "FLOOR", "NAMES", "PRIMARY", "REPLICATE", "Found", "Row", "board", "gather"]
+
 REPLICATE = "replicate"
-#: The four families, by the metric that stands for each in the mean skill.
-FAMILIES = {metric.family: name for name, metric in METRICS.items() if metric.family}
-#: What ``beat_rate`` and ``control_sd`` are about, and the order where no skill is defined.
-PRIMARY = FAMILIES["pattern"]
-NAMES = tuple(METRICS)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A record and where it lies; its per-condition table is read when it is needed."""
-
-    record: Record
-    path: Path
-
-    @cached_property
-    def table(self) -> Table:
-        """The per-condition numbers, metrics in registry order."""
-        return tables.read(self.path.with_suffix(".parquet"), NAMES)
-
-
-@dataclass
-class Row:
-    """One model on one board.
-
-    Attributes:
-        label: Model and what differs from its defaults.
-        by_seed: Its records on control fold 0, by split seed.
-        folds: Its records on control fold 1, by split seed.
-        summary: Levels and skill; set by :func:`board`.
-        mean_skill: Mean over families; NaN = null.
-        paired: Its draws with the seeds as they are, for paired differences ``[B]``.
-        half_width: Of its own 95% interval; NaN = none.
-    """
-
-    label: str
-    by_seed: dict[int, list[Found]] = field(default_factory=lambda: defaultdict(list))
-    folds: dict[int, list[Found]] = field(default_factory=lambda: defaultdict(list))
-    summary: Summary | None = None
-    mean_skill: float = float("nan")
-    paired: Floats = field(default_factory=lambda: np.empty(0))
-    half_width: float = float("nan")
-
-    @property
-    def records(self) -> list[Record]:
-        """All its records on fold 0."""
-        return [found.record for seed in sorted(self.by_seed) for found in self.by_seed[seed]]
-
-    @property
-    def honest(self) -> bool:
-        """Whether its predictions were made from the input controls: anything else gets no skill, rank or claim."""
-        return all(record.controls_used == "input" for record in self.records)
-
-
-def gather(items: Iterable[Found], seeds: Sequence[int] | None = None) -> tuple[list[int], dict[str, Row]]:
-    """Sort a board's records into rows.
-
-    Args:
-        items: Records of one data set and split.
-        seeds: Split seeds wanted; absent = those of the floor's own records, or else all.
-
-    Returns:
-        The seeds and the rows by label, with records of these seeds only.
-    """
-    items = list(items)
-    zero = [item for item in items if item.record.spec.control_fold == 0]
-    floor = {item.record.spec.split_seed for item in zero if item.record.spec.label == FLOOR}
-    wanted = sorted(set(seeds) if seeds is not None else floor or {item.record.spec.split_seed for item in zero})
-    rows: dict[str, Row] = {}
-    for item in items:
-        spec = item.record.spec
-        if spec.split_seed in wanted:
-            row = rows.setdefault(spec.label, Row(spec.label))
-            (row.folds if spec.control_fold else row.by_seed)[spec.split_seed].append(item)
-    present = sorted({seed for row in rows.values() for seed in row.by_seed})
-    return [seed for seed in wanted if seed in present], {k: row for k, row in rows.items() if row.by_seed}
+_PRIMARY = NAMES.index(PRIMARY)
+_RANKS = ("rank", "rank_low", "rank_high")
+_COUNTS = [*_RANKS, "n_seeds", "n_conditions", "n_informative", "n_fallback", "parameters"]
+_METRIC_COLUMNS = [f"{name}{suffix}" for name in NAMES for suffix in ("", "_ci_low", "_ci_high", "_skill")]
+#: Rows placed at once: bounds memory.
+_CHUNK = 512
 
 
 def board(items: Sequence[Found], scope: str = ALL, seeds: Sequence[int] | None = None) -> pd.DataFrame:
@@ -109,7 +37,7 @@ def board(items: Sequence[Found], scope: str = ALL, seeds: Sequence[int] | None 
     Args:
         items: Its records.
         scope: ``all``, a subgroup or a tertile of effect strength.
-        seeds: See :func:`gather`. Rows that lack one of them are listed without a rank.
+        seeds: See :func:`bench.rows.gather`. Rows that lack one of them are listed without a rank.
 
     Returns:
         One row per model and variant, then the replicate and the floor; undefined numbers are NaN.
@@ -119,148 +47,125 @@ def board(items: Sequence[Found], scope: str = ALL, seeds: Sequence[int] | None 
     if not any(found.table.conditions.get(scope) for found in anchor.values()):
         return pd.DataFrame()
     base = [[anchor[seed].table] for seed in wanted]
-    plan = plan_for(base, scope)
-    _check_task(rows, anchor, scope)
-    bars = summarise(base, scope, plan)
-    for row in rows.values():
-        own = sorted(row.by_seed)
-        by_seed = [[found.table for found in row.by_seed[seed]] for seed in own]
-        whole = own == wanted
-        row.summary = summarise(by_seed, scope, plan if whole else None, bars.levels if whole else None)
-        if row.honest:
-            _place(row, row.summary)
-    ranks = _ranks([row for row in rows.values() if _ranked(row, wanted)])
-    lines = [_line(row, wanted, scope, ranks) for label, row in rows.items() if label != FLOOR]
-    lines.append(_bar(REPLICATE, bars, "half_replicate", 1.0, len(wanted)))
-    floor = rows.get(FLOOR)
-    own_line = _line(floor, wanted, scope, {}) if floor and sorted(floor.by_seed) == wanted else None
-    lines.append(own_line or _bar(FLOOR, bars, "floor", 0.0, len(wanted)))
-    table = pd.DataFrame(lines)
-    table["_bar"] = table["model"].map({REPLICATE: 1, FLOOR: 2}).fillna(0)
-    table["_order"] = -table["skill"].fillna(-np.inf).astype(float)
-    table["_then"] = -table[PRIMARY].fillna(-np.inf)
-    order = ["_bar", "rank", "_order", "_then", "model"]
-    table = table.sort_values(order, na_position="last", ignore_index=True).drop(columns=["_bar", "_order", "_then"])
-    counts = ["rank", "rank_low", "rank_high", "n_seeds", "n_conditions", "n_informative", "n_fallback", "parameters"]
-    table[counts] = table[counts].astype("Int64")
+    check_task(rows, anchor, scope)
+    bars = summarise(base, scope, plan_for(base, scope))
+    lines, numbers, ranked = [], [], []
+    for group, task in _tasks(rows.values(), wanted, scope, bars):
+        placed = place(group, task, scope)
+        lines += [_line(row, i, placed, wanted, scope) for i, row in enumerate(group)]
+        numbers.append(_numbers(placed.theta, placed.width, placed.skill))
+        if group[0].seeds == wanted:
+            own = [i for i, row in enumerate(group) if row.label != FLOOR and np.isfinite(placed.mean_skill[i])]
+            ranked.append(([group[i].label for i in own], placed.mean_skill[own], placed.paired[own]))
+    _rank(lines, ranked, unit_width(bars))
+    for label, field, skill in ((REPLICATE, "half_replicate", 1.0), (FLOOR, "floor", 0.0)):
+        if label not in rows or rows[label].seeds != wanted:
+            lines.append(_bar_line(label, bars, field, skill, len(wanted)))
+            numbers.append(_bar_numbers(bars, field, skill))
+    table = _table(lines, np.concatenate(numbers))
     table.attrs["skill_reasons"] = dict(zip(NAMES, bars.skill.reason, strict=True))
     return table
 
 
-def _place(row: Row, summary: Summary) -> None:
-    families = [NAMES.index(name) for name in FAMILIES.values()]
-    skill = summary.skill
-    row.mean_skill = float(mean_skill(skill.value[families]))
-    row.paired = mean_skill(skill.paired[:, families])
-    row.half_width = _width(summary, mean_skill(skill.level[:, families]))
+def _tasks(
+    rows: Iterable[Row], wanted: Sequence[int], scope: str, bars: Summary
+) -> Iterator[tuple[list[Row], Summary]]:
+    """Group rows that share draws, floor and replicate: those with all seeds, and others by what seeds they have.
 
-
-def _ranked(row: Row, wanted: Sequence[int]) -> bool:
-    return sorted(row.by_seed) == list(wanted) and row.label != FLOOR and np.isfinite(row.mean_skill)
-
-
-def _ranks(rows: Sequence[Row]) -> dict[str, tuple[int, int, int]]:
-    """Rank rows by mean skill: place, and the places they share with rows whose paired interval includes 0."""
-    out = {}
+    A row that lacks seeds is measured by its own floor and replicate; rows where these are the same share them.
+    """
+    groups: dict[tuple[object, ...], tuple[list[Row], Summary]] = {(): ([], bars)}
     for row in rows:
-        better = clearly_better = clearly_worse = 0
-        for other in rows:
-            gap = other.mean_skill - row.mean_skill
-            better += gap > 1e-12
-            if other is not row:
-                assert row.summary is not None
-                width = np.nan_to_num(_width(row.summary, other.paired - row.paired), nan=np.inf)
-                clearly_better += gap > width
-                clearly_worse += -gap > width
-        out[row.label] = (1 + better, 1 + clearly_better, len(rows) - clearly_worse)
-    return out
+        if row.label == FLOOR and row.seeds != wanted:
+            continue  # a floor over some of the seeds is no floor of the board
+        key: tuple[object, ...] = ()
+        if row.seeds != wanted:
+            tables = [row.tables(seed) for seed in row.seeds]
+            task = [average(heads, scope, field).tobytes() for heads in tables for field in TASK_FIELDS]
+            key = (*row.seeds, *(heads[0].conditions.get(scope) for heads in tables), *task)
+            if key not in groups:
+                groups[key] = ([], summarise(tables, scope))
+        groups[key][0].append(row)
+    for members, task_bars in groups.values():
+        for i in range(0, len(members), _CHUNK):
+            yield members[i : i + _CHUNK], task_bars
 
 
-def _width(summary: Summary, draws: Floats) -> float:
-    m = NAMES.index(PRIMARY)
-    level = summary.levels["half_floor"]
-    return float(half_width(draws[:, None], level.n[[m]], level.distinct[[m]])[0])
+def _rank(lines: Sequence[dict[str, object]], parts: Sequence[tuple[list[str], Floats, Floats]], unit: float) -> None:
+    """Write ranks into the lines of rows that have one; each part holds labels, mean skill and its draws."""
+    if not parts:
+        return
+    labels = [label for part in parts for label in part[0]]
+    places = ranks(np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts]), unit)
+    by_label = dict(zip(labels, places.tolist(), strict=True))
+    for line in lines:
+        line.update(zip(_RANKS, by_label.get(str(line["model"]), [None] * 3), strict=True))
 
 
-def _check_task(rows: Mapping[str, Row], anchor: Mapping[int, Found], scope: str) -> None:
-    """Records of one task must hold the same conditions, floor and replicate."""
-    m = NAMES.index(PRIMARY)
-    for row in rows.values():
-        for seed, group in row.by_seed.items():
-            for found in group:
-                if found.table.conditions.get(scope) != anchor[seed].table.conditions.get(scope):
-                    raise BenchError(
-                        f"seed {seed}: {found.path} and {anchor[seed].path} hold different test conditions."
-                    )
-                for name in ("floor", "half_replicate") if scope in found.table.fields else ():
-                    ours = found.table.fields[scope][name][:, m]
-                    theirs = anchor[seed].table.fields[scope][name][:, m]
-                    if not np.allclose(ours, theirs, atol=1e-6, equal_nan=True):  # machines round differently
-                        what = "floor" if name == "floor" else "replicate"
-                        raise BenchError(f"seed {seed}: {found.path} and {anchor[seed].path} disagree on the {what}.")
+def _table(lines: Sequence[dict[str, object]], numbers: Floats) -> pd.DataFrame:
+    """Join the lines' own columns and the metrics' ``[R, 4 M]``, best row first."""
+    plain = pd.DataFrame(lines)
+    plain[_COUNTS] = plain[_COUNTS].astype("Int64")
+    order = pd.DataFrame(
+        {
+            "bar": plain["model"].map({REPLICATE: 1, FLOOR: 2}).fillna(0),
+            "rank": plain["rank"],
+            "skill": -plain["skill"].fillna(-np.inf).astype(float),
+            "level": -np.nan_to_num(numbers[:, _METRIC_COLUMNS.index(PRIMARY)], nan=-np.inf),
+            "model": plain["model"],
+        }
+    )
+    best_first = order.sort_values(order.columns.to_list(), na_position="last").index.to_numpy()
+    after = list(plain).index("beat_rate")
+    metrics = pd.DataFrame(numbers, columns=_METRIC_COLUMNS)
+    table = pd.concat([plain.iloc[:, :after], metrics, plain.iloc[:, after:]], axis=1)
+    return table.iloc[best_first].reset_index(drop=True)
 
 
-def _columns(level: Means, skill: Floats) -> dict[str, float]:
-    width = half_width(level.level, level.n, level.distinct)
-    out = {}
-    for m, name in enumerate(NAMES):
-        out[name] = level.theta[m]
-        out[f"{name}_ci_low"] = level.theta[m] - width[m]
-        out[f"{name}_ci_high"] = level.theta[m] + width[m]
-        out[f"{name}_skill"] = skill[m]
-    return out
+def _numbers(theta: Floats, width: Floats, skill: Floats) -> Floats:
+    """Level, bounds and skill of each metric ``[R, 4 M]``, in the order of the columns."""
+    return np.stack([theta, theta - width, theta + width, skill], axis=2).reshape(len(theta), -1)
 
 
-def _line(row: Row, wanted: Sequence[int], scope: str, ranks: Mapping[str, tuple[int, int, int]]) -> dict[str, object]:
-    assert row.summary is not None
-    rank: tuple[int | None, ...] = ranks.get(row.label, (None, None, None))
-    summary, m = row.summary, NAMES.index(PRIMARY)
-    first = [row.by_seed[seed][0] for seed in sorted(row.by_seed)]
-    n = sum(len(found.table.conditions.get(scope, ())) for found in first)
-    fell = sum(int((found.table.fallbacks[scope] > 0).sum()) for found in first if scope in found.table.fallbacks)
+def _line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> dict[str, object]:
+    """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
+    floor = row.label == FLOOR
+    first = [row.by_seed[seed][0].table for seed in row.seeds]
+    n = sum(len(table.conditions.get(scope, ())) for table in first)
+    fell = sum(int((table.fallbacks(scope) > 0).sum()) for table in first)
     budgets = [record.budget for record in row.records]
-    beats = [beat_rate(v["value"][:, m], v["floor"][:, m]) for v in summary.values]
-    width = row.half_width if row.label != FLOOR else float("nan")
+    skill, width = placed.mean_skill[i], placed.half_width[i]
     return {
-        "rank": rank[0],
-        "rank_low": rank[1],
-        "rank_high": rank[2],
+        **dict.fromkeys(_RANKS),
         "model": row.label,
-        "skill": row.mean_skill if row.label != FLOOR else 0.0,
-        "skill_ci_low": row.mean_skill - width,
-        "skill_ci_high": row.mean_skill + width,
+        "skill": 0.0 if floor else skill,
+        "skill_ci_low": skill - width,
+        "skill_ci_high": skill + width,
         "n_seeds": len(first),
         "n_conditions": n,
         "n_informative": n - fell,
-        **_columns(summary.levels["value"], summary.skill.value if row.honest else np.full(len(NAMES), np.nan)),
-        "beat_rate": _average(beats) if row.label != FLOOR else np.nan,
+        "beat_rate": np.nan if floor else placed.beat_rate[i],
         "control_sd": _control_sd(row, wanted, scope),
         "n_fallback": fell,
         "wall_s": _average(b.fit_s + b.predict_s for b in budgets if b.fit_s is not None and b.predict_s is not None),
         "parameters": max((sum(b.parameters.values()) for b in budgets if b.parameters is not None), default=None),
-        "run_ids": " ".join(
-            sorted(f.record.run_id for group in (row.by_seed, row.folds) for found in group.values() for f in found)
-        ),
+        "run_ids": " ".join(row.run_ids),
     }
 
 
-def _bar(label: str, summary: Summary, name: str, skill: float, n_seeds: int) -> dict[str, object]:
-    m = NAMES.index(PRIMARY)
-    room = [not reason for reason in summary.skill.reason]
-    beats = [beat_rate(v[name][:, m], v["half_floor"][:, m]) for v in summary.values]
-    known = sum(room[NAMES.index(f)] for f in FAMILIES.values()) >= MIN_FAMILIES
+def _bar_line(label: str, bars: Summary, field: str, skill: float, n_seeds: int) -> dict[str, object]:
+    """The same for floor or replicate, from the task's own numbers."""
+    beats = [beat_rate(v[field][:, _PRIMARY], v["half_floor"][:, _PRIMARY]).item() for v in bars.values]
+    room = dict(zip(NAMES, (not reason for reason in bars.skill.reason), strict=True))
     return {
-        "rank": None,
-        "rank_low": None,
-        "rank_high": None,
+        **dict.fromkeys(_RANKS),
         "model": label,
-        "skill": skill if known else np.nan,
+        "skill": skill if sum(room[name] for name in FAMILIES.values()) >= MIN_FAMILIES else np.nan,
         "skill_ci_low": np.nan,
         "skill_ci_high": np.nan,
         "n_seeds": n_seeds,
-        "n_conditions": sum(len(v[name]) for v in summary.values),
+        "n_conditions": sum(len(v[field]) for v in bars.values),
         "n_informative": None,
-        **_columns(summary.levels[name], np.where(room, skill, np.nan)),
         "beat_rate": _average(beats) if label == REPLICATE else np.nan,
         "control_sd": np.nan,
         "n_fallback": None,
@@ -270,17 +175,21 @@ def _bar(label: str, summary: Summary, name: str, skill: float, n_seeds: int) ->
     }
 
 
+def _bar_numbers(bars: Summary, field: str, skill: float) -> Floats:
+    level = bars.levels[field]
+    width = half_width(level.level, level.n, level.distinct)
+    room = [not reason for reason in bars.skill.reason]
+    return _numbers(level.theta[None], width[None], np.where(room, skill, np.nan)[None])
+
+
 def _control_sd(row: Row, wanted: Sequence[int], scope: str) -> float:
     """Half the difference between the two control folds in the primary metric: what the choice of controls is worth."""
-    if sorted(row.folds) != list(wanted) or sorted(row.by_seed) != list(wanted):
+    if sorted(row.folds) != list(wanted) or row.seeds != list(wanted):
         return float("nan")
-    m = NAMES.index(PRIMARY)
 
     def level(groups: Mapping[int, list[Found]]) -> float:
         return _average(
-            _average(f.table.fields[scope]["value"][:, m].tolist()) if scope in f.table.fields else float("nan")
-            for seed in wanted
-            for f in groups[seed]
+            _average(found.table.column(scope, "value", _PRIMARY).tolist()) for seed in wanted for found in groups[seed]
         )
 
     return abs(level(row.by_seed) - level(row.folds)) / 2

@@ -11,11 +11,11 @@ import numpy as np
 from rich.table import Table as View
 from rich.text import Text
 
-from bench.board import FAMILIES, NAMES, PRIMARY, Found, Row, gather
 from bench.console import console, seed_text
 from bench.errors import BenchError, unknown
 from bench.intervals import MIN_CONDITIONS, half_width, holm, sign_flip
 from bench.metrics import METRICS
+from bench.rows import FAMILIES, NAMES, PRIMARY, Found, Row, gather
 from bench.shifts import Floats
 from bench.summary import Summary, plan_for, summarise
 from bench.tables import ALL

@@ -2,60 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.shifts import Floats
+from bench.halved import Halved
+from bench.ranksum import rank_sum_z
+from bench.shifts import Floats, available_cores
 
 Bools = NDArray[np.bool_]
 FDR = 0.05
 
 
-def wilcoxon_z(x: sp.csr_matrix, group: NDArray[np.int64], n_groups: int) -> Floats:
-    """Tie-corrected Wilcoxon rank-sum z of each group's cells against the reference cells.
+def wilcoxon(
+    x: sp.csr_matrix, tested: Halved, context: NDArray[np.integer[Any]], reference: Sequence[NDArray[np.int64]]
+) -> Floats:
+    """Wilcoxon z of conditions and of their halves, within each context against that context's reference cells.
+
+    Contexts are combined by Stouffer's rule with weights sqrt(cells).
 
     Args:
-        x: log1p expression ``[N, G]``, CSR with sorted indices.
-        group: Group of each cell ``[N]``; -1 = reference.
-        n_groups: Number of groups ``K``.
+        x: log1p expression ``[cells, G]``, float32 CSR.
+        tested: The conditions' cells.
+        context: Context of each cell ``[cells]``.
+        reference: Rows of the reference cells, by context.
 
     Returns:
-        z ``[K, G]``, positive where the group is higher; 0 where all values tie. No continuity correction, as scanpy
-        with ``tie_correct=True``.
+        ``[1 + 2 H, K, G]``: of the conditions, then of their halves; see :func:`bench.ranksum.rank_sum_z`.
 
-    Source: Mann and Whitney 1947 with the tie correction of the normal approximation; computed by illico.
+    Source: Stouffer et al. 1949.
     """
-    import anndata
-    import pandas as pd
-    from illico import asymptotic_wilcoxon
-    from loguru import logger
+    total = np.zeros((1 + 2 * len(tested.side), tested.n_groups, x.shape[1]))
+    weight = np.zeros(total.shape[:2])
+    cores = min(available_cores(), x.shape[1])
+    for c, pool in enumerate(reference):
+        mine = tested.take(context[tested.rows] == c)
+        groups, local = np.unique(mine.group, return_inverse=True)
+        if not len(groups):
+            continue
+        here = Halved(mine.rows, local.astype(np.int64), mine.side, len(groups))
+        cells = here.sizes()
+        weight[:, groups] += cells
 
-    logger.disable("illico")
-    names = np.array(["reference", *(f"{i:07d}" for i in range(n_groups))])
-    obs = pd.DataFrame({"group": names[group + 1]}, index=np.arange(len(group)).astype(str))
-    x.sort_indices()  # illico gives wrong numbers on unsorted rows
-    # As csr_array it trusts that, instead of compiling its own check, which takes longer than the test itself.
-    rows = sp.csr_array((x.data, x.indices, x.indptr), shape=x.shape)
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar is not ours to show
-        table = asymptotic_wilcoxon(
-            anndata.AnnData(rows, obs=obs),
-            is_log1p=True,
-            group_keys="group",
-            reference="reference",
-            n_threads=1 if x.nnz < 5_000_000 else os.cpu_count() or 1,  # waking threads costs more on little data
-            use_continuity=False,
-            tie_correct=True,
-        )
-    z = table["z_score"].to_numpy(dtype=np.float64)
-    order = table.index.get_level_values(0)[:: x.shape[1]].astype(str)
-    by_group = dict(zip(order, np.nan_to_num(z.reshape(len(order), x.shape[1])), strict=True))
-    return np.stack([by_group[name] for name in names[1:].tolist()])
+        def add(
+            span: range, here: Halved = here, groups: Any = groups, cells: Floats = cells, pool: Any = pool
+        ) -> None:
+            for genes, z in rank_sum_z(x, here, pool, span):
+                total[:, groups, genes] += np.sqrt(cells)[..., None] * z
+
+        # Genes are tested one by one, so each core takes a stretch of them and no number changes.
+        bounds = np.linspace(0, x.shape[1], cores + 1).astype(int).tolist()
+        with ThreadPoolExecutor(cores) as workers:
+            list(workers.map(add, map(range, bounds[:-1], bounds[1:])))
+    total /= np.sqrt(np.maximum(weight, 1))[..., None]
+    return total
 
 
 def benjamini_hochberg(z: Floats, tested: Bools, level: float = FDR) -> Bools:
@@ -76,11 +80,10 @@ def benjamini_hochberg(z: Floats, tested: Bools, level: float = FDR) -> Bools:
     if not len(columns):
         return found
     p = 2 * ndtr(-np.abs(z[:, columns]))
-    order = np.argsort(p, axis=1, kind="stable")
-    below = np.take_along_axis(p, order, axis=1) <= level * np.arange(1, len(columns) + 1) / len(columns)
-    last = np.where(below.any(axis=1), below.shape[1] - np.argmax(below[:, ::-1], axis=1), 0)
-    rank = np.argsort(order, axis=1, kind="stable")
-    found[:, columns] = rank < last[:, None]
+    ordered = np.sort(p, axis=1)
+    below = ordered <= level * np.arange(1, len(columns) + 1) / len(columns)
+    limit = np.where(below, ordered, -1.0).max(axis=1)
+    found[:, columns] = p <= limit[:, None]
     return found
 
 
@@ -103,23 +106,3 @@ def t_test_top(
     with np.errstate(divide="ignore", invalid="ignore"):
         t = (mean - c_mean) / np.sqrt(var / n[:, None] + c_var / c_n)
     return np.argsort(-np.abs(np.nan_to_num(t, posinf=0.0, neginf=0.0)), axis=1, kind="stable")[:, :k]
-
-
-def wilcoxon_by_context(
-    x: sp.csr_matrix, group: NDArray[np.int64], context: NDArray[Any], n_groups: int, n_contexts: int
-) -> Floats:
-    """Wilcoxon within each context, combined over contexts by Stouffer's rule with weights sqrt(cells)."""
-    total = np.zeros((n_groups, x.shape[1]))
-    weight = np.zeros(n_groups)
-    for c in range(n_contexts):
-        rows = np.flatnonzero((group >= -1) & (context == c))
-        here = np.unique(group[rows][group[rows] >= 0])
-        if not len(here):
-            continue
-        local = np.full(n_groups + 1, -1)
-        local[here] = np.arange(len(here))
-        cells = np.bincount(group[rows][group[rows] >= 0], minlength=n_groups)[here]
-        z = wilcoxon_z(x[rows], np.where(group[rows] < 0, -1, local[group[rows]]), len(here))
-        total[here] += np.sqrt(cells)[:, None] * z
-        weight[here] += cells
-    return total / np.sqrt(np.maximum(weight, 1))[:, None]

@@ -1,4 +1,4 @@
-"""Intervals, skill and paired tests over conditions, as pure functions of per-condition values.
+"""Intervals and paired tests over conditions, as pure functions of per-condition values.
 
 Conditions are drawn by identity (constituent set) over the union of all seeds, so that a condition that is tested under
 several seeds counts once. Every row of a table, its floor and its replicate share the same draws: a difference of two
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +21,9 @@ DRAWS = 2000
 LEVEL = 0.95
 #: With fewer distinct conditions there is no interval, and no claim.
 MIN_CONDITIONS = 8
-#: Skill is null unless the replicate is this many standard errors from the floor.
-MIN_STANDARD_ERRORS = 3.0
-#: Bounds of a family's skill in the mean over families.
-SKILL_RANGE = (-1.0, 1.5)
-#: With fewer families that are not null there is no mean skill, and no rank.
-MIN_FAMILIES = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Design:
     """Which conditions were tested under which seed, and the bootstrap's draws of them.
 
@@ -74,57 +69,77 @@ def design(conditions: Sequence[Sequence[str]], draws: int = DRAWS) -> Design:
 
 @dataclass(frozen=True)
 class Means:
-    """Means over conditions and seeds, with their draws.
+    """Means over conditions and seeds, and their draws, which are made when they are asked for.
 
     Attributes:
+        plan: The draws.
+        values: One array ``[n_s, M]`` per seed; NaN = undefined because of the truth.
         theta: ``[M]``: mean over seeds of the mean over conditions; NaN where no seed defines it.
-        paired: Draws with the seeds as they are ``[B, M]``.
-        level: Draws that resample the seeds too ``[B, M]``.
         n: Mean number of defined conditions per seed ``[M]``.
         distinct: Distinct conditions that define it ``[M]``.
     """
 
+    plan: Design
+    values: tuple[Floats, ...]
     theta: Floats
-    paired: Floats
-    level: Floats
     n: Floats
     distinct: NDArray[np.int64]
 
+    @cached_property
+    def paired(self) -> Floats:
+        """Draws with the seeds as they are ``[B, M]``, for differences of two rows."""
+        return nanmean(self._by_seed())
+
+    @cached_property
+    def level(self) -> Floats:
+        """Draws that resample the seeds too ``[B, M]``, for a row's own interval."""
+        picks = self.plan.picks
+        return nanmean(self._by_seed()[picks.T, np.arange(len(picks))])
+
+    def _by_seed(self) -> Floats:
+        """``sum w v / sum w`` of every seed ``[S, B, M]``; NaN where a draw holds no defined condition."""
+        drawn = []
+        for ids, block in zip(self.plan.ids, self.values, strict=True):
+            known = np.isfinite(block)
+            w = self.plan.weights[:, ids]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                drawn.append((w @ np.where(known, block, 0.0)) / (w @ known))
+        return np.stack(drawn)
+
 
 def means(plan: Design, values: Sequence[Floats]) -> Means:
-    """Average values over conditions and seeds, once for real and once per draw.
-
-    ``theta* = mean over seeds of (sum w v / sum w)``
+    """Average values over conditions and seeds: ``theta = mean over seeds of the mean over conditions``.
 
     Args:
         plan: From :func:`design`.
         values: One array ``[n_s, M]`` per seed, in the order of ``plan.ids``; NaN = undefined because of the truth.
     """
-    m = values[0].shape[1]
-    real, drawn, counts = [], [], []
-    seen = np.zeros((plan.distinct, m), dtype=bool)
+    seen = np.zeros((plan.distinct, values[0].shape[1]), dtype=bool)
     for ids, block in zip(plan.ids, values, strict=True):
+        np.logical_or.at(seen, ids, np.isfinite(block))
+    return Means(plan, tuple(values), *centre(values), seen.sum(axis=0))
+
+
+def centre(values: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Mean over seeds of the mean over conditions, and the mean number of defined conditions per seed.
+
+    Args:
+        values: One array ``[n_s, ...]`` per seed; NaN = undefined.
+
+    Returns:
+        Two arrays ``[...]``; a mean is NaN where no seed defines it.
+    """
+    real, counts = [], []
+    for block in values:
         known = np.isfinite(block)
-        filled = np.where(known, block, 0.0)
-        np.logical_or.at(seen, ids, known)
-        w = plan.weights[:, ids]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            real.append(filled.sum(axis=0) / known.sum(axis=0))
-            drawn.append((w @ filled) / (w @ known))
         counts.append(known.sum(axis=0))
-    by_seed = np.stack(drawn)
-    with np.errstate(invalid="ignore"):
-        resampled = by_seed[plan.picks.T, np.arange(len(plan.picks))]
-        return Means(
-            theta=_nanmean(np.stack(real)),
-            paired=_nanmean(by_seed),
-            level=_nanmean(resampled),
-            n=np.mean(counts, axis=0),
-            distinct=seen.sum(axis=0),
-        )
+        with np.errstate(invalid="ignore"):
+            real.append(np.where(known, block, 0.0).sum(axis=0) / counts[-1])
+    return nanmean(np.stack(real)), np.mean(counts, axis=0)
 
 
-def _nanmean(stack: Floats) -> Floats:
+def nanmean(stack: Floats) -> Floats:
+    """Mean over the first axis of what is defined; NaN where nothing is."""
     known = np.isfinite(stack)
     total = np.where(known, stack, 0.0).sum(axis=0)
     return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
@@ -138,92 +153,25 @@ def half_width(draws: Floats, n: Floats, distinct: NDArray[np.int64]) -> Floats:
         n: Mean number of conditions per seed ``[M]``.
         distinct: Distinct conditions ``[M]``; fewer than 8 give NaN: no interval.
     """
+    return width_of(deviation(draws), n, distinct)
+
+
+def width_of(sd: Floats, n: Floats, distinct: NDArray[np.int64]) -> Floats:
+    """The same from the standard deviation over the draws ``[...]``; see :func:`half_width`."""
     from scipy.special import stdtrit
 
     enough = distinct >= MIN_CONDITIONS
     safe = np.where(enough, np.maximum(n, 2.0), np.nan)
     quantile = stdtrit(safe - 1, 0.5 + LEVEL / 2)  # Student's t, without importing scipy.stats
-    with np.errstate(invalid="ignore"):
-        return np.asarray(quantile * _sd(draws) * np.sqrt(safe / (safe - 1)))
+    return np.asarray(quantile * sd * np.sqrt(safe / (safe - 1)))
 
 
-def _sd(draws: Floats) -> Floats:
+def deviation(draws: Floats) -> Floats:
+    """Standard deviation over draws ``[B, ...]``, leaving out those that are NaN."""
     known = np.isfinite(draws)
     count = np.maximum(known.sum(axis=0), 2)
-    centre = np.where(known, draws, 0.0).sum(axis=0) / count
-    return np.asarray(np.sqrt(np.where(known, (draws - centre) ** 2, 0.0).sum(axis=0) / (count - 1)))
-
-
-@dataclass(frozen=True)
-class Skill:
-    """Where a predictor stands between the floor (0) and a replicate (1).
-
-    Attributes:
-        value: ``[M]``; NaN = null.
-        paired: Linearised draws with the seeds as they are ``[B, M]``, for differences of two rows.
-        level: Linearised draws that resample the seeds too ``[B, M]``, for the row's own interval.
-        reason: Why it is null, ``""`` where it is not ``[M]``.
-    """
-
-    value: Floats
-    paired: Floats
-    level: Floats
-    reason: tuple[str, ...]
-
-
-def skill(model: Means, floor: Means, replicate: Means, direction: Sequence[int]) -> Skill:
-    """Place a model between floor and replicate: ``(S - F) / (C - F)``, all scored against the same half truths.
-
-    The averages come before the division, so that conditions without signal cannot blow up. A metric's sign cancels.
-    Null where the replicate is not better than the floor, where the lower 95% bound of ``abs(C - F)`` is not above 0,
-    or where that is under 3 of its standard errors. (Without the first, data so weak that a replicate loses to the
-    floor would give skill 1 for being as bad.)
-
-    Args:
-        model: ``S``, from :func:`means`.
-        floor: ``F``.
-        replicate: ``C``.
-        direction: 1 = higher is better, -1 = lower is, 0 = a metric without a best end has no skill ``[M]``.
-    """
-    room = replicate.theta - floor.theta
-    room_draws = replicate.paired - floor.paired
-    error = _sd(room_draws) * np.sqrt(np.maximum(floor.n, 2) / (np.maximum(floor.n, 2) - 1))
-    width = half_width(room_draws, floor.n, floor.distinct)
-    reasons = []
-    for m in range(len(room)):
-        if not np.isfinite(room[m]) or not np.isfinite(model.theta[m]):
-            reasons.append("undefined")
-        elif floor.distinct[m] < MIN_CONDITIONS:
-            reasons.append(f"only {floor.distinct[m]} conditions")
-        elif not direction[m]:
-            reasons.append("no direction")
-        elif room[m] * direction[m] <= 0:
-            reasons.append("replicate not better than the floor")
-        elif abs(room[m]) - width[m] <= 0 or abs(room[m]) < MIN_STANDARD_ERRORS * error[m]:
-            reasons.append("replicate not clear of the floor")
-        else:
-            reasons.append("")
-    null = np.array([bool(reason) for reason in reasons])
-    safe = np.where(null, np.nan, room)
-    value = (model.theta - floor.theta) / safe
-    # First-order: a ratio's own draws have no variance to speak of when its denominator comes near 0.
-    paired = value + ((model.paired - floor.paired) - value * room_draws) / safe
-    level = value + ((model.level - floor.level) - value * (replicate.level - floor.level)) / safe
-    return Skill(value, paired, level, tuple(reasons))
-
-
-def mean_skill(skill: Floats) -> Floats:
-    """Average skill over families, each clipped to [-1, 1.5]; null families are left out.
-
-    Args:
-        skill: Skill of the families ``[..., 4]``, or draws of it; NaN = null.
-
-    Returns:
-        ``[...]``; NaN where fewer than 2 families are left: one alone is not a mean over families.
-    """
-    clipped = np.clip(skill, *SKILL_RANGE)  # NaN stays NaN
-    enough = np.isfinite(skill).sum(axis=-1) >= MIN_FAMILIES
-    return np.where(enough, _nanmean(np.moveaxis(clipped, -1, 0)), np.nan)
+    middle = np.where(known, draws, 0.0).sum(axis=0) / count
+    return np.asarray(np.sqrt(np.where(known, (draws - middle) ** 2, 0.0).sum(axis=0) / (count - 1)))
 
 
 def sign_flip(differences: Floats, draws: int = 10_000) -> float:
@@ -261,16 +209,18 @@ def holm(p: Sequence[float]) -> list[float]:
     return out
 
 
-def beat_rate(values: Floats, floor: Floats, higher: bool = True) -> float:
+def beat_rate(values: Floats, floor: Floats, higher: bool = True) -> Floats:
     """Share of conditions on which a model beats the floor; ties count half.
 
     Args:
-        values: ``[n]``.
-        floor: ``[n]``.
+        values: ``[n, ...]``.
+        floor: ``[n, ...]``.
         higher: Whether higher is better.
+
+    Returns:
+        ``[...]``; NaN where no condition has both.
     """
     gap = (values - floor) * (1 if higher else -1)
-    gap = gap[np.isfinite(gap)]
     # Rounding must not decide a tie: a model that is the floor beats it on half of the conditions.
-    tie = np.abs(gap) <= 1e-9
-    return float(np.mean(np.where(tie, 0.5, gap > 0))) if len(gap) else float("nan")
+    won = np.where(np.abs(gap) <= 1e-9, 0.5, gap > 0)
+    return nanmean(np.where(np.isfinite(gap), won, np.nan))

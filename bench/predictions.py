@@ -117,10 +117,12 @@ def read(
         )
     columns = np.array([position[gene] for gene in genes])
 
-    labels = table.obs["condition"].astype(str).to_numpy(dtype=str)
-    rows_of: dict[frozenset[str], list[int]] = {}
-    for row, label in enumerate(labels.tolist()):
-        rows_of.setdefault(identity(from_label(label, (CONTROL,), "+")), []).append(row)
+    codes, labels = pd.factorize(table.obs["condition"].astype(str))
+    names = [identity(from_label(label, (CONTROL,), "+")) for label in labels]  # several labels may mean one condition
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    group = np.array([number[name] for name in names], dtype=np.int64)[codes]
+    ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]
+    rows_of = dict(zip(number, np.split(np.argsort(group, kind="stable"), ends), strict=True))
     lacking = [name for name in conditions if identity(name) not in rows_of]
     if lacking:
         raise BenchError(
@@ -135,12 +137,13 @@ def read(
     fallbacks = np.zeros(len(conditions), dtype=np.int64)
     drawn: list[NDArray[np.int64]] = []
     for i, name in enumerate(conditions):
-        rows = np.array(rows_of[identity(name)])
+        rows = rows_of[identity(name)]
         block = x[rows]
-        dense = np.asarray(block.todense() if hasattr(block, "todense") else block, dtype=np.float64)[:, columns]
-        if not np.isfinite(dense).all():
-            gene = genes[int(np.argmax(~np.isfinite(dense).all(axis=0)))]
+        stored = np.asarray(block.todense() if hasattr(block, "todense") else block)[:, columns]
+        if not np.isfinite(stored).all():
+            gene = genes[int(np.argmax(~np.isfinite(stored).all(axis=0)))]
             raise BenchError(f"{path}: NaN or infinite prediction for condition '{name}', first in gene '{gene}'.")
+        dense = stored.astype(np.float64)
         y_hat[i] = (
             dense.mean(axis=0)
             if where is None

@@ -11,60 +11,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench import tables
-from bench.case_parts import Cells, cells_part, epistasis_part, half_sample, legacy_part, predicted_sample
-from bench.differential import benjamini_hochberg
+from bench.case_parts import Cells, case_of, predicted_sample
 from bench.intervals import Means, half_width
-from bench.metrics import METRICS, Case, GearsCase, Metric, Sample, evaluate
+from bench.metrics import METRICS
+from bench.panel import evaluate_all
 from bench.records import Level
 from bench.shifts import Floats
 from bench.summary import summarise
 from bench.tables import ALL
-from bench.truth import Truth
+from bench.truth_fields import Truth
 
-
-def sampling_variance(truth: Truth, half: int | None = None) -> Floats:
-    """Variance of the true shift's own sampling noise ``[T, G]``: of the test cells' mean, and of the controls' mean.
-
-    Args:
-        truth: Truth of the task.
-        half: Index of a half (even ones hold the odd cell); absent = all cells.
-    """
-    n = truth.cells if half is None else (truth.cells + 1 - half % 2) // 2
-    controls = truth.weights**2 @ (1 / np.maximum(truth.n_controls[:, 1], 1))
-    return truth.variance / np.maximum(n, 1)[:, None] + controls[:, None] * truth.control_sd**2
-
-
-def case_of(truth: Truth, y_hat: Floats, half: int | None = None, cells: Sample | None = None) -> Case:
-    """Put a prediction beside the whole truth, or beside one half of it with that half's own DE list.
-
-    Args:
-        truth: Truth of the task.
-        y_hat: Predicted means ``[T, G]``.
-        half: Index of a half; absent = all cells.
-        cells: Predicted cells, where the model emits some (see :func:`bench.case_parts.predicted_sample`).
-    """
-    y = truth.y if half is None else truth.half_y[half]
-    de_z = truth.de_z if half is None else truth.half_de_z[half]
-    gallery = truth.expressed & ~truth.targets.any(axis=0)
-    return Case(
-        y=y,
-        y_hat=y_hat,
-        d=y - truth.c_ref,
-        d_hat=y_hat - truth.c_in,
-        scored=truth.expressed & ~truth.targets,
-        gallery_scored=gallery,
-        train_delta=truth.train_delta,
-        control_sd=truth.control_sd,
-        expressed=truth.expressed,
-        de_z=de_z,
-        significant=truth.significant if half is None else benjamini_hochberg(de_z, truth.expressed),
-        gears=GearsCase(y=y, control=truth.gears_control, de_genes=truth.gears_de) if half is None else None,
-        train_y=truth.train_y,
-        d_var=sampling_variance(truth, half),
-        cells=cells_part(truth, half, cells),
-        legacy=legacy_part(truth, half),
-        epistasis=epistasis_part(truth),
-    )
+__all__ = ["case_of", "effect_tertiles", "levels", "predicted_sample", "score_table", "sizes", "wide"]
+#: Columns of a score table that :func:`bench.panel.columns` gives.
+COLUMNS = ("value", "degenerate", "floor", "half_value", "half_floor", "half_replicate")
 
 
 def score_table(
@@ -88,62 +47,34 @@ def score_table(
         a subgroup for metrics whose gallery is that subgroup. ``value`` and ``floor`` are against all cells of the
         condition; ``half_value``, ``half_floor`` and ``half_replicate`` are means over the halves.
     """
-    floor = truth.c_in + truth.train_delta
-    halves = range(len(truth.half_y))
-    group_of = {name: group for group, names in subgroups.items() for name in names}
     sample = None if cells is None else predicted_sample(truth, cells)
-    cases: dict[str, list[Case]] = {"value": [case_of(truth, y_hat, cells=sample)], "floor": [case_of(truth, floor)]}
-    cases["half_value"] = [case_of(truth, y_hat, half, sample) for half in halves]
-    cases["half_floor"] = [case_of(truth, floor, half) for half in halves]
-    # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is measured
-    # from the input controls while the truth's is measured from the reference controls.
-    cases["half_replicate"] = [
-        case_of(truth, truth.half_y[half ^ 1], half, None if sample is None else half_sample(truth, half ^ 1))
-        for half in halves
-    ]
-
-    scopes = [(ALL, np.arange(len(truth.conditions)))]
-    for group in subgroups:
-        rows = np.flatnonzero([group_of[name] == group for name in truth.conditions])
-        if len(rows):
-            scopes.append((group, rows))
-    frames = []
-    for metric in METRICS.values():
-        for scope, rows in scopes if "gallery" in metric.needs else scopes[:1]:
-            frame = pd.DataFrame(
-                {
-                    "condition": [truth.conditions[i] for i in rows],
-                    "subgroup": [group_of[truth.conditions[i]] for i in rows],
-                    "metric": metric.name,
-                    "scope": scope,
-                    **_columns(metric, cases, rows, whole=scope == ALL),
-                    "fallbacks": fallbacks[rows],
-                    "cells": truth.cells[rows].astype(np.int64),
-                }
-            )
-            frames.append(frame)
-    table = pd.concat(frames, ignore_index=True)
-    strength = table[(table["metric"] == "pearson_delta") & (table["scope"] == ALL)]
-    thirds = dict(zip(strength["condition"], effect_tertiles(strength["half_replicate"].to_numpy()), strict=True))
-    table["effect"] = table["condition"].map(thirds)
+    group_of = {name: group for group, names in subgroups.items() for name in names}
+    groups = _strings([group_of[name] for name in truth.conditions])
+    everyone = np.arange(len(truth.conditions))
+    scopes = {ALL: everyone, **{g: rows for g in subgroups if len(rows := np.flatnonzero(groups == g))}}
+    found = evaluate_all(truth, y_hat, sample, {g: rows for g, rows in scopes.items() if g != ALL})
+    kept = [(metric, scope) for metric in METRICS for scope in scopes if (metric, scope) in found]
+    at = np.concatenate([scopes[scope] for _, scope in kept])
+    lengths = [len(scopes[scope]) for _, scope in kept]
+    table = pd.DataFrame(
+        {
+            "condition": _strings(truth.conditions)[at],
+            "subgroup": groups[at],
+            "metric": np.repeat(_strings([metric for metric, _ in kept]), lengths),
+            "scope": np.repeat(_strings([scope for _, scope in kept]), lengths),
+            **{name: np.concatenate([found[key][name] for key in kept]) for name in COLUMNS},
+            "fallbacks": fallbacks[at],
+            "cells": truth.cells[at].astype(np.int64),
+        }
+    )
+    strength = found["pearson_delta", ALL]["half_replicate"]
+    table["effect"] = _strings(effect_tertiles(strength))[at]
     return table
 
 
-def _columns(metric: Metric, cases: Mapping[str, list[Case]], rows: NDArray[np.int64], whole: bool) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, group in cases.items():
-        if "gears" in metric.needs and name.startswith("half"):
-            out[name] = np.full(len(rows), np.nan)
-            continue
-        results = [evaluate(metric, case if whole else case.subset(rows)) for case in group]
-        values = np.stack([result.values for result in results])
-        known = np.isfinite(values)
-        out[name] = np.where(
-            known.any(axis=0), np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan
-        )
-        if name == "value":
-            out["degenerate"] = results[0].degenerate
-    return out
+def _strings(names: Sequence[str]) -> NDArray[Any]:
+    """As the objects that a pandas column holds."""
+    return np.array(names, dtype=np.object_)
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,8 @@ A *shift* (delta) is the mean expression of a condition less that of control cel
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,38 @@ from numpy.typing import NDArray
 from bench.conditions import constituents, identity, single
 
 Floats = NDArray[np.float64]
-_BLOCK_ROWS = 16_384
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+#: Cells that are copied at once, and values (cells x genes) that are held dense at once.
+_BLOCK_ROWS, _BLOCK_VALUES = 8_192, 2_000_000
+
+
+def dense_blocks(x: sp.csr_matrix, rows: NDArray[np.int64]) -> Iterator[tuple[slice, Floats]]:
+    """Expression of some cells, a few at a time, dense in float64.
+
+    Args:
+        x: Expression ``[cells, G]``, CSR.
+        rows: Rows of the cells ``[N]``.
+
+    Yields:
+        Which of the N, and their values ``[n, G]``: to be used, or changed, before the next block takes their place.
+    """
+    size = max(1, _BLOCK_VALUES // max(1, x.shape[1]))
+    block = np.empty((min(size, len(rows)), x.shape[1]))
+    for begin in range(0, len(rows), size):
+        part = slice(begin, min(begin + size, len(rows)))
+        here = block[: part.stop - part.start]
+        x[rows[part]].astype(np.float64).toarray(out=here)
+        yield part, here
 
 
 def group_sums(x: sp.csr_matrix, group: NDArray[Any], n_groups: int) -> tuple[Floats, Floats, Floats]:
-    """Sum expression, its square, and cells by group, in float64, without densifying the cells.
+    """Sum expression, its square, and cells by group, in float64, without ever densifying more than a few cells.
 
     Args:
         x: Expression ``[N, G]``, CSR.
@@ -31,16 +59,23 @@ def group_sums(x: sp.csr_matrix, group: NDArray[Any], n_groups: int) -> tuple[Fl
     """
     group = np.asarray(group)
     sums, squares = np.zeros((n_groups, x.shape[1])), np.zeros((n_groups, x.shape[1]))
-    # An indicator matrix times the data is one pass over the non-zeros in compiled code; in blocks, because in float64
-    # the whole data would be held a second time.
-    for start in range(0, x.shape[0], _BLOCK_ROWS):
-        part = x[start : start + _BLOCK_ROWS].astype(np.float64)
-        rows = np.flatnonzero(group[start : start + _BLOCK_ROWS] >= 0)
-        pick = sp.csr_matrix((np.ones(len(rows)), (group[start + rows], rows)), shape=(n_groups, part.shape[0]))
-        sums += (pick @ part).toarray()
-        part.data **= 2
-        squares += (pick @ part).toarray()
-    return sums, squares, np.bincount(group[group >= 0], minlength=n_groups).astype(np.float64)
+    rows = np.flatnonzero(group >= 0)
+    rows = rows[np.argsort(group[rows], kind="stable")]  # group after group: a block adds to few rows of the sums
+    for part, block in dense_blocks(x, rows):
+        mine = group[rows[part]]
+        first, last = int(mine[0]), int(mine[-1]) + 1
+        pick = sp.csr_matrix((np.ones(len(mine)), (mine - first, np.arange(len(mine)))), (last - first, len(mine)))
+        sums[first:last] += np.asarray(pick @ block)
+        squares[first:last] += np.asarray(pick @ np.square(block, out=block))
+    return sums, squares, np.bincount(group[rows], minlength=n_groups).astype(np.float64)
+
+
+def expressing_cells(x: sp.csr_matrix, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of some cells have each gene ``[G]``."""
+    found = np.zeros(x.shape[1], dtype=np.int64)
+    for begin in range(0, len(rows), _BLOCK_ROWS):
+        found += np.bincount(x[rows[begin : begin + _BLOCK_ROWS]].indices, minlength=x.shape[1])
+    return found
 
 
 def row_mean(x: sp.csr_matrix, rows: NDArray[np.int64]) -> Floats:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.intervals import Design, Means, Skill, design, means, skill
+from bench.intervals import Design, Means, design, means
 from bench.metrics import METRICS
 from bench.shifts import Floats
+from bench.skill import Scale, Skill, scale, skill
 from bench.tables import FIELDS, Table
 
 #: What depends on the task alone, not on the model.
@@ -18,12 +19,13 @@ TASK_FIELDS = ("floor", "half_floor", "half_replicate")
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything a board says of one model in one scope.
+    """Everything that can be said of one model in one scope.
 
     Attributes:
         metrics: Metric names ``[M]``.
         plan: The draws that all rows of a board share.
         levels: Means by field (see :data:`bench.tables.FIELDS`).
+        between: Floor and replicate, against half truths.
         skill: Against half truths ``[M]``.
         values: Mean over head and pretraining seeds, by split seed: ``[n_s, M]`` by field.
     """
@@ -31,6 +33,7 @@ class Summary:
     metrics: tuple[str, ...]
     plan: Design
     levels: dict[str, Means]
+    between: Scale
     skill: Skill
     values: tuple[dict[str, Floats], ...]
 
@@ -40,31 +43,28 @@ def plan_for(by_seed: Sequence[Sequence[Table]], scope: str) -> Design:
     return design([seed[0].conditions.get(scope, ()) for seed in by_seed])
 
 
-def summarise(
-    by_seed: Sequence[Sequence[Table]],
-    scope: str,
-    plan: Design | None = None,
-    task: Mapping[str, Means] | None = None,
-) -> Summary:
+def average(heads: Sequence[Table], scope: str, field: str, metric: int | None = None) -> Floats:
+    """Average the tables of several head seeds condition by condition; undefined where one is.
+
+    Returns:
+        ``[n, M]``, or ``[n]`` of one metric.
+    """
+    found = [table.field(scope, field) if metric is None else table.column(scope, field, metric) for table in heads]
+    return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
+
+
+def summarise(by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | None = None) -> Summary:
     """Average one model's tables.
 
     Args:
         by_seed: Tables by split seed; several under one seed (head seeds) are averaged condition by condition.
         scope: ``all``, a subgroup or a tertile.
         plan: From :func:`plan_for`; made here where absent.
-        task: Levels of another model under the same seeds: the floor's and the replicate's are those of the task.
     """
-    first = by_seed[0][0]
-    empty = {field: np.empty((0, len(first.metrics))) for field in FIELDS}
-    values = tuple(
-        {field: np.mean([table.fields.get(scope, empty)[field] for table in seed], axis=0) for field in FIELDS}
-        for seed in by_seed
-    )
+    metrics = by_seed[0][0].metrics
+    values = tuple({field: average(seed, scope, field) for field in FIELDS} for seed in by_seed)
     shared = plan or plan_for(by_seed, scope)
-    known = {field: task[field] for field in TASK_FIELDS} if task else {}
-    levels = known | {
-        field: means(shared, [block[field] for block in values]) for field in FIELDS if field not in known
-    }
-    direction = [{"high": 1, "low": -1}.get(METRICS[name].better, 0) for name in first.metrics]
-    placed = skill(levels["half_value"], levels["half_floor"], levels["half_replicate"], direction)
-    return Summary(first.metrics, shared, levels, placed, values)
+    levels = {field: means(shared, [block[field] for block in values]) for field in FIELDS}
+    direction = [{"high": 1, "low": -1}.get(METRICS[name].better, 0) for name in metrics]
+    between = scale(levels["half_floor"], levels["half_replicate"], direction)
+    return Summary(metrics, shared, levels, between, skill(levels["half_value"].theta, between), values)

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from bench.board import FAMILIES, FLOOR, REPLICATE
 from bench.console import console, seed_text
-from bench.intervals import MIN_CONDITIONS, MIN_FAMILIES
+from bench.intervals import MIN_CONDITIONS
 from bench.records import Record
+from bench.skill import MIN_FAMILIES
 
 _COLUMNS = {
     "pattern r": FAMILIES["pattern"],

@@ -11,18 +11,19 @@ import zipfile
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import truth_halves
 from bench.conditions import CONTROL, constituents
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
-from bench.differential import benjamini_hochberg, t_test_top, wilcoxon_by_context
+from bench.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.errors import BenchError
 from bench.files import atomic, cache_dir, sha256_file, sha256_json
-from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
-from bench.truth_cells import axes_of, paired_controls, panel_genes, sample, values
+from bench.shifts import Floats, expressing_cells, group_sums, row_mean, train_mean, weighted_controls
+from bench.truth_cells import Rows, axes_of, paired_controls, panel_genes, sample, values
 from bench.truth_doubles import doubles
 from bench.truth_fields import Truth
 
@@ -32,18 +33,81 @@ VERSION = 1
 #: Times that each test condition's cells are cut in halves.
 HALVINGS = 5
 #: Modules whose code makes a truth.
-CODE = ("truth", "truth_fields", "truth_cells", "truth_doubles", "cellspace", "epistasis", "differential", "shifts")
+CODE = (
+    *("truth", "truth_fields", "truth_cells", "truth_doubles", "truth_halves"),
+    *("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
+)
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
 
-def _mean(sums: Floats, cells: Floats) -> Floats:
-    return np.asarray(sums / np.maximum(cells, 1)[..., None])
+class Moments(NamedTuple):
+    """Mean ``[K, G]``, variance ``[K, G]``, number ``[K]`` and spread ``[K]`` of the cells of K conditions."""
+
+    mean: Floats
+    var: Floats
+    cells: Floats
+    spread: Floats
 
 
-def _spread(sums: Floats, squares: Floats, cells: Floats) -> Floats:
-    """Mean over genes of the variance within each group, ddof 0."""
-    return np.asarray(np.maximum(_mean(squares, cells) - _mean(sums, cells) ** 2, 0).mean(axis=1))
+def _evaluated(data: PerturbationData, split: Split) -> tuple[str, ...]:
+    names = tuple(n for n in split.test if len(data.cells_of[n]) >= data.min_cells and n != CONTROL)
+    if not names:
+        raise BenchError(
+            f"no test condition has {data.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
+        )
+    return names
+
+
+def _pools(data: PerturbationData, split: Split) -> dict[str, list[Rows]]:
+    """Rows of the input cells, input controls and reference controls, each by context."""
+    index = data.barcode_index
+    named = {"in": split.input_cells, "seen": split.input_controls, "ref": split.reference_controls}
+    return {
+        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in data.contexts]
+        for key, pool in named.items()
+    }
+
+
+def _weights(data: PerturbationData, names: tuple[str, ...]) -> Floats:
+    """Share of each condition's cells by context ``[T, C]``."""
+    n = len(data.contexts)
+    share = [np.bincount(data.context[data.cells_of[name]], minlength=n) / len(data.cells_of[name]) for name in names]
+    return np.array(share).reshape(len(names), n)
+
+
+def _targets(data: PerturbationData, names: tuple[str, ...]) -> Bools:
+    """Genes perturbed in each condition ``[T, G]``."""
+    targets = np.zeros((len(names), len(data.genes)), dtype=np.bool_)
+    for i, name in enumerate(names):
+        targets[i, [data.gene_index[gene] for gene in constituents(name) if gene in data.gene_index]] = True
+    return targets
+
+
+def _moments(data: PerturbationData, names: tuple[str, ...]) -> Moments:
+    """Mean, variance with ddof 1, and mean over genes of the variance with ddof 0, of each condition's cells."""
+    group = np.full(len(data.condition), -1)
+    for i, name in enumerate(names):
+        group[data.cells_of[name]] = i
+    means, var, cells = group_sums(data.x, group, len(names))
+    n = np.maximum(cells, 1)[:, None]
+    means /= n
+    var /= n
+    var -= means**2
+    np.maximum(var, 0, out=var)
+    spread = var.mean(axis=1)
+    var *= (cells / np.maximum(cells - 1, 1))[:, None]
+    return Moments(means, var, cells, spread)
+
+
+def _control_sd(data: PerturbationData, seen: Rows) -> Floats:
+    """SD of the input controls, within contexts ``[G]``."""
+    group = np.full(len(data.condition), -1)
+    group[seen] = data.context[seen]
+    sums, squares, cells = group_sums(data.x, group, len(data.contexts))
+    residual = (squares - sums**2 / np.maximum(cells, 1)[:, None]).sum(axis=0)
+    sd: Floats = np.sqrt(np.maximum(residual, 0) / max(1, len(seen) - len(data.contexts)))
+    return sd
 
 
 def compute(data: PerturbationData, split: Split) -> Truth:
@@ -56,107 +120,55 @@ def compute(data: PerturbationData, split: Split) -> Truth:
     Raises:
         BenchError: If no test condition has ``min_cells`` cells.
     """
-    names = tuple(n for n in split.test if len(data.cells_of[n]) >= data.min_cells and n != CONTROL)
-    if not names:
-        raise BenchError(
-            f"no test condition has {data.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
-        )
-    index, n_contexts = data.barcode_index, len(data.contexts)
-    pools = {
-        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in data.contexts]
-        for key, pool in (("in", split.input_cells), ("seen", split.input_controls), ("ref", split.reference_controls))
-    }
+    names = _evaluated(data, split)
+    pools, weights = _pools(data, split), _weights(data, names)
+    c_in, c_ref = (np.stack([row_mean(data.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
+    seen = np.unique(np.concatenate(pools["seen"]))  # where those of all contexts stand in, rows are in several pools
+    train_rows = np.concatenate([data.rows(split.train), seen])
+    expressed = expressing_cells(data.x, train_rows) >= MIN_EXPRESSING_CELLS
+    control_sd = _control_sd(data, seen)
 
-    def pool_means(key: str) -> Floats:
-        return np.stack([row_mean(data.x, rows) for rows in pools[key]])
+    test, train, control = (_moments(data, conditions) for conditions in (names, split.train, (CONTROL,)))
+    side = truth_halves.draw(data, names, HALVINGS, split.seed)
+    tested = truth_halves.halved(data, names, side)
+    half_y, half_spread = truth_halves.half_means(data, tested)
+    z = wilcoxon(data.x, tested, data.context, pools["ref"])
 
-    def weights(conditions: tuple[str, ...]) -> Floats:
-        share = [
-            np.bincount(data.context[data.cells_of[n]], minlength=n_contexts) / len(data.cells_of[n])
-            for n in conditions
-        ]
-        return np.array(share).reshape(len(conditions), n_contexts)
-
-    # Train conditions, test conditions and all controls in one pass over the cells.
-    group = np.full(len(data.condition), -1)
-    for i, name in enumerate((*names, *split.train, CONTROL)):
-        group[data.cells_of[name]] = i
-    sums, squares, cells = group_sums(data.x, group, len(names) + len(split.train) + 1)
-    means = _mean(sums, cells)
-    var = (
-        np.maximum(squares / np.maximum(cells, 1)[:, None] - means**2, 0) * (cells / np.maximum(cells - 1, 1))[:, None]
-    )
-    test, train = slice(0, len(names)), slice(len(names), -1)
-    c_in = pool_means("in")
-    seen_rows = np.unique(np.concatenate(pools["seen"]))
-    train_rows = np.concatenate([data.rows(split.train), seen_rows])
-    expressed = np.bincount(data.x[train_rows].indices, minlength=len(data.genes)) >= MIN_EXPRESSING_CELLS
-
-    test_rows = data.rows(names)
-    # In a context with too few controls those of all contexts stand in: such rows are listed once per context.
-    reference = [(rows, np.full(len(rows), c)) for c, rows in enumerate(pools["ref"])]
-    rows = np.concatenate([test_rows, *(r for r, _ in reference)])
-    context = np.concatenate([data.context[test_rows], *(c for _, c in reference)])
-    block = data.x[rows]
-    whole = np.concatenate([group[test_rows], np.full(len(rows) - len(test_rows), -1)])
-    de_z = wilcoxon_by_context(block, whole, context, len(names), n_contexts)
-
+    targets = _targets(data, names)
+    top = t_test_top(test.mean, test.var, test.cells, (control.mean[0], control.var[0], float(control.cells[0])), 50)
     sampled, begins = sample(data, names, split.seed)
-    half_y, half_z, spread, sides = [], [], [_spread(sums[test], squares[test], cells[test])], []
-    position = {row: i for i, row in enumerate(test_rows.tolist())}
-    for repeat in range(HALVINGS):
-        rng = np.random.default_rng([split.seed, repeat, 0x4A1F])
-        half = whole.copy()
-        for i, name in enumerate(names):
-            shuffled = rng.permutation(data.cells_of[name])
-            half[[position[row] for row in shuffled.tolist()]] = 2 * i + (np.arange(len(shuffled)) % 2)
-        half_sums, half_squares, half_cells = group_sums(block, half, 2 * len(names))
-        half_spread = _spread(half_sums, half_squares, half_cells)
-        sides.append(half[[position[row] for row in sampled.tolist()]] % 2)
-        z = wilcoxon_by_context(block, half, context, 2 * len(names), n_contexts)
-        for side in (0, 1):
-            half_y.append(_mean(half_sums, half_cells)[side::2])
-            half_z.append(z[side::2])
-            spread.append(half_spread[side::2])
-
-    within = group_sums(data.x, np.where(np.isin(np.arange(len(group)), seen_rows), data.context, -1), n_contexts)
-    residual = (within[1] - within[0] ** 2 / np.maximum(within[2], 1)[:, None]).sum(axis=0)
-    c_ref = pool_means("ref")
-    control_sd = np.sqrt(np.maximum(residual, 0) / max(1, len(seen_rows) - n_contexts))
-    targets = np.array([np.isin(data.genes, constituents(name)) for name in names])
-    top = t_test_top(means[test], var[test], cells[test], (means[-1], var[-1], float(cells[-1])), 50)
-    panel = panel_genes(means[train], control_sd, expressed & ~targets.any(axis=0))
+    panel = panel_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
     space = axes_of(data, train_rows, split.seed)
     controls = paired_controls(data, sampled, split.seed)
     shared: dict[str, Any] = {
-        "c_in": weighted_controls(c_in, weights(names)),
-        "c_ref": weighted_controls(c_ref, weights(names)),
-        "train_delta": train_mean(means[train] - weighted_controls(c_in, weights(split.train))),
-        "train_y": train_mean(means[train]),
-        "half_y": np.stack(half_y),
+        "c_in": weighted_controls(c_in, weights),
+        "c_ref": weighted_controls(c_ref, weights),
+        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(data, split.train))),
+        "train_y": train_mean(train.mean),
+        "half_y": half_y,
     }
     pair_facts = {**shared, "scored": expressed & ~targets}
     return Truth(
         conditions=names,
         genes=tuple(data.genes.tolist()),
         contexts=data.contexts,
-        weights=weights(names),
-        cells=cells[test],
-        y=means[test],
+        weights=weights,
+        cells=test.cells,
+        y=test.mean,
         control_sd=control_sd,
         expressed=expressed,
         targets=targets,
-        de_z=de_z,
-        significant=benjamini_hochberg(de_z, expressed),
-        half_de_z=np.stack(half_z),
-        gears_control=means[-1],
+        de_z=z[0],
+        significant=benjamini_hochberg(z[0], expressed),
+        half_de_z=z[1:],
+        gears_control=control.mean[0],
         gears_de=top[:, :20],
         n_controls=np.array([[len(a), len(b)] for a, b in zip(pools["seen"], pools["ref"], strict=True)]),
-        variance=var[test].astype(np.float32),
+        variance=test.var.astype(np.float32),
         legacy_de=top,
-        legacy_spread=np.stack(spread),
+        legacy_spread=np.concatenate([test.spread[None], half_spread]),
         cell_begin=begins,
-        cell_side=np.stack(sides),
+        cell_side=side[:, sampled].astype(np.int64),
         panel=panel,
         **shared,
         **space,

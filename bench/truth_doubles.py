@@ -48,8 +48,7 @@ def additive_shifts(
         shuffled = rng.permutation(data.cells_of[name])
         group[shuffled] = 2 * i + (np.arange(len(shuffled)) % 2)
         weights[i] = np.bincount(data.context[shuffled], minlength=len(data.contexts)) / len(shuffled)
-    rows = np.flatnonzero(group >= 0)
-    sums, _, cells = group_sums(data.x[rows], group[rows], 2 * len(names))
+    sums, _, cells = group_sums(data.x, group, 2 * len(names))
     inputs = weighted_controls(c_in, weights)
     halves = [sums[k::2] / np.maximum(cells[k::2], 1)[:, None] for k in (0, 1)]
     whole = (sums[0::2] + sums[1::2]) / np.maximum(cells[0::2] + cells[1::2], 1)[:, None]

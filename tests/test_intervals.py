@@ -2,12 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from bench.intervals import beat_rate, design, half_width, holm, mean_skill, means, sign_flip, skill
+from bench import linear
+from bench.intervals import beat_rate, design, deviation, half_width, holm, means, sign_flip
+from bench.ranks import paired_deviation
+from bench.skill import mean_skill, scale, skill, skill_draws
 
 ICC = (0.6, 0.9)
 UP = [1]
+
+
+def place(model, floor, replicate, direction):
+    """Skill of one model."""
+    return skill(model.theta, scale(floor, replicate, direction))
 
 
 def simulated_study(rng, icc, conditions=15, seeds=3, pool=None):
@@ -116,12 +126,12 @@ def three(model, floor, replicate, n=20):
 
 
 def test_skill_of_floor_replicate_and_better_by_hand():
-    assert skill(*three(0.2, 0.2, 0.8)).value[0] == pytest.approx(0.0, abs=1e-12)
-    assert skill(*three(0.8, 0.2, 0.8)).value[0] == pytest.approx(1.0)
-    assert skill(*three(0.5, 0.2, 0.8)).value[0] == pytest.approx(0.5)
-    assert skill(*three(1.1, 0.2, 0.8)).value[0] == pytest.approx(1.5)  # better than half the cells: allowed
+    assert place(*three(0.2, 0.2, 0.8)).value[0] == pytest.approx(0.0, abs=1e-12)
+    assert place(*three(0.8, 0.2, 0.8)).value[0] == pytest.approx(1.0)
+    assert place(*three(0.5, 0.2, 0.8)).value[0] == pytest.approx(0.5)
+    assert place(*three(1.1, 0.2, 0.8)).value[0] == pytest.approx(1.5)  # better than half the cells: allowed
     # lower is better: the sign cancels
-    assert skill(*three(0.3, 0.9, 0.1)).value[0] == pytest.approx(0.75)
+    assert place(*three(0.3, 0.9, 0.1)).value[0] == pytest.approx(0.75)
 
 
 def test_skill_is_null_with_a_reason_where_the_replicate_is_not_clear_of_the_floor():
@@ -129,14 +139,14 @@ def test_skill_is_null_with_a_reason_where_the_replicate_is_not_clear_of_the_flo
     names = [[f"c{i}" for i in range(20)]]
     plan = design(names)
     model, floor, replicate = (means(plan, [rng.normal(0, 1, (20, 1))]) for _ in range(3))
-    got = skill(model, floor, replicate, [1 if replicate.theta[0] > floor.theta[0] else -1])
+    got = place(model, floor, replicate, [1 if replicate.theta[0] > floor.theta[0] else -1])
     assert np.isnan(got.value[0])
     assert got.reason == ("replicate not clear of the floor",)
     few = design([[f"c{i}" for i in range(5)]])
     blocks = [means(few, [np.full((5, 1), v)]) for v in (0.5, 0.0, 1.0)]
-    assert skill(*blocks, UP).reason == ("only 5 conditions",)
+    assert place(*blocks, UP).reason == ("only 5 conditions",)
     undefined = means(plan, [np.full((20, 1), np.nan)])
-    assert skill(undefined, undefined, undefined, UP).reason == ("undefined",)
+    assert place(undefined, undefined, undefined, UP).reason == ("undefined",)
 
 
 def test_averages_come_before_the_division():
@@ -144,7 +154,7 @@ def test_averages_come_before_the_division():
     names = [[f"c{i}" for i in range(10)]]
     plan = design(names)
     replicate = np.array([0.0] + [1.0] * 9)[:, None]
-    got = skill(means(plan, [replicate * 0.5]), means(plan, [replicate * 0]), means(plan, [replicate]), UP)
+    got = place(means(plan, [replicate * 0.5]), means(plan, [replicate * 0]), means(plan, [replicate]), UP)
     assert got.value[0] == pytest.approx(0.5)
 
 
@@ -182,11 +192,63 @@ def test_beat_rate_counts_ties_half():
 
 def test_a_replicate_that_loses_to_the_floor_gives_no_skill_for_being_as_bad():
     model, floor, replicate, _ = three(0.1, 0.5, 0.1)
-    got = skill(model, floor, replicate, UP)
+    got = place(model, floor, replicate, UP)
     assert np.isnan(got.value[0])
     assert got.reason == ("replicate not better than the floor",)
 
 
 def test_a_metric_without_a_best_end_has_no_skill():
     model, floor, replicate, _ = three(0.5, 0.2, 0.8)
-    assert skill(model, floor, replicate, [0]).reason == ("no direction",)
+    assert place(model, floor, replicate, [0]).reason == ("no direction",)
+
+
+@st.composite
+def studies(draw):
+    """Conditions of 1-4 seeds, which overlap, and columns of values with holes of their own."""
+    seeds, columns = draw(st.integers(1, 4)), draw(st.integers(1, 40))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    holes = draw(st.sampled_from([0.0, 0.1, 0.6, 1.0]))
+    patterns = draw(st.integers(1, 3))
+    names = [[f"c{i}" for i in rng.permutation(14)[: draw(st.integers(1, 14))]] for _ in range(seeds)]
+    kinds = rng.integers(0, patterns, columns)
+    values = []
+    for block in names:
+        one = rng.normal(0.5, draw(st.sampled_from([0.0, 1e-9, 0.1])), (len(block), columns))
+        one[(rng.random((len(block), patterns)) < holes)[:, kinds]] = np.nan
+        values.append(one)
+    return design(names, draws=60), values
+
+
+@given(studies())
+@settings(deadline=None, max_examples=200)
+def test_the_closed_form_equals_the_draws(study):
+    plan, values = study
+    explicit, columns = means(plan, values), np.concatenate(values)
+    sd, distinct = linear.level_deviation(plan, columns)
+    np.testing.assert_allclose(sd, deviation(explicit.level), rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(distinct, explicit.distinct)
+    paired, level = linear.draws(plan, columns)
+    np.testing.assert_allclose(paired.T, explicit.paired, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(level.T, explicit.level, rtol=1e-12, atol=1e-14)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_deviations_of_all_pairs_are_those_of_their_differences(seed, undefined):
+    """Also of rows that hardly differ, where a covariance holds no digits, and of draws with holes."""
+    rng = np.random.default_rng(seed)
+    draws = np.concatenate([rng.normal(size=(4, 50)), np.tile(rng.normal(3, 1, 50), (3, 1))])
+    draws[5] += 1e-9 * rng.normal(size=50)
+    if undefined:
+        draws[rng.random(draws.shape) < 0.05] = np.nan
+    got = np.concatenate([paired_deviation(draws, slice(i, i + 3)) for i in (0, 3, 6)])
+    wanted = np.array([[deviation((a - b)[:, None])[0] for b in draws] for a in draws])
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-14)
+
+
+def test_draws_of_skill_by_hand():
+    """To first order: the value, the model's own scatter over the room, less the room's scatter times the value."""
+    got = skill_draws(
+        np.array([[0.5]]), np.array([[[0.6, 0.5]]]), np.array([[0.1, 0.1]]), np.array([[1.1, 1.3]]), np.array([1.0])
+    )
+    np.testing.assert_allclose(got, [[[0.5 + 0.5 - 0.5 * 1.0, 0.5 + 0.4 - 0.5 * 1.2]]])

@@ -1,15 +1,24 @@
 """Boards from records small enough to compute by hand."""
 
+import collections
 import io
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from harness import made_record
 
-from bench import leaderboard
+from bench import leaderboard, tables
 from bench.board import board as make_board
 from bench.errors import BenchError
+from bench.intervals import deviation, half_width
+from bench.ranks import ranks
+from bench.rows import FAMILIES, NAMES, PRIMARY, Found
+from bench.skill import mean_skill, skill_draws
+from bench.summary import plan_for, summarise
 
 
 def record_of(folder, model, means, **options):
@@ -229,3 +238,92 @@ def test_numbers_from_another_machine_are_the_same_numbers(three):
     csv.write_text(text.replace(value, value[:-1] + ("1" if value[-1] != "1" else "2")))
     assert leaderboard.check(three)
     assert leaderboard.regenerate(three) == []
+
+
+def scattered(rng, model, seed, holes):
+    """A table of 20 conditions: floor and replicate of the seed's own, a model's values with holes of its own."""
+    task = np.random.default_rng(seed)
+    names = [f"P{i:02d}+ctrl" for i in task.permutation(26)[:20]]
+    base = {name: task.normal(0, 0.05, 20) for name in NAMES}
+    frames = []
+    for metric in NAMES:
+        value = 0.3 + 0.1 * model + base[metric] + rng.normal(0, 0.2, 20)
+        value[rng.random(20) < holes] = np.nan
+        numbers = {"value": value, "half_value": value - 0.01, "floor": 0.2 + base[metric]}
+        numbers |= {"half_floor": 0.2 + base[metric], "half_replicate": 0.9 + base[metric]}
+        labels = {"condition": names, "subgroup": ["g", "h"] * 10, "effect": "", "metric": metric, "scope": "all"}
+        frames.append(pd.DataFrame({**labels, **numbers, "fallbacks": 0}))
+    return tables.arrange(pa.Table.from_pandas(pd.concat(frames), preserve_index=False), NAMES)
+
+
+@pytest.fixture
+def found_by_label(tmp_path):
+    """Rows with holes of their own, one with two head seeds, one without seed 3, and the floor."""
+    rng = np.random.default_rng(0)
+    out = collections.defaultdict(dict)
+    for model, (name, holes) in enumerate({"a": 0.0, "b": 0.1, "c": 0.5, "heads": 0.0, "late": 0.2}.items()):
+        for seed in (1, 2, 3) if name != "late" else (1, 2):
+            for head in (1, 2) if name == "heads" else (1,):
+                spec = {"split_seed": seed, "split_id": f"s{seed}", "head_seed": head}
+                found = Found(record_of(tmp_path, name, {"pearson_delta": 0.5}, **spec), tmp_path / f"{name}{seed}")
+                found.__dict__["table"] = scattered(rng, model, seed, holes)
+                out[name].setdefault(seed, []).append(found)
+    return out
+
+
+@pytest.mark.parametrize("scope", ["all", "g"])
+def test_a_board_says_what_the_draws_of_each_row_alone_say(scope, found_by_label):
+    """The whole board at once against row after row with every draw spelled out."""
+    items = [found for row in found_by_label.values() for heads in row.values() for found in heads]
+    table = make_board(items, scope, seeds=[1, 2, 3]).set_index("model")
+    columns, draws = [NAMES.index(name) for name in FAMILIES.values()], {}
+    for label, row in found_by_label.items():
+        by_seed = [[found.table for found in row[seed]] for seed in sorted(row)]
+        one = summarise(by_seed, scope, plan_for(by_seed, scope))
+        value, m = one.levels["value"], NAMES.index(PRIMARY)
+        width = half_width(value.level, value.n, value.distinct)
+        got = table.loc[label]
+        for suffix, wanted in {"": value.theta, "_ci_low": value.theta - width, "_skill": one.skill.value}.items():
+            numbers = got[[f"{name}{suffix}" for name in NAMES]].to_numpy(dtype=float)
+            np.testing.assert_allclose(numbers, wanted, rtol=1e-12, atol=1e-12)
+        bars = one.between.floor, one.between.replicate
+        skill = one.skill.value[columns]
+        mean = {}
+        for kind in ("paired", "level"):
+            model, floor, replicate = (getattr(x, kind)[:, columns].T for x in (one.levels["half_value"], *bars))
+            mean[kind] = mean_skill(
+                skill_draws(skill[None], model[None], floor, replicate, one.between.room[columns]), 1
+            )
+        floor = bars[0]
+        width = half_width(mean["level"].T, floor.n[[m]], floor.distinct[[m]])[0]
+        assert got["skill"] == pytest.approx(mean_skill(skill), abs=1e-12)
+        assert got["skill_ci_high"] - got["skill"] == pytest.approx(width, abs=1e-12, nan_ok=True)
+        if len(row) == 3:
+            unit = half_width(mean["paired"].T, floor.n[[m]], floor.distinct[[m]])[0] / deviation(mean["paired"].T)[0]
+            draws[label] = got["skill"], mean["paired"][0]
+    places = ranks(np.array([s for s, _ in draws.values()]), np.stack([d for _, d in draws.values()]), unit)
+    assert table.loc[list(draws), ["rank", "rank_low", "rank_high"]].to_numpy().tolist() == places.tolist()
+    assert pd.isna(table.loc["late", "rank"])
+
+
+def test_ranks_by_hand():
+    """b and c cannot be told apart, a is better than both."""
+    rng = np.random.default_rng(0)
+    draws = np.array([[0.9], [0.5], [0.45]]) + rng.normal(0, 0.1, (3, 2000))
+    assert ranks(np.array([0.9, 0.5, 0.45]), draws, 2.0).tolist() == [[1, 1, 1], [2, 2, 3], [3, 2, 3]]
+    assert ranks(np.array([0.9, 0.5, 0.45]), draws, np.nan).tolist() == [[1, 1, 3], [2, 1, 3], [3, 1, 3]]
+
+
+def test_every_record_and_table_is_decoded_once_however_many_boards_it_stands_on(three, monkeypatch):
+    opened = collections.Counter()
+    read = Path.read_bytes
+
+    def counted(path):
+        opened[path] += 1
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    assert len(leaderboard.expected_files(three)) == 5
+    files = [path for path in (three / "records").rglob("*") if path.is_file()]
+    assert len(files) == 18
+    assert opened == dict.fromkeys(files, 1)

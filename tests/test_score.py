@@ -5,8 +5,9 @@ import pytest
 import screens
 from harness import predict, scored
 
-from bench import score, truth
-from bench.metrics import METRICS
+from bench import panel, score, truth
+from bench.case_parts import half_sample
+from bench.metrics import METRICS, evaluate
 from bench.predictions import read
 from bench.publish import largest_difference
 
@@ -121,6 +122,46 @@ def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tm
     np.testing.assert_allclose(
         read(tmp_path / "cells.h5ad", *arguments).y_hat, read(tmp_path / "p.h5ad", *arguments).y_hat, atol=1e-9
     )
+
+
+def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, tiny_split, monkeypatch):
+    """Blocks of conditions, threads and shared facts change no number: every metric, on every view, one by one."""
+    monkeypatch.setattr(panel, "BLOCK_VALUES", 3 * len(facts.genes))
+    rng = np.random.default_rng(0)
+    y_hat = facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.1, facts.y.shape)
+    cells = [np.maximum(y + rng.normal(0, 0.5, (20 + i, len(y))), 0).astype(np.float32) for i, y in enumerate(y_hat)]
+    groups = {g: [n for n in names if n in facts.conditions] for g, names in tiny_split.subgroups.items()}
+    none = np.zeros(len(facts.conditions), dtype=int)
+    table = (
+        score.score_table(facts, y_hat, none, groups, cells).set_index(["metric", "scope", "condition"]).sort_index()
+    )
+    sample, floor = score.predicted_sample(facts, cells), facts.c_in + facts.train_delta
+
+    def half_means(metric, guesses, rows):
+        values = [evaluate(metric, score.case_of(facts, *guess).subset(rows)).values for guess in guesses]
+        known = np.isfinite(values)
+        total = np.where(known, values, 0).sum(axis=0)
+        return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+    halves = range(10)
+    guesses = {
+        "value": [(y_hat, None, sample)],
+        "floor": [(floor,)],
+        "half_value": [(y_hat, h, sample) for h in halves],
+        "half_floor": [(floor, h) for h in halves],
+        "half_replicate": [(facts.half_y[h ^ 1], h, half_sample(facts, h ^ 1)) for h in halves],
+    }
+    for name, metric in METRICS.items():
+        for scope in table.loc[name].index.unique("scope"):
+            part = table.loc[name, scope]
+            rows = np.flatnonzero(np.isin(facts.conditions, part.index))
+            part = part.loc[np.array(facts.conditions)[rows]]
+            for column, wanted in guesses.items():
+                if "gears" in metric.needs and column.startswith("half"):
+                    assert part[column].isna().all()
+                    continue
+                expected = half_means(metric, wanted, rows)
+                np.testing.assert_allclose(part[column], expected, rtol=0, atol=1e-12, err_msg=f"{name} {column}")
 
 
 def permuted(counts, obs, seed):

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bench import shifts
 from bench.conditions import identity
-from bench.shifts import additive, group_sums, shifts_by_identity, train_mean, weighted_controls
+from bench.shifts import additive, expressing_cells, group_sums, shifts_by_identity, train_mean, weighted_controls
 
 
 def test_group_sums_equal_pandas():
@@ -20,6 +21,22 @@ def test_group_sums_equal_pandas():
     )
     np.testing.assert_array_equal(cells, [(group == k).sum() for k in range(5)])
     assert not sums[4].any()  # an empty group sums to nothing
+
+
+def test_blocks_of_cells_change_nothing(monkeypatch):
+    rng = np.random.default_rng(1)
+    x, group = sp.csr_matrix(rng.poisson(0.5, (50, 7)).astype(np.float32)), rng.integers(-1, 4, 50)
+    whole = group_sums(x, group, 4)
+    monkeypatch.setattr(shifts, "_BLOCK_VALUES", 20)
+    for a, b in zip(group_sums(x, group, 4), whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_expressing_cells_are_those_above_zero(monkeypatch):
+    x = np.random.default_rng(2).poisson(0.5, (50, 7)).astype(np.float32)
+    rows = np.arange(3, 40)
+    monkeypatch.setattr(shifts, "_BLOCK_ROWS", 10)
+    np.testing.assert_array_equal(expressing_cells(sp.csr_matrix(x), rows), (x[rows] > 0).sum(axis=0))
 
 
 def test_train_mean_counts_each_condition_once():

@@ -5,6 +5,7 @@ import pytest
 
 from bench import truth
 from bench.conditions import CONTROL
+from bench.truth_cells import sample
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,7 @@ def rows_of(data, barcodes):
 
 
 def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, facts):
+    drawn, _ = sample(tiny, facts.conditions, tiny_split.seed)
     for i, name in enumerate(facts.conditions):
         mine = slice(facts.cell_begin[i], facts.cell_begin[i + 1])
         block = dense(tiny, tiny.cells_of[name])
@@ -32,6 +34,9 @@ def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, f
             side = facts.cell_side[h // 2, mine] == h % 2
             means = facts.cell_panel[mine][side].mean(axis=0)
             np.testing.assert_allclose(means, facts.half_y[h, i, facts.panel], rtol=1e-5, atol=1e-6)
+            half = dense(tiny, drawn[mine][side])
+            np.testing.assert_allclose(facts.half_y[h, i], half.mean(axis=0), rtol=1e-12)
+            np.testing.assert_allclose(facts.legacy_spread[1 + h, i], half.var(axis=0).mean(), rtol=1e-9)
         top = facts.legacy_de[i, :20]
         np.testing.assert_array_equal(top, facts.gears_de[i])
         np.testing.assert_allclose(facts.legacy_cells[mine].mean(axis=0), facts.y[i, top], rtol=1e-5, atol=1e-6)

@@ -214,7 +214,7 @@ def describe_problems(data: PerturbationData, merged: dict[str, str] | None = No
             f"{len(small)} conditions have under {data.min_cells} cells ({', '.join(small[:3])}): "
             f"trained on, not evaluated"
         )
-    silent = len(data.genes) - len(np.unique(data.x.indices))
+    silent = int((np.bincount(data.x.indices, minlength=len(data.genes)) == 0).sum())
     if silent:
         notes.append(f"{silent} of {len(data.genes)} genes are never expressed: left out of every metric")
     controls = data.condition == data.conditions.index(CONTROL)

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from bench.data.cells import Strings
 from bench.errors import BenchError
 
 #: Counts are normalised to this total before log1p, as scanpy's and GEARS' recipes do.
 TARGET_SUM = 1e4
+_BLOCK = 1 << 22
 
 
 def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes: Strings, source: str) -> list[str]:
@@ -22,14 +24,18 @@ def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes
             non-integers declared counts.
     """
     values = x.data
-    for bad, word in ((~np.isfinite(values), "NaN or infinite"), (values < 0, "negative")):
-        if bad.any():
-            gene = genes[x.indices[int(np.argmax(bad))]]
+    # In blocks: a mask and a rounded copy of all values at once would double the peak memory of reading.
+    blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
+    for word in ("NaN or infinite", "negative"):
+        counts = [int(_bad(values[block], word).sum()) for block in blocks]
+        if sum(counts):
+            block = blocks[int(np.argmax(np.array(counts) > 0))]
+            gene = genes[x.indices[block][int(np.argmax(_bad(values[block], word)))]]
             raise BenchError(
-                f"{source}: {int(bad.sum())} {word} values in X (first in gene '{gene}'). Expected log1p of "
+                f"{source}: {sum(counts)} {word} values in X (first in gene '{gene}'). Expected log1p of "
                 f"normalised counts, or raw counts; save X before scaling or regressing it (sc.pp.scale)."
             )
-    integers = bool((values == np.floor(values)).all())
+    integers = all(bool((values[block] == np.floor(values[block])).all()) for block in blocks)
     largest = float(values.max(initial=0.0))
     if expression == "counts" and not integers:
         raise BenchError(
@@ -46,6 +52,10 @@ def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes
     if expression == "log1p" and looks_double_logged(x):
         return ["X looks log-transformed twice (log1p of log1p): check how the file was made"]
     return []
+
+
+def _bad(values: NDArray[Any], word: str) -> NDArray[np.bool_]:
+    return np.asarray(values < 0 if word == "negative" else ~np.isfinite(values))
 
 
 def looks_double_logged(x: sp.csr_matrix) -> bool:

@@ -87,8 +87,7 @@ class Material:
         for seed, group in sorted(self.everyone[label].by_seed.items()):
             table = group[0].table
             blocks: dict[str, Floats] = {
-                field: np.mean([found.table.fields[ALL][field][:, column] for found in group], axis=0)
-                for field in fields
+                field: np.mean([found.table.column(ALL, field, column) for found in group], axis=0) for field in fields
             }
             frame = pd.DataFrame({"condition": table.conditions[ALL], "seed": seed, **blocks})
             for what, scopes in (("subgroup", self.subgroups), ("effect", self.tertiles)):

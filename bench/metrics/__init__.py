@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from bench.metrics.case import Case, GearsCase
-from bench.metrics.parts import CellsCase, EpistasisCase, LegacyCase, Sample
+from bench.metrics.case import Case
+from bench.metrics.parts import CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
 from bench.metrics.registry import METRICS, Evaluation, Metric, UnknownMetric, evaluate, get, metric
 
 __all__ = [

@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from typing import Any, TypeAlias
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics.functional import BoolG, BoolT, BoolTG, FloatG, FloatT, FloatTG, weighted_sd
-from bench.metrics.parts import CellsCase, EpistasisCase, LegacyCase
-
-IntTK: TypeAlias = NDArray[np.intp]  # [T, K]
+from bench.metrics.facts import Known, Side, fact, no_facts
+from bench.metrics.functional import BoolG, BoolT, BoolTG, FloatG, FloatT, FloatTG, Standard, standardise
+from bench.metrics.parts import CellsCase, EpistasisCase, GearsCase, LegacyCase
 
 # Below this share of the largest expression a difference is storage noise: float32 keeps 6e-8 relative, and
 # a mean over cells or a float32 matrix product can lose another digit.
 NOISE = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class GearsCase:
-    """Truth as GEARS sees it: all controls serve as input and as reference.
-
-    Args:
-        y: [T, G] means of all test cells.
-        control: [G] or [T, G] mean of all controls.
-        de_genes: [T, K] indices of GEARS' top DE genes (K = 20, fewer only if there are fewer genes).
-    """
-
-    y: FloatTG
-    control: FloatG | FloatTG
-    de_genes: IntTK
-
-    def subset(self, rows: NDArray[Any]) -> GearsCase:
-        """The same for some conditions; a shared `control` stays shared."""
-        control = self.control if self.control.ndim == 1 else self.control[rows]
-        return GearsCase(self.y[rows], control, self.de_genes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +64,7 @@ class Case:
     cells: CellsCase | None = None
     legacy: LegacyCase | None = None
     epistasis: EpistasisCase | None = None
+    facts: dict[Side, Known] = field(default_factory=no_facts, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _coerce(
@@ -99,9 +79,9 @@ class Case:
             _expect_shape(name, getattr(self, name), [(conditions, genes)])
         for name in ("gallery_scored", "train_delta", "control_sd", "expressed", "train_y"):
             _expect_shape(name, getattr(self, name), [(genes,)])
-        # A prediction with holes is refused here: no metric can then turn a hole into a dropped condition.
-        for name in ("y", "y_hat", "d", "d_hat", "train_delta", "control_sd", "train_y"):
+        for name in ("y", "d", "train_delta", "control_sd", "train_y"):
             _expect_finite(name, getattr(self, name))
+        self._check_prediction()
         _expect_finite("de_z (scored genes)", np.where(self.scored, self.de_z, 0.0))
         if (self.scored & ~self.expressed).any() or (self.gallery_scored & ~self.expressed).any():
             raise ValueError("scored and gallery_scored may hold expressed genes only")
@@ -112,6 +92,30 @@ class Case:
             _expect_finite("d_var", self.d_var)
         if self.gears is not None:
             self._check_gears(self.gears)
+
+    def _check_prediction(self) -> None:
+        # A prediction with holes is refused here: no metric can then turn a hole into a dropped condition.
+        for name in ("y_hat", "d_hat"):
+            _expect_shape(name, getattr(self, name), [self.y.shape])
+            _expect_finite(name, getattr(self, name))
+
+    def beside(self, y_hat: FloatTG, d_hat: FloatTG, cells: CellsCase | None, facts: dict[Side, Known]) -> Case:
+        """Another prediction of the same truth; what is known of the truth stays known.
+
+        Args:
+            y_hat: [T, G] means of its predicted cells.
+            d_hat: [T, G] its shifts.
+            cells: Held-out cells beside its own.
+            facts: What is known of the prediction (and of its cells' spread), from a case of the same conditions and
+                scored genes; empty if there is none yet.
+        """
+        other = copy(self)
+        for name, value in (("y_hat", y_hat), ("d_hat", d_hat), ("cells", cells)):
+            object.__setattr__(other, name, value)
+        object.__setattr__(other, "facts", {**facts, "truth": self.facts["truth"], "both": {}})
+        if not facts["prediction"]:
+            other._check_prediction()
+        return other
 
     def _check_gears(self, gears: GearsCase) -> None:
         conditions, genes = self.y.shape
@@ -126,28 +130,42 @@ class Case:
         if top.size and not (top.min() >= 0 and top.max() < genes):
             raise ValueError(f"gears.de_genes must be gene positions in 0..{genes - 1}")
 
-    @cached_property
+    @property
+    @fact("prediction")
     def prediction_noise(self) -> FloatT:
         """[T] size under which a predicted difference is storage noise: 1e-6 x max(1, max abs y_hat)."""
         return _noise(self.y_hat, self.scored)
 
-    @cached_property
+    @property
+    @fact("truth")
     def truth_noise(self) -> FloatT:
         """[T] the same for the truth: 1e-6 x max(1, max abs y)."""
         return _noise(self.y, self.scored)
 
-    @cached_property
+    @property
+    @fact("prediction")
+    def predicted_shift(self) -> Standard:
+        """Predicted shifts over scored genes, standardised."""
+        return standardise(self.d_hat, self.scored)
+
+    @property
+    @fact("truth")
+    def true_shift(self) -> Standard:
+        """True shifts over scored genes, standardised."""
+        return standardise(self.d, self.scored)
+
+    @property
     def degenerate(self) -> BoolT:
         """[T] the prediction tells no scored gene from another: sd(d_hat) <= prediction_noise.
 
         Exact zero would not do: `no_change` stored as float32 differs from the controls by rounding.
         """
-        return ~(weighted_sd(self.d_hat, self.scored) > self.prediction_noise)
+        return ~(self.predicted_shift.sd > self.prediction_noise)
 
-    @cached_property
+    @property
     def flat(self) -> BoolT:
         """[T] the truth tells no scored gene from another (or none is scored): same rule, for d."""
-        return ~(weighted_sd(self.d, self.scored) > self.truth_noise)
+        return ~(self.true_shift.sd > self.truth_noise)
 
     def subset(self, rows: NDArray[Any] | Sequence[int] | Sequence[bool]) -> Case:
         """The conditions `rows` ([T] bool, or positions) as a gallery of their own.
@@ -174,18 +192,18 @@ class Case:
 
 def _noise(expression: FloatTG, scored: BoolTG) -> FloatT:
     # Scored genes only: a gene that no metric reads must not decide what the others count for.
-    largest: FloatT = np.abs(expression).max(axis=1, initial=1.0, where=scored)
+    largest: FloatT = np.abs(np.where(scored, expression, 0.0)).max(axis=1, initial=1.0)
     return NOISE * largest
 
 
 def _coerce(case: Case | GearsCase, floats: tuple[str, ...], bools: tuple[str, ...]) -> None:
-    for field in fields(case):
-        value = getattr(case, field.name)
-        if field.name in floats:
-            object.__setattr__(case, field.name, np.asarray(value, dtype=np.float64))
-        elif field.name in bools and np.asarray(value).dtype != np.bool_:
+    for name in (f.name for f in fields(case)):
+        value = getattr(case, name)
+        if name in floats:
+            object.__setattr__(case, name, np.asarray(value, dtype=np.float64))
+        elif name in bools and np.asarray(value).dtype != np.bool_:
             # An integer index array would silently be read as a mask.
-            raise ValueError(f"{field.name} must be boolean, got {np.asarray(value).dtype}")
+            raise ValueError(f"{name} must be boolean, got {np.asarray(value).dtype}")
 
 
 def _expect_shape(name: str, value: NDArray[Any], shapes: list[tuple[int, ...]]) -> None:

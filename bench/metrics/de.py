@@ -7,21 +7,10 @@ import math
 import numpy as np
 
 from bench.metrics.case import Case
-from bench.metrics.functional import (
-    BoolT,
-    BoolTG,
-    FloatT,
-    FloatTG,
-    average_precision,
-    divide,
-    dot,
-    mse,
-    spearman,
-    top_k,
-    weighted_mean,
-    weighted_sd,
-)
-from bench.metrics.pattern import top_de
+from bench.metrics.facts import fact
+from bench.metrics.functional import BoolT, BoolTG, FloatT, FloatTG, Standard, correlate, divide, mse, standardise
+from bench.metrics.order import Chosen, Order, average_precision, average_ranks, order, top_k
+from bench.metrics.pattern import top_de, z_order
 from bench.metrics.registry import metric
 
 MIN_SIGNIFICANT = 5  # a share of fewer genes says nothing
@@ -42,10 +31,34 @@ def magnitude(case: Case) -> FloatTG:
     return np.where(size <= np.finfo(np.float32).eps * np.abs(case.y_hat), 0.0, size)
 
 
+@fact("prediction")
+def predicted_order(case: Case) -> Order:
+    """Scored genes in the order of abs d_hat."""
+    return order(magnitude(case), case.scored)
+
+
+@fact("prediction")
+def predicted_top(case: Case, k: int) -> Chosen:
+    """The k scored genes of largest abs d_hat; ties at the last place share it."""
+    return top_k(predicted_order(case), k)
+
+
+@fact("prediction")
+def predicted_ranks(case: Case) -> Standard:
+    """Ranks of abs d_hat, standardised."""
+    return standardise(average_ranks(predicted_order(case), case.scored), case.scored)
+
+
+@fact("truth")
+def z_ranks(case: Case) -> Standard:
+    """Ranks of abs z, standardised."""
+    return standardise(average_ranks(z_order(case), case.scored), case.scored)
+
+
 def constant_z(case: Case) -> BoolT:
     """All scored genes are equally DE, or none is scored."""
-    z = np.abs(case.de_z)
-    return ~(weighted_sd(z, case.scored) > 1e-12 * weighted_mean(z, case.scored))
+    z = standardise(np.abs(case.de_z), case.scored)
+    return ~(z.sd > 1e-12 * z.mean)
 
 
 def fewer_than(k: int, case: Case) -> BoolT:
@@ -58,6 +71,7 @@ def few_significant(case: Case) -> BoolT:
     return _count(judged(case)) < MIN_SIGNIFICANT
 
 
+@fact("truth")
 def judged(case: Case) -> BoolTG:
     """Significant scored genes, [T, G]."""
     return case.significant & case.scored
@@ -65,7 +79,14 @@ def judged(case: Case) -> BoolTG:
 
 def recall(case: Case, k: int) -> FloatT:
     """Overlap of the k scored genes of largest abs d_hat with the k of largest abs z, / k, [T]."""
-    return dot(top_k(magnitude(case), k, case.scored), top_de(case, k), case.scored) / k
+    ours = predicted_top(case, k)
+    return np.asarray(np.vecdot(ours.weights, ours.of(_membership(case, k))) / k)
+
+
+@fact("truth")
+def _membership(case: Case, k: int) -> FloatTG:
+    """[T, G] of the top k by abs z."""
+    return top_de(case, k).dense(case.y.shape[1])
 
 
 def recall_by_luck(case: Case, k: int) -> FloatT:
@@ -86,7 +107,7 @@ def recall_by_luck(case: Case, k: int) -> FloatT:
 )
 def spearman_de(case: Case) -> FloatT:
     """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""
-    return spearman(magnitude(case), np.abs(case.de_z), case.scored)
+    return correlate(predicted_ranks(case).unit, z_ranks(case).unit)
 
 
 def prevalence(case: Case) -> FloatT:
@@ -137,7 +158,17 @@ for _k in (20, 50):
 )
 def auprc_de(case: Case) -> FloatT:
     """Average precision, [T]. Undefined: under 5 significant genes. Degenerate: prevalence."""
-    return average_precision(magnitude(case), judged(case), case.scored)
+    return average_precision(predicted_order(case), judged(case))
+
+
+@fact("truth")
+def de_weights(case: Case) -> FloatTG:
+    """Squared min-max-scaled abs z over scored genes, [T, G], summing to 1; NaN where abs z is constant."""
+    z = np.abs(np.where(case.scored, case.de_z, np.nan))
+    low, high = (of(z, axis=1, initial=limit)[:, None] for of, limit in ((np.fmin.reduce, np.inf), (np.fmax.reduce, 0)))
+    scaled = (z - low) / np.where(high > low, high - low, np.nan)
+    weights = np.where(case.scored, scaled**2, 0.0)
+    return np.asarray(weights / np.where(high > low, weights.sum(axis=1, keepdims=True), np.nan))
 
 
 @metric(
@@ -152,11 +183,9 @@ def auprc_de(case: Case) -> FloatT:
 )
 def wmse(case: Case) -> FloatT:
     """MSE with DE weights, [T]. Undefined: constant abs z."""
-    z = np.abs(np.where(case.scored, case.de_z, 0.0))
-    low = z.min(axis=1, initial=math.inf, where=case.scored)[:, None]
-    high = z.max(axis=1, initial=-math.inf, where=case.scored)[:, None]
-    scaled = np.divide(z - low, high - low, out=np.zeros_like(z), where=case.scored & (high > low))
-    return mse(case.y_hat, case.y, scaled**2)
+    error = case.y_hat - case.y
+    error *= error
+    return np.asarray(np.vecdot(error, de_weights(case)))
 
 
 @metric(
@@ -171,7 +200,8 @@ def wmse(case: Case) -> FloatT:
 )
 def top20_de_mse(case: Case) -> FloatT:
     """Mean squared error of y_hat on the top-20 DE genes, [T]. Undefined: fewer than 20 scored genes."""
-    return mse(case.y_hat, case.y, top_de(case, 20))
+    top = top_de(case, 20)
+    return mse(top.of(case.y_hat), top.of(case.y), top.weights)
 
 
 @metric(
@@ -186,6 +216,17 @@ def top20_de_mse(case: Case) -> FloatT:
 )
 def direction_accuracy(case: Case) -> FloatT:
     """Share of significant genes moved the right way, [T]. Undefined: under 5 of them. Degenerate: .5."""
-    moved = np.abs(case.d_hat) > case.prediction_noise[:, None]
-    agreement = np.sign(case.d) * np.where(moved, np.sign(case.d_hat), 0.0)  # -1, 0 or 1
-    return weighted_mean((1.0 + agreement) / 2.0, judged(case))
+    genes = _count(judged(case))
+    return divide((genes + np.vecdot(predicted_sign(case), judged_sign(case))) / 2.0, genes)
+
+
+@fact("prediction")
+def predicted_sign(case: Case) -> FloatTG:
+    """Sign of d_hat, [T, G]; 0 where it is storage noise."""
+    return np.where(np.abs(case.d_hat) > case.prediction_noise[:, None], np.sign(case.d_hat), 0.0)
+
+
+@fact("truth")
+def judged_sign(case: Case) -> FloatTG:
+    """Sign of d at significant scored genes, [T, G]; 0 elsewhere."""
+    return np.where(judged(case), np.sign(case.d), 0.0)

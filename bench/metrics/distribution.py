@@ -9,19 +9,31 @@ mean; `crps` and `coverage` compare them gene by gene on the panel: the 50 genes
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.case import Case
-from bench.metrics.functional import BoolT, FloatT, FloatTG, spearman, weighted_mean
+from bench.metrics.facts import fact
+from bench.metrics.functional import BoolT, FloatT, FloatTG, correlate, divide, weighted_mean
+from bench.metrics.order import rank_unit
 from bench.metrics.parts import CellsCase
 from bench.metrics.pattern import floored_control_sd
 from bench.metrics.registry import metric
-from bench.metrics.samples import coverage, crps, energy_distance, mmd_squared
+from bench.metrics.samples import (
+    Distances,
+    FloatNK,
+    coverage,
+    crps,
+    distances,
+    energy_distance,
+    mmd_squared,
+    places,
+)
 
+R = TypeVar("R")
 NEEDS = frozenset({"cells"})
 #: Smallest predicted SD that a likelihood believes, in units of the train-control SD.
 SD_FLOOR = 0.1
@@ -38,14 +50,35 @@ def too_few(case: Case) -> BoolT:
     return both(case).too_few
 
 
-def by_condition(case: Case, values: str, of: Callable[[NDArray[Any], NDArray[Any]], float], equal: bool) -> FloatT:
-    """Compare predicted with true cells of each condition, [T]; with `equal`, as many of the one as of the other."""
-    cells, out = both(case), np.full(len(case.y), np.nan)
-    for t in np.flatnonzero(~cells.too_few).tolist():
-        x, y = (getattr(side, values)[side.begins[t] : side.begins[t + 1]] for side in (cells.predicted, cells.truth))
-        n = min(len(x), len(y)) if equal else max(len(x), len(y))
-        out[t] = of(x[:n], y[:n])
-    return out
+def by_condition(case: Case, values: str, of: Callable[[NDArray[Any], NDArray[Any]], R]) -> list[R | None]:
+    """Compare predicted with true cells of each condition; None under two held-out cells."""
+    cells = both(case)
+    return [
+        None if few else of(cells.predicted.of(t, values), cells.truth.of(t, values))
+        for t, few in enumerate(cells.too_few.tolist())
+    ]
+
+
+def numbers(of: Callable[[R], float], compared: Iterable[R | None]) -> FloatT:
+    """One number per condition, [T]; NaN where nothing was compared."""
+    return np.array([math.nan if one is None else of(one) for one in compared], dtype=np.float64)
+
+
+@fact("both")
+def equal_distances(case: Case) -> list[Distances | None]:
+    """Squared distances of as many predicted as true cells, by condition."""
+
+    def of(x: NDArray[Any], y: NDArray[Any]) -> Distances:
+        n = min(len(x), len(y))
+        return distances(x[:n], y[:n])
+
+    return by_condition(case, "scores", of)
+
+
+@fact("both")
+def panel_places(case: Case) -> list[tuple[FloatNK, FloatNK] | None]:
+    """Where the held-out values of panel genes stand among the predicted ones, by condition."""
+    return by_condition(case, "panel", places)
 
 
 @metric(
@@ -62,7 +95,7 @@ def by_condition(case: Case, values: str, of: Callable[[NDArray[Any], NDArray[An
 )
 def e_distance(case: Case) -> FloatT:
     """Energy distance of equally many cells, [T]. Undefined: under two held-out cells."""
-    return by_condition(case, "scores", energy_distance, equal=True)
+    return numbers(energy_distance, equal_distances(case))
 
 
 @metric(
@@ -78,13 +111,19 @@ def e_distance(case: Case) -> FloatT:
 )
 def mmd(case: Case) -> FloatT:
     """Squared maximum mean discrepancy of equally many cells, [T]. Undefined: under two held-out cells."""
-    return by_condition(case, "scores", mmd_squared, equal=True)
+    return numbers(mmd_squared, equal_distances(case))
 
 
-def predicted_variance(case: Case) -> FloatTG:
-    """Predicted cells' variance, [T, G], at least (10% of the floored train-control SD)^2."""
+@fact("spread")
+def log_variance_and_precision(case: Case) -> tuple[FloatT, FloatTG]:
+    """Of the predicted cells' variance v, at least (10% of the floored train-control SD)^2, over scored genes.
+
+    Returns:
+        Mean of log(2 pi v) / 2, [T], and 1 / 2v, [T, G], 0 elsewhere.
+    """
     floor = (SD_FLOOR * floored_control_sd(case)) ** 2
-    return np.maximum(np.asarray(both(case).predicted.variance, dtype=np.float64), floor)
+    v = np.maximum(np.asarray(both(case).predicted.variance, dtype=np.float64), floor)
+    return weighted_mean(0.5 * np.log(2.0 * math.pi * v), case.scored), np.where(case.scored, 0.5 / v, 0.0)
 
 
 @metric(
@@ -101,9 +140,11 @@ def predicted_variance(case: Case) -> FloatTG:
 )
 def nll(case: Case) -> FloatT:
     """Gaussian negative log-likelihood per gene, [T]. Undefined: under two held-out cells."""
-    v = predicted_variance(case)
-    error = np.asarray(both(case).truth.variance, dtype=np.float64) + (case.y - case.y_hat) ** 2
-    return weighted_mean(0.5 * np.log(2.0 * math.pi * v) + error / (2.0 * v), case.scored)
+    log_v, precision = log_variance_and_precision(case)
+    error = case.y - case.y_hat
+    error *= error
+    error += both(case).truth.variance
+    return log_v + divide(np.asarray(np.vecdot(error, precision)), case.scored.sum(axis=1, dtype=np.float64))
 
 
 @metric(
@@ -119,7 +160,7 @@ def nll(case: Case) -> FloatT:
 )
 def crps_panel(case: Case) -> FloatT:
     """Continuous ranked probability score, [T]. Undefined: under two held-out cells."""
-    return by_condition(case, "panel", lambda x, y: _mean(crps(x, y)), equal=False)
+    return numbers(_mean, by_condition(case, "panel", crps))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -128,7 +169,7 @@ def _mean(values: NDArray[np.float64]) -> float:
 
 def _register_coverage(percent: int) -> None:
     def compute(case: Case) -> FloatT:
-        return by_condition(case, "panel", lambda x, y: _mean(coverage(x, y, percent / 100)), equal=False)
+        return numbers(lambda place: _mean(coverage(*place, percent / 100)), panel_places(case))
 
     metric(
         f"coverage{percent}",
@@ -164,5 +205,10 @@ for _percent in (80, 95):
 )
 def error_uncertainty_rho(case: Case) -> FloatT:
     """Does the model vary where it errs? [T]. Undefined: under two held-out cells. Degenerate: 0."""
-    sd = np.sqrt(np.asarray(both(case).predicted.variance, dtype=np.float64))
-    return spearman(np.abs(case.d_hat - case.d), sd, case.scored)
+    return correlate(rank_unit(np.abs(case.d_hat - case.d), case.scored), predicted_sd_ranks(case))
+
+
+@fact("spread")
+def predicted_sd_ranks(case: Case) -> FloatTG:
+    """Ranks of the predicted cells' SD, standardised, [T, G]."""
+    return rank_unit(np.sqrt(np.asarray(both(case).predicted.variance, dtype=np.float64)), case.scored)

@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bench.metrics.case import Case, GearsCase
+from bench.metrics.case import Case
 from bench.metrics.functional import FloatT, FloatTG, WeightsTG, mse, pearson
+from bench.metrics.parts import GearsCase
 from bench.metrics.registry import metric
 
 Formula: TypeAlias = Callable[[FloatTG, FloatTG, WeightsTG], FloatT]

@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from bench.metrics.case import Case
-from bench.metrics.functional import BoolT, FloatT, FloatTG, mse, pearson, r2
+from bench.metrics.facts import fact
+from bench.metrics.functional import BoolT, FloatT, FloatTG, correlate, r2, standardise
 from bench.metrics.parts import LegacyCase
 from bench.metrics.registry import metric
 
@@ -42,6 +43,14 @@ def same_expression(case: Case) -> BoolT:
     return np.isnan(r2(truth=y, prediction=y, weights=np.ones_like(y)))
 
 
+@fact("truth")
+def from_controls(case: Case) -> FloatTG:
+    """[N, 20] each cell less its control, standardised."""
+    legacy = legacy_truth(case)
+    shift = np.asarray(legacy.cells, dtype=np.float64) - legacy.controls
+    return standardise(shift, np.ones_like(shift)).unit
+
+
 @metric(
     "legacy_cell_pearson_top20",
     better="high",
@@ -59,8 +68,8 @@ def legacy_cell_pearson_top20(case: Case) -> FloatT:
     legacy = legacy_truth(case)
     counts = np.diff(legacy.begins)
     predicted = np.repeat(top_values(case, case.y_hat)[:, : legacy.cells.shape[1]], counts, axis=0)
-    cells, controls = (np.asarray(x, dtype=np.float64) for x in (legacy.cells, legacy.controls))
-    r = np.nan_to_num(pearson(predicted - controls, cells - controls, np.ones_like(cells)))
+    controls = np.asarray(legacy.controls, dtype=np.float64)
+    r = np.nan_to_num(correlate(standardise(predicted - controls, np.ones_like(controls)).unit, from_controls(case)))
     condition = np.repeat(np.arange(len(counts)), counts)
     return np.bincount(condition, weights=r, minlength=len(counts)) / np.maximum(counts, 1)
 
@@ -78,7 +87,8 @@ def legacy_cell_pearson_top20(case: Case) -> FloatT:
 )
 def legacy_cell_mse(case: Case) -> FloatT:
     """Mean squared error per cell and gene, [T]."""
-    return mse(case.y_hat, case.y, np.ones_like(case.y)) + legacy_truth(case).spread
+    error = case.y_hat - case.y
+    return np.asarray(np.vecdot(error, error) / error.shape[1] + legacy_truth(case).spread)
 
 
 @metric(

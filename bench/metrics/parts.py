@@ -8,14 +8,20 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics.functional import BoolT, FloatT, FloatTG
+from bench.metrics.functional import BoolT, FloatG, FloatT, FloatTG
 
 Begins: TypeAlias = NDArray[np.int64]  # [T + 1]: the cells of condition t are begins[t] to begins[t + 1]
+Index: TypeAlias = slice | NDArray[Any]  # some of T conditions, or of N cells
+IntTK: TypeAlias = NDArray[np.intp]  # [T, K]
 Values: TypeAlias = NDArray[Any]  # [N, K] floats of N cells
 
 
-def cells_of(begins: Begins, index: NDArray[Any]) -> tuple[NDArray[np.int64], Begins]:
-    """Positions of the cells of some conditions, and where each of these now begins."""
+def cells_of(begins: Begins, index: Index) -> tuple[Index, Begins]:
+    """Positions of the cells of some conditions, and where each of these now begins; a slice for a slice."""
+    if isinstance(index, slice):
+        first, last, step = index.indices(len(begins) - 1)
+        if step == 1 and last >= first:
+            return slice(int(begins[first]), int(begins[last])), begins[first : last + 1] - begins[first]
     chosen = np.arange(len(begins) - 1)[index]
     blocks = [np.arange(begins[t], begins[t + 1]) for t in chosen.tolist()]
     return np.concatenate([*blocks, np.empty(0, dtype=np.int64)]).astype(np.int64), np.cumsum([0, *map(len, blocks)])
@@ -25,6 +31,26 @@ def begins_among(begins: Begins, kept: NDArray[np.bool_]) -> Begins:
     """Where each condition begins once only the cells `kept` [N] are left."""
     before: Begins = np.concatenate([[0], np.cumsum(kept)])
     return before[begins]
+
+
+@dataclass(frozen=True, eq=False)
+class GearsCase:
+    """Truth as GEARS sees it: all controls serve as input and as reference.
+
+    Args:
+        y: [T, G] means of all test cells.
+        control: [G] or [T, G] mean of all controls.
+        de_genes: [T, K] indices of GEARS' top DE genes (K = 20, fewer only if there are fewer genes).
+    """
+
+    y: FloatTG
+    control: FloatG | FloatTG
+    de_genes: IntTK
+
+    def subset(self, rows: Index) -> GearsCase:
+        """The same for some conditions; a shared `control` stays shared."""
+        control = self.control if self.control.ndim == 1 else self.control[rows]
+        return GearsCase(self.y[rows], control, self.de_genes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +74,11 @@ class Sample:
         """[T] cells of each condition."""
         return np.diff(self.begins)
 
-    def subset(self, index: NDArray[Any]) -> Sample:
+    def of(self, t: int, values: str) -> Values:
+        """[n, K] `scores` or `panel` of the cells of condition t."""
+        return np.asarray(getattr(self, values)[self.begins[t] : self.begins[t + 1]])
+
+    def subset(self, index: Index) -> Sample:
         """The same for some conditions."""
         cells, begins = cells_of(self.begins, index)
         return Sample(begins, self.scores[cells], self.panel[cells], self.variance[index])
@@ -91,7 +121,7 @@ class CellsCase:
         """[T] conditions with fewer than two held-out cells."""
         return self.truth.counts < 2
 
-    def subset(self, index: NDArray[Any]) -> CellsCase:
+    def subset(self, index: Index) -> CellsCase:
         """The same for some conditions."""
         return CellsCase(self.truth.subset(index), self.predicted.subset(index))
 
@@ -114,7 +144,7 @@ class LegacyCase:
     genes: NDArray[Any]
     spread: FloatT
 
-    def subset(self, index: NDArray[Any]) -> LegacyCase:
+    def subset(self, index: Index) -> LegacyCase:
         """The same for some conditions."""
         cells, begins = cells_of(self.begins, index)
         return LegacyCase(begins, self.cells[cells], self.controls[cells], self.genes[index], self.spread[index])
@@ -141,7 +171,7 @@ class EpistasisCase:
     additive: NDArray[Any]
     resolved: BoolT
 
-    def subset(self, index: NDArray[Any]) -> EpistasisCase:
+    def subset(self, index: Index) -> EpistasisCase:
         """The same for some conditions."""
         return replace(self, row=self.row[index], resolved=self.resolved[index])
 

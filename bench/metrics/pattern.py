@@ -5,15 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from bench.metrics.case import Case
-from bench.metrics.functional import BoolT, FloatG, FloatT, FloatTG, WeightsTG, pearson, top_k, weighted_sd
+from bench.metrics.facts import fact
+from bench.metrics.functional import BoolT, FloatG, FloatT, Standard, correlate, standardise, weighted_sd
+from bench.metrics.order import Chosen, Order, order, top_k
 from bench.metrics.registry import flat, metric
 
 
-def top_de(case: Case, k: int) -> FloatTG:
-    """Membership in the k scored genes of highest abs Wilcoxon z, [T, G]; ties at the last place share it."""
-    return top_k(np.abs(case.de_z), k, case.scored)
+@fact("truth")
+def z_order(case: Case) -> Order:
+    """Scored genes in the order of abs Wilcoxon z."""
+    return order(np.abs(case.de_z), case.scored)
 
 
+@fact("truth")
+def top_de(case: Case, k: int) -> Chosen:
+    """The k scored genes of highest abs Wilcoxon z; ties at the last place share it."""
+    return top_k(z_order(case), k)
+
+
+@fact("truth")
 def floored_control_sd(case: Case) -> FloatG:
     """Train-control SD, at least its 10% quantile over expressed genes, [G], above 0.
 
@@ -28,21 +38,32 @@ def floored_control_sd(case: Case) -> FloatG:
     return np.maximum(case.control_sd, floor)
 
 
-def delta_correlation(case: Case, weights: WeightsTG, scale: FloatG | float = 1.0) -> FloatT:
-    """corr(d_hat / scale, d / scale) over the genes, [T]; NaN where d_hat is noise."""
-    told_apart = weighted_sd(case.d_hat, weights) > case.prediction_noise
-    return np.where(told_apart, pearson(case.d_hat / scale, case.d / scale, weights), np.nan)
+def told_apart(case: Case, r: FloatT) -> FloatT:
+    """A correlation, [T]; NaN where d_hat is noise."""
+    return np.where(case.degenerate, np.nan, r)
 
 
 def flat_on_top20(case: Case) -> BoolT:
     """Fewer than 20 scored genes, or a truth that does not tell the top 20 apart."""
-    return ~(weighted_sd(case.d, top_de(case, 20)) > case.truth_noise)
+    top = top_de(case, 20)
+    return ~(weighted_sd(top.of(case.d), top.weights) > case.truth_noise)
+
+
+@fact("truth")
+def true_in_control_sd(case: Case) -> Standard:
+    """True shifts in units of the control SD, standardised."""
+    return standardise(case.d / floored_control_sd(case), case.scored)
+
+
+@fact("prediction")
+def predicted_in_control_sd(case: Case) -> Standard:
+    """Predicted shifts in units of the control SD, standardised."""
+    return standardise(case.d_hat / floored_control_sd(case), case.scored)
 
 
 def flat_in_z(case: Case) -> BoolT:
     """A truth that is constant as it is, or after division by the control SD."""
-    scaled = case.d / floored_control_sd(case)
-    return case.flat | np.isnan(pearson(scaled, scaled, case.scored))
+    return case.flat | true_in_control_sd(case).constant
 
 
 @metric(
@@ -58,7 +79,7 @@ def flat_in_z(case: Case) -> BoolT:
 )
 def pearson_delta(case: Case) -> FloatT:
     """corr(d_hat, d) over scored genes, [T]. Undefined: constant d. Degenerate: 0."""
-    return delta_correlation(case, case.scored)
+    return told_apart(case, correlate(case.predicted_shift.unit, case.true_shift.unit))
 
 
 @metric(
@@ -73,7 +94,10 @@ def pearson_delta(case: Case) -> FloatT:
 )
 def pearson_delta_top20(case: Case) -> FloatT:
     """corr(d_hat, d) over the top-20 DE genes, [T]. Undefined: under 20 genes, constant d. Degenerate: 0."""
-    return delta_correlation(case, top_de(case, 20))
+    top = top_de(case, 20)
+    predicted = standardise(top.of(case.d_hat), top.weights)
+    r = correlate(predicted.unit, standardise(top.of(case.d), top.weights).unit)
+    return np.where(predicted.sd > case.prediction_noise, r, np.nan)
 
 
 @metric(
@@ -88,12 +112,24 @@ def pearson_delta_top20(case: Case) -> FloatT:
 )
 def pearson_delta_z(case: Case) -> FloatT:
     """Corr of deltas in units of the train-control SD, [T]. Undefined: constant d. Degenerate: 0."""
-    return delta_correlation(case, case.scored, floored_control_sd(case))
+    return told_apart(case, correlate(predicted_in_control_sd(case).unit, true_in_control_sd(case).unit))
+
+
+@fact("truth")
+def true_from_reference(case: Case) -> Standard:
+    """True means less the perturbed reference, standardised."""
+    return standardise(case.y - case.train_y, case.scored)
+
+
+@fact("prediction")
+def predicted_from_reference(case: Case) -> Standard:
+    """Predicted means less the perturbed reference, standardised."""
+    return standardise(case.y_hat - case.train_y, case.scored)
 
 
 def equal_to_reference(case: Case) -> BoolT:
     """A truth that differs from the train mean by the same amount in every gene."""
-    return ~(weighted_sd(case.y - case.train_y, case.scored) > case.truth_noise)
+    return ~(true_from_reference(case).sd > case.truth_noise)
 
 
 @metric(
@@ -109,6 +145,6 @@ def equal_to_reference(case: Case) -> BoolT:
 )
 def pearson_delta_pert_ref(case: Case) -> FloatT:
     """corr(y_hat - t, y - t), [T]. Undefined: y - t constant. Degenerate (also y_hat - t constant): 0."""
-    predicted = case.y_hat - case.train_y
-    told_apart = weighted_sd(predicted, case.scored) > case.prediction_noise
-    return np.where(told_apart, pearson(predicted, case.y - case.train_y, case.scored), np.nan)
+    predicted = predicted_from_reference(case)
+    r = correlate(predicted.unit, true_from_reference(case).unit)
+    return np.where(predicted.sd > case.prediction_noise, r, np.nan)

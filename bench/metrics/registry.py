@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.errors import BenchError, unknown
 from bench.metrics.case import Case
+from bench.metrics.facts import recall
 from bench.metrics.functional import BoolT, FloatT
 
 Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]  # the last three: to be read
@@ -155,7 +156,8 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
     if any(getattr(case, part) is None for part in metric.needs & OPTIONAL):
         nothing = np.zeros(len(case.y), dtype=np.bool_)
         return Evaluation(np.full(len(case.y), np.nan), ~nothing, nothing)
-    undefined = np.asarray(metric.undefined(case), dtype=np.bool_)
+    # The truth alone decides this, so it is asked once for all predictions.
+    undefined = recall(case, "truth", metric.undefined, lambda: np.asarray(metric.undefined(case), dtype=np.bool_))
     values = np.array(metric.compute(case), dtype=np.float64)
     chance = metric.chance_level(case)
     broken = ~undefined & ~np.isfinite(values)

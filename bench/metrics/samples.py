@@ -6,7 +6,7 @@ average whether they hold 10 cells or 300.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,33 +30,54 @@ def mean_of_pairs(matrix: FloatNK) -> float:
     return float((matrix.sum() - np.trace(matrix)) / (n * (n - 1)))
 
 
-def energy_distance(x: NDArray[Any], y: NDArray[Any]) -> float:
+class Distances(NamedTuple):
+    """Squared distances between predicted cells X [n, K] and true cells Y [m, K].
+
+    Args:
+        xx: [n, n].
+        yy: [m, m].
+        xy: [n, m].
+    """
+
+    xx: FloatNK
+    yy: FloatNK
+    xy: FloatNK
+
+
+def distances(x: NDArray[Any], y: NDArray[Any]) -> Distances:
+    """All squared distances within and between two samples."""
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    return Distances(squared_distances(a, a), squared_distances(b, b), squared_distances(a, b))
+
+
+def energy_distance(between: Distances) -> float:
     """2 E||X - Y|| - E||X - X'|| - E||Y - Y'|| over distinct cells (U form), Euclidean.
 
     May fall below 0 by chance. Source: Szekely and Rizzo 2013; Peidli et al. 2024 (scPerturb), who use squared
     distances, of which nothing but the distance of the means is left.
     """
-    xx, yy, xy = (np.sqrt(squared_distances(a, b)) for a, b in ((x, x), (y, y), (x, y)))
+    xx, yy, xy = map(np.sqrt, between)
     return 2.0 * float(xy.mean()) - mean_of_pairs(xx) - mean_of_pairs(yy)
 
 
-def mmd_squared(x: NDArray[Any], y: NDArray[Any]) -> float:
+def mmd_squared(between: Distances) -> float:
     """Squared maximum mean discrepancy, unbiased (U form), with the mean of three RBF kernels.
 
-    Args:
-        x: Predicted cells.
-        y: True cells; the bandwidths are 1/2, 1 and 2 times the median of their squared distances, so that no
-            prediction can widen its own kernel.
+    The bandwidths are 1/2, 1 and 2 times the median of the true cells' squared distances, so that no prediction can
+    widen its own kernel.
 
     Source: Gretton et al. 2012, eq. 3.
     """
-    xx, yy, xy = (squared_distances(a, b) for a, b in ((x, x), (y, y), (x, y)))
-    median = float(np.median(yy[np.triu_indices(len(yy), 1)])) or 1.0
+    median = float(np.median(between.yy[np.triu_indices(len(between.yy), 1)])) or 1.0
 
     def kernel(squared: FloatNK) -> FloatNK:
-        return np.asarray(np.mean([np.exp(-squared / (2.0 * h * median)) for h in BANDWIDTHS], axis=0))
+        # Each bandwidth is half the next one, so its kernel is the square of the next one's.
+        widest = np.exp(squared * (-0.5 / (BANDWIDTHS[-1] * median)))
+        middle = widest * widest
+        return np.asarray((widest + middle + middle * middle) / len(BANDWIDTHS))
 
-    return mean_of_pairs(kernel(xx)) + mean_of_pairs(kernel(yy)) - 2.0 * float(kernel(xy).mean())
+    xx, yy, xy = map(kernel, between)
+    return mean_of_pairs(xx) + mean_of_pairs(yy) - 2.0 * float(xy.mean())
 
 
 def sum_of_gaps(x: NDArray[Any]) -> FloatP:
@@ -79,22 +100,29 @@ def crps(predicted: NDArray[Any], true: NDArray[Any]) -> FloatP:
     return np.asarray(across / (n * m) - within / (n * (n - 1)))
 
 
-def coverage(predicted: NDArray[Any], true: NDArray[Any], level: float) -> FloatP:
-    """Share of true values inside the central interval of the predicted ones, by gene [P].
+def places(predicted: NDArray[Any], true: NDArray[Any]) -> tuple[FloatNK, FloatNK]:
+    """Where true values stand among n predicted ones, [cells, P]: shares that are less, and less or equal.
 
-    The place of x among n predicted values is spread evenly over [less, less + equal + 1] / (n + 1): uniform if
-    x is one more draw of the same distribution, whatever its atoms: half of all counts are 0, and an interval that
-    contains 0 would cover them all. Source: randomised probability integral transform (Smith 1985; Czado, Gneiting and
-    Held 2009), here its expectation.
+    The place of a value is spread evenly over [less, less + equal + 1] / (n + 1): uniform if it is one more draw of the
+    same distribution, whatever its atoms. Source: randomised probability integral transform (Smith 1985; Czado,
+    Gneiting and Held 2009).
     """
     n, genes = predicted.shape
     # One search for all genes: each is moved to a stretch of its own.
     width = 2.0 * max(1.0, float(np.abs(predicted).max(initial=0.0)), float(np.abs(true).max(initial=0.0))) + 1.0
     stretch = width * np.arange(genes)
-    ordered = np.sort(np.asarray(predicted, dtype=np.float64) + stretch, axis=0).T.ravel()
+    ordered = np.sort((np.asarray(predicted, dtype=np.float64) + stretch).T, axis=1).ravel()
     wanted = np.asarray(true, dtype=np.float64) + stretch
     below, upto = (np.searchsorted(ordered, wanted, side=side) - n * np.arange(genes) for side in ("left", "right"))
-    low, high = below / (n + 1), (upto + 1) / (n + 1)
+    return below / (n + 1), (upto + 1) / (n + 1)
+
+
+def coverage(low: FloatNK, high: FloatNK, level: float) -> FloatP:
+    """Share of true values inside the central interval of the predicted ones, by gene [P]; arguments of `places`.
+
+    Half of all counts are 0, and an interval that contains 0 would cover them all: here a value is inside with the
+    share of its place that is.
+    """
     tail = (1.0 - level) / 2.0
     inside = np.maximum(np.minimum(high, 1.0 - tail) - np.maximum(low, tail), 0.0)
     return np.asarray((inside / (high - low)).mean(axis=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.metrics.case import Case
+from bench.metrics.facts import fact
 from bench.metrics.functional import FloatT, FloatTG
 from bench.metrics.identity import small_gallery
 from bench.metrics.registry import metric
@@ -15,7 +16,8 @@ def shift_sizes(shift: FloatTG, case: Case, noise: FloatT) -> FloatT:
 
     Genes that any condition targets are left out for all: without them, one and the same shift has one size.
     """
-    sizes = np.sqrt(np.mean(shift[:, case.gallery_scored] ** 2, axis=1)) if case.gallery_scored.any() else 0 * noise
+    genes = case.gallery_scored.astype(np.float64)
+    sizes = np.sqrt(shift**2 @ (genes / max(genes.sum(), 1.0)))
     order = np.argsort(sizes, kind="stable")
     steps = np.diff(sizes[order], prepend=sizes[order][:1]) > noise.max(initial=0.0)
     levels = np.empty(len(sizes))
@@ -45,5 +47,16 @@ def standardised_ranks(x: FloatT) -> FloatT:
 )
 def severity_rho(case: Case) -> FloatT:
     """One term of the Spearman correlation per condition, [T]; constant sizes: 0. Undefined: under 5 conditions."""
-    predicted = shift_sizes(case.d_hat, case, case.prediction_noise)
-    return standardised_ranks(predicted) * standardised_ranks(shift_sizes(case.d, case, case.truth_noise))
+    return predicted_ranks(case) * true_ranks(case)
+
+
+@fact("prediction")
+def predicted_ranks(case: Case) -> FloatT:
+    """Standardised ranks of the predicted sizes, [T]."""
+    return standardised_ranks(shift_sizes(case.d_hat, case, case.prediction_noise))
+
+
+@fact("truth")
+def true_ranks(case: Case) -> FloatT:
+    """Standardised ranks of the true sizes, [T]."""
+    return standardised_ranks(shift_sizes(case.d, case, case.truth_noise))

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from bench.metrics.case import Case
-from bench.metrics.functional import BoolT, FloatT, divide, dot, weighted_mean
+from bench.metrics.facts import fact
+from bench.metrics.functional import BoolT, FloatT, FloatTG, divide, weighted_mean
 from bench.metrics.registry import metric
 
 LIMIT = math.log(10.0)  # wrong by a factor of ten is as wrong as it gets: one condition must not rule a mean
@@ -17,32 +18,56 @@ LIMIT = math.log(10.0)  # wrong by a factor of ten is as wrong as it gets: one c
 CLEAR = 2.0
 
 
+@fact("truth")
+def true_scored(case: Case) -> FloatTG:
+    """d, [T, G]; 0 at genes that are not scored."""
+    return np.where(case.scored, case.d, 0.0)
+
+
+@fact("truth")
 def no_shift(case: Case) -> BoolT:
     """A truth without any shift has no size to compare with."""
-    largest: FloatT = np.abs(case.d).max(axis=1, initial=0.0, where=case.scored)
-    return largest <= case.truth_noise
+    return np.asarray(np.abs(true_scored(case)).max(axis=1, initial=0.0) <= case.truth_noise)
 
 
+@fact("prediction")
+def predicted_size(case: Case) -> FloatT:
+    """Squared norm of d_hat over scored genes, [T]."""
+    shift = np.where(case.scored, case.d_hat, 0.0)
+    return np.asarray(np.vecdot(shift, shift))
+
+
+@fact("truth")
+def noise_moments(case: Case) -> tuple[FloatT, FloatT]:
+    """Sums over scored genes of the sampling variance of d, and of its square, [T]."""
+    if case.d_var is None:
+        return np.zeros(len(case.y)), np.zeros(len(case.y))
+    variance = np.where(case.scored, case.d_var, 0.0)
+    return variance.sum(axis=1), np.asarray(np.vecdot(variance, variance))
+
+
+@fact("truth")
 def true_size(case: Case) -> FloatT:
     """Squared norm of the true shift less what sampling noise adds to it, [T].
 
     E norm(d)^2 = norm(true d)^2 + sum var(d). Without the correction the truth of a weak condition is mostly noise, and
     a model that adds noise of its own wins the size family.
     """
-    noise = 0.0 if case.d_var is None else dot(case.d_var, np.ones_like(case.d_var), case.scored)
-    return np.asarray(dot(case.d, case.d, case.scored) - noise)
+    shift = true_scored(case)
+    return np.asarray(np.vecdot(shift, shift) - noise_moments(case)[0])
 
 
+@fact("truth")
 def no_size(case: Case) -> BoolT:
     """No shift, or one whose size is not clear of its noise: sd of sum noise^2 = sqrt(2 sum var^2)."""
-    error = 0.0 if case.d_var is None else np.sqrt(2.0 * dot(case.d_var, case.d_var, case.scored))
+    error = np.sqrt(2.0 * noise_moments(case)[1])
     return np.asarray(no_shift(case) | (true_size(case) <= CLEAR * error))
 
 
 def log_ratio(case: Case) -> FloatT:
     """log(norm(d_hat) / size of the true shift) over scored genes, clipped to +-log 10, [T]; prediction 0: -log 10."""
     size = np.where(no_size(case), np.nan, true_size(case))
-    ratio = np.sqrt(divide(dot(case.d_hat, case.d_hat, case.scored), size))
+    ratio = np.sqrt(divide(predicted_size(case), size))
     logs: FloatT = np.log(np.clip(ratio, math.exp(-LIMIT), math.exp(LIMIT)))
     return np.clip(logs, -LIMIT, LIMIT)  # exp and log do not undo each other to the last digit
 
@@ -91,6 +116,12 @@ def shift_log_ratio(case: Case) -> FloatT:
 )
 def shift_magnitude(case: Case) -> FloatT:
     """Mean abs d_hat over scored genes, [T]; 0 where none is scored. Never undefined."""
+    return predicted_magnitude(case)
+
+
+@fact("prediction")
+def predicted_magnitude(case: Case) -> FloatT:
+    """Mean abs d_hat over scored genes, [T]; 0 where none is scored."""
     return np.nan_to_num(weighted_mean(np.abs(case.d_hat), case.scored))
 
 
@@ -107,4 +138,4 @@ def shift_magnitude(case: Case) -> FloatT:
 )
 def calibration_slope(case: Case) -> FloatT:
     """Least-squares factor from d_hat to d, [T]. Undefined: no true shift. Degenerate: 0."""
-    return divide(dot(case.d_hat, case.d, case.scored), dot(case.d_hat, case.d_hat, case.scored))
+    return divide(np.asarray(np.vecdot(case.d_hat, true_scored(case))), predicted_size(case))
