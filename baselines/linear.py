@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
+from bench.data.gene_embedding import gene_scores
 from bench.models.base import ShiftModel
 from bench.models.selection import choose
 from bench.shifts import Floats
@@ -17,23 +18,6 @@ from bench.shifts import Floats
 #: The grid, chosen on val conditions or train folds; the paper's fixed setting (10, 0.1) is tried first.
 RANKS = (10, 5, 20, 50)
 RIDGES = (0.1, 0.01, 1.0, 10.0)
-
-
-def gene_scores(means: Floats, rank: int) -> Floats:
-    """PCA scores of the genes over pseudobulk profiles.
-
-    Args:
-        means: Pseudobulk expression, control included ``[T + 1, G]``.
-        rank: Components; at most the rank of the centred matrix.
-
-    Returns:
-        ``[G, k]``: genes are the observations, each profile is centred over genes.
-    """
-    centred = means.T - means.T.mean(axis=0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    k = min(rank, int((s > s[0] * 1e-10).sum())) if len(s) and s[0] > 0 else 0
-    scores: Floats = u[:, :k] * s[:k]
-    return scores
 
 
 def bilinear_ridge(y: Floats, g: Floats, p: Floats, ridge: float) -> Floats:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from bench import __version__
 from bench.errors import BenchError, unknown
-from bench.flags import Parser, add_data_flags, choice, model_from, run_parser, seed_triples, split_kind
+from bench.flags import Parser, add_data_flags, split_kind
 from bench.verbs import boards, data
 from bench.verbs.figures import figures
+from bench.verbs.frozen import frozen
+from bench.verbs.run import run
 
 _EPILOG = """examples:
   bench run --model linear                                  the built-in data, a table at the end
@@ -23,57 +25,6 @@ _EPILOG = """examples:
   bench run --model linear --help                           the model's own flags
   bench data check FILE.h5ad                                what a file holds, and every problem
 """
-
-
-def _run(argv: Sequence[str]) -> int:
-    name, from_config = model_from(argv)
-    if name is None or name.startswith("-"):
-        if {"-h", "--help"} & set(argv):
-            run_parser(None).print_help()
-            return 0
-        raise BenchError("bench run needs --model NAME; 'bench list models' and 'bench list baselines' show them.")
-    from bench.models import registry
-
-    if name not in registry.entries():
-        raise unknown("model", name, registry.entries())
-    model_class = registry.load(name)
-    parser = run_parser(model_class)
-    arguments = vars(parser.parse_args([*from_config, *argv]).as_flat())
-    import inspect
-
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(model_class.__init__).parameters.items()
-        if key != "self"
-    }
-    resolved = {key: arguments[key] for key in defaults}
-    for flag in from_config:  # a config sets the model's arguments, not where a run is written
-        key = flag[2:].split("=", 1)[0]
-        if key.replace("-", "_") not in defaults:
-            raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
-    from bench import pipeline
-    from bench.pipeline import Request
-
-    request = Request(
-        model=name,
-        arguments=resolved,
-        variant={key: value for key, value in resolved.items() if value != defaults[key]},
-        data=arguments["data"],
-        split=split_kind(arguments["split"], arguments["split_file"]),
-        split_file=Path(arguments["split_file"]) if arguments["split_file"] else None,
-        seeds=seed_triples(arguments),
-        folds=choice(arguments["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
-        out=Path(arguments["out"]),
-        leaderboards=Path(arguments["leaderboards"]),
-        force=arguments["force"],
-        tracking=choice(
-            arguments["tracking"], {"offline": "offline", "online": "online", "off": "off"}, "tracking mode"
-        ),
-    )
-    paths = pipeline.run(request)
-    pipeline.print_boards([request.leaderboards, Path(arguments["published"])], paths)
-    print(paths[-1], flush=True)
-    return 0
 
 
 def _score(argv: Sequence[str]) -> int:
@@ -142,14 +93,15 @@ def _list(argv: Sequence[str]) -> int:
 
 
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "run": (_run, "fit a model, predict, score, print the board"),
+    "run": (run, "fit a model, predict, score, print the board"),
     "score": (_score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
     "compare": (boards.compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
     "explain": (boards.explain, "a metric: formula, direction, floor, replicate, source, trap"),
-    "data": (data.data, "check, card, split, export, list"),
+    "frozen": (frozen, "what a frozen encoder says about held-out cells"),
+    "data": (data.data, "check, card, split, features, export, list"),
     "list": (_list, "models, baselines, metrics, datasets"),
 }
 

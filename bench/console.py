@@ -57,6 +57,11 @@ class Stages:
         if not console.is_terminal:
             console.print(f"[{self.done}/{self.total}] {where} ({time.perf_counter() - begin:.1f} s)", markup=False)
 
+    def say(self, text: str) -> None:
+        """Show what the present stage is doing, where there is a terminal to show it on."""
+        where = f"{self._title}: {text}" if self._title else text
+        self._bar.update(self._task, description=f"{where:<58}"[:58])
+
     def skip(self, n: int) -> None:
         """Count stages that turned out not to be needed."""
         self.done += n

@@ -7,9 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench import leaderboard, predictions, records, score, tracking, truth
 from bench.board import FLOOR, REPLICATE, board
@@ -21,6 +23,7 @@ from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.export import export
 from bench.files import atomic, sha256_file, sha256_json, write_json
+from bench.frozen.embedding import Embedder
 from bench.models import registry
 from bench.records import Budget, Record
 from bench.spec import SCORING_VERSION, RunSpec
@@ -150,6 +153,7 @@ def _one(
 ) -> Record:
     from bench import run as run_stage
     from bench.data.datamodule import PerturbationDataModule
+    from bench.models.base import Runtime
 
     with stages.stage("truth"):
         facts = truth.load(data, split)
@@ -162,7 +166,10 @@ def _one(
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
     with stages.stage("fit"):
-        costs = run_stage.fit(model, module, spec.pretrain_seed)
+        runtime = Runtime(
+            spec.head_seed, logger, request.out / "encoders", request.arguments, request.force, stages.say
+        )
+        costs = run_stage.fit(model, module, spec.pretrain_seed, runtime)
     with stages.stage("predict"):
         costs |= run_stage.predict(model, module, folder / "predictions.h5ad", spec, logger)
     with stages.stage("score"):
@@ -176,12 +183,70 @@ def _one(
             **costs,
         )
         record, table = score_predictions(
-            folder / "predictions.h5ad", folder, data, split, facts, spec, budget, ledger.selection
+            folder / "predictions.h5ad",
+            folder,
+            data,
+            split,
+            facts,
+            spec,
+            budget,
+            ledger.selection,
+            model.warnings,
+            model.inputs,
         )
         if logger:
             levels = {name: level.model_dump() for name, level in record.metrics.items()}
             tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
     return record
+
+
+def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[PerturbationData, Split, Embedder, str, RunSpec]:
+    """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
+
+    Args:
+        request: Model, data and split.
+        seeds: ``(split, pretrain, head)``.
+
+    Returns:
+        Cells, split, the encoder as a function of dense expression, the row's name, and the spec.
+
+    Raises:
+        BenchError: A model that has no encoder.
+    """
+    import lightning
+    import torch
+
+    from bench.data.datamodule import PerturbationDataModule
+    from bench.models.base import Runtime
+    from bench.models.encoder_model import EncoderModel
+
+    split_seed, pretrain_seed, _ = seeds
+    model_class = registry.load(request.model)
+    if not issubclass(model_class, EncoderModel):
+        raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
+    card, _ = data_load.resolve(request.data)
+    data = data_load.load(card)
+    split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
+    spec = RunSpec(
+        **_task(data, split),
+        model=request.model,
+        model_version=model_class.version,
+        arguments=dict(request.arguments),
+        variant=dict(request.variant),
+        pretrain_seed=pretrain_seed,
+        head_seed=pretrain_seed,  # an encoder has no head: one encoder, one record
+    )
+    model = model_class(**request.arguments)
+    model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
+    lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
+    note(f"{spec.label} | {data.name} | seed {split_seed}: encoder")
+    model.freeze_encoder(PerturbationDataModule(data, split, seed=pretrain_seed))
+
+    def embed(cells: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            return model.embed(torch.from_numpy(cells)).float().numpy()
+
+    return data, split, embed, spec.label, spec
 
 
 def score_predictions(
@@ -193,6 +258,8 @@ def score_predictions(
     spec: RunSpec,
     budget: Budget,
     selection: str | None = None,
+    warnings: Sequence[str] = (),
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Record, pd.DataFrame]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
@@ -205,6 +272,8 @@ def score_predictions(
         spec: The run's spec.
         budget: What the run cost.
         selection: How hyperparameters were chosen.
+        warnings: What the model has to say about its fit.
+        inputs: Hashes of what the model was given beside the task.
 
     Returns:
         The record and its per-condition table.
@@ -221,7 +290,6 @@ def score_predictions(
     fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
     averages = score.levels(table)
     sha, dirty = records.git_state()
-    warnings = [*data.notes, *split.notes]
     record = Record(
         run_id=spec.run_id,
         spec=spec,
@@ -238,6 +306,7 @@ def score_predictions(
             "truth": truth.task_id(data, split),
             "predictions": sha256_file(path),
             "table": sha256_file(table_path),
+            **inputs,
         },
         git_sha=sha,
         git_dirty=dirty,
@@ -245,7 +314,7 @@ def score_predictions(
         hardware=records.hardware(),
         budget=budget,
         selection=selection,
-        warnings=tuple(warnings),
+        warnings=(*data.notes, *split.notes, *warnings),
     )
     records.write(folder / "record.json", record)
     return record, table

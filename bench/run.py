@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import resource
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +17,8 @@ from bench import predictions
 from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.models.base import PerturbationModel
+from bench.models.base import PerturbationModel, Runtime
+from bench.models.training import quiet
 from bench.spec import RunSpec
 
 
@@ -45,31 +42,17 @@ class _Collect(Callback):
         self.keys += [key] * len(self.blocks[-1])
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Lightning's hardware report and hints; they are not about the user's data."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    ]
-    before = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
-def fit(model: PerturbationModel, data: PerturbationDataModule, seed: int) -> dict[str, float]:
+def fit(
+    model: PerturbationModel, data: PerturbationDataModule, seed: int, runtime: Runtime | None = None
+) -> dict[str, float]:
     """Fit a model under a seed; return seconds and peak memory (MiB)."""
+    model.runtime = runtime or Runtime(head_seed=seed)
     lightning.seed_everything(seed, workers=True, verbose=False)
     begin = time.perf_counter()
-    model.fit(data)
+    try:
+        model.fit(data)
+    except ValueError as error:  # settings that turn out not to fit these data
+        raise BenchError(f"model '{type(model).__module__.rsplit('.', 1)[-1]}': {error}.") from error
     return {"fit_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import BenchError, unknown
 from bench.files import configs_dir
@@ -55,7 +55,15 @@ class Card(BaseModel):
     split: str = Field(default="simulation", description="the default split")
     evidence: Literal["full", "smoke"] = Field(default="full", description="smoke: rows are shown, claims refused")
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the simulator, where source is simulated")
+    features: tuple[str, ...] = Field(default=("pca",), description="gene feature banks that stand for 'card'")
     folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
+
+    @field_validator("features")
+    @classmethod
+    def _one_bank_each(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        if not features or any(not spec.strip() or "+" in spec or spec == "card" for spec in features):
+            raise ValueError("expected a list with one feature bank an entry, e.g. [pca, 'pairs:SIGNOR.csv.gz']")
+        return features
 
     def path(self) -> Path:
         """Find the source file: absolute, then beside the card, then in ``$BENCH_DATA``.
@@ -63,20 +71,32 @@ class Card(BaseModel):
         Raises:
             BenchError: If it is in none of these places; the message says where to put it.
         """
-        source = Path(self.source).expanduser()
+        return self.find(self.source, "source", f"Get it from {self.url}" if self.url else "Get the file")
+
+    def find(self, file: str, field: str, origin: str = "Get the file") -> Path:
+        """Find a file that the card names: absolute, then beside the card, then in ``$BENCH_DATA``.
+
+        Args:
+            file: The path as the card has it.
+            field: The card's field that names it, for the message.
+            origin: Where the file can be had, for the message.
+
+        Raises:
+            BenchError: If it is in none of these places; the message says where to put it.
+        """
+        path = Path(file).expanduser()
         data = os.environ.get("BENCH_DATA")
-        places = [source] if source.is_absolute() else [self.folder / source, *([Path(data) / source] if data else [])]
+        places = [path] if path.is_absolute() else [self.folder / path, *([Path(data) / path] if data else [])]
         for place in places:
             if place.exists():
                 return place
-        origin = f"Get it from {self.url}" if self.url else "Get the file"
-        if source.is_absolute():
-            advice = f"put it there, or correct 'source' in the card of '{self.name}'"
+        if path.is_absolute():
+            advice = f"put it there, or correct '{field}' in the card of '{self.name}'"
         elif data:
-            advice = f"put it at {Path(data) / source} (BENCH_DATA is {data})"
+            advice = f"put it at {Path(data) / path} (BENCH_DATA is {data})"
         else:
-            advice = f"put it at FOLDER/{source} and set BENCH_DATA=FOLDER (BENCH_DATA is not set)"
-        raise BenchError(f"data set '{self.name}': no file {self.source}. {origin} and {advice}.")
+            advice = f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER (BENCH_DATA is not set)"
+        raise BenchError(f"data set '{self.name}': no file {file}. {origin} and {advice}.")
 
 
 @cache
@@ -103,6 +123,8 @@ def read_card(path: Path) -> Card:
     content = {"name": path.stem, **content, "folder": path.resolve().parent}
     if isinstance(control, str):
         content["control"] = (control,)
+    if isinstance(content.get("features"), str):
+        content["features"] = (content["features"],)
     try:
         return Card.model_validate(content)
     except ValidationError as error:

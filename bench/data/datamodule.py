@@ -44,6 +44,20 @@ class CellBatch(NamedTuple):
     context: torch.Tensor
 
 
+class CellsBatch(NamedTuple):
+    """Cells on their own, controls among them: what a representation is learned from.
+
+    Attributes:
+        cells: Expression ``[B, G]``, float32.
+        condition: Index into ``data.conditions`` ``[B]``, int64.
+        context: Index into ``data.contexts`` ``[B]``, int64.
+    """
+
+    cells: torch.Tensor
+    condition: torch.Tensor
+    context: torch.Tensor
+
+
 class InputBatch(NamedTuple):
     """Input cells and the condition to predict for them: one condition and one context per batch.
 
@@ -140,6 +154,45 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
         for i in range(0, len(order), self.batch_size):
             chosen = order[i : i + self.batch_size]
             yield self.rows[chosen], partner[chosen]
+
+
+class _Cells(Dataset[CellsBatch]):
+    """Cells by row number; one whole batch per item."""
+
+    def __init__(self, data: PerturbationData) -> None:
+        self.data = data
+
+    def __getitem__(self, rows: Any) -> CellsBatch:
+        return CellsBatch(
+            torch.from_numpy(self.data.x[rows].toarray()),
+            torch.from_numpy(self.data.condition[rows].astype(np.int64)),
+            torch.from_numpy(self.data.context[rows].astype(np.int64)),
+        )
+
+
+class CellSampler(Sampler[Rows]):
+    """Draw batches of cell rows, freshly per epoch, from (seed, epoch) alone; the last batch is left out if not full.
+
+    Args:
+        rows: Cells to draw ``[N]``.
+        batch_size: Cells per batch.
+        seed: Seed of the order.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
+        self.rows, self.batch_size, self.seed, self.epoch = rows, min(batch_size, len(rows)), seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch's draw; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.batch_size
+
+    def __iter__(self) -> Iterator[Rows]:
+        order = np.random.default_rng([self.seed, self.epoch, 0xCE11]).permutation(self.rows)
+        for i in range(len(self)):
+            yield order[i * self.batch_size : (i + 1) * self.batch_size]
 
 
 class _Inputs(Dataset[InputBatch]):
@@ -260,6 +313,21 @@ class PerturbationDataModule(lightning.LightningDataModule):
     def val_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of val cells."""
         return self._pairs("val", self.split.val, False)
+
+    def representation_rows(self, part: Literal["train", "val"]) -> Rows:
+        """Cells that a representation may be learned from (train, input controls included) or chosen by (val)."""
+        names: tuple[str, ...] = getattr(self.split, part)
+        rows = self.data.rows([name for name in names if name != CONTROL])
+        return np.union1d(rows, self.control_rows) if part == "train" else rows
+
+    def cells_dataloader(self, batch_size: int) -> RoleLoader:
+        """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch."""
+        rows = self.representation_rows("train")
+        loader = RoleLoader(
+            _Cells(self.data), sampler=CellSampler(rows, batch_size, self.seed), batch_size=None, collate_fn=_identity
+        )
+        loader.role, loader.conditions = "train", (*self.split.train, CONTROL)
+        return loader
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.data.cards import Card, find_card
+from bench.data.cards import Card, find_card, names
 from bench.data.cells import PerturbationData, build
 from bench.data.guess import guess_card
 from bench.data.read import read_h5ad
-from bench.data.simulate import GENERATOR_VERSION, SIMULATED, simulate
+from bench.data.simulate import GENERATOR_VERSION, SIMULATED, Simulation, SimulationParameters, simulate
 from bench.data.values import normalise
 from bench.errors import BenchError
 from bench.files import sha256_arrays, sha256_json
+from bench.shifts import Floats
+
+#: Cards of the data loaded in this process, by name and content: models get the data alone, features need the card.
+_cards: dict[tuple[str, str], Card] = {}
+
+#: Gene names and feature tables of the simulations of this process; their cells are not kept.
+_tables: dict[SimulationParameters, tuple[tuple[str, ...], dict[str, Floats]]] = {}
 
 
 def resolve(name: str) -> tuple[Card, bool]:
@@ -36,7 +43,46 @@ def resolve(name: str) -> tuple[Card, bool]:
 
 def load(card: Card) -> PerturbationData:
     """Read, or generate, the cells of a card."""
-    return generate(card) if card.source == "simulated" else read_h5ad(card.path(), card)
+    data = generate(card) if card.source == "simulated" else read_h5ad(card.path(), card)
+    _cards[data.name, data.hash] = card
+    return data
+
+
+def card_of(data: PerturbationData) -> Card | None:
+    """Return the card that data were loaded from, else the shipped card of their name, else None."""
+    if card := _cards.get((data.name, data.hash)):
+        return card
+    return find_card(data.name) if data.name in names() else None
+
+
+def parameters_of(card: Card) -> SimulationParameters:
+    """The simulator's parameters of a card with ``source: simulated``.
+
+    Raises:
+        BenchError: If the card sets a parameter that the simulator does not have, or a value that it refuses.
+    """
+    try:
+        return replace(SIMULATED, **card.parameters)
+    except (TypeError, ValueError) as error:
+        known = ", ".join(asdict(SIMULATED))
+        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
+
+
+def _simulate(parameters: SimulationParameters) -> Simulation:
+    cells = simulate(parameters)
+    _tables[parameters] = tuple(cells.genes.tolist()), cells.feature_tables
+    return cells
+
+
+def feature_tables(parameters: SimulationParameters) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    """The gene feature tables that simulated data ship.
+
+    Returns:
+        Gene names ``[G]``, and each table ``[G, F]`` by its name.
+    """
+    if parameters not in _tables:
+        _simulate(parameters)
+    return _tables[parameters]
 
 
 def generate(card: Card) -> PerturbationData:
@@ -48,12 +94,8 @@ def generate(card: Card) -> PerturbationData:
     Raises:
         BenchError: If the card sets a parameter that the simulator does not have.
     """
-    try:
-        parameters = replace(SIMULATED, **card.parameters)
-    except TypeError as error:
-        known = ", ".join(asdict(SIMULATED))
-        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
-    cells = simulate(parameters)
+    parameters = parameters_of(card)
+    cells = _simulate(parameters)
     counts = sha256_arrays(cells.counts.indptr, cells.counts.indices, cells.counts.data.astype("int64"), cells.ncounts)
     identity = sha256_json({"generator": GENERATOR_VERSION, "parameters": asdict(parameters), "counts": counts})
     return build(

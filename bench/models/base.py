@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
@@ -35,6 +37,28 @@ class Ledger:
     parameters: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass
+class Runtime:
+    """What a run lends to a model while it fits.
+
+    Attributes:
+        head_seed: Seed of everything fitted after the representation (whose seed is the data module's).
+        logger: Lightning logger for curves; ``None`` = none.
+        folder: Where checkpoints may be kept, so that an interrupted fit goes on and a finished one is not repeated;
+            ``None`` = nowhere.
+        arguments: The model's resolved arguments, by which checkpoints are told apart.
+        fresh: Whether to start anew whatever checkpoint there is.
+        say: Tells the user what the model is doing.
+    """
+
+    head_seed: int = 1
+    logger: Any = None
+    folder: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fresh: bool = False
+    say: Callable[[str], None] = lambda text: None
+
+
 class PerturbationModel(lightning.LightningModule, abc.ABC):
     """Predict expression after a perturbation from control cells.
 
@@ -44,6 +68,9 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
         ledger: Filled by ``fit``.
+        runtime: Set by the runner before ``fit``.
+        warnings: Filled by ``fit``: what a reader should know before believing the row.
+        inputs: Filled by ``fit``: hashes of what it was given beside the task, by name; they stand in the record.
     """
 
     version: ClassVar[int] = 1
@@ -52,6 +79,9 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger()
+        self.runtime = Runtime()
+        self.warnings: list[str] = []
+        self.inputs: dict[str, str] = {}
 
     @abc.abstractmethod
     def fit(self, data: PerturbationDataModule) -> None:

@@ -41,12 +41,17 @@ def _folders() -> dict[Literal["model", "baseline"], tuple[Path, str]]:
     return {"model": (package / "models", "bench.models"), "baseline": (package.parent / "baselines", "baselines")}
 
 
+#: What a model's class is derived from; a class that is also derived from ``abc.ABC`` is such a template itself.
+_TEMPLATES = {"PerturbationModel", "ShiftModel", "EncoderModel", "PretrainedModel"}
+
+
 def _defines_model(tree: ast.Module) -> bool:
-    bases = {"PerturbationModel", "ShiftModel"}
-    return any(
-        isinstance(node, ast.ClassDef) and bases & {getattr(b, "id", getattr(b, "attr", "")) for b in node.bases}
+    bases = [
+        {getattr(b, "id", getattr(b, "attr", "")) for b in node.bases}
         for node in tree.body
-    )
+        if isinstance(node, ast.ClassDef)
+    ]
+    return any(_TEMPLATES & names and "ABC" not in names for names in bases)
 
 
 @cache
@@ -87,8 +92,26 @@ def load(name: str) -> type[PerturbationModel]:
     classes = [
         value
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, PerturbationModel) and value.__module__ == module.__name__
+        if inspect.isclass(value)
+        and issubclass(value, PerturbationModel)
+        and value.__module__ == module.__name__
+        and not inspect.isabstract(value)
     ]
     if len(classes) != 1:
         raise BenchError(f"{module.__name__} must define one model, not {len(classes)}.")
     return classes[0]
+
+
+def arguments(model: type[PerturbationModel]) -> dict[str, inspect.Parameter]:
+    """Constructor arguments of a model, those that it hands on to its templates (``**shared``) included."""
+    found: dict[str, inspect.Parameter] = {}
+    for cls in model.__mro__:
+        if "__init__" not in vars(cls):
+            continue
+        own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+        for parameter in own:
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found

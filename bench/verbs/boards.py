@@ -22,16 +22,17 @@ def leaderboard(argv: Sequence[str]) -> int:
     from bench import leaderboard as boards
     from bench.board import board
     from bench.console import note
+    from bench.frozen import board as frozen
     from bench.table import show
 
     folder = options.leaderboards
     if not folder.is_dir():
         raise BenchError(f"no such folder: {folder}")
     if options.check:
-        note(f"{boards.check(folder)} CSVs equal what the records give")
+        note(f"{boards.check(folder) + frozen.check(folder)} CSVs equal what the records give")
         return 0
     found = boards.group(boards.collect([folder]))
-    changed = boards.regenerate(folder)
+    changed = [*boards.regenerate(folder), *frozen.regenerate(folder)]
     for items in found.values() if not options.quiet else ():
         table = board(items)
         if not table.empty:

@@ -1,4 +1,4 @@
-"""``bench data``: check, card, split, export, list."""
+"""``bench data``: check, card, split, export, features, list."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bench.flags import Parser, split_kind
 
 def data(argv: Sequence[str]) -> int:
     """``bench data``."""
-    parser = Parser(prog="bench data", description="Look at data: check, card, split, export, list.")
+    parser = Parser(prog="bench data", description="Look at data: check, card, split, export, features, list.")
     verbs = parser.add_subparsers(
-        dest="verb", required=True, parser_class=Parser, metavar="{check,card,split,export,list}"
+        dest="verb", required=True, parser_class=Parser, metavar="{check,card,split,export,features,list}"
     )
     check = verbs.add_parser("check", help="print what a file or data set holds, and every problem")
     check.add_argument("name", metavar="FILE|NAME")
@@ -36,8 +36,21 @@ def data(argv: Sequence[str]) -> int:
     export.add_argument("--split-file", type=Path, default=None)
     export.add_argument("--seed", type=int, default=1)
     export.add_argument("--control-fold", type=int, default=0)
+    features = verbs.add_parser("features", help="print which perturbed genes have features, in each part of a split")
+    features.add_argument("name", metavar="NAME")
+    features.add_argument(
+        "--features",
+        metavar="SPEC",
+        default="card",
+        help="card (default: what the card names), pca, coexpression, pairs:FILE, FILE.parquet, .csv or .npz, "
+        "view_a, view_b; several joined by +",
+    )
+    features.add_argument("--split", default=None)
+    features.add_argument("--split-file", type=Path, default=None)
+    features.add_argument("--seed", type=int, default=1)
+    features.add_argument("--control-fold", type=int, default=0)
     verbs.add_parser("list", help="the data sets that have a card")
-    for each in (check, card, split, export):
+    for each in (check, card, split, export, features):
         each.add_argument("--debug", action="store_true", help="show tracebacks")
     if argv and not argv[0].startswith("-") and argv[0] not in verbs.choices:
         raise unknown("data verb", argv[0], verbs.choices)
@@ -67,6 +80,14 @@ def data(argv: Sequence[str]) -> int:
             options.name, kind, options.seed, options.control_fold, options.split_file, options.out
         ):
             print(path)
+        return 0
+    if options.verb == "features":
+        from bench.data.coverage import describe_features
+
+        kind = split_kind(options.split, options.split_file)
+        task = kind, options.seed, options.control_fold, options.split_file
+        for line in describe_features(options.name, options.features, *task):
+            print(line)
         return 0
     from bench.data.describe import describe
 

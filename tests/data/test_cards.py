@@ -47,6 +47,10 @@ def test_numbers_in_labels_are_labels(tmp_path):
         ("source: a.h5ad\nevidence: none\n", ["'evidence'", "'full'", "'smoke'"]),
         ("source: a.h5ad\nname: ../../etc\n", ["'name'"]),
         ("source: a.h5ad\ncolumns: condition\n", ["'columns'"]),
+        ("source: a.h5ad\nfeatures: []\n", ["'features'", "one feature bank an entry"]),
+        ("source: a.h5ad\nfeatures: [pca, card]\n", ["'features'", "one feature bank an entry"]),
+        ("source: a.h5ad\nfeatures: pca+x.csv\n", ["'features'", "one feature bank an entry"]),
+        ("source: a.h5ad\nfeatures: {a: b}\n", ["'features'"]),
     ],
 )
 def test_a_wrong_card_is_named_with_its_field(tmp_path, text, words):
@@ -92,6 +96,12 @@ def test_without_bench_data_the_message_says_to_set_it(tmp_path, monkeypatch):
         Card(name="t", source="x.h5ad", folder=tmp_path).path()
 
 
+def test_features_default_to_pca_and_one_needs_no_list(tmp_path):
+    assert read_card(write(tmp_path / "a.yaml", "source: a.h5ad\n")).features == ("pca",)
+    assert read_card(write(tmp_path / "b.yaml", "source: a.h5ad\nfeatures: pairs:x.csv\n")).features == ("pairs:x.csv",)
+    assert find_card("simulated").features == find_card("simulated_hard").features == ("view_a", "view_b")
+
+
 def test_a_card_and_its_file_load(tmp_path):
     counts, obs = tiny_counts(cells=5, controls=20)
     write_h5ad(tmp_path / "x.h5ad", counts, obs.rename(columns={"condition": "pert"}))
@@ -105,6 +115,11 @@ def test_a_card_and_its_file_load(tmp_path):
 def test_an_unknown_parameter_of_the_simulator():
     with pytest.raises(BenchError, match=r"card 's'.*'cels'.*Parameters: "):
         load(Card(name="s", source="simulated", parameters={"cels": 3}))
+
+
+def test_a_value_that_the_simulator_refuses():
+    with pytest.raises(BenchError, match=r"card 's'.*n_singles = 900: expected 1 to"):
+        load(Card(name="s", source="simulated", parameters={"n_singles": 900}))
 
 
 def test_shipped_names_are_their_files_names():

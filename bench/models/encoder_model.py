@@ -1,0 +1,323 @@
+"""The template of every model with a frozen encoder: make the encoder, freeze it, fit the shared response, predict."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.conditions import constituents
+from bench.data.cells import PerturbationData
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.data.feature_bank import FeatureBank, shorten
+from bench.data.features import load_banks, targets
+from bench.models import response
+from bench.models.actions import ActionTable
+from bench.models.alignment import align
+from bench.models.base import PerturbationModel
+from bench.models.embedding import MAX_CELLS, Scale, embed_rows, linear_decoder, scale_of, spread_rows
+from bench.models.response import (
+    CELLS,
+    DecoderKind,
+    HeadSettings,
+    LatentTarget,
+    PredictorKind,
+    Residual,
+    ResponseTask,
+    Targets,
+)
+from bench.models.training import Precision, one_thread
+from bench.nn.encoder import Encoded
+from bench.shifts import Floats, additive, group_sums, shifts_by_identity
+
+#: The feature spec of the track in which the frozen encoder describes the perturbed genes.
+FROM_ENCODER = "from_encoder"
+
+
+class EncoderModel(PerturbationModel, abc.ABC):
+    """A frozen encoder with the shared second stage; a subclass says which encoder.
+
+    Args:
+        features: What describes a perturbed gene: ``card`` (the banks that the data set's card names), ``pca``,
+            ``coexpression``, ``pairs:FILE``, a table (.parquet, .csv, .npz), ``from_encoder`` (the per-gene weights of
+            a linear decoder fitted on the frozen encoder's latents); several joined by ``+``.
+        residual: What the response adds to: ``train_mean``, ``additive`` or ``none``.
+        latent_target: ``genes`` (predict shifts of genes) or ``own`` (predict shifts of the encoder's own latents,
+            decoded by a linear decoder fitted on train cells).
+        predictor: ``film`` (pooled context, FiLM by the actions), ``fixed`` (gene queries) or ``report`` (as
+            published).
+        decoder: ``per_gene`` or ``shared`` (as published: one linear map for all genes).
+        head_width: Hidden width of the film predictor.
+        head_depth: Blocks of the predictor.
+        action_width: Width of an action.
+        identity_dropout: How often a known perturbation's identity is dropped in training.
+        head_steps: Training steps of the response.
+        head_learning_rate: 0 chooses among 3e-4, 1e-3, 3e-3 by the val conditions.
+        head_weight_decay: Weight decay of the response.
+        head_seeds: Responses fitted from different seeds and averaged.
+        align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
+        precision: ``32-true`` or ``bf16-mixed``.
+    """
+
+    emits_cells = False
+    #: Attention heads of token predictors; set by models that have some.
+    heads: int = 4
+
+    def __init__(
+        self,
+        features: str = "card",
+        residual: Residual = "train_mean",
+        latent_target: LatentTarget = "genes",
+        predictor: PredictorKind = "film",
+        decoder: DecoderKind = "per_gene",
+        head_width: int = 256,
+        head_depth: int = 2,
+        action_width: int = 128,
+        identity_dropout: float = 0.2,
+        head_steps: int = 200,
+        head_learning_rate: float = 0.0,
+        head_weight_decay: float = 1.0,
+        head_seeds: int = 3,
+        align_epochs: int = 0,
+        precision: Precision = "32-true",
+    ) -> None:
+        super().__init__()
+        self.features, self.align_epochs = features, align_epochs
+        self.head = HeadSettings(
+            residual=residual,
+            latent_target=latent_target,
+            predictor=predictor,
+            decoder=decoder,
+            action_width=action_width,
+            width=head_width,
+            depth=head_depth,
+            heads=self.heads,
+            steps=head_steps,
+            rate=head_learning_rate,
+            seeds=head_seeds,
+            weight_decay=head_weight_decay,
+            identity_dropout=identity_dropout,
+            precision=precision,
+        )
+        response.allowed(self.head)
+        self.encoder: nn.Module
+        self.responses: nn.ModuleList
+        self._missing: dict[str, int] = {}
+
+    @abc.abstractmethod
+    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+        """Make (and train) the encoder: a module that maps expression ``[B, G]`` to :class:`Encoded`."""
+
+    def embed(self, cells: torch.Tensor) -> torch.Tensor:
+        """Pooled latent of each cell ``[B, D]``, of the frozen encoder, not standardised."""
+        encoded: Encoded = self.encoder(cells)
+        return encoded.pooled
+
+    @property
+    def small(self) -> bool:
+        """Whether one thread is enough."""
+        return self.head.predictor == "film"
+
+    def freeze_encoder(self, data: PerturbationDataModule) -> None:
+        """Make the encoder and freeze it; what ``bench frozen`` evaluates."""
+        with one_thread(self.small):
+            self.encoder = self.make_encoder(data)
+        self.encoder.eval()
+        for parameter in self.encoder.parameters():
+            parameter.requires_grad_(False)
+        self.ledger.parameters["encoder"] = sum(p.numel() for p in self.encoder.parameters())
+
+    def fit(self, data: PerturbationDataModule) -> None:
+        """Make the encoder, freeze it, and fit the response."""
+        self.freeze_encoder(data)
+        with one_thread(self.small):
+            self._fit_response(data)
+
+    def _fit_response(self, data: PerturbationDataModule) -> None:
+        rows = spread_rows(data.representation_rows("train"), MAX_CELLS, data.seed)
+        z = embed_rows(self.embed, data.data.x, rows)
+        scale = scale_of(z)
+        weights, _ = linear_decoder(scale(z), data.data.x[rows])
+        self.register_buffer("latent_mean", torch.from_numpy(scale.mean))
+        self.register_buffer("latent_sd", torch.from_numpy(scale.sd))
+        banks = self._banks(data, weights)
+        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+        table = ActionTable(data, banks)
+        self._missing = table.missing
+        if bare := sorted(set(targets(data.data.conditions)).difference(*(bank.genes for bank in banks))):
+            total = len(targets(data.data.conditions))
+            self.warnings.append(f"{len(bare)} of {total} perturbed genes have no features ({shorten(bare, 3)})")
+        task = self._task(data, table, scale, weights)
+        self.register_buffer("base", task.base_genes.double())
+        self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
+        if self.align_epochs:
+            task = replace(task, composer=align(table, self.head.action_width, self.align_epochs, data, self.runtime))
+        self.responses = nn.ModuleList(response.fit(task, self.head, self.ledger, self.runtime))
+        self._record_residual(task)
+
+    def _banks(self, data: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
+        banks: list[FeatureBank] = []
+        for spec in self.features.split("+"):
+            if spec == FROM_ENCODER:
+                if not np.abs(weights).max() > 1e-12:
+                    raise ValueError("features=from_encoder: this encoder's latents say nothing about any gene")
+                banks.append(
+                    FeatureBank(FROM_ENCODER, tuple(data.genes), weights.astype(np.float32), "linear decoder weights")
+                )
+            else:
+                banks += load_banks(spec, data)
+        return banks
+
+    def _task(self, data: PerturbationDataModule, table: ActionTable, scale: Scale, weights: Floats) -> ResponseTask:
+        own = self.head.latent_target == "own"
+
+        def latents(rows: Any) -> Any:
+            return scale(embed_rows(self.embed, data.data.x, rows))
+
+        controls = [
+            data.control_rows[data.data.context[data.control_rows] == c]
+            if (data.data.context[data.control_rows] == c).any()
+            else data.control_rows
+            for c in range(len(data.data.contexts))
+        ]
+        control_z = [latents(rows) for rows in controls]
+        control_genes = data.input_means
+        parts: dict[str, Targets] = {}
+        shifts: dict[str, tuple[tuple[tuple[int, int], ...], Floats, Floats]] = {}
+        for part in ("train", "val"):
+            keys, means = _means_by_context(data.data, getattr(data.split, part), data.data.x)
+            genes = means - control_genes[[c for _, c in keys]] if keys else means
+            target = genes
+            if own:
+                rows = data.data.rows(getattr(data.split, part))
+                z_means = _means_of(latents(rows), data.data, rows, keys) if keys else np.empty((0, len(scale.mean)))
+                target = z_means - np.stack([control_z[c].mean(axis=0) for _, c in keys]) if keys else z_means
+            shifts[part] = (keys, genes, target)
+            parts[part] = Targets(
+                torch.tensor([k for k, _ in keys], dtype=torch.int64),
+                torch.tensor([c for _, c in keys], dtype=torch.int64),
+                torch.from_numpy(target.astype(np.float32)),
+            )
+        keys, genes, target = shifts["train"]
+        base = _base(data.data, keys, target, self.head.residual)
+        base_genes = _base(data.data, keys, genes, self.head.residual)
+        pooled = [torch.from_numpy(z) for z in control_z]
+        cells = None
+        if self.head.predictor != "film":
+            cells = [torch.from_numpy(data.data.x[rows].toarray()) for rows in controls]
+        return ResponseTask(
+            table=table,
+            base=torch.from_numpy(base.astype(np.float32)),
+            base_genes=torch.from_numpy(base_genes),
+            train=parts["train"],
+            val=parts["val"],
+            starts=_starts(pooled, cells, self.standardised),
+            to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
+            latent_width=len(scale.mean),
+            genes=len(data.genes),
+        )
+
+    @torch.no_grad()
+    def standardised(self, cells: torch.Tensor) -> Encoded:
+        """Encode cells; the pooled vector is standardised by train cells."""
+        encoded: Encoded = self.encoder(cells)
+        pooled = (encoded.pooled - self.get_buffer("latent_mean")) / self.get_buffer("latent_sd")
+        tokens = pooled[:, None] if encoded.tokens.shape[1] == 1 else encoded.tokens
+        return Encoded(tokens, pooled)
+
+    def _record_residual(self, task: ResponseTask) -> None:
+        """Say how much of the train conditions' deviation from the base was learned."""
+        base = task.base[task.train.condition]
+        with torch.no_grad():
+            moved = torch.stack([r.mean_of(task.train) for r in self.responses]).mean(dim=0)  # type: ignore[operator]
+        ratio = float(moved.norm() / (task.train.shift - base).norm().clamp_min(1e-12))
+        self.ledger.selection = f"{self.ledger.selection}; residual ratio on train {ratio:.2f}"
+
+    @torch.no_grad()
+    def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
+        """Add the predicted shift to the input cells, in float64."""
+        condition = batch.condition
+        cells = batch.controls if self.head.predictor == "film" else batch.controls[:CELLS]
+        with one_thread(self.small):
+            start = self.standardised(cells)
+            moved = torch.stack([r(start, condition[: len(cells)]) for r in self.responses]).double().mean(dim=0)
+        to_genes = self.get_buffer("to_genes")
+        if to_genes.numel():
+            moved = moved @ to_genes.double().T
+        if len(cells) < len(condition):
+            moved = moved.mean(dim=0, keepdim=True)
+        return batch.controls.double() + self.get_buffer("base")[condition] + moved
+
+    def fallbacks(self, condition: str) -> int:
+        """Count constituents that have no feature and are in no train condition."""
+        return self._missing[condition]
+
+
+def _means_by_context(
+    data: PerturbationData, names: tuple[str, ...], x: Any
+) -> tuple[tuple[tuple[int, int], ...], Floats]:
+    """Mean expression of each (condition, context) that has cells ``[T, G]``, and which they are."""
+    index = {name: i for i, name in enumerate(data.conditions)}
+    wanted = np.full(len(data.conditions), -1)
+    wanted[[index[name] for name in names]] = np.arange(len(names))
+    code = np.where(wanted[data.condition] >= 0, wanted[data.condition] * len(data.contexts) + data.context, -1)
+    present = np.unique(code[code >= 0])
+    if not len(present):
+        return (), np.empty((0, x.shape[1]))
+    group = np.where(code >= 0, np.searchsorted(present, code), -1)
+    sums, _, cells = group_sums(x, group, len(present))
+    keys = tuple((index[names[p // len(data.contexts)]], p % len(data.contexts)) for p in present.tolist())
+    return keys, sums / cells[:, None]
+
+
+def _means_of(z: Any, data: PerturbationData, rows: Any, keys: tuple[tuple[int, int], ...]) -> Floats:
+    """Mean latent of each (condition, context) ``[T, D]`` of cells ``rows`` with latents ``z``."""
+    code = data.condition[rows].astype(np.int64) * len(data.contexts) + data.context[rows]
+    wanted = np.array([k * len(data.contexts) + c for k, c in keys])
+    order = np.argsort(wanted)
+    group = order[np.searchsorted(wanted[order], code)]
+    sums = np.zeros((len(keys), z.shape[1]))
+    np.add.at(sums, group, z.astype(np.float64))
+    return np.asarray(sums / np.bincount(group, minlength=len(keys))[:, None])
+
+
+def _base(data: PerturbationData, keys: tuple[tuple[int, int], ...], shifts: Floats, residual: Residual) -> Floats:
+    """What each condition is predicted to do before anything is learned ``[C, W]``."""
+    out = np.zeros((len(data.conditions), shifts.shape[1]))
+    if residual == "none" or not keys:
+        return out
+    # Contexts of a condition are averaged first, so that each condition counts once, as in the floor.
+    names = sorted({k for k, _ in keys})
+    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64)
+    by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
+    mean = by_condition.mean(axis=0)
+    if residual == "train_mean":
+        return np.asarray(out + mean)
+    known = shifts_by_identity([data.conditions[name] for name in names], by_condition)
+    for i, condition in enumerate(data.conditions):
+        if constituents(condition):
+            out[i] = additive(condition, known, mean)[0]
+    return out
+
+
+def _starts(
+    pooled: list[torch.Tensor], cells: list[torch.Tensor] | None, encode: Callable[[torch.Tensor], Encoded]
+) -> Callable[[torch.Tensor, torch.Generator | None], Encoded]:
+    """Make the draw of start cells: cached pooled latents, or cells to be encoded where tokens are needed."""
+
+    def start(context: torch.Tensor, generator: torch.Generator | None) -> Encoded:
+        if generator is None:
+            which = torch.arange(CELLS).repeat(len(context))
+            context = context.repeat_interleave(CELLS)
+        else:
+            which = torch.randint(2**31, (len(context),), generator=generator)
+        pool = cells if cells is not None else pooled
+        taken = torch.stack([pool[c][w % len(pool[c])] for c, w in zip(context.tolist(), which.tolist(), strict=True)])
+        return encode(taken) if cells is not None else Encoded(taken[:, None], taken)
+
+    return start

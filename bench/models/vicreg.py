@@ -1,0 +1,114 @@
+"""VICReg: two augmented views of a cell, mapped to one vector, without its dimensions collapsing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.models.pretrained import PretrainedModel
+from bench.nn.masking import exact_mask
+from bench.objectives.vicreg import covariance, invariance, variance
+
+#: Total to which expression was normalised; thinning needs counts, up to a factor.
+TARGET_SUM = 1e4
+
+
+def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Thin cells as if fewer molecules had been read, and normalise again.
+
+    Counts are recovered up to the cell's depth, which is not known: the smallest positive value is taken for one
+    molecule. The binomial draw is approximated by its normal limit, clipped to [0, count].
+
+    Args:
+        cells: log1p expression ``[B, G]``.
+        keep: Share of molecules kept ``[B, 1]``.
+        generator: Random stream.
+
+    Returns:
+        log1p expression ``[B, G]``, of the same total per cell.
+    """
+    rates = torch.expm1(cells)
+    positive = torch.where(rates > 0, rates, torch.inf)
+    one = positive.amin(dim=1, keepdim=True)
+    counts = torch.where(torch.isfinite(one), rates / one, 0.0)
+    noise = torch.randn(counts.shape, generator=generator)
+    kept = (counts * keep + (counts * keep * (1 - keep)).sqrt() * noise).clamp_min(0.0)
+    kept = torch.minimum(kept, counts)
+    scale = rates.sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp_min(1e-6)
+    return torch.log1p(kept * scale)
+
+
+class VICReg(PretrainedModel):
+    """Variance-invariance-covariance regularisation between two views: hidden genes, thinned counts, jitter.
+
+    ``loss = 25 invariance + 25 variance + 1 covariance`` on expanded vectors. Views never pair a perturbed cell with a
+    control: that would use labels.
+
+    Source: Bardes et al. 2022 (weights, expander).
+
+    Args:
+        mask: Share of genes hidden in each view, drawn independently.
+        least_kept: Smallest share of molecules that thinning keeps.
+        jitter: SD of Gaussian noise on log1p expression.
+        expander: Width of the expander's layers, as a multiple of the latent width.
+        invariance: Weight of the distance between views.
+        variance: Weight of the variance hinge.
+        covariance: Weight of the covariance term.
+        shared: Arguments of every pretrained model.
+    """
+
+    def __init__(
+        self,
+        mask: float = 0.3,
+        least_kept: float = 0.5,
+        jitter: float = 0.05,
+        expander: int = 4,
+        invariance: float = 25.0,
+        variance: float = 25.0,
+        covariance: float = 1.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        if not 0 <= mask < 1 or not 0 < least_kept <= 1 or jitter < 0 or expander < 1:
+            raise ValueError("mask must be in [0, 1), least_kept in (0, 1], jitter not negative, expander at least 1")
+        self.mask, self.least_kept, self.jitter, self.expander = mask, least_kept, jitter, expander
+        self.weights = (invariance, variance, covariance)
+
+    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+        """The expander, D-4D-4D-4D."""
+        wide = self.expander * self.width
+        return {
+            "expander": nn.Sequential(
+                nn.Linear(self.width, wide),
+                nn.BatchNorm1d(wide),
+                nn.ReLU(),
+                nn.Linear(wide, wide),
+                nn.BatchNorm1d(wide),
+                nn.ReLU(),
+                nn.Linear(wide, wide),
+            )
+        }
+
+    def view(self, cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """One augmented, encoded and expanded view ``[B, 4D]``."""
+        keep = self.least_kept + (1 - self.least_kept) * torch.rand(len(cells), 1, generator=generator)
+        seen = thin(cells, keep, generator)
+        if self.jitter:
+            noise = self.jitter * torch.randn(cells.shape, generator=generator)
+            seen = torch.where(seen > 0, (seen + noise).clamp_min(0.0), seen)
+        pooled = self.student(seen, exact_mask(len(cells), cells.shape[1], self.mask, generator)).pooled
+        expanded: torch.Tensor = self.extra["expander"](pooled)
+        return expanded
+
+    def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Compare two views."""
+        a, b = self.view(batch.cells, generator), self.view(batch.cells, generator)
+        w = self.weights
+        return {
+            "invariance": w[0] * invariance(a, b),
+            "variance": w[1] * (variance(a) + variance(b)),
+            "covariance": w[2] * (covariance(a) + covariance(b)),
+        }

@@ -1,0 +1,48 @@
+"""Encoders by name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bench.errors import unknown
+from bench.nn.encoding import Encoded, Encoder
+from bench.nn.gene_transformer import GeneTransformer, Identity
+from bench.nn.mlp_encoder import MLPEncoder
+
+__all__ = ["Encoded", "Encoder", "EncoderKind", "GeneTransformer", "Identity", "MLPEncoder", "build_encoder"]
+
+EncoderKind = Literal["mlp", "gene_transformer"]
+
+
+def build_encoder(
+    kind: EncoderKind,
+    genes: int,
+    width: int,
+    depth: int,
+    heads: int = 4,
+    identity: Identity = "fixed",
+    checkpoint_activations: bool = False,
+    hidden: int | None = None,
+) -> Encoder:
+    """Make an encoder.
+
+    Args:
+        kind: ``mlp`` (one vector per cell, CPU minutes) or ``gene_transformer`` (one token per gene).
+        genes: Genes ``G``.
+        width: Latent width ``D``.
+        depth: Blocks.
+        heads: Attention heads (``gene_transformer``).
+        identity: Which tokens (``gene_transformer``).
+        checkpoint_activations: Trade time for memory (``gene_transformer``).
+        hidden: Width of the blocks (``mlp``); twice ``D`` if not given.
+
+    Raises:
+        BenchError: If the kind or the identity is unknown.
+    """
+    if identity not in ("fixed", "report"):
+        raise unknown("token identity", identity, ["fixed", "report"])
+    if kind == "mlp":
+        return MLPEncoder(genes, width, depth, hidden or 2 * width)
+    if kind == "gene_transformer":
+        return GeneTransformer(genes, width, depth, heads, identity, checkpoint_activations)
+    raise unknown("encoder", kind, ["mlp", "gene_transformer"])

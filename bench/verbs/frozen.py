@@ -1,0 +1,62 @@
+"""``bench frozen``: what a frozen encoder says about held-out cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError
+from bench.verbs.run import request_of
+
+if TYPE_CHECKING:
+    from bench.data.cells import PerturbationData
+    from bench.data.splits import Split
+    from bench.frozen.embedding import Embedder
+    from bench.pipeline import Request
+    from bench.spec import RunSpec
+
+    #: (request, (split, pretrain, head) seed) -> cells, split, encoder, row name, spec
+    EncoderOf = Callable[[Request, tuple[int, int, int]], tuple[PerturbationData, Split, Embedder, str, RunSpec]]
+
+
+def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
+    """``bench frozen``.
+
+    Args:
+        argv: Words after the verb.
+        encoder_of: Trains an encoder, or loads a trained one; absent = ``bench.pipeline.encoder_of``.
+    """
+    found = request_of(argv, "frozen", "Freeze a model's encoder and ask what it says about held-out cells.")
+    if found is None:
+        return 0
+    request, arguments = found
+    if request.folds != (0,):
+        raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
+    from bench import pipeline
+    from bench.frozen import board
+    from bench.frozen import record as frozen_record
+    from bench.frozen.run import run_encoder
+    from bench.frozen.table import show
+
+    train: EncoderOf = encoder_of or pipeline.encoder_of
+    paths = []
+    for seeds in request.seeds:
+        data, split, embed, label, spec = train(request, seeds)
+        paths.append(run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force))
+    fresh = [frozen_record.read(path) for path in paths]
+    specs = [record.spec for record in fresh]
+    published = Path(arguments["published"])
+    items = [
+        item
+        for item in board.collect([request.leaderboards, published], specs[0].dataset)
+        if item.record.spec.split in {spec.split for spec in specs}
+        and (item.record.spec.data_hash, item.record.protocol_version)
+        == (specs[0].data_hash, fresh[0].protocol_version)
+    ]
+    chosen = sorted({spec.split_seed for spec in specs})
+    for dataset, group in board.group(items).items():
+        show(board.board(group, chosen), dataset, chosen, smoke=fresh[0].evidence == "smoke")
+    board.regenerate(request.leaderboards)
+    print(paths[-1], flush=True)
+    return 0
