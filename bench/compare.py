@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.console import console, seed_text
 from bench.errors import BenchError, unknown
-from bench.intervals import MIN_CONDITIONS, half_width, holm, sign_flip
+from bench.intervals import MIN_CONDITIONS, half_width, holm, sign_flips
 from bench.metrics import METRICS
 from bench.rows import FAMILIES, NAMES, PRIMARY, Found, Row, gather
 from bench.shifts import Floats
@@ -77,19 +77,26 @@ def _summary(row: Row, seeds: Sequence[int], scope: str) -> Summary:
     return _SUMMARIES[key]
 
 
+def _grid(summary: Summary, metric: str) -> Floats:
+    """Values of one metric by seed and distinct condition ``[S, N]``; NaN where a seed does not test a condition."""
+    out = np.full((len(summary.values), summary.plan.distinct), np.nan)
+    for row, ids, values in zip(out, summary.plan.ids, summary.values, strict=True):
+        row[ids] = values["value"][:, NAMES.index(metric)]
+    return out
+
+
+def _gaps(left: Floats, right: Floats) -> Floats:
+    """Difference of each distinct condition ``[..., N]``, averaged over the seeds in which both have it."""
+    gap = left - right
+    known = np.isfinite(gap)
+    count = known.sum(axis=-2)
+    return np.where(count > 0, np.where(known, gap, 0.0).sum(axis=-2) / np.maximum(count, 1), np.nan)
+
+
 def by_condition(one: Summary, other: Summary, metric: str) -> dict[int, float]:
     """Difference of each distinct condition, averaged over its seeds, by its place in the shared plan."""
-    m = NAMES.index(metric)
-    found: dict[int, list[float]] = {}
-    for ids, left, right in zip(one.plan.ids, one.values, other.values, strict=True):
-        for i, gap in zip(ids.tolist(), (left["value"][:, m] - right["value"][:, m]).tolist(), strict=True):
-            if np.isfinite(gap):
-                found.setdefault(i, []).append(gap)
-    return {i: float(np.mean(gaps)) for i, gaps in found.items()}
-
-
-def _p(one: Summary, other: Summary, metric: str) -> float:
-    return sign_flip(np.array(list(by_condition(one, other, metric).values()), dtype=np.float64))
+    gaps = _gaps(_grid(one, metric), _grid(other, metric))
+    return {int(i): float(gaps[i]) for i in np.flatnonzero(np.isfinite(gaps))}
 
 
 def difference(a: Row, b: Row, seeds: Sequence[int], scope: str, metric: str, others: Sequence[Row] = ()) -> Difference:
@@ -109,14 +116,13 @@ def difference(a: Row, b: Row, seeds: Sequence[int], scope: str, metric: str, ot
     gap: Floats = left.paired[:, [m]] - right.paired[:, [m]]
     width = float(half_width(gap, left.n[[m]], left.distinct[[m]])[0])
     mean = float(left.theta[m] - right.theta[m])
-    p = _p(one, other, metric)
-    family = [p]
-    complete = [row for row in others if set(seeds) <= set(row.by_seed)]
-    summaries = {row.label: _summary(row, seeds, scope) for row in complete}
-    for x, y in combinations(sorted(summaries), 2):
-        if {x, y} != {a.label, b.label}:
-            family.append(_p(summaries[x], summaries[y], metric))
-    return Difference(metric, scope, mean, mean - width, mean + width, p, holm(family)[0], int(left.distinct[m]))
+    pairs = [(_grid(one, metric), _grid(other, metric))]
+    complete = {row.label: row for row in others if set(seeds) <= set(row.by_seed)}
+    grids = {label: _grid(_summary(row, seeds, scope), metric) for label, row in complete.items()}
+    pairs += [(grids[x], grids[y]) for x, y in combinations(sorted(grids), 2) if {x, y} != {a.label, b.label}]
+    family = sign_flips(np.stack([_gaps(x, y) for x, y in pairs]))
+    p, adjusted = float(family[0]), holm(family.tolist())[0]
+    return Difference(metric, scope, mean, mean - width, mean + width, p, adjusted, int(left.distinct[m]))
 
 
 def no_claim(rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,24 +174,41 @@ def deviation(draws: Floats) -> Floats:
     return np.asarray(np.sqrt(np.where(known, (draws - middle) ** 2, 0.0).sum(axis=0) / (count - 1)))
 
 
-def sign_flip(differences: Floats, draws: int = 10_000) -> float:
-    """Two-sided sign-flip test that the mean of paired differences is 0.
+@cache
+def _signs(n: int, draws: int) -> Floats:
+    """Random sign flips of ``n`` differences ``[draws, n]``; up to 13 differences all ``2^n`` of them."""
+    if n <= 13:
+        return np.asarray(1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1))
+    return np.random.default_rng(0x51).choice([-1.0, 1.0], size=(draws, n))
+
+
+def sign_flips(differences: Floats, draws: int = 10_000) -> Floats:
+    """Two-sided sign-flip tests that means of paired differences are 0, many at once.
 
     Args:
-        differences: One per condition ``[n]``; NaN are left out.
+        differences: One row per test, one column per condition ``[P, n]``; NaN are left out.
         draws: Random flips; up to 13 conditions all ``2^n`` are taken.
 
     Returns:
-        p, never 0; NaN without differences.
+        p ``[P]``, never 0; NaN without differences.
     """
-    d = differences[np.isfinite(differences)]
-    if not len(d):
-        return float("nan")
-    if len(d) <= 13:
-        signs = 1.0 - 2.0 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
-        return float(np.mean(np.abs(signs @ d) >= abs(d.sum()) * (1 - 1e-12)))
-    signs = np.random.default_rng(0x51).choice([-1.0, 1.0], size=(draws, len(d)))
-    return float((1 + np.sum(np.abs(signs @ d) >= abs(d.sum()) * (1 - 1e-12))) / (draws + 1))
+    known = np.isfinite(differences)
+    out = np.full(len(differences), np.nan)
+    for pattern in np.unique(known, axis=0):
+        n = int(pattern.sum())
+        if not n:
+            continue
+        rows = np.flatnonzero((known == pattern).all(axis=1))
+        d = differences[rows][:, pattern]
+        signs = _signs(n, draws)
+        beyond = (np.abs(signs @ d.T) >= np.abs(d.sum(axis=1)) * (1 - 1e-12)).sum(axis=0)
+        out[rows] = beyond / len(signs) if n <= 13 else (1 + beyond) / (draws + 1)
+    return out
+
+
+def sign_flip(differences: Floats, draws: int = 10_000) -> float:
+    """One :func:`sign_flips` test, of differences ``[n]``."""
+    return float(sign_flips(np.asarray(differences, dtype=np.float64)[None], draws)[0])
 
 
 def holm(p: Sequence[float]) -> list[float]:

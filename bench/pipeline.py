@@ -170,6 +170,8 @@ def _one(
             spec.head_seed, logger, request.out / "encoders", request.arguments, request.force, stages.say
         )
         costs = run_stage.fit(model, module, spec.pretrain_seed, runtime)
+    if logger and (latents := run_stage.val_latents(model, module)):
+        _picture(folder / "embedding.png", *latents, spec.label, logger)
     with stages.stage("predict"):
         costs |= run_stage.predict(model, module, folder / "predictions.h5ad", spec, logger)
     with stages.stage("score"):
@@ -198,6 +200,15 @@ def _one(
             levels = {name: level.model_dump() for name, level in record.metrics.items()}
             tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
     return record
+
+
+def _picture(path: Path, latents: NDArray[Any], condition: Sequence[str], label: str, logger: Any) -> None:
+    from bench.figures import embedding
+    from bench.figures.style import render, write
+
+    drawn = embedding.table(latents, condition)
+    write(path, render(embedding.chart(drawn, f"{label}: latents of {len(drawn):,} val cells"))["png"])
+    tracking.picture(logger, "val_cells", path)
 
 
 def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[PerturbationData, Split, Embedder, str, RunSpec]:
@@ -404,7 +415,11 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
         ]
         if len(current) < len(found):
             note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
-        items = leaderboard.group(current)[dataset, split]
+        # Variants of other models would make the table of one run long; 'bench leaderboard' shows them all.
+        own = {record.spec.label for record in fresh}
+        everything = leaderboard.group(current)[dataset, split]
+        items = [item for item in everything if not item.record.spec.variant or item.record.spec.label in own]
+        hidden = {item.record.spec.label for item in everything} - {item.record.spec.label for item in items}
         table = board(items, seeds=seeds)
         if table.empty:
             note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")
@@ -413,6 +428,8 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
             item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
         ]
         show(table, used, seeds)
+        if hidden:
+            note(f"{len(hidden)} variants of models are not shown; 'bench leaderboard' prints them.")
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:

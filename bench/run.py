@@ -14,10 +14,13 @@ import pandas as pd
 from lightning.pytorch.callbacks import Callback
 
 from bench import predictions
-from bench.data.datamodule import PerturbationDataModule
+from bench.conditions import identity
+from bench.data.datamodule import PerturbationDataModule, RoleLoader
 from bench.errors import BenchError
 from bench.files import write_json
 from bench.models.base import PerturbationModel, Runtime
+from bench.models.embedding import embed_rows, spread_rows
+from bench.models.encoder_model import EncoderModel
 from bench.models.training import quiet
 from bench.spec import RunSpec
 
@@ -60,6 +63,34 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def val_latents(
+    model: PerturbationModel, data: PerturbationDataModule
+) -> tuple[np.ndarray[Any, Any], list[str]] | None:
+    """Latents of at most 1,500 val cells and their conditions; ``None`` where there is no encoder, or no cell."""
+    rows = spread_rows(data.representation_rows("val"), 1_500, data.seed)
+    if not isinstance(model, EncoderModel) or len(rows) < 3:
+        return None
+    return embed_rows(model.embed, data.data.x, rows), [data.data.conditions[i] for i in data.data.condition[rows]]
+
+
+def _check_role(loader: RoleLoader, data: PerturbationDataModule) -> None:
+    """Refuse to evaluate on a loader of another role, or on conditions that are not test conditions of the split.
+
+    Raises:
+        BenchError: Naming the role or the first such condition.
+    """
+    role = getattr(loader, "role", "nameless")  # a plain DataLoader has none
+    if role != "predict":
+        raise BenchError(f"a {role} loader cannot feed an evaluation: pass the predict loader.")
+    test = {identity(name) for name in data.split.test}
+    odd = [name for name in loader.conditions if identity(name) not in test]
+    if odd:
+        raise BenchError(
+            f"the loader's '{odd[0]}' is not a test condition of this split ({data.split.kind}, seed "
+            f"{data.split.seed}); models are evaluated on test conditions only."
+        )
+
+
 def predict(
     model: PerturbationModel, data: PerturbationDataModule, path: Path, spec: RunSpec, logger: Any = None
 ) -> dict[str, float]:
@@ -69,9 +100,11 @@ def predict(
         Seconds and peak memory (MiB).
 
     Raises:
-        BenchError: If the model predicts NaN, infinity or another shape.
+        BenchError: If the model predicts NaN, infinity or another shape, or the loader is not one to predict from.
     """
     begin = time.perf_counter()
+    loader = data.predict_dataloader()
+    _check_role(loader, data)
     collect = _Collect(model.emits_cells)
     with quiet():
         trainer = lightning.Trainer(
@@ -83,7 +116,7 @@ def predict(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.predict(model, data.predict_dataloader(), return_predictions=False)
+        trainer.predict(model, loader, return_predictions=False)
     values = np.concatenate(collect.blocks)
     names = [data.data.conditions[condition] for condition, _ in collect.keys]
     if values.shape[1] != len(data.genes) or not np.isfinite(values).all():

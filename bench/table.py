@@ -24,6 +24,8 @@ _COLUMNS = {
     "size": "shift_log_ratio",
     "DE rho": "spearman_de",
 }
+#: Longest name on one line, and the longest that leaves room for two spaces between columns.
+_NAME, _ROOMY = 23, 15
 _LEGEND = (
     "Look first at skill: 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells. "
     "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: .5 = "
@@ -68,9 +70,11 @@ def layout(table: pd.DataFrame) -> Table:
     Args:
         table: From :func:`bench.board.board`.
     """
-    view = Table(box=None, pad_edge=False, header_style="bold")
+    longest = max((min(len(str(name)), _NAME) for name in table["model"]), default=0)
+    tight = longest > _ROOMY  # one space between columns where two would wrap them
+    view = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if tight else (0, 1), header_style="bold")
     view.add_column("rank", justify="right")
-    view.add_column("model", no_wrap=True, max_width=24)
+    view.add_column("model", no_wrap=True, max_width=_NAME)
     view.add_column("skill [95% CI]", no_wrap=True)
     for title in _COLUMNS:
         view.add_column(title, justify="right")
@@ -81,11 +85,12 @@ def layout(table: pd.DataFrame) -> Table:
         bar = row["model"] in (FLOOR, REPLICATE)
         view.add_row(
             _rank(row),
-            Text(str(row["model"])),
+            # What differs from a model's defaults goes on a line of its own where both would be cut.
+            Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
             _skill(row),
             *(_number(row[metric], metric) for metric in _COLUMNS.values()),
             "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}",
-            "" if bar or pd.isna(missing) else f"{missing} of {row['n_conditions']}" if missing else "0",
+            "" if bar or pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0",
             style="dim" if bar else None,
         )
     return view

@@ -52,6 +52,12 @@ def start(mode: Tracking, folder: Path, run_id: str, label: str, config: dict[st
     return logger
 
 
+def picture(logger: WandbLogger | None, name: str, path: Path) -> None:
+    """Log an image file."""
+    if logger is not None:
+        logger.log_image(name, [str(path)])
+
+
 def finish(
     logger: WandbLogger | None,
     metrics: Mapping[str, Mapping[str, Any]],

@@ -16,7 +16,7 @@ from bench.data.cells import PerturbationData
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.feature_bank import FeatureBank, shorten
 from bench.data.features import load_banks, targets
-from bench.models import response
+from bench.models import response, token_response
 from bench.models.actions import ActionTable
 from bench.models.alignment import align
 from bench.models.base import PerturbationModel
@@ -31,6 +31,7 @@ from bench.models.response import (
     ResponseTask,
     Targets,
 )
+from bench.models.token_response import TokenTask
 from bench.models.training import Precision, one_thread
 from bench.nn.encoder import Encoded
 from bench.shifts import Floats, additive, group_sums, shifts_by_identity
@@ -48,7 +49,8 @@ class EncoderModel(PerturbationModel, abc.ABC):
             a linear decoder fitted on the frozen encoder's latents); several joined by ``+``.
         residual: What the response adds to: ``train_mean``, ``additive`` or ``none``.
         latent_target: ``genes`` (predict shifts of genes) or ``own`` (predict shifts of the encoder's own latents,
-            decoded by a linear decoder fitted on train cells).
+            decoded by a linear decoder fitted on train cells; with ``fixed`` or ``report``, the tokens of perturbed
+            cells, on pairs of cells, then the decoder: needs a token per gene and residual ``none``).
         predictor: ``film`` (pooled context, FiLM by the actions), ``fixed`` (gene queries) or ``report`` (as
             published).
         decoder: ``per_gene`` or ``shared`` (as published: one linear map for all genes).
@@ -62,11 +64,15 @@ class EncoderModel(PerturbationModel, abc.ABC):
         head_seeds: Responses fitted from different seeds and averaged.
         align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
         precision: ``32-true`` or ``bf16-mixed``.
+        context_mask: With ``report`` and ``own``: share of the control cell's genes that are hidden in training; only
+            they count in the likelihood (0.6 as published; prediction hides none).
     """
 
     emits_cells = False
     #: Attention heads of token predictors; set by models that have some.
     heads: int = 4
+    #: Whether token predictors trade time for memory; set by models that can.
+    checkpoint_activations: bool = False
 
     def __init__(
         self,
@@ -85,6 +91,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         head_seeds: int = 3,
         align_epochs: int = 0,
         precision: Precision = "32-true",
+        context_mask: float = 0.0,
     ) -> None:
         super().__init__()
         self.features, self.align_epochs = features, align_epochs
@@ -103,6 +110,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
             weight_decay=head_weight_decay,
             identity_dropout=identity_dropout,
             precision=precision,
+            context_mask=context_mask,
         )
         response.allowed(self.head)
         self.encoder: nn.Module
@@ -152,6 +160,9 @@ class EncoderModel(PerturbationModel, abc.ABC):
         if bare := sorted(set(targets(data.data.conditions)).difference(*(bank.genes for bank in banks))):
             total = len(targets(data.data.conditions))
             self.warnings.append(f"{len(bare)} of {total} perturbed genes have no features ({shorten(bare, 3)})")
+        if self.head.of_tokens:
+            self._fit_tokens(data, table)
+            return
         task = self._task(data, table, scale, weights)
         self.register_buffer("base", task.base_genes.double())
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
@@ -159,6 +170,14 @@ class EncoderModel(PerturbationModel, abc.ABC):
             task = replace(task, composer=align(table, self.head.action_width, self.align_epochs, data, self.runtime))
         self.responses = nn.ModuleList(response.fit(task, self.head, self.ledger, self.runtime))
         self._record_residual(task)
+        self._log_val(task)
+
+    def _fit_tokens(self, data: PerturbationDataModule, table: ActionTable) -> None:
+        aligned = None
+        if self.align_epochs:
+            aligned = align(table, self.head.action_width, self.align_epochs, data, self.runtime)
+        task = TokenTask(self.encoder, table, data, aligned, self.checkpoint_activations)
+        self.responses = nn.ModuleList(token_response.fit(task, self.head, self.ledger, self.runtime))
 
     def _banks(self, data: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
         banks: list[FeatureBank] = []
@@ -239,8 +258,27 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.ledger.selection = f"{self.ledger.selection}; residual ratio on train {ratio:.2f}"
 
     @torch.no_grad()
+    def _log_val(self, task: ResponseTask) -> None:
+        """Log the val panel, beside what the base alone reaches: in target space, for curves, not for boards."""
+        if not self.runtime.logger or not len(task.val):
+            return
+        base = task.base[task.val.condition]
+        moved = torch.stack([r.mean_of(task.val) for r in self.responses]).mean(dim=0)  # type: ignore[operator]
+
+        def panel(predicted: torch.Tensor, name: str) -> dict[str, float]:
+            pairs = torch.stack([predicted, task.val.shift])
+            centred = pairs - pairs.mean(dim=-1, keepdim=True)
+            a, b = centred / centred.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+            error = (predicted - task.val.shift).square().mean()
+            return {f"val/{name}pearson_delta": float((a * b).sum(dim=-1).mean()), f"val/{name}mse": float(error)}
+
+        self.runtime.logger.log_metrics({**panel(base + moved, ""), **panel(base, "base_")})
+
+    @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Add the predicted shift to the input cells, in float64."""
+        if self.head.of_tokens:
+            return token_response.predict(self.encoder, self.responses, batch.controls, batch.condition)
         condition = batch.condition
         cells = batch.controls if self.head.predictor == "film" else batch.controls[:CELLS]
         with one_thread(self.small):

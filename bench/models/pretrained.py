@@ -85,6 +85,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
         self.teacher: nn.Module
         self.extra: nn.ModuleDict
         self._steps = 0
+        self._taken = 0
         self._seed = 0
 
     @property
@@ -163,6 +164,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
         kept = 1 - keep.history[keep.best_step]
         self.ledger.selection = (
             f"pretraining step {keep.best_step} of {steps} by the decodable part of val shifts ({kept:.2f})"
+            + ("" if self._taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
         encoder = self.exported()
         del self.student, self.teacher, self.extra
@@ -186,6 +188,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
 
     def training_step(self, batch: CellsBatch, batch_idx: int = 0) -> torch.Tensor:
         """One step of pretraining."""
+        self._taken += 1
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.global_step)
         parts = self.losses(batch, generator)
         total: torch.Tensor = torch.stack(list(parts.values())).sum()

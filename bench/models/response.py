@@ -58,6 +58,12 @@ class HeadSettings:
     weight_decay: float
     identity_dropout: float
     precision: Precision
+    context_mask: float = 0.0
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether each gene's own token is predicted: then :mod:`bench.models.token_response` fits the response."""
+        return self.latent_target == "own" and self.predictor != "film"
 
 
 @dataclass(frozen=True)
@@ -334,3 +340,12 @@ def allowed(settings: HeadSettings) -> None:
             raise ValueError(f"{name}: expected one of {', '.join(get_args(kind))}")
     if settings.steps < 0 or settings.seeds < 1 or settings.rate < 0:
         raise ValueError("head_steps and head_learning_rate must not be negative, head_seeds at least 1")
+    if settings.of_tokens and settings.residual != "none":
+        raise ValueError(
+            f"predictor={settings.predictor} with latent_target=own predicts whole cells and adds no mean shift: "
+            f"set residual=none (it is {settings.residual}), or predictor=film"
+        )
+    if not 0 <= settings.context_mask < 1:
+        raise ValueError("context_mask must be at least 0 and less than 1")
+    if settings.context_mask and not (settings.of_tokens and settings.predictor == "report"):
+        raise ValueError("context_mask needs predictor=report and latent_target=own")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,9 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
     if name not in registry.entries():
         raise unknown("model", name, registry.entries())
     model_class = registry.load(name)
-    arguments = vars(parser(model_class).parse_args([*from_config, *argv]).as_flat())
     defaults = {key: parameter.default for key, parameter in registry.arguments(model_class).items()}
+    words = [_underscored(word, defaults) for word in argv]
+    arguments = vars(parser(model_class).parse_args([*from_config, *words]).as_flat())
     resolved = {key: arguments[key] for key in defaults}
     for flag in from_config:  # a config sets the model's arguments, not where a run is written
         key = flag[2:].split("=", 1)[0]
@@ -69,6 +70,13 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
             arguments["tracking"], {"offline": "offline", "online": "online", "off": "off"}, "tracking mode"
         ),
     ), arguments
+
+
+def _underscored(word: str, names: Container[str]) -> str:
+    """Write a model's flag as its argument is called: ``--latent-target`` is ``--latent_target``."""
+    flag, equals, value = word.partition("=")
+    name = flag.removeprefix("--").replace("-", "_")
+    return f"--{name}{equals}{value}" if flag.startswith("--") and name in names else word
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import screens
 import torch
 
 from bench.conditions import CONTROL
-from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
+from bench.data.datamodule import CellBatch, CellSampler, CellsBatch, InputBatch, PerturbationDataModule
 from bench.errors import BenchError
 
 
@@ -81,6 +81,60 @@ def test_loaders_carry_their_role(module, tiny_split):
         assert loader.role == role
         assert loader.conditions == getattr(tiny_split, role)
     assert module.predict_dataloader().role == "predict"
+
+
+def order(sampler, number):
+    sampler.set_epoch(number)
+    return [batch.tolist() for batch in sampler]
+
+
+def test_cells_are_drawn_by_seed_and_epoch_alone():
+    rows = np.arange(100, 150)
+    sampler = CellSampler(rows, 8, seed=3)
+    first, second = order(sampler, 0), order(sampler, 1)
+    assert [len(batch) for batch in first] == [8] * 6 == [8] * len(sampler)  # 2 of 50 are left out
+    drawn = np.concatenate(first)
+    assert len(set(drawn)) == 48 and set(drawn) <= set(rows)
+    assert first != second and set(drawn) != set(np.concatenate(second))  # others are left out
+    np.random.seed(0)  # whatever else is drawn
+    assert order(sampler, 0) == first == order(CellSampler(rows, 8, seed=3), 0)
+    assert order(CellSampler(rows, 8, seed=4), 0) != first
+    counts = np.bincount(np.concatenate([np.concatenate(order(sampler, i)) for i in range(50)]))[100:]
+    assert counts.min() >= 40 and counts.max() == 50  # nobody is always left out
+    assert [len(batch) for batch in CellSampler(rows, 512, seed=3)] == [50]  # a batch is never empty
+
+
+@pytest.mark.parametrize("contexts", [1, 2])
+def test_a_representation_is_learned_from_train_cells_and_input_controls(contexts):
+    data = screens.tiny_screen(contexts=contexts)
+    split = screens.hand_split(data)
+    module = PerturbationDataModule(data, split, seed=3)
+    loader = module.cells_dataloader(32)
+    assert loader.role == "train" and set(loader.conditions) == {*split.train, CONTROL}
+    inputs = {b for pool in split.input_controls.values() for b in pool}
+    reference = {b for pool in split.reference_controls.values() for b in pool}
+    drawn = set()
+    for number in range(20):
+        loader.sampler.set_epoch(number)
+        drawn |= set(np.concatenate(list(loader.sampler)).tolist())
+    names = {data.conditions[i] for i in data.condition[sorted(drawn)]}
+    assert names == {*split.train, CONTROL}
+    barcodes = set(data.barcodes[[i for i in drawn if data.conditions[data.condition[i]] == CONTROL]].tolist())
+    assert barcodes == inputs and not barcodes & reference
+    assert drawn == set(module.representation_rows("train"))
+    assert set(module.representation_rows("val")) == set(data.rows(split.val))
+
+
+def test_batches_of_cells_are_the_rows_of_the_matrix(module, tiny):
+    loader = module.cells_dataloader(64)
+    rows = list(loader.sampler)
+    batches = list(loader)
+    assert len(rows) == len(batches) == len(loader) == 360 // 64
+    for chosen, batch in zip(rows, batches, strict=True):
+        assert isinstance(batch, CellsBatch) and batch.cells.dtype == torch.float32
+        np.testing.assert_array_equal(batch.cells, tiny.x[chosen].toarray())
+        np.testing.assert_array_equal(batch.condition, tiny.condition[chosen])
+        np.testing.assert_array_equal(batch.context, tiny.context[chosen])
 
 
 def test_models_get_no_pseudobulk_of_test(module):

@@ -1,0 +1,44 @@
+"""Tasks of the models' tests: the tiny screen, and a small simulated one that ships two feature tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.conditions import constituents
+from bench.data import load
+from bench.data.cards import read_card
+from bench.data.controls import control_pools
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.splits import Split, subgroup
+
+PARAMETERS = {"n_genes": 200, "n_singles": 72, "n_doubles": 88, "cells_per_condition": 24, "n_controls": 240}
+
+
+@pytest.fixture
+def module(tiny, tiny_split):
+    """The tiny screen as models see it: 10 train conditions, 2 val."""
+    return PerturbationDataModule(tiny, tiny_split, seed=1)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """A simulated screen of 72 singles and 88 doubles with the tables view_a and view_b; 12 val conditions."""
+    card = tmp_path_factory.mktemp("card") / "small_simulated.yaml"
+    wanted = {"source": "simulated", "expression": "counts", "features": ["view_a", "view_b"], "parameters": PARAMETERS}
+    card.write_text(yaml.safe_dump(wanted))
+    data = load.load(read_card(card))
+    names = [name for name in data.conditions if constituents(name)]
+    order = np.random.default_rng(0).permutation(len(names))
+    parts = {"test": order[:60], "val": order[60:72], "train": order[72:]}
+    lists = {part: tuple(names[i] for i in sorted(rows)) for part, rows in parts.items()}
+    inputs, reference, cells, notes = control_pools(data, 1, 0)
+    groups: dict[str, list[str]] = {}
+    for name in lists["test"]:
+        groups.setdefault(subgroup(name, lists["train"]), []).append(name)
+    split = Split(
+        kind="custom", seed=1, control_fold=0, unused=(), **lists, subgroups={k: tuple(v) for k, v in groups.items()},
+        input_controls=inputs, reference_controls=reference, input_cells=cells, notes=tuple(notes),
+    )  # fmt: skip
+    return PerturbationDataModule(data, split, seed=1)

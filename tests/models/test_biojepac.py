@@ -1,0 +1,153 @@
+"""BioJEPAC as published: its configuration at full size on paper, and all of its stages at reduced size."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from command import RUN, bench, furnish
+
+from bench import run
+from bench.data.datamodule import PerturbationDataModule
+from bench.errors import BenchError
+from bench.files import configs_dir
+from bench.models import registry
+from bench.models._token_predictor import TokenResponse
+from bench.models.base import Runtime
+from bench.nn.composer import Composer
+from bench.records import read
+
+SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
+SMALL = {**SIZE, "epochs": 1, "head_steps": 12, "align_epochs": 2, "features": "pca+coexpression"}
+FAST = {"precision": "32-true", "checkpoint_activations": False}
+
+
+def config():
+    return yaml.safe_load((configs_dir() / "models" / "biojepac.yaml").read_text())
+
+
+def published(**changed):
+    content = config()
+    return registry.load(content["class_path"])(**{**content["init_args"], **changed})
+
+
+def fitted(data, split, **changed):
+    model = published(**{**SMALL, **FAST, **changed})
+    module = PerturbationDataModule(data, split)
+    run.fit(model, module, 1, Runtime(head_seed=1))
+    return model, module
+
+
+def predictions(model, module):
+    with torch.no_grad():
+        return [model.predict_step(batch, 0) for batch in module.predict_dataloader()]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """On a busy machine, threads that wait for each other take ten times as long over so small tensors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# The configuration
+
+
+def test_every_key_is_an_argument_and_the_class_takes_them():
+    content = config()
+    model = registry.load(content["class_path"])
+    assert set(content["init_args"]) <= set(registry.arguments(model))
+    model(**content["init_args"])
+
+
+def test_published_parameter_counts():
+    model, seen = published(), SimpleNamespace(seed=1, genes=range(5000), cells_dataloader=lambda size: [])
+    with torch.device("meta"):
+        model.prepare(seen)
+        table = SimpleNamespace(widths={"protein": 320, "chemical": 768, "dna": 1536}, identities=817)
+        composer = Composer(table.widths, width=model.head.action_width)
+        torch.nn.Module.__init__(module := torch.nn.Module())
+        vars(module).update(vars(table))
+        response = TokenResponse(module, model.head, 5000, model.width, 1)
+
+    def count(part):
+        return sum(p.numel() for p in part.parameters())
+
+    assert count(model.teacher) == count(model.student) == 6_019_840
+    assert count(model.extra) == 4_804_864
+    assert count(response.predictor) == 7_881_216
+    assert count(response.composer) == count(composer) == 882_880
+    assert count(response.decoder) == 257
+    assert response.predictor.checkpoint_activations is False
+
+
+# All of it
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
+    split = tiny_split
+    if not few:
+        split = tiny_split.model_copy(update={"val": tiny_split.val + tiny_split.test[:8], "test": tiny_split.test[8:]})
+    model, module = fitted(tiny, split)
+    got = predictions(model, module)
+    assert [block.shape for block in got] == [batch.controls.shape for batch in module.predict_dataloader()]
+    assert all(torch.isfinite(block).all() and (block >= 0).all() for block in got)
+    assert not torch.equal(got[0], got[1])
+    assert set(model.ledger.parameters) >= {"encoder", "composer", "predictor", "decoder"}
+    assert model.ledger.parameters["decoder"] == 9
+    assert ("the last ones" if few else "on 10 val conditions") in model.ledger.selection
+    again = predictions(*fitted(tiny, split))
+    for one, two in zip(got, again, strict=True):
+        torch.testing.assert_close(one, two, atol=0, rtol=0)
+
+
+def test_mended_form_with_seeds_and_rates_to_choose_from(tiny, tiny_split):
+    split = tiny_split.model_copy(update={"val": tiny_split.val + tiny_split.test[:8], "test": tiny_split.test[8:]})
+    changed = {"token_identity": "fixed", "predictor": "fixed", "context_mask": 0.0, "decoder": "per_gene"}
+    model, module = fitted(
+        tiny, split, **changed, head_seeds=2, head_learning_rate=0.0, head_steps=3, identity_dropout=0.2, align_epochs=0
+    )
+    assert len(model.responses) == 2
+    assert model.ledger.trials == 3
+    assert all(torch.isfinite(block).all() for block in predictions(model, module))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"residual": "train_mean"}, "set residual=none"),
+        ({"predictor": "fixed"}, "context_mask needs predictor=report"),
+        ({"latent_target": "genes"}, "context_mask needs"),
+        ({"context_mask": 1.0}, "less than 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        published(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"encoder": "mlp", "regularised": "cells"}, "choose encoder=gene_transformer"),
+        ({"token_identity": "fixed"}, "choose token_identity=report"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_refused(tiny, tiny_split, changed, message):
+    with pytest.raises(BenchError, match=message):
+        fitted(tiny, tiny_split, **changed)
+
+
+def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsys):
+    furnish(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    changed = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
+    code, out, err = bench(capsys, *RUN, "--model", "biojepac", *changed)
+    assert code == 0, err
+    record = read(tmp_path / out.strip().splitlines()[-1])
+    assert {**config()["init_args"], **SMALL}.items() <= record.spec.arguments.items()
+    assert record.spec.arguments["precision"] == "bf16-mixed"
+    assert record.metrics["pearson_delta"].mean is not None

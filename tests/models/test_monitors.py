@@ -1,0 +1,289 @@
+"""The teacher's average, and the looks at a representation while it is learned."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from harness import small
+from lightning.pytorch.callbacks import Callback
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from torch import nn
+from torch.nn import functional
+
+from bench.data.datamodule import PerturbationDataModule
+from bench.errors import BenchError
+from bench.models import registry
+from bench.models.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.models.jepa import JEPA
+from bench.models.mae import MAE
+from bench.models.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.models.training import train
+from bench.nn.encoder import Encoded
+
+# EMA teacher
+
+
+class Diary(Callback):
+    """The student's weights after every optimiser step."""
+
+    def __init__(self):
+        self.pages = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.pages.append({name: p.detach().double().clone() for name, p in pl_module.student.named_parameters()})
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momentum, module):
+    model = JEPA(**{**small("jepa"), "epochs": 3, "momentum": momentum})
+    steps = model.prepare(module)
+    expected = {name: p.detach().double().clone() for name, p in model.teacher.named_parameters()}
+    for name, p in model.student.named_parameters():
+        assert torch.equal(p.detach().double(), expected[name])  # they start alike
+    diary = Diary()
+    train(model, module.cells_dataloader(model.batch_size), steps, "x", callbacks=[EMATeacher(momentum), diary])
+    assert len(diary.pages) == steps > 5
+    for page in diary.pages:
+        expected = {name: momentum * expected[name] + (1 - momentum) * page[name] for name in expected}
+    moved = 0.0
+    for name, p in model.teacher.named_parameters():
+        torch.testing.assert_close(p.double(), expected[name], atol=1e-6, rtol=1e-5)
+        moved = max(moved, float((p.double() - diary.pages[0][name]).abs().max()))
+    assert moved > 1e-4  # far beyond the tolerance
+
+
+@pytest.mark.parametrize("name", ["jepa", "mae", "vicreg", "supervised"])
+def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
+    model = registry.load(name)(**small(name))
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(64)))
+    sum(model.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
+    assert not any(p.requires_grad or p.grad is not None for p in model.teacher.parameters())
+    assert all(float(p.grad.abs().sum()) >= 0 for p in model.student.parameters())
+    assert any(float(p.grad.abs().sum()) > 0 for p in model.student.parameters())
+    trained = {id(p) for group in model.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
+    assert trained == {id(p) for part in (model.student, model.extra) for p in part.parameters()}
+
+
+def test_every_objective_starts_from_the_same_encoder_and_random_encoder_is_it(module):
+    weights = []
+    for name in ("jepa", "mae", "vicreg", "supervised"):
+        model = registry.load(name)(**small(name))
+        model.prepare(module)
+        weights.append(model.student.state_dict())
+    weights.append(registry.load("random_encoder")(**small("random_encoder")).make_encoder(module).state_dict())
+    for other in weights[1:]:
+        assert other.keys() == weights[0].keys()
+        assert all(torch.equal(other[key], weights[0][key]) for key in other)
+
+
+# What is measured
+
+
+def test_effective_rank_by_hand():
+    q = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 3)) - 0.0)[0]
+    q -= q.mean(axis=0)
+    q = np.linalg.qr(q)[0]  # centred and orthonormal
+    for s in ([1.0, 1.0, 1.0], [3.0, 1.0, 0.0], [5.0, 0.0, 0.0]):
+        p = np.array([v / sum(s) for v in s if v])
+        z = (q * s).astype(np.float32) + 7.0  # a mean does not matter
+        assert effective_rank(z) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-3)
+    assert effective_rank(np.full((10, 4), 3.0, dtype=np.float32)) == 1.0
+
+
+def test_effective_rank_against_the_spectrum_of_sklearn():
+    z = np.random.default_rng(1).normal(size=(200, 12)).astype(np.float32) * np.arange(1, 13, dtype=np.float32)
+    s = PCA().fit(z).singular_values_
+    entropy = -(s / s.sum() * np.log(s / s.sum())).sum()
+    assert effective_rank(z) == pytest.approx(np.exp(entropy), rel=1e-4)
+
+
+def test_mean_cosine_by_hand():
+    z = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]], dtype=np.float32)
+    assert mean_cosine(z) == pytest.approx((0 + 2 * np.sqrt(0.5)) / 3)
+    assert mean_cosine(np.array([[1.0, 0.0], [-2.0, 0.0]], dtype=np.float32)) == pytest.approx(-1)
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=(30, 5)).astype(np.float32)
+    unit = many / np.linalg.norm(many, axis=1, keepdims=True)
+    assert mean_cosine(many) == pytest.approx((unit @ unit.T)[~np.eye(30, dtype=bool)].mean(), abs=1e-6)
+
+
+def toy(n, seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(2, [1, 5, 0.1, 1], size=(n, 4))
+    z[:, 3] = 4.0  # never moves
+    mix = np.random.default_rng(9).normal(size=(4, 7))
+    x = np.maximum(z @ mix + rng.normal(size=(n, 7)), 0)
+    return z.astype(np.float32), sp.csr_matrix(x.astype(np.float32))
+
+
+CONDITION = np.arange(200) % 8
+
+
+def reference(fit, control, held, condition):
+    """The two shares again, by sklearn and pandas."""
+    mean, sd = fit[0].mean(axis=0), fit[0].std(axis=0)
+    sd[sd < 1e-3] = np.inf
+    ridge = Ridge(alpha=RIDGE * len(fit[0])).fit((fit[0] - mean) / sd, fit[1].toarray())
+
+    def cells(some):
+        return pd.DataFrame(some[1].toarray(), dtype=float), pd.DataFrame(ridge.predict((some[0] - mean) / sd))
+
+    (start, start_decoded), (true, decoded) = map(cells, (control, held))
+    shift = true.groupby(condition).mean() - start.mean()
+    decoded_shift = decoded.groupby(condition).mean() - start_decoded.mean()
+    by_shift = 1 - ((shift - decoded_shift) ** 2).sum().sum() / (shift**2).sum().sum()
+    by_cell = 1 - ((true - decoded) ** 2).sum().sum() / ((true - fit[1].toarray().mean(axis=0)) ** 2).sum().sum()
+    return by_shift, by_cell, ridge
+
+
+def test_decoder_and_decodable_shares_against_sklearn():
+    fit, control, held = toy(300), toy(100, 1), toy(200, 2)
+    held[0][:, 0] += np.repeat(np.arange(8), 25)[np.argsort(np.argsort(CONDITION, kind="stable"))]  # conditions differ
+    by_shift, by_cell, ridge = reference(fit, control, held, CONDITION)
+    weights, intercept = linear_decoder(scale_of(fit[0])(fit[0]), fit[1])
+    np.testing.assert_allclose(weights, ridge.coef_, atol=1e-4)
+    np.testing.assert_allclose(intercept, fit[1].toarray().mean(axis=0), rtol=1e-5)
+    assert decodable(fit, control, held, CONDITION) == pytest.approx((by_shift, by_cell), abs=1e-4)
+    assert by_shift != pytest.approx(by_cell, abs=0.05)
+    # On the fitted cells themselves the reference is sklearn's variance-weighted R2.
+    r2 = r2_score(fit[1].toarray(), linear(fit, ridge), multioutput="variance_weighted")
+    assert decodable(fit, control, fit, np.arange(300) % 8)[1] == pytest.approx(r2, abs=1e-4)
+    assert 0.3 < r2 < 0.99
+
+
+def linear(fit, ridge):
+    return ridge.predict(np.nan_to_num(scale_of(fit[0])(fit[0])))
+
+
+def test_a_latent_that_says_nothing_decodes_nothing_and_expression_decodes_itself():
+    fit, control, held = toy(300), toy(100, 1), toy(200, 2)
+    nothing = [(np.zeros_like(z), x) for z, x in (fit, control, held)]
+    assert decodable(*nothing, CONDITION) == pytest.approx((0, 0), abs=0.05)
+    noise = np.random.default_rng(3).normal(size=(600, 4)).astype(np.float32)
+    random = [(noise[:300], fit[1]), (noise[300:400], control[1]), (noise[400:], held[1])]
+    assert max(map(abs, decodable(*random, CONDITION))) < 0.1
+    everything = [(x.toarray(), x) for _, x in (fit, control, held)]
+    assert min(decodable(*everything, CONDITION)) > 0.98
+
+
+# Collapse
+
+
+class Planted(nn.Module):
+    """An encoder of any latents."""
+
+    def __init__(self, latents):
+        super().__init__()
+        self.latents = latents
+
+    def forward(self, x, mask=None):
+        pooled = self.latents(x)
+        return Encoded(pooled[:, None], pooled)
+
+
+COLLAPSED = {
+    "a constant": lambda x: torch.ones(len(x), 64),
+    "all but a constant": lambda x: 1 + 1e-8 * x[:, :1].expand(-1, 64),
+    "one direction": lambda x: x.sum(dim=1, keepdim=True) * torch.linspace(-1, 1, 64),
+    "two of 64 directions": lambda x: torch.cat([x[:, :2] * 50, 0.001 * functional.pad(x, (0, 2))], dim=1),
+}
+
+
+@pytest.mark.parametrize("kind", COLLAPSED)
+def test_a_collapsed_encoder_stops_after_three_looks(kind, module):
+    encoder = Planted(COLLAPSED[kind])
+    monitor = Monitor(encoder, encoder, module)
+    for _ in range(PATIENCE - 1):
+        monitor.look()
+    with pytest.raises(
+        BenchError, match=r"the representation has collapsed: effective rank [12]\.\d of 6\d .* 3 looks"
+    ):
+        monitor.look()
+
+
+def test_a_healthy_look_starts_the_count_again(module):
+    encoder = Planted(COLLAPSED["one direction"])
+    healthy = Planted(lambda x: x)
+    monitor = Monitor(encoder, encoder, module)
+    for _ in range(4):
+        monitor.encoder = monitor.student = encoder
+        monitor.look()
+        monitor.look()
+        monitor.encoder = monitor.student = healthy
+        monitor.look()
+    assert monitor.last["effective_rank"] > 10
+
+
+def test_collapse_is_of_cells_not_of_tokens(module):
+    """A-2: every cell alike, while the genes' tokens differ as much as they like."""
+
+    class Tokens(Planted):
+        def forward(self, x, mask=None):
+            tokens = torch.randn(x.shape[1], 64, generator=torch.Generator().manual_seed(0)).expand(len(x), -1, -1)
+            return Encoded(tokens, tokens.mean(dim=1))
+
+    encoder = Tokens(None)
+    monitor = Monitor(encoder, encoder, module)
+    with pytest.raises(BenchError, match="collapsed"):
+        for _ in range(PATIENCE):
+            monitor.look()
+
+
+def test_numbers_of_a_look(module):
+    encoder, student = Planted(lambda x: x), Planted(lambda x: x + 2.0)
+    monitor = Monitor(encoder, student, module)
+    left = monitor.look()
+    x = module.data.x[monitor.held].toarray()
+    assert monitor.last["decodable_shifts"] == pytest.approx(1 - left)
+    assert left < 0.05  # expression is decodable from expression
+    assert monitor.last["decodable_cells"] > 0.95
+    assert monitor.last["latent_sd"] == pytest.approx(x.std(axis=0).mean(), rel=1e-5)
+    assert monitor.last["teacher_distance"] == pytest.approx(2 * np.sqrt(x.shape[1]), rel=1e-5)
+    assert monitor.last["effective_rank"] == pytest.approx(effective_rank(x))
+    assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=1e-6)
+
+
+def test_looks_are_at_val_cells_fitted_on_train_cells(module):
+    monitor = Monitor(Planted(lambda x: x), Planted(lambda x: x), module)
+    data, split = module.data, module.split
+    assert set(monitor.held) == set(data.rows(split.val))
+    assert set(monitor.rows) <= set(data.rows(split.train)) | set(module.control_rows)
+    assert set(monitor.controls) <= set(module.control_rows)
+    np.testing.assert_array_equal(np.unique(monitor.condition), [0, 1])
+    without = split.model_copy(update={"val": (), "unused": split.val})
+    other = PerturbationDataModule(data, without, seed=1)
+    monitor = Monitor(Planted(lambda x: x), Planted(lambda x: x), other)
+    assert not set(monitor.held) & set(monitor.rows)
+    assert set(monitor.held) | set(monitor.rows) == set(other.representation_rows("train"))
+    assert len(monitor.held) == len(data.rows(split.train)) / 10  # perturbed cells alone
+
+
+class OneDirection(MAE):
+    """An objective that is minimal where every latent copies the first."""
+
+    def losses(self, batch, generator):
+        pooled = self.student(batch.cells).pooled
+        return {"copy": 10 * (pooled[:, 1:] - pooled[:, :1].detach()).square().mean()}
+
+
+def test_an_objective_that_collapses_ends_the_pretraining(module):
+    settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 60, "batch_size": 64, "momentum": 0.0}
+    settings |= {"learning_rate": 1e-2, "weight_decay": 0.0}
+    model = OneDirection(**settings)
+    with pytest.raises(BenchError, match=r"collapsed: effective rank .* of 128 over held-out cells"):
+        model.make_encoder(module)
+    assert model.global_step < 300  # it did not wait for the end
+    MAE(**settings).make_encoder(module)  # the same, with MAE's own loss
+
+
+def test_spread_rows_is_a_sorted_sample_by_seed():
+    rows = np.arange(100, 200)
+    np.testing.assert_array_equal(spread_rows(rows, 100, 1), rows)
+    one, two = spread_rows(rows, 30, 1), spread_rows(rows, 30, 2)
+    assert len(set(one)) == 30 and set(one) <= set(rows) and (np.diff(one) > 0).all()
+    assert not np.array_equal(one, two)
+    np.testing.assert_array_equal(one, spread_rows(rows, 30, 1))

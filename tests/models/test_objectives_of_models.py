@@ -1,0 +1,196 @@
+"""The objectives' models: augmentation, what a loss may depend on, and what a pretraining costs."""
+
+import numpy as np
+import pytest
+import torch
+from harness import small
+
+from bench import run
+from bench.models import registry
+from bench.models.base import Runtime
+from bench.models.vicreg import thin
+from bench.nn.mlp_encoder import FLAG_CHANNELS
+
+PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# Thinning
+
+
+@pytest.fixture
+def counts():
+    """Cells whose smallest count is one molecule, normalised to 10,000; the last is empty."""
+    drawn = np.random.default_rng(0).poisson(np.geomspace(0.3, 60, 40), (64, 40)).astype(np.float64)
+    drawn[:, 0] = 1
+    drawn[-1] = 0
+    return drawn
+
+
+def log1p(counts):
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return torch.from_numpy(np.log1p(counts / total * 1e4)).float()
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9, 1.0])
+def test_thinning_keeps_totals_and_zeros(keep, counts):
+    cells = log1p(counts)
+    out = thin(cells, torch.full((len(cells), 1), keep), generator())
+    assert torch.isfinite(out).all() and (out >= 0).all()
+    assert not out[cells == 0].any()
+    np.testing.assert_allclose(torch.expm1(out[:-1]).sum(dim=1), 1e4, rtol=1e-3)
+    assert not out[-1].any()
+    same = torch.allclose(out, cells, atol=1e-4)
+    assert same == (keep == 1.0)  # all kept: nothing happens
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.7])
+def test_thinning_has_the_moments_of_binomial_thinning(keep):
+    """Counts of 20 and more, where the normal limit holds: numpy's binomial draws, normalised again, are the truth."""
+    one = np.array([1, 20, 30, 50, 80, 120, 200, 20, 30, 50], dtype=np.float64)
+    n = 20_000
+    cells = log1p(np.tile(one, (n, 1)))
+    got = torch.expm1(thin(cells, torch.full((n, 1), keep), generator(1))).double().numpy()
+    drawn = np.random.default_rng(1).binomial(one.astype(int), keep, (n, len(one)))
+    expected = drawn / drawn.sum(axis=1, keepdims=True) * 1e4
+    many = one >= 20
+    np.testing.assert_allclose(got.mean(axis=0)[many], expected.mean(axis=0)[many], rtol=0.01)
+    np.testing.assert_allclose(got.std(axis=0)[many], expected.std(axis=0)[many], rtol=0.04)
+
+
+def test_the_share_that_is_kept_is_the_share_asked_for():
+    """Beside a gene of a million molecules that hardly thins relative to itself, the others show the share."""
+    for keep in (0.5, 0.8):
+        counts = np.tile(np.array([1.0, *[100.0] * 30]), (500, 1))
+        cells = log1p(counts)
+        kept = torch.expm1(thin(cells, torch.full((500, 1), keep), generator(2)))
+        # Relative variance of a thinned count n is (1 - keep) / (keep n): what is left says how much was kept.
+        spread = (kept[:, 1:].std() / kept[:, 1:].mean()).item() ** 2
+        assert 1 / (1 + 100 * spread) == pytest.approx(keep, abs=0.02)
+
+
+def test_thinning_is_drawn_per_cell(counts):
+    cells = log1p(counts)
+    keep = torch.ones(len(cells), 1)
+    keep[::2] = 0.5
+    out = thin(cells, keep, generator())
+    moved = (out - cells).abs().amax(dim=1)[:-1]
+    assert (moved[1::2] < 1e-4).all() and (moved[::2] > 0.05).all()
+
+
+# Losses
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_random_choices_come_from_the_generator_alone(name, module):
+    model = registry.load(name)(**small(name))
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(64)))
+    with torch.no_grad():
+        one = model.losses(batch, generator(1))
+        torch.rand(3)
+        two, other = model.losses(batch, generator(1)), model.losses(batch, generator(2))
+    assert one == two and one != other
+
+
+@pytest.mark.parametrize("name", ["jepa", "mae", "vicreg"])
+def test_self_supervised_losses_see_no_label(name, module):
+    model = registry.load(name)(**small(name))
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(64)))
+    blind = batch._replace(condition=torch.full_like(batch.condition, -1), context=torch.full_like(batch.context, -1))
+    with torch.no_grad():
+        assert model.losses(batch, generator(1)) == model.losses(blind, generator(1))
+
+
+def test_the_supervised_loss_does_see_labels(module):
+    model = registry.load("supervised")(**small("supervised"))
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(64)))
+    with torch.no_grad():
+        other = batch._replace(condition=batch.condition.flip(0))
+        assert model.losses(batch, generator(1)) != model.losses(other, generator(1))
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.mark.parametrize("encoder", ["mlp", "gene_transformer"])
+def test_a_loss_falls(name, encoder, module):
+    model = registry.load(name)(**small(name), encoder=encoder)
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(64)))
+    adam = torch.optim.Adam([*model.student.parameters(), *model.extra.parameters()], 3e-3)
+    values = []
+    for step in range(12):
+        loss = torch.stack(list(model.losses(batch, generator(step)).values())).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        values.append(loss.item())
+    assert np.mean(values[-3:]) < values[0]
+
+
+def test_mae_sees_nothing_of_what_it_reconstructs(module):
+    """Hidden values are replaced while the total stays: the reconstruction must be the same."""
+    model = registry.load("mae")(**small("mae"))
+    model.prepare(module)
+    batch = next(iter(module.cells_dataloader(16)))
+    from bench.nn.masking import exact_mask
+
+    hidden = exact_mask(16, batch.cells.shape[1], model.mask, generator(5)).hidden
+    other = batch.cells.clone()
+    for i in range(16):
+        other[i, hidden[i]] = other[i, hidden[i]].flip(0)
+    assert not torch.equal(other, batch.cells)
+    made = []
+    model.extra["decoder"].register_forward_hook(lambda module, inputs, output: made.append(output))
+    with torch.no_grad():
+        model.losses(batch, generator(5))
+        model.losses(batch._replace(cells=other), generator(5))
+    torch.testing.assert_close(made[0], made[1], atol=1e-5, rtol=1e-5)
+
+
+# The ledger
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_ledger_of_a_pretrained_model(name, module):
+    settings = {**small(name), "epochs": 3, "batch_size": 60}
+    model = registry.load(name)(**settings)
+    run.fit(model, module, 1, Runtime())
+    cells = len(module.representation_rows("train"))
+    assert cells == 10 * 30 + 60
+    pretraining = 3 * (cells // 60)
+    ledger = model.ledger
+    chosen = int(ledger.selection.split("steps ")[1].split(" of 20")[0])
+    assert ledger.steps == pretraining + 5 * settings["head_steps"] + chosen  # five folds and the response
+    assert ledger.cells_seen == pretraining * 60
+    assert ledger.trials == 1
+    assert ledger.flops > 0
+    assert set(ledger.parameters) == {"encoder", "pretraining heads", "response"}
+    assert ledger.parameters["encoder"] == sum(p.numel() for p in model.encoder.parameters()) > 0
+    assert ledger.parameters["pretraining heads"] > 0
+    assert ledger.parameters["response"] == sum(p.numel() for r in model.responses for p in r.parameters())
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+
+
+def test_flops_by_hand(module):
+    """Multiply and add of every layer, forward and backward; the first layers need no gradient of their input."""
+    g, h, d, flags = len(module.genes), 32, 16, FLAG_CHANNELS
+    model = registry.load("mae")(**small("mae"))
+    steps = model.prepare(module)
+    first = 2 * (g * h + g * flags + 1 * h)  # expression, flags, total: forward and gradient of weights
+    rest = flags * h + 2 * h * h + h * d + d * h + h * g  # flags, block, out; decoder: three products each
+    expected = 2 * (first + 3 * rest) * model.batch_size * steps
+    assert model._flops(module, steps) == pytest.approx(expected, rel=0.01)
+
+
+def test_parameters_of_models_without_pretraining(module):
+    for name, count in (("constant_encoder", 0), ("identity", 0), ("pca_encoder", 0)):
+        model = registry.load(name)(**small(name))
+        run.fit(model, module, 1)
+        assert model.ledger.parameters["encoder"] == count
+        assert set(model.ledger.parameters) == {"encoder", "response"}
+        assert model.ledger.flops is None

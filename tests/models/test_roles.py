@@ -1,0 +1,71 @@
+"""A loader of the wrong role is refused wherever something is evaluated."""
+
+import pytest
+from harness import small, spec_of
+
+from bench import run
+from bench.errors import BenchError
+from bench.frozen import heldout
+from bench.models import registry
+
+
+@pytest.fixture(params=["train_mean", "constant_encoder"])
+def fitted(request, module):
+    model = registry.load(request.param)(**small(request.param))
+    run.fit(model, module, 1)
+    return model, spec_of(request.param, module.data, module.split)
+
+
+@pytest.mark.parametrize("role", ["train", "val", "test"])
+def test_predictions_are_made_from_the_predict_loader_only(role, fitted, module, tmp_path, monkeypatch):
+    model, spec = fitted
+    monkeypatch.setattr(module, "predict_dataloader", getattr(module, f"{role}_dataloader"))
+    with pytest.raises(BenchError, match=f"a {role} loader cannot feed an evaluation"):
+        run.predict(model, module, tmp_path / "p.h5ad", spec)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cells_of_the_pretraining_are_no_evaluation(fitted, module, tmp_path, monkeypatch):
+    model, spec = fitted
+    monkeypatch.setattr(module, "predict_dataloader", lambda: module.cells_dataloader(32))
+    with pytest.raises(BenchError, match="a train loader cannot feed an evaluation"):
+        run.predict(model, module, tmp_path / "p.h5ad", spec)
+
+
+@pytest.mark.parametrize("planted", ["G00+ctrl", "G01+G02", "G07+ctrl", "ctrl"])
+def test_a_predict_loader_holds_test_conditions_only(planted, fitted, module, tmp_path, monkeypatch):
+    """A train condition (also with its genes exchanged: the file calls it G02+G01), a val condition, the control."""
+    model, spec = fitted
+    loader = module.predict_dataloader()
+    loader.conditions = (*loader.conditions, planted)
+    monkeypatch.setattr(module, "predict_dataloader", lambda: loader)
+    with pytest.raises(BenchError, match=f"'{planted}' is not a test condition of this split".replace("+", r"\+")):
+        run.predict(model, module, tmp_path / "p.h5ad", spec)
+
+
+def test_a_loader_without_a_role_is_refused(fitted, module, tmp_path, monkeypatch):
+    from torch.utils.data import DataLoader
+
+    model, spec = fitted
+    monkeypatch.setattr(module, "predict_dataloader", lambda: DataLoader([1, 2]))
+    with pytest.raises(BenchError, match="a nameless loader cannot feed an evaluation"):
+        run.predict(model, module, tmp_path / "p.h5ad", spec)
+
+
+def test_the_right_loader_is_accepted(fitted, module, tmp_path):
+    model, spec = fitted
+    run.predict(model, module, tmp_path / "p.h5ad", spec)
+    assert (tmp_path / "p.h5ad").is_file()
+
+
+@pytest.mark.parametrize("role", ["train", "val", "predict"])
+def test_the_frozen_protocol_takes_the_test_loader_only(role, module):
+    loader = getattr(module, f"{role}_dataloader")()
+    with pytest.raises(BenchError, match=f"a {role} loader cannot feed an evaluation"):
+        heldout.from_loader(module.data, loader, module.split, 1)
+    loader.role = "test"  # its conditions give it away
+    if role != "predict":
+        with pytest.raises(BenchError, match=f"is a {role} condition"):
+            heldout.from_loader(module.data, loader, module.split, 1)
+    held = heldout.from_loader(module.data, module.test_dataloader(), module.split, 1)
+    assert set(held.rows) <= set(module.data.rows(module.split.test))

@@ -1,0 +1,304 @@
+"""How every stage is trained: which step is kept, and what an interruption, a finished or a damaged checkpoint does."""
+
+from types import SimpleNamespace
+
+import lightning
+import pytest
+import torch
+from harness import small
+from torch import nn
+from torch.utils.data import DataLoader
+
+from bench.data.datamodule import PerturbationDataModule
+from bench.models import registry
+from bench.models.base import Runtime
+from bench.models.training import KeepBest, optimiser, train
+
+# KeepBest
+
+
+def looks(values, every=1, n=None):
+    """Drive the callback by hand: weight = step, value as listed."""
+    module, at = nn.Linear(1, 1, bias=False), {"step": 0}
+    keep = KeepBest(module, lambda: values[at["step"]], every)
+
+    def go(hook, step):
+        at["step"] = step
+        with torch.no_grad():
+            module.weight.fill_(float(step))
+        hook(SimpleNamespace(global_step=step), None, *([None, None, 0] if hook == keep.on_train_batch_end else []))
+
+    last = (n or len(values)) - 1
+    go(keep.on_train_start, 0)
+    for step in range(1, last + 1):
+        go(keep.on_train_batch_end, step)
+    go(keep.on_train_end, last)
+    return keep, module
+
+
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([5.0, 3.0, 1.0, 2.0, 4.0], 2), ([1.0, 2.0, 3.0, 4.0], 0), ([4.0, 3.0, 2.0], 2), ([2.0, 1.0, 1.0], 1)],
+    ids=["in between", "before the first step", "the last where it is the best", "the first of equals"],
+)
+def test_the_best_step_is_kept(values, best):
+    keep, module = looks(values)
+    assert keep.history == dict(enumerate(values))
+    assert keep.best_step == best
+    assert module.weight.item() == len(values) - 1  # nothing is put back before the end
+    keep.restore()
+    assert module.weight.item() == best
+
+
+def test_looks_are_taken_every_few_steps_and_at_the_last():
+    keep, _ = looks([9.0 - i for i in range(9)], every=3, n=9)
+    assert sorted(keep.history) == [0, 3, 6, 8]
+
+
+def test_what_is_kept_survives_a_checkpoint_and_does_not_follow_the_weights():
+    keep, module = looks([5.0, 1.0, 4.0])
+    again = KeepBest(module, lambda: 0.0, 1)
+    again.load_state_dict(keep.state_dict())
+    with torch.no_grad():
+        module.weight.fill_(77.0)
+    again.restore()
+    assert (again.best_step, again.history) == (1, keep.history)
+    assert module.weight.item() == 1
+
+
+class Climber(lightning.LightningModule):
+    """Its weight rises with every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        return -self.w.sum()
+
+    def configure_optimizers(self):
+        return optimiser([self.w], 0.1, 0.0, 20)
+
+
+@pytest.mark.parametrize(("aim", "best"), [(-1.0, 0), (1e9, 20)])
+def test_training_ends_with_the_best_weights(aim, best):
+    climber = Climber()
+    keep = KeepBest(climber, lambda: abs(climber.w.item() - aim), 5)
+    train(climber, DataLoader(range(20), batch_size=None), 20, "climb", callbacks=[keep])
+    assert sorted(keep.history) == [0, 5, 10, 15, 20]
+    assert keep.best_step == best
+    assert abs(climber.w.item() - aim) == keep.history[best]
+
+
+def test_training_ends_in_between_where_that_was_best():
+    climber = Climber()
+    seen = {}
+
+    def measure():
+        seen[len(seen)] = climber.w.item()
+        return abs(climber.w.item() - seen.get(2, 1e9))  # smallest at the third look
+
+    keep = KeepBest(climber, measure, 5)
+    train(climber, DataLoader(range(20), batch_size=None), 20, "climb", callbacks=[keep])
+    assert (keep.best_step, climber.w.item()) == (10, seen[2])
+    assert seen[4] > seen[2] > 0
+
+
+def test_schedule_rises_for_a_twentieth_and_falls_to_nothing():
+    """Against torch's own one-cycle schedule, as published (OneCycleLR, pct_start 0.05)."""
+    w = nn.Parameter(torch.zeros(1))
+    made = optimiser([w], 0.1, 0.05, 100)
+    assert made["optimizer"].defaults["weight_decay"] == 0.05
+    rates = []
+    for _ in range(100):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert max(rates) == pytest.approx(0.1, rel=1e-2)
+    assert 3 <= rates.index(max(rates)) <= 6
+    assert rates[0] == pytest.approx(0.004) and rates[-1] < 1e-3
+    assert made["lr_scheduler"]["interval"] == "step"
+
+
+# Checkpoints of a pretraining
+
+PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
+ARGUMENTS = {"epochs": 6, "batch_size": 64}  # 5 steps an epoch, 30 in all, a look every 3
+
+
+class Stopped(Exception):
+    """The process was killed."""
+
+
+def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes):
+    """Pretrain; return the frozen encoder's weights, the number of steps taken, and the model."""
+    arguments = {**small(name), **ARGUMENTS, **changes}
+    model = registry.load(name)(**arguments)
+    model.runtime = Runtime(folder=folder, arguments=arguments, fresh=fresh)
+    taken, step = [], model.training_step
+
+    def counted(batch, batch_idx=0):
+        taken.append(model.global_step)
+        if stop is not None and model.global_step >= stop:
+            raise Stopped
+        return step(batch, batch_idx)
+
+    model.training_step = counted
+    data = module if seed is None else PerturbationDataModule(module.data, module.split, seed=seed)
+    encoder = model.make_encoder(data)
+    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
+
+
+def checkpoint(folder):
+    (path,) = folder.glob("*/last.ckpt")
+    return path
+
+
+def same(a, b):
+    """Equal to the last bit, whatever it is made of."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_path):
+    whole, steps, model = pretrain(name, module, tmp_path / "whole")
+    assert steps == 30
+    with pytest.raises(Stopped):
+        pretrain(name, module, tmp_path / "cut", stop=13)
+    assert torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["global_step"] == 10
+    resumed, steps, again = pretrain(name, module, tmp_path / "cut")
+    assert steps == 20  # it did go on from the end of the second epoch
+    assert same(whole, resumed)
+    a, b = (torch.load(checkpoint(tmp_path / where), weights_only=True) for where in ("whole", "cut"))
+    assert {key.split(".")[0] for key in a["state_dict"]} == {"student", "teacher", "extra"}
+    assert same(a["state_dict"], b["state_dict"])
+    assert same(a["optimizer_states"], b["optimizer_states"])
+    assert same(a["callbacks"]["KeepBest"], b["callbacks"]["KeepBest"])
+    assert sorted(a["callbacks"]["KeepBest"]["history"]) == list(range(0, 31, 3))
+    assert model.ledger == again.ledger
+
+
+def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
+    """The test above can fail: without the rest of the training the weights are others."""
+    whole = pretrain("mae", module, tmp_path / "whole")[0]
+    with pytest.raises(Stopped):
+        pretrain("mae", module, tmp_path / "cut", stop=13)
+    state = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["state_dict"]
+    assert not same(whole, {key: state[f"teacher.{key}"] for key in whole})
+
+
+def test_a_finished_pretraining_is_not_repeated(module, tmp_path):
+    first, steps, model = pretrain("jepa", module, tmp_path)
+    again, none, reused = pretrain("jepa", module, tmp_path)
+    assert (steps, none) == (30, 0)
+    assert same(first, again)
+    assert reused.ledger == model.ledger
+    assert pretrain("jepa", module, tmp_path, fresh=True)[1] == 30
+
+
+def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert pretrain("mae", module, None)[1] == 30
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+def test_a_damaged_checkpoint_is_replaced(damage, module, tmp_path):
+    first = pretrain("mae", module, tmp_path)[0]
+    path = checkpoint(tmp_path)
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":  # in the middle of the first weight
+        weight = next(value for value in torch.load(path, weights_only=True)["state_dict"].values())
+        at = bytes(content).index(weight.numpy().tobytes()) + 8
+        content[at] ^= 0xFF
+    damaged = {"truncated": content[: len(content) // 2], "flipped": content, "empty": b"", "text": b"{}"}[damage]
+    path.write_bytes(damaged)
+    again, steps, _ = pretrain("mae", module, tmp_path)
+    assert steps == 30
+    assert same(first, again)
+    assert pretrain("mae", module, tmp_path)[1] == 0  # and what replaced it is whole
+
+
+SECOND_STAGE = {
+    "features": "coexpression",
+    "residual": "none",
+    "latent_target": "own",
+    "head_width": 48,
+    "head_steps": 7,
+    "head_learning_rate": 0.01,
+    "head_seeds": 2,
+    "align_epochs": 3,
+    "identity_dropout": 0.4,
+}
+FIRST_STAGE = {
+    "encoder": "gene_transformer",
+    "width": 24,
+    "depth": 3,
+    "hidden": 48,
+    "epochs": 7,
+    "batch_size": 60,
+    "learning_rate": 0.01,
+    "weight_decay": 0.1,
+    "momentum": 0.9,
+    "mask": 0.5,
+    "export": "student",
+    "precision": "bf16-mixed",
+}
+
+
+def folder_of(module, folder, name="mae", **changes):
+    model = registry.load(name)()
+    defaults = {key: parameter.default for key, parameter in registry.arguments(type(model)).items()}
+    model.runtime = Runtime(folder=folder, arguments={**defaults, **changes})
+    return model._folder(module)
+
+
+@pytest.mark.parametrize("key", SECOND_STAGE)
+def test_runs_that_differ_in_the_second_stage_share_a_pretraining(key, module, tmp_path):
+    assert folder_of(module, tmp_path, **{key: SECOND_STAGE[key]}) == folder_of(module, tmp_path)
+
+
+@pytest.mark.parametrize("key", FIRST_STAGE)
+def test_runs_that_differ_in_the_pretraining_do_not(key, module, tmp_path):
+    assert folder_of(module, tmp_path, **{key: FIRST_STAGE[key]}) != folder_of(module, tmp_path)
+
+
+def test_every_argument_of_a_pretraining_is_in_one_of_the_two_lists_of_some_kind(module, tmp_path):
+    """No argument of the second stage is taken for one of the first: all that moves a folder is listed above."""
+    for name in PRETRAINED:
+        for key, parameter in registry.arguments(registry.load(name)).items():
+            moved = folder_of(module, tmp_path, name, **{key: "another value"}) != folder_of(module, tmp_path, name)
+            head = key.startswith("head_") or key in {
+                "features", "residual", "latent_target", "predictor", "decoder", "action_width", "identity_dropout",
+                "align_epochs", "context_mask",
+            }  # fmt: skip
+            assert moved != head, (name, key, parameter)
+
+
+def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_path):
+    import screens
+
+    other = screens.tiny_screen(seed=5)
+    split = screens.hand_split(module.data, fold=1)
+    assert split.split_id != module.split.split_id
+    folders = [
+        folder_of(module, tmp_path),
+        folder_of(PerturbationDataModule(other, screens.hand_split(other), seed=1), tmp_path),
+        folder_of(PerturbationDataModule(module.data, split, seed=1), tmp_path),
+        folder_of(PerturbationDataModule(module.data, module.split, seed=2), tmp_path),
+        folder_of(module, tmp_path, "supervised"),
+    ]
+    assert len(set(folders)) == len(folders)
+
+
+def test_a_shared_pretraining_is_trained_once(module, tmp_path):
+    assert pretrain("mae", module, tmp_path)[1] == 30
+    assert pretrain("mae", module, tmp_path, head_steps=7, residual="none")[1] == 0
+    assert pretrain("mae", module, tmp_path, seed=2)[1] == 30
+    assert pretrain("mae", module, tmp_path, mask=0.5)[1] == 30

@@ -1,0 +1,152 @@
+"""``bench frozen`` from the command line: a real encoder to a record, a table and a CSV that can be checked."""
+
+import json
+
+import pandas as pd
+import pytest
+import screens
+from command import bench, furnish, refuse
+
+from bench.frozen.protocol import CHANCE, PRIMARY
+
+TASK = ["--data", "t.yaml", "--split", "custom", "--split-file", "split.json"]
+MAE = ["frozen", "--model", "mae", "--epochs", "2", "--width", "16", "--hidden", "32", "--depth", "1"]
+COLUMNS = {"model", "kind", "rank", "n_seeds", "retrieval_mrr_20", "silhouette_condition", "effective_rank", "run_ids"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder with a file, its card and a custom split; every condition has 40 cells."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DEBUG", raising=False)
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    furnish(tmp_path)
+    counts, obs = screens.tiny_counts(cells=40)
+    screens.write_h5ad(tmp_path / "t.h5ad", counts, obs)
+    return tmp_path
+
+
+def check_outcome(folder, model, out, err, dataset, width):
+    """The record, the CSV and the table of one encoder and the references; returns the record."""
+    assert out.count("\n") == 1
+    path = folder / out.strip()
+    record = json.loads(path.read_text())
+    assert path.parent == folder / "runs" / "leaderboards" / "frozen" / dataset / model
+    assert path.stem == record["run_id"] and record["kind"] == "model"
+    assert record["spec"]["model"] == model and record["width"] == width
+    assert json.loads((folder / "runs" / record["run_id"] / "frozen.json").read_text()) == record
+    table = pd.read_csv(folder / "runs" / "leaderboards" / f"{dataset}__frozen.csv")
+    assert set(table.columns) >= COLUMNS
+    assert table["model"].tolist()[-3:] == ["pca", "random", "shuffled"]
+    row = table[table["model"] == record["label"]].iloc[0]
+    assert row["run_ids"] == record["run_id"] and row["n_seeds"] == 1
+    for name, number in record["numbers"].items():
+        assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-9), name
+    for word in (record["label"][:12], "pca", "random", "shuffled", "chance", "MRR", "CellJEPA audit", dataset):
+        assert word in err, word
+    assert not list(folder.rglob("*.tmp"))
+    return record
+
+
+def test_an_encoder_from_the_command_line(capsys, here):
+    code, out, err = bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)
+    assert code == 0, err
+    record = check_outcome(here, "pca_encoder", out, err, "t", 8)
+    numbers = record["numbers"]
+    assert record["label"].startswith("pca_encoder") and "components" in record["label"]
+    assert numbers["retrieval_mrr_20"] > 0.6  # five strong conditions
+    table = pd.read_csv(here / "runs/leaderboards/t__frozen.csv").set_index("model")
+    assert table.loc["shuffled", "retrieval_mrr_20"] < 0.6  # chance of 5: .46
+    # What is finished is not repeated, unless it is forced.
+    files = {p: p.stat().st_mtime_ns for p in here.glob("runs/*/frozen.json")}
+    assert len(files) == 4
+    assert bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)[:2] == (0, out)
+    assert {p: p.stat().st_mtime_ns for p in here.glob("runs/*/frozen.json")} == files
+
+
+def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
+    from bench.models.mae import MAE as Model
+
+    code, out, err = bench(capsys, *MAE, *TASK)
+    assert code == 0, err
+    record = check_outcome(here, "mae", out, err, "t", 16)
+    assert len(list(here.glob("runs/encoders/mae-*/last.ckpt"))) == 1
+    # The run of the same model goes on from it: no step of pretraining is taken.
+    steps, step = [], Model.training_step
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "training_step", lambda *a, **k: steps.append(1) or step(*a, **k))
+        head = ["--head_steps", "10", "--head_seeds", "1", "--tracking", "off"]
+        code, out, err = bench(capsys, "run", *MAE[1:], *head, *TASK)
+    assert code == 0, err
+    assert not steps and len(list(here.glob("runs/encoders/*"))) == 1
+    run = json.loads((here / out.strip()).read_text())
+    assert run["spec"]["split_id"] == record["spec"]["split_id"]
+    # Another pretraining has another checkpoint.
+    assert bench(capsys, *MAE, "--mask", "0.3", *TASK)[0] == 0
+    assert len(list(here.glob("runs/encoders/mae-*/last.ckpt"))) == 2
+
+
+def test_several_seeds_are_one_row(capsys, here):
+    code, out, err = bench(capsys, "frozen", "--model", "random_encoder", "--width", "16", "--seed", "1-2", *TASK)
+    assert code == 0, err
+    table = pd.read_csv(here / "runs/leaderboards/t__frozen.csv")
+    assert table["n_seeds"].tolist() == [2] * 4
+    assert len(list(here.glob("runs/leaderboards/frozen/t/random_encoder/*.json"))) == 2
+    assert out.count("\n") == 1 and (here / out.strip()).is_file()
+
+
+def test_a_tampered_csv_fails_the_check(capsys, here):
+    assert bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)[0] == 0
+    check = ["leaderboard", "--leaderboards", "runs/leaderboards", "--check"]
+    code, out, err = bench(capsys, *check)
+    assert (code, out) == (0, "") and "1 CSVs equal" in err
+    csv = here / "runs/leaderboards/t__frozen.csv"
+    table = pd.read_csv(csv)
+    table.loc[0, "retrieval_mrr_20"] += 0.01
+    table.to_csv(csv, index=False)
+    refuse(capsys, check, "t__frozen.csv", "bench leaderboard")
+    code, out, err = bench(capsys, *check[:-1])  # regenerated from the records
+    assert (code, out) == (0, "runs/leaderboards/t__frozen.csv\n")
+    assert bench(capsys, *check)[0] == 0
+    csv.unlink()
+    refuse(capsys, check, "t__frozen.csv")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--model", "train_mean"], ["model 'train_mean'", "no encoder", "bench list models"]),
+        (["--model", "linear"], ["model 'linear'", "no encoder"]),
+        (["--model", "pca_encodr"], ["unknown model 'pca_encodr'", "'pca_encoder'"]),
+        ([], ["bench frozen", "--model"]),
+        (["--model", "pca_encoder", "--control-fold", "1"], ["control fold 0"]),
+        pytest.param(
+            ["--model", "mae", "--mask", "2"],
+            ["model 'mae'", "mask must be between 0 and 1"],
+            marks=pytest.mark.xfail(strict=True, reason="pipeline.encoder_of lets ValueErrors of a model through"),
+        ),
+    ],
+    ids=["baseline", "another", "misspelt", "none", "fold", "argument"],
+)
+def test_what_cannot_be_frozen(capsys, here, argv, words):
+    refuse(capsys, ["frozen", *argv, *TASK], *words)
+    assert not (here / "runs" / "leaderboards").exists()
+
+
+def test_help_lists_the_flags_of_the_model(capsys, here):
+    with pytest.raises(SystemExit) as left:
+        bench(capsys, "frozen", "--model", "mae", "--help")
+    out = capsys.readouterr().out
+    assert left.value.code == 0 and "usage: bench frozen" in out and "--mask" in out and "--momentum" in out
+
+
+@pytest.mark.slow
+def test_the_built_in_data(capsys, here):
+    code, out, err = bench(capsys, "frozen", "--model", "pca_encoder")
+    assert code == 0, err
+    record = check_outcome(here, "pca_encoder", out, err, "simulated", 50)
+    assert record["numbers"][PRIMARY] > 3 * record["numbers"][CHANCE[PRIMARY]]
+    code, out, err = bench(capsys, *MAE)
+    assert code == 0, err
+    check_outcome(here, "mae", out, err, "simulated", 16)
+    assert bench(capsys, "leaderboard", "--leaderboards", "runs/leaderboards", "--check")[0] == 0
