@@ -144,6 +144,15 @@ def model_from(argv: Sequence[str]) -> tuple[str | None, list[str]]:
     ]
 
 
+def shipped_config(argv: Sequence[str]) -> str | None:
+    """Name of the shipped config that ``--model`` names, if it names one: its row is called so."""
+    from bench.files import configs_dir
+
+    names = [argv[i + 1] for i, word in enumerate(argv[:-1]) if word == "--model"]
+    names += [word.split("=", 1)[1] for word in argv if word.startswith("--model=")]
+    return names[0] if names and (configs_dir() / "models" / f"{names[0]}.yaml").is_file() else None
+
+
 def choice(value: str, options: dict[str, Any], what: str) -> Any:
     """Look a word up, or say which words there are."""
     if value not in options:

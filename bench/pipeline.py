@@ -42,7 +42,7 @@ class Request:
     Attributes:
         model: Registered name.
         arguments: Every constructor argument, resolved.
-        variant: Those that differ from the defaults.
+        variant: Those that differ from the defaults, or from the config's.
         data: Name, card or file.
         split: Kind; ``None`` = the card's default.
         split_file: JSON of a custom split.
@@ -52,6 +52,7 @@ class Request:
         leaderboards: Folder that gets the records.
         force: Whether to repeat finished runs.
         tracking: wandb mode.
+        config: Name of the shipped config that the arguments start from, if any.
     """
 
     model: str
@@ -66,6 +67,12 @@ class Request:
     leaderboards: Path
     force: bool
     tracking: Tracking
+    config: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name: the shipped config's, or the model's."""
+        return self.config or self.model
 
 
 def split_name(split: Split) -> str:
@@ -107,12 +114,12 @@ def run(request: Request) -> list[Path]:
         with stages.stage(f"read {card.name}"):
             data = data_load.load(card)
         for (split_seed, pretrain_seed, head_seed), fold in tasks:
-            stages.title(f"{request.model} | {data.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
+            stages.title(f"{request.name} | {data.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
             with stages.stage("split"):
                 split = splits.draw(data, request.split or card.split, split_seed, fold, request.split_file)
             spec = RunSpec(
                 **_task(data, split),
-                model=request.model,
+                model=request.name,
                 model_version=model_class.version,
                 arguments=dict(request.arguments),
                 variant=dict(request.variant),
@@ -240,7 +247,7 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
     split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
     spec = RunSpec(
         **_task(data, split),
-        model=request.model,
+        model=request.name,
         model_version=model_class.version,
         arguments=dict(request.arguments),
         variant=dict(request.variant),

@@ -54,16 +54,17 @@ class Alignment(lightning.LightningModule):
 
     def forward(self, rows: torch.Tensor, modality: str) -> torch.Tensor:
         """Action vectors of some perturbed genes, seen through one bank ``[B, E]``."""
-        features = {name: values[rows] for name, values in self.values.items()}
-        known = {name: torch.full((len(rows),), name == modality) for name in features}
+        features = {name: values[rows].to(self.device) for name, values in self.values.items()}
+        known = {name: torch.full((len(rows),), name == modality, device=self.device) for name in features}
         # As published: the description of the molecule has the mode 'control', that of the guide its own.
-        mode = torch.full((len(rows),), MODES.index("control" if modality == self.names[0] else "unknown"))
+        described = "control" if modality == self.names[0] else "unknown"
+        mode = torch.full((len(rows),), MODES.index(described), device=self.device)
         composed: torch.Tensor = self.composer(features, known, mode)
         return composed
 
     def loss(self, rows: torch.Tensor) -> torch.Tensor:
         """Multi-positive InfoNCE of some perturbed genes."""
-        return info_nce(self(rows, self.names[0]), self(rows, self.names[1]), self.gene[rows])
+        return info_nce(self(rows, self.names[0]), self(rows, self.names[1]), self.gene[rows].to(self.device))
 
     def training_step(self, step: int, batch_idx: int = 0) -> torch.Tensor:
         """One batch."""

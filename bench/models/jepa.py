@@ -62,7 +62,13 @@ class JEPA(PretrainedModel):
             return {"predictor": VectorMaskedPredictor(self.width, genes, self.hidden)}
         return {
             "predictor": TokenMaskedPredictor(
-                self.width, self.predictor_depth, self.heads, genes, self.token_identity, self.predictor_context
+                self.width,
+                self.predictor_depth,
+                self.heads,
+                genes,
+                self.token_identity,
+                self.predictor_context,
+                checkpoint_activations=self.checkpoint_activations,
             )
         }
 
@@ -72,11 +78,11 @@ class JEPA(PretrainedModel):
         with torch.no_grad():
             target = self.teacher(cells)
         if self.token_identity == "report" and self.kind != "mlp":
-            hidden = bernoulli_mask(len(cells), cells.shape[1], self.mask, generator)
+            hidden = bernoulli_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
             context = self.student(cells, hidden)
             invariance = latent_l1(self.extra["predictor"](context, hidden), target.tokens, hidden)
         else:
-            mask = exact_mask(len(cells), cells.shape[1], self.mask, generator)
+            mask = exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
             context = self.student(cells, mask)
             wanted = target.tokens if self.kind == "mlp" else take(target.tokens, mask.masked)
             invariance = latent_l1(self.extra["predictor"](context, mask), wanted)

@@ -43,14 +43,21 @@ class MAE(PretrainedModel):
                 "decoder": nn.Sequential(nn.Linear(self.width, self.hidden), nn.GELU(), nn.Linear(self.hidden, genes))
             }
         return {
-            "fill": TokenMaskedPredictor(self.width, self.decoder_depth, self.heads, genes, "fixed"),
+            "fill": TokenMaskedPredictor(
+                self.width,
+                self.decoder_depth,
+                self.heads,
+                genes,
+                "fixed",
+                checkpoint_activations=self.checkpoint_activations,
+            ),
             "decoder": nn.Linear(self.width, 1),
         }
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Reconstruct what is hidden."""
         cells = batch.cells
-        mask = exact_mask(len(cells), cells.shape[1], self.mask, generator)
+        mask = exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
         encoded = self.student(cells, mask)
         zero = self.zero_weight or None
         if self.kind == "mlp":

@@ -85,7 +85,8 @@ class Monitor:
     def _latents(self, module: nn.Module, rows: Any) -> Singles:
         training = module.training
         module.eval()
-        z = embed_rows(lambda cells: module(cells).pooled, self.x, rows)
+        device = next(module.parameters()).device
+        z = embed_rows(lambda cells: module(cells.to(device)).pooled, self.x, rows)
         module.train(training)
         return z
 

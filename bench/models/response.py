@@ -196,9 +196,11 @@ class Response(lightning.LightningModule):
         if len(rows) > PAIRS:
             rows = torch.randperm(len(rows), generator=generator)[:PAIRS]
         batch = self._train.part(rows)
-        start = self._starts(batch.context, generator)
-        predicted = self.get_buffer("base")[batch.condition] + self(start, batch.condition, generator)
-        loss: torch.Tensor = (predicted - batch.shift).square().mean() / self.get_buffer("scale")
+        # Targets and start cells stay on the CPU, where they are drawn; a batch of them is small.
+        start = self._here(self._starts(batch.context, generator))
+        condition, shift = batch.condition.to(self.device), batch.shift.to(self.device)
+        predicted = self.get_buffer("base")[condition] + self(start, condition, generator)
+        loss: torch.Tensor = (predicted - shift).square().mean() / self.get_buffer("scale")
         self.log("response/loss", loss)
         return loss
 
@@ -210,13 +212,16 @@ class Response(lightning.LightningModule):
     @torch.no_grad()
     def error(self, targets: Targets) -> float:
         """Mean squared error of predicted shifts, each a mean over ``CELLS`` control cells."""
-        predicted = self.get_buffer("base")[targets.condition] + self.mean_of(targets)
-        return float((predicted - targets.shift).square().mean())
+        condition, shift = targets.condition.to(self.device), targets.shift.to(self.device)
+        return float((self.get_buffer("base")[condition] + self.mean_of(targets) - shift).square().mean())
+
+    def _here(self, start: Encoded) -> Encoded:
+        return Encoded(start.tokens.to(self.device), start.pooled.to(self.device))
 
     def mean_of(self, targets: Targets) -> torch.Tensor:
         """Mean residual of each target over the first control cells of its context ``[T, W]``."""
-        start = self._starts(targets.context, None)
-        each = self(start, targets.condition.repeat_interleave(CELLS))
+        start = self._here(self._starts(targets.context, None))
+        each = self(start, targets.condition.to(self.device).repeat_interleave(CELLS))
         mean: torch.Tensor = each.view(len(targets), CELLS, -1).mean(dim=1)
         return mean
 

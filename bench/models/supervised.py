@@ -35,7 +35,7 @@ class Supervised(PretrainedModel):
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Cross-entropy of the condition."""
         pooled = self.student(
-            batch.cells, exact_mask(len(batch.cells), batch.cells.shape[1], self.mask, generator)
+            batch.cells, exact_mask(len(batch.cells), batch.cells.shape[1], self.mask, generator).to(batch.cells.device)
         ).pooled
         logits = self.extra["classes"](pooled)
         return {"cross_entropy": functional.cross_entropy(logits, batch.condition, label_smoothing=self.smoothing)}

@@ -34,7 +34,7 @@ def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) ->
     positive = torch.where(rates > 0, rates, torch.inf)
     one = positive.amin(dim=1, keepdim=True)
     counts = torch.where(torch.isfinite(one), rates / one, 0.0)
-    noise = torch.randn(counts.shape, generator=generator)
+    noise = torch.randn(counts.shape, generator=generator).to(cells.device)
     kept = (counts * keep + (counts * keep * (1 - keep)).sqrt() * noise).clamp_min(0.0)
     kept = torch.minimum(kept, counts)
     scale = rates.sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp_min(1e-6)
@@ -95,11 +95,13 @@ class VICReg(PretrainedModel):
     def view(self, cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """One augmented, encoded and expanded view ``[B, 4D]``."""
         keep = self.least_kept + (1 - self.least_kept) * torch.rand(len(cells), 1, generator=generator)
-        seen = thin(cells, keep, generator)
+        seen = thin(cells, keep.to(cells.device), generator)
         if self.jitter:
-            noise = self.jitter * torch.randn(cells.shape, generator=generator)
+            noise = self.jitter * torch.randn(cells.shape, generator=generator).to(cells.device)
             seen = torch.where(seen > 0, (seen + noise).clamp_min(0.0), seen)
-        pooled = self.student(seen, exact_mask(len(cells), cells.shape[1], self.mask, generator)).pooled
+        pooled = self.student(
+            seen, exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
+        ).pooled
         expanded: torch.Tensor = self.extra["expander"](pooled)
         return expanded
 

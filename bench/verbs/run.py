@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, unknown
-from bench.flags import choice, model_from, run_parser, seed_triples, split_kind
+from bench.flags import choice, model_from, run_parser, seed_triples, shipped_config, split_kind
 
 if TYPE_CHECKING:
     from bench.pipeline import Request
@@ -52,12 +52,14 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
         key = flag[2:].split("=", 1)[0]
         if key.replace("-", "_") not in defaults:
             raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
+    config = shipped_config(argv)
+    base = vars(parser(model_class).parse_args(from_config).as_flat()) if config else defaults
     from bench.pipeline import Request
 
     return Request(
         model=name,
         arguments=resolved,
-        variant={key: value for key, value in resolved.items() if value != defaults[key]},
+        variant={key: value for key, value in resolved.items() if value != base[key]},
         data=arguments["data"],
         split=split_kind(arguments["split"], arguments["split_file"]),
         split_file=Path(arguments["split_file"]) if arguments["split_file"] else None,
@@ -69,6 +71,7 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
         tracking=choice(
             arguments["tracking"], {"offline": "offline", "online": "online", "off": "off"}, "tracking mode"
         ),
+        config=config,
     ), arguments
 
 

@@ -132,11 +132,11 @@ def test_token_predictors_can_be_overfitted(kind, module, monkeypatch):
     assert np.mean([pearsonr(a, b).statistic for a, b in zip(got, train.shifts, strict=True)]) > 0.8
 
 
-def permuted(data, split):
+def permuted(data, split, seed):
     """Labels of the train cells exchanged among themselves."""
     rows = data.rows(split.train)
     condition = np.array(data.conditions)[data.condition]
-    condition[rows] = np.random.default_rng(0).permutation(condition[rows])
+    condition[rows] = np.random.default_rng(seed).permutation(condition[rows])
     return build(
         data.name,
         data.x,
@@ -170,7 +170,8 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
         assert not chosen["degenerate"].any()  # there is something to tell apart in either case
         return chosen["value"].mean()
 
-    assert discrimination(permuted(data, split)) == pytest.approx(0.5, abs=0.1)
+    # Three permutations: the conditions' predictions are alike, so that one of them may lie .11 from chance.
+    assert np.mean([discrimination(permuted(data, split, seed)) for seed in range(3)]) == pytest.approx(0.5, abs=0.1)
     assert discrimination(data) > 0.65
 
 
