@@ -254,7 +254,10 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
         pretrain_seed=pretrain_seed,
         head_seed=pretrain_seed,  # an encoder has no head: one encoder, one record
     )
-    model = model_class(**request.arguments)
+    try:
+        model = model_class(**request.arguments)
+    except ValueError as error:
+        raise BenchError(f"model '{request.model}': {error}.") from error
     model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
     note(f"{spec.label} | {data.name} | seed {split_seed}: encoder")

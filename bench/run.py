@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from bench import predictions
 from bench.conditions import identity
 from bench.data.datamodule import PerturbationDataModule, RoleLoader
 from bench.errors import BenchError
-from bench.files import write_json
 from bench.models.base import PerturbationModel, Runtime
 from bench.models.embedding import embed_rows, spread_rows
 from bench.models.encoder_model import EncoderModel
@@ -140,17 +138,3 @@ def predict(
     }
     predictions.write(path, values, obs, data.genes, uns)
     return {"predict_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}
-
-
-def execute(
-    model: PerturbationModel, data: PerturbationDataModule, folder: Path, spec: RunSpec, logger: Any = None
-) -> dict[str, Any]:
-    """Fit and predict; leave ``predictions.h5ad`` and ``costs.json`` in ``folder``.
-
-    Returns:
-        The ledger with times and peak memory.
-    """
-    costs: dict[str, Any] = fit(model, data, spec.pretrain_seed)
-    costs = {**costs, **predict(model, data, folder / "predictions.h5ad", spec, logger), **asdict(model.ledger)}
-    write_json(folder / "costs.json", costs)
-    return costs

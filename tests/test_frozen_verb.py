@@ -123,7 +123,6 @@ def test_a_tampered_csv_fails_the_check(capsys, here):
         pytest.param(
             ["--model", "mae", "--mask", "2"],
             ["model 'mae'", "mask must be between 0 and 1"],
-            marks=pytest.mark.xfail(strict=True, reason="pipeline.encoder_of lets ValueErrors of a model through"),
         ),
     ],
     ids=["baseline", "another", "misspelt", "none", "fold", "argument"],

@@ -207,9 +207,10 @@ class EncoderModel(PerturbationModel, abc.ABC):
         control_z = [latents(rows) for rows in controls]
         control_genes = data.input_means
         parts: dict[str, Targets] = {}
+        cells: dict[str, Floats] = {}
         shifts: dict[str, tuple[tuple[tuple[int, int], ...], Floats, Floats]] = {}
         for part in ("train", "val"):
-            keys, means = _means_by_context(data.data, getattr(data.split, part), data.data.x)
+            keys, means, cells[part] = _means_by_context(data.data, getattr(data.split, part), data.data.x)
             genes = means - control_genes[[c for _, c in keys]] if keys else means
             target = genes
             if own:
@@ -223,19 +224,19 @@ class EncoderModel(PerturbationModel, abc.ABC):
                 torch.from_numpy(target.astype(np.float32)),
             )
         keys, genes, target = shifts["train"]
-        base = _base(data.data, keys, target, self.head.residual)
-        base_genes = _base(data.data, keys, genes, self.head.residual)
+        base = _base(data.data, keys, target, cells["train"], self.head.residual)
+        base_genes = _base(data.data, keys, genes, cells["train"], self.head.residual)
         pooled = [torch.from_numpy(z) for z in control_z]
-        cells = None
+        starts = None
         if self.head.predictor != "film":
-            cells = [torch.from_numpy(data.data.x[rows].toarray()) for rows in controls]
+            starts = [torch.from_numpy(data.data.x[rows].toarray()) for rows in controls]
         return ResponseTask(
             table=table,
             base=torch.from_numpy(base.astype(np.float32)),
             base_genes=torch.from_numpy(base_genes),
             train=parts["train"],
             val=parts["val"],
-            starts=_starts(pooled, cells, self.standardised),
+            starts=_starts(pooled, starts, self.standardised),
             to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
             latent_width=len(scale.mean),
             genes=len(data.genes),
@@ -298,19 +299,19 @@ class EncoderModel(PerturbationModel, abc.ABC):
 
 def _means_by_context(
     data: PerturbationData, names: tuple[str, ...], x: Any
-) -> tuple[tuple[tuple[int, int], ...], Floats]:
-    """Mean expression of each (condition, context) that has cells ``[T, G]``, and which they are."""
+) -> tuple[tuple[tuple[int, int], ...], Floats, Floats]:
+    """Which (condition, context) have cells, their mean expression ``[T, G]`` and their number of cells ``[T]``."""
     index = {name: i for i, name in enumerate(data.conditions)}
     wanted = np.full(len(data.conditions), -1)
     wanted[[index[name] for name in names]] = np.arange(len(names))
     code = np.where(wanted[data.condition] >= 0, wanted[data.condition] * len(data.contexts) + data.context, -1)
     present = np.unique(code[code >= 0])
     if not len(present):
-        return (), np.empty((0, x.shape[1]))
+        return (), np.empty((0, x.shape[1])), np.empty(0)
     group = np.where(code >= 0, np.searchsorted(present, code), -1)
     sums, _, cells = group_sums(x, group, len(present))
     keys = tuple((index[names[p // len(data.contexts)]], p % len(data.contexts)) for p in present.tolist())
-    return keys, sums / cells[:, None]
+    return keys, sums / cells[:, None], cells
 
 
 def _means_of(z: Any, data: PerturbationData, rows: Any, keys: tuple[tuple[int, int], ...]) -> Floats:
@@ -324,14 +325,16 @@ def _means_of(z: Any, data: PerturbationData, rows: Any, keys: tuple[tuple[int, 
     return np.asarray(sums / np.bincount(group, minlength=len(keys))[:, None])
 
 
-def _base(data: PerturbationData, keys: tuple[tuple[int, int], ...], shifts: Floats, residual: Residual) -> Floats:
+def _base(
+    data: PerturbationData, keys: tuple[tuple[int, int], ...], shifts: Floats, cells: Floats, residual: Residual
+) -> Floats:
     """What each condition is predicted to do before anything is learned ``[C, W]``."""
     out = np.zeros((len(data.conditions), shifts.shape[1]))
     if residual == "none" or not keys:
         return out
-    # Contexts of a condition are averaged first, so that each condition counts once, as in the floor.
+    # Each condition counts once, its contexts by their cells, as in the floor.
     names = sorted({k for k, _ in keys})
-    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64)
+    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64) * cells
     by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
     mean = by_condition.mean(axis=0)
     if residual == "train_mean":

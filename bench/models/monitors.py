@@ -17,6 +17,8 @@ from bench.nn.ema import update
 FIT_CELLS, HELD_CELLS, CONTROLS = 3_000, 1_500, 500
 #: A representation has collapsed when its effective rank is under this share of its width in ``PATIENCE`` looks.
 MIN_RANK_SHARE = 0.05
+#: Narrow representations have collapsed below this: one dimension, and noise.
+MIN_RANK = 1.05
 PATIENCE = 3
 
 
@@ -108,7 +110,8 @@ class Monitor:
             "mean_cosine": mean_cosine(held),
             "teacher_distance": float(np.linalg.norm(held - self._latents(self.student, self.held), axis=1).mean()),
         }
-        self.low = self.low + 1 if rank < MIN_RANK_SHARE * held.shape[1] or spread < 1e-6 else 0
+        least = max(MIN_RANK_SHARE * held.shape[1], MIN_RANK)
+        self.low = self.low + 1 if rank < least or spread < 1e-6 else 0
         if self.low >= PATIENCE:
             raise BenchError(
                 f"the representation has collapsed: effective rank {rank:.1f} of {held.shape[1]} over held-out cells, "

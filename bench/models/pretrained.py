@@ -159,7 +159,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
             fresh=self.runtime.fresh,
         )
         self.ledger.steps += steps
-        self.ledger.cells_seen += steps * min(self.batch_size, len(data.representation_rows("train")))
+        self.ledger.cells_seen += steps * self._batch(data)
         self.ledger.parameters["pretraining heads"] = sum(p.numel() for p in self.extra.parameters())
         kept = 1 - keep.history[keep.best_step]
         self.ledger.selection = (
@@ -200,6 +200,9 @@ class PretrainedModel(EncoderModel, abc.ABC):
         parameters = [*self.student.parameters(), *self.extra.parameters()]
         return optimiser(parameters, self.rate, self.decay, self._steps)
 
+    def _batch(self, data: PerturbationDataModule) -> int:
+        return min(self.batch_size, len(data.representation_rows("train")))
+
     def _flops(self, data: PerturbationDataModule, steps: int) -> float:
         """Count the floating-point operations of one step and multiply."""
         from torch.utils.flop_counter import FlopCounterMode
@@ -209,4 +212,4 @@ class PretrainedModel(EncoderModel, abc.ABC):
         with FlopCounterMode(display=False) as counter:
             torch.stack(list(self.losses(batch, torch.Generator().manual_seed(0)).values())).sum().backward()  # type: ignore[no-untyped-call]
         self.zero_grad(set_to_none=True)
-        return float(counter.get_total_flops()) / 2 * self.batch_size * steps
+        return float(counter.get_total_flops()) / 2 * self._batch(data) * steps

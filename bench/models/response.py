@@ -254,6 +254,8 @@ def _fit_one(
     response = Response(task, settings, rate, seed)
     response.fit_on(on)
     keep = KeepBest(response, lambda: response.error(held), LOOK_EVERY) if held is not None else None
+    if keep and not steps:
+        keep.look(0)
     if steps:
         loader = DataLoader(_Steps(steps), batch_size=None, collate_fn=_identity)
         train(

@@ -112,7 +112,8 @@ class KeepBest(Callback):
         self.best_step = 0
         self._weights: dict[str, torch.Tensor] = {}
 
-    def _look(self, step: int) -> None:
+    def look(self, step: int) -> None:
+        """Measure at a step, unless that was done."""
         if step in self.history:
             return
         training = self.module.training
@@ -129,16 +130,16 @@ class KeepBest(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Measure what there is before the first step; a resumed training has done so, and looks when it is time."""
         if not self.history:
-            self._look(trainer.global_step)
+            self.look(trainer.global_step)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Measure every few steps."""
         if trainer.global_step % self.every == 0:
-            self._look(trainer.global_step)
+            self.look(trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure the last step."""
-        self._look(trainer.global_step)
+        self.look(trainer.global_step)
 
     def restore(self) -> None:
         """Put the best weights back."""

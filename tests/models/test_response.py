@@ -67,10 +67,6 @@ def test_before_any_step_a_model_is_its_base(residual, baseline, target, module,
     assert (np.abs(expected).max() > 0.1) == (residual != "none")
 
 
-NO_STEPS = pytest.mark.xfail(strict=True, reason="head_steps=0 is allowed, but response.fit finds no look to choose by")
-
-
-@NO_STEPS
 @pytest.mark.parametrize(("residual", "baseline"), [("none", "no_change"), ("train_mean",) * 2, ("additive",) * 2])
 def test_no_head_steps_is_the_base(residual, baseline, module):
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), "head_steps": 0, "residual": residual})
@@ -81,7 +77,6 @@ def test_no_head_steps_is_the_base(residual, baseline, module):
     np.testing.assert_allclose(shift_of(model, module, names), shift_of(reference, module, names), atol=1e-6)
 
 
-@NO_STEPS
 def test_no_head_steps_is_the_base_where_val_conditions_choose(simulated):
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), "head_steps": 0})
     run.fit(model, simulated, 1)
@@ -90,7 +85,6 @@ def test_no_head_steps_is_the_base_where_val_conditions_choose(simulated):
     np.testing.assert_allclose(shift_of(model, simulated, names), expected, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="_base averages contexts alike, the floor weights them by the condition's cells")
 def test_the_base_of_uneven_contexts_is_that_of_the_baselines(monkeypatch):
     """Conditions whose cells are spread unevenly over two contexts: each counts as in the floor."""
     counts, obs = screens.tiny_counts(contexts=2)
