@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
@@ -87,7 +88,7 @@ class Monitor:
     def _latents(self, module: nn.Module, rows: Any) -> Singles:
         training = module.training
         module.eval()
-        device = next(module.parameters()).device
+        device = next(module.parameters(), torch.empty(0)).device
         z = embed_rows(lambda cells: module(cells.to(device)).pooled, self.x, rows)
         module.train(training)
         return z
