@@ -162,7 +162,6 @@ class Ours(nn.Module):
         )
         self.jepa.prepare(data)
         self.student, self.teacher = self.jepa.student, self.jepa.teacher
-        self.jepa.extra["predictor"].checkpoint_activations = recompute  # the model's flag reaches the encoder only
 
     def loss(self, cells: Tensor, generator: torch.Generator) -> Tensor:
         none = torch.zeros(len(cells), dtype=torch.int64)
