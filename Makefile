@@ -30,6 +30,11 @@ $(STAMP): pyproject.toml constraints.txt
 bench: $(STAMP) ## run MODEL on DATA and print the board
 	@$(BIN)/bench run --model $(MODEL) --data $(DATA) --split $(SPLIT) --seed $(SEEDS) $(ARGS)
 
+# Two workers share the cores: a thread each. A worker that dies says where (PYTHONFAULTHANDLER).
+test test-all: export OMP_NUM_THREADS = 1
+test test-all: export OPENBLAS_NUM_THREADS = 1
+test test-all: export PYTHONFAULTHANDLER = 1
+
 test: $(STAMP) ## the test suite, without what is marked slow
 	$(BIN)/python -m pytest -q -n 2 -m 'not slow' $(ARGS)
 
