@@ -24,6 +24,8 @@ _COLUMNS = {
     "size": "shift_log_ratio",
     "DE rho": "spearman_de",
 }
+#: A row in which more conditions than this fell back is in part the row of what it fell back to.
+MAX_FALLBACK = 0.1
 #: Longest name on one line, and the longest that leaves room for two spaces between columns.
 _NAME, _ROOMY = 23, 15
 _LEGEND = (
@@ -145,6 +147,14 @@ def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[in
     if alien:
         lines.append(
             f"No skill, rank or claim, as the predictions were not made from the input controls: {', '.join(alien)}."
+        )
+    fell_back = rows[rows["n_fallback"] > MAX_FALLBACK * rows["n_conditions"]]
+    if len(fell_back):
+        names = ", ".join(
+            f"{r['model']} ({r['n_fallback'] / r['n_conditions']:.0%})" for r in fell_back.to_dict("records")
+        )
+        lines.append(
+            f"In over {MAX_FALLBACK:.0%} of the conditions a perturbed gene was unknown to the model: {names}."
         )
     guessing = rows[rows["n_informative"] < MIN_CONDITIONS]
     if len(guessing):

@@ -19,6 +19,7 @@ from bench.ranks import ranks
 from bench.rows import FAMILIES, NAMES, PRIMARY, Found
 from bench.skill import mean_skill, skill_draws
 from bench.summary import plan_for, summarise
+from bench.table import warnings_of
 
 
 def record_of(folder, model, means, **options):
@@ -53,6 +54,16 @@ def test_means_ranks_and_bars_by_hand(three):
     assert table.loc["a", "wall_s"] == 1.5
     assert table.loc["a", "parameters"] == 3
     assert len(table.loc["a", "run_ids"].split()) == 3
+
+
+def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
+    found = leaderboard.group(leaderboard.collect([three]))["d", "simulation"]
+    table = make_board(found)
+    said = [line for line in warnings_of(table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
+    assert len(said) == 1 and "a (25%), b (25%)" in said[0] and "train_mean" not in said[0]
+    table["n_fallback"] = [3, 4, None, 9]  # of 36 conditions: 3 are under a tenth, 4 are over
+    (said,) = [line for line in warnings_of(table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
+    assert said.endswith(": b (11%).")
 
 
 def test_columns_are_those_promised(three):
