@@ -1,0 +1,188 @@
+"""Hostile names never leave their folder and are printed as they are."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import screens
+from command import RUN, bench, furnish, refuse
+from harness import made_record
+from trees import LEADERBOARD, SCORE
+
+from bench import leaderboard, records
+from bench.board import board
+from bench.table import show
+
+slow = pytest.mark.slow
+
+
+HOSTILE = [
+    "../../evil",
+    "/outside/evil",
+    "a/b",
+    "..",
+    ".hidden",
+    "-rf",
+    "--out=evil",
+    "it's",
+    'say "x"',
+    "<script>alert(1)</script>",
+    "[red]x[/red]",
+    "[/]",
+    "naïve 日本 🧬",
+    "a\nb",
+    "tab\tb",
+    "L" * 300,
+    "$(touch evil)",
+    "%s{0}",
+    "=1+1",
+]
+GENE_NAMES = [name.replace("+", "") for name in HOSTILE]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder inside a tree of which nothing else may change."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "sentinel").write_text("as it was")
+    work = tmp_path / "a" / "b" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("BENCH_CACHE", str(work / "cache"))
+    monkeypatch.delenv("BENCH_DEBUG", raising=False)
+    furnish(work)
+    yield work
+    others = {p for p in tmp_path.rglob("*") if p != work and work not in p.parents}
+    assert others == {tmp_path / "outside", tmp_path / "outside" / "sentinel", tmp_path / "a", tmp_path / "a" / "b"}
+    assert (tmp_path / "outside" / "sentinel").read_text() == "as it was"
+    assert not list(work.rglob("*evil*"))
+
+
+def hostile_card(here, name):
+    import yaml
+
+    (here / "h.yaml").write_text(yaml.safe_dump({"name": name, "source": "t.h5ad", "expression": "counts"}))
+    return [*RUN[:4], "h.yaml", *RUN[5:]]
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "d\n", ""])
+def test_hostile_names_of_data_sets(capsys, here, name):
+    refuse(capsys, hostile_card(here, name), "h.yaml", "name")
+    assert not (here / "runs").exists()
+
+
+def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
+    counts, obs = screens.tiny_counts(cells=12, controls=60)
+    genes = np.array([*GENE_NAMES, *screens.GENES[len(GENE_NAMES) :]], dtype=object)
+    new = dict(zip(screens.GENES, genes))
+    obs["condition"] = ["+".join(new.get(part, part) for part in name.split("+")) for name in obs["condition"]]
+    obs["batch"] = np.where(obs["batch"] == "b0", "../../evil\n[red]", "<b>")
+    obs["context"] = "[red]../../evil[/red]"
+    screens.write_h5ad(here / "h.h5ad", counts, obs, genes)
+    (here / "h.yaml").write_text(
+        "source: h.h5ad\nexpression: counts\ncolumns: {condition: condition, context: context, batch: batch}\n"
+    )
+    parts = json.loads((here / "split.json").read_text())
+    renamed = {k: ["+".join(new.get(p, p) for p in name.split("+")) for name in v] for k, v in parts.items()}
+    (here / "split.json").write_text(json.dumps(renamed))
+    code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:])
+    assert code == 0 and "Traceback" not in err, err
+    assert "'[red]../../evil[/red]'" in err.replace("\n", " ")  # as it is, not as markup
+    record = records.read(Path(out.strip()))
+    assert record.n_conditions == 5
+    assert bench(capsys, *LEADERBOARD)[0] == 0
+    data = ["--data", "h.yaml", "--split-file", "split.json"]
+    predicted = next((here / "runs").glob("*/predictions.h5ad"))
+    code, out, err = bench(capsys, "score", predicted, *data, "--name", "again")
+    assert code == 0, err
+    assert records.read(Path(out.strip())).metrics == record.metrics
+    for argv in (["data", "check", "h.yaml"], ["data", "split", "h.yaml", *data[2:]]):
+        code, _, err = bench(capsys, *argv)
+        assert code == 0 and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_on_the_command_line(capsys, here, name):
+    for argv in (
+        ["run", f"--model={name}"],
+        [*RUN[:3], f"--data={name}", *RUN[5:]],
+        [*RUN, f"--split-file={name}"],
+        ["publish", "--from", "runs/leaderboards", "--", name],
+        ["data", "check", "--", name],
+        ["list", "--", name],
+    ):
+        code, out, err = bench(capsys, *argv)
+        assert (code, out) == (2, "") and "Traceback" not in err, (argv, err)
+        assert err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_of_rows(capsys, here, whole, name):
+    code, out, err = bench(capsys, *SCORE[:1], whole / "given.h5ad", *SCORE[2:-2], f"--name={name}")
+    assert (code, out) == (2, "") and "row name" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["it's", "日本 🧬", "<b>x", "[red]x", "-rf", "a\nb", "$(touch x)"])
+def test_hostile_names_of_files(capsys, here, name):
+    for old, ending in (("split.json", ".json"), ("t.yaml", ".yaml"), ("t.h5ad", ".h5ad")):
+        shutil.copy(old, f"{name}{ending}")
+    run = [*RUN[:3], f"--data={name}.h5ad", *RUN[5:7], f"--split-file={name}.json", *RUN[9:]]
+    code, out, err = bench(capsys, *run)
+    assert code == 0 and "Traceback" not in err, err
+    assert records.read(Path(out.strip())).spec.split.startswith("custom-")
+    code, _, err = bench(capsys, *RUN[:3], f"--data={name}.yaml", *RUN[5:])  # its name would be the data set's
+    assert code == 2 and "name" in err
+
+
+CONFIGS = [
+    "class_path: ../../../outside/evil\n",
+    "class_path: os.system\ninit_args: {command: touch evil}\n",
+    "class_path: train_mean\ninit_args: {out: ../../../outside/evil}\n",
+    "class_path: train_mean\ninit_args: {leaderboards: ../../../outside/evil, force: true}\n",
+    "class_path: linear\ninit_args: {'rank=3 --out': ../../../outside/evil}\n",
+    "class_path: linear\ninit_args: {'rank\\n': 3}\n",
+    "class_path: [a, b]\n",
+    "class_path: train_mean\ninit_args: [out, evil]\n",
+    "!!python/object/apply:os.system ['touch evil']\n",
+]
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_hostile_model_configs(capsys, here, text):
+    (here / "m.yaml").write_text(text)
+    code, out, err = bench(capsys, "run", "--model", "m.yaml", *RUN[3:])
+    assert (code, out) == (2, "") and "Traceback" not in err, err
+
+
+@pytest.mark.parametrize("field", ["dataset", "model", "split"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_records_with_hostile_names(capsys, here, field, name):
+    """A record of somebody else's, whole and with a right checksum, may not write where it likes."""
+    record = made_record(here / "runs" / "leaderboards", "a", {"pearson_delta": 0.5})
+    place = records.place(here / "runs" / "leaderboards", record.spec)
+    spec = record.spec.model_copy(update={field: name})
+    table = place.with_suffix(".parquet").read_bytes()
+    path = place.with_name(f"{spec.run_id}.json")
+    path.with_suffix(".parquet").write_bytes(table)
+    records.write(path, record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    for argv in (LEADERBOARD, ["publish", spec.run_id, "--leaderboards", "boards"]):
+        code, out, err = bench(capsys, *argv)
+        assert (code, out) == (2, "") and str(path.relative_to(here)) in err and "Traceback" not in err, err
+    assert not list(here.rglob("*.csv"))
+
+
+def test_hostile_labels_are_printed_and_written_as_they_are(capsys, tmp_path):
+    for name in HOSTILE:
+        made_record(tmp_path, "m", {"pearson_delta": 0.5}, variant={"note": name})
+    (items,) = leaderboard.group(leaderboard.collect([tmp_path])).values()
+    table = board(items)
+    show(table, [item.record for item in items], [1])
+    err = capsys.readouterr().err
+    assert "m[note=[red]x[/red]]" in err and "[note=<script>" in err  # long ones are on two lines
+    leaderboard.regenerate(tmp_path)
+    with (tmp_path / "d__simulation.csv").open(newline="", encoding="utf-8") as handle:
+        labels = {row["model"] for row in csv.DictReader(handle)}
+    assert {f"m[note={name}]" for name in HOSTILE} <= labels
