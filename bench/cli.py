@@ -13,11 +13,12 @@ from pathlib import Path
 
 from bench import __version__
 from bench.errors import BenchError, unknown
-from bench.flags import Parser, add_data_flags, split_kind
+from bench.flags import Parser, add_data_flags, shipped_configs, split_kind
 from bench.verbs import boards, data
 from bench.verbs.figures import figures
 from bench.verbs.frozen import frozen
 from bench.verbs.run import run
+from bench.verbs.sweep import sweep
 
 _EPILOG = """examples:
   bench run --model linear                                  the built-in data, a table at the end
@@ -74,6 +75,8 @@ def _list(argv: Sequence[str]) -> int:
         from bench.models import registry
 
         rows = {e.name: e.summary for e in registry.entries().values() if e.kind == options.what[:-1]}
+        if options.what == "models":
+            rows |= shipped_configs()
     elif options.what == "metrics":
         from bench.metrics import METRICS
 
@@ -100,6 +103,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "compare": (boards.compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
     "explain": (boards.explain, "a metric: formula, direction, floor, replicate, source, trap"),
+    "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
     "data": (data.data, "check, card, split, features, export, list"),
     "list": (_list, "models, baselines, metrics, datasets"),

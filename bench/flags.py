@@ -66,7 +66,9 @@ def add_data_flags(parser: Any) -> None:
     """Add the flags that name data and split."""
     parser.add_argument("--data", default="simulated", help="a data set's name, a card (.yaml) or an .h5ad file")
     parser.add_argument(
-        "--split", default=None, help="simulation (default), simulation_single, combo_seen0/1/2, single, custom"
+        "--split",
+        default=None,
+        help="simulation (default), simulation_single, combo_seen0/1/2, single, doubles, custom",
     )
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 
@@ -151,6 +153,17 @@ def shipped_config(argv: Sequence[str]) -> str | None:
     names = [argv[i + 1] for i, word in enumerate(argv[:-1]) if word == "--model"]
     names += [word.split("=", 1)[1] for word in argv if word.startswith("--model=")]
     return names[0] if names and (configs_dir() / "models" / f"{names[0]}.yaml").is_file() else None
+
+
+def shipped_configs() -> dict[str, str]:
+    """Shipped configs, which ``--model`` takes like models: what each is, by its file's first comment line."""
+    from bench.files import configs_dir
+
+    first = {
+        path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0]
+        for path in sorted((configs_dir() / "models").glob("*.yaml"))
+    }
+    return {name: line.removeprefix("#").strip() if line.startswith("#") else "" for name, line in first.items()}
 
 
 def choice(value: str, options: dict[str, Any], what: str) -> Any:

@@ -95,6 +95,26 @@ def _task(data: PerturbationData, split: Split) -> dict[str, Any]:
     }
 
 
+def spec_of(request: Request, data: PerturbationData, split: Split, pretrain_seed: int, head_seed: int) -> RunSpec:
+    """Resolve what is to be run on a task: everything that decides its numbers."""
+    return RunSpec(
+        **_task(data, split),
+        model=request.name,
+        model_version=registry.load(request.model).version,
+        arguments=dict(request.arguments),
+        variant=dict(request.variant),
+        pretrain_seed=pretrain_seed,
+        head_seed=head_seed,
+    )
+
+
+def finished_run(request: Request, spec: RunSpec) -> Path | None:
+    """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    folder = request.out / spec.run_id
+    record = _finished(folder)
+    return None if record is None else _join(record, folder, request.leaderboards)
+
+
 def run(request: Request) -> list[Path]:
     """Run a model on every (seed, fold) asked for; return the records' paths.
 
@@ -117,15 +137,7 @@ def run(request: Request) -> list[Path]:
             stages.title(f"{request.name} | {data.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
             with stages.stage("split"):
                 split = splits.draw(data, request.split or card.split, split_seed, fold, request.split_file)
-            spec = RunSpec(
-                **_task(data, split),
-                model=request.name,
-                model_version=model_class.version,
-                arguments=dict(request.arguments),
-                variant=dict(request.variant),
-                pretrain_seed=pretrain_seed,
-                head_seed=head_seed,
-            )
+            spec = spec_of(request, data, split, pretrain_seed, head_seed)
             folder = request.out / spec.run_id
             if not request.force and (finished := _finished(folder)):
                 stages.skip(STAGES_PER_RUN - 1)
@@ -245,15 +257,7 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
     card, _ = data_load.resolve(request.data)
     data = data_load.load(card)
     split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
-    spec = RunSpec(
-        **_task(data, split),
-        model=request.name,
-        model_version=model_class.version,
-        arguments=dict(request.arguments),
-        variant=dict(request.variant),
-        pretrain_seed=pretrain_seed,
-        head_seed=pretrain_seed,  # an encoder has no head: one encoder, one record
-    )
+    spec = spec_of(request, data, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     try:
         model = model_class(**request.arguments)
     except ValueError as error:

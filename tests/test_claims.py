@@ -1,30 +1,191 @@
-"""What the committed records say of the learned models: read from them, never typed."""
+"""Claims: what makes one true, false or not to be said; and what the committed records say, read from them."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from harness import N_MADE, made_record
 
-from bench import leaderboard
+from bench import claims, leaderboard, suites
 from bench.board import gather
-from bench.compare import difference
+from bench.cli import main
+from bench.errors import BenchError
+from bench.suites import Claim
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("jepa", "mae", "vicreg")
 CONTROLS = ("constant_encoder", "random_encoder", "pca_encoder", "identity", "supervised")
+SEEDS = {("d", "simulation"): [1, 2, 3]}
+
+
+def claim(**fields):
+    return Claim(**{"name": "c", "better": "a", "worse": "b", "data": "d", "min_conditions": N_MADE, **fields})
+
+
+def record_rows(folder, rows, seeds=(1, 2, 3), metric="pearson_delta", **fields):
+    for seed in seeds:
+        for name, mean in rows.items():
+            made_record(folder, name, {metric: mean}, split_seed=seed, split_id=f"s{seed}", **fields)
+
+
+def verdict(folder, one, seeds=SEEDS):
+    (found,) = claims.evaluate([one], seeds, leaderboard.collect([folder]))
+    return found
 
 
 @pytest.fixture(scope="module")
-def rows():
-    items = leaderboard.group(leaderboard.collect([ROOT / "leaderboards"], "simulated"))["simulated", "simulation"]
-    return gather(items)
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    record_rows(folder, {"a": 0.5, "b": 0.4, "e": 0.5, "train_mean": 0.25}, jitter=0.05)
+    # a row whose conditions scatter otherwise: a real interval
+    for seed in (1, 2, 3):
+        made_record(folder, "w", {"pearson_delta": 0.44}, split_seed=seed, split_id=f"s{seed}", jitter=0.4)
+    return folder
 
 
-@pytest.mark.parametrize("name", [*OBJECTIVES, "supervised"])
-@pytest.mark.parametrize("metric", ["pearson_delta", "discrimination"])
-def test_learned_models_beat_the_train_mean(rows, name, metric):
-    seeds, by_label = rows
-    found = difference(by_label[name], by_label["train_mean"], seeds, "all", metric)
-    assert found.low > 0.1, found  # clearly: not a margin that another seed could take away
+def test_the_interval_is_the_one_that_compare_prints(study, capsys):
+    found = verdict(study, claim(worse=["b", "w"], beside="train_mean"))
+    assert [gap.row for gap in (*found.differences, *found.beside)] == ["b", "w", "train_mean"]
+    for gap in (*found.differences, *found.beside):
+        capsys.readouterr()
+        assert main(["compare", "a", gap.row, "--data", "d", "--leaderboards", str(study)]) == 0
+        line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("pearson_delta"))
+        printed = re.search(r"([+-]\d\.\d{3}) \[([+-]\d\.\d{3}), ([+-]\d\.\d{3})\].* (\d+)", line)
+        assert [f"{x:+.3f}" for x in (gap.mean, gap.low, gap.high)] == list(printed.groups()[:3])
+        assert f" {gap.n} " in line.rstrip() + " "
+
+
+def test_all_that_must_be_beaten_are_beaten_or_it_is_false(study):
+    assert verdict(study, claim(worse="b")).verdict == "true"
+    assert verdict(study, claim(worse=["b", "train_mean"])).verdict == "true"
+    one = verdict(study, claim(worse=["b", "e"]))  # alike: no difference
+    assert (one.verdict, one.reason) == ("false", "does not beat e")
+    one = verdict(study, claim(worse="w"))
+    assert one.differences[0].low < 0 < one.differences[0].high
+    assert one.verdict == "false"
+    assert verdict(study, claim(better="b", worse="a")).verdict == "false"  # clear, the wrong way round
+
+
+def test_a_margin_must_be_cleared_by_the_whole_interval(study):
+    assert verdict(study, claim(margin=0.09)).verdict == "true"
+    assert verdict(study, claim(margin=0.11)).verdict == "false"
+
+
+def test_lower_may_be_better(tmp_path):
+    record_rows(tmp_path, {"a": 0.1, "b": 0.3, "train_mean": 0.5}, metric="wmse")
+    assert verdict(tmp_path, claim(metric="wmse")).verdict == "true"
+    assert verdict(tmp_path, claim(metric="wmse", margin=0.3)).verdict == "false"
+    assert verdict(tmp_path, claim(metric="wmse", better="b", worse="a")).verdict == "false"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seeds", "reason"),
+    [
+        ({"worse": ["b", "gone"]}, [1, 2, 3], "no record of gone"),
+        ({"data": "other"}, [1, 2, 3], "no record of a, b"),
+        ({}, [1, 2, 3, 4], "a lacks seed 4"),
+        ({"min_conditions": 13}, [1, 2, 3], "12 distinct conditions, 13 needed"),
+        ({"subgroup": "effect_low", "min_conditions": 8}, [1, 2, 3], "4 distinct conditions, 8 needed"),
+        ({"subgroup": "combo_seen2"}, [1, 2, 3], "no condition in 'combo_seen2'"),
+    ],
+)
+def test_what_cannot_be_said(fields, seeds, reason, study):
+    one = verdict(study, claim(**fields), {("d", "simulation"): seeds, ("other", "simulation"): seeds})
+    assert (one.verdict, one.reason) == ("not_evaluable", reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"evidence": "smoke"}, "smoke data: too few conditions"),
+        ({"controls_used": "all"}, "predictions not made from the input controls: a, b"),
+    ],
+)
+def test_records_that_carry_no_claim(fields, reason, tmp_path):
+    record_rows(tmp_path, {"a": 0.5, "b": 0.4}, **fields)
+    one = verdict(tmp_path, claim())
+    assert (one.verdict, one.reason) == ("not_evaluable", reason)
+    assert one.differences[0].mean == pytest.approx(0.1)  # shown all the same
+
+
+def test_a_metric_that_no_condition_defines(tmp_path):
+    record_rows(tmp_path, {"a": None, "b": None})
+    one = verdict(tmp_path, claim())
+    assert one.verdict == "not_evaluable"
+    assert one.differences[0].mean is None
+
+
+def test_the_file_is_checked_against_the_records(tmp_path, capsys):
+    folder = tmp_path
+    record_rows(folder, {"a": 0.5, "b": 0.4, "e": 0.5, "train_mean": 0.25})
+    made = [verdict(folder, claim(name=name, worse=worse)) for name, worse in (("x", "b"), ("y", "e"))]
+    path = claims.write(folder, "s", made)
+    before = path.read_bytes()
+    assert claims.check(folder) == 1
+    content = json.loads(before)
+    content["verdicts"][0]["differences"][0]["mean"] += 1e-12  # another machine's last bit
+    path.write_text(json.dumps(content))
+    assert claims.check(folder) == 1
+    assert claims.regenerate(folder) == []
+    content["verdicts"][1]["verdict"] = "true"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BenchError, match="claim 'y' is true there and false by the records"):
+        claims.check(folder)
+    assert main(["leaderboard", "--leaderboards", str(folder), "--quiet"]) == 0
+    assert str(path) in capsys.readouterr().out
+    assert path.read_bytes() == before
+    path.write_text("{}")
+    with pytest.raises(BenchError, match="not a file of claims"):
+        claims.check(folder)
+
+
+def test_the_table_names_rows_with_their_brackets(tmp_path, capsys):
+    record_rows(tmp_path, {"b": 0.4}, variant={})
+    record_rows(tmp_path, {"a": 0.5}, variant={"residual": "none"})
+    one = verdict(tmp_path, claim(name="a[residual=none] wins", better="a[residual=none]", expected="false"))
+    claims.show([one])
+    err = capsys.readouterr().err
+    for word in ("d | simulation | pearson_delta", "a[residual=none] wins", "true", "expected: false", "+0.100"):
+        assert word in err, err
+
+
+@pytest.mark.parametrize("name", suites.names())
+def test_verdicts_on_committed_records_are_those_expected(name):
+    """Those that a suite says must hold: that learned models learn, above all."""
+    expected = [one for one in suites.find(name).claims if one.expected]
+    boards = {(one.data, one.split): [1, 2, 3] for one in expected}
+    found = claims.evaluate(expected, boards, leaderboard.collect([ROOT / "leaderboards"]))
+    assert [(one.claim.name, one.verdict, one.reason) for one in found if one.verdict != one.claim.expected] == []
+
+
+def test_learned_models_must_beat_the_train_mean_clearly():
+    """The suite holds these claims; whether they are true is the test above."""
+    held = {
+        (one.better, one.metric)
+        for one in suites.find("main").claims
+        if one.worse == ("train_mean",) and one.data == "simulated" and one.margin >= 0.1 and one.expected == "true"
+    }
+    assert held >= {(m, k) for m in (*OBJECTIVES, "supervised") for k in ("pearson_delta", "discrimination")}
+
+
+def test_every_claim_about_an_objective_is_against_both_controls():
+    """An encoder that says nothing and one that was never trained: an objective must beat both, in every track."""
+    held = {}
+    for one in suites.find("main").claims:
+        if any(row.split("[")[0] == "constant_encoder" for row in one.worse):
+            held.setdefault((one.data, one.better), set()).update(row.split("[")[0] for row in one.worse)
+    tracks = ("", "[residual=none]", "[latent_target=own]", "[features=from_encoder]")
+    for data, some in (("simulated", tracks), ("norman_slice", tracks[:2])):
+        for label in (f"{name}{track}" for name in OBJECTIVES for track in some):
+            assert held[data, label] >= {"constant_encoder", "random_encoder"}, (data, label)
+
+
+def test_separation_is_claimed_as_the_specification_says():
+    (one,) = (c for c in suites.find("separation").claims if c.name == "separation_load_bearing")
+    assert (one.better, one.worse) == ("perturbed_vae", ("perturbed_vae[ablation=no_sep]",))
+    assert (one.metric, one.split, one.subgroup, one.min_conditions) == ("pearson_delta", "doubles", "all", 30)
+    assert "additive" in one.beside
 
 
 @pytest.mark.parametrize(

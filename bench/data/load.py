@@ -21,6 +21,9 @@ _cards: dict[tuple[str, str], Card] = {}
 #: Gene names and feature tables of the simulations of this process; their cells are not kept.
 _tables: dict[SimulationParameters, tuple[tuple[str, ...], dict[str, Floats]]] = {}
 
+#: What `view_a` is a noisy view of. No feature bank: no model but the oracle may be told.
+_networks: dict[SimulationParameters, Floats] = {}
+
 
 def resolve(name: str) -> tuple[Card, bool]:
     """Find the card of a data set.
@@ -71,6 +74,7 @@ def parameters_of(card: Card) -> SimulationParameters:
 def _simulate(parameters: SimulationParameters) -> Simulation:
     cells = simulate(parameters)
     _tables[parameters] = tuple(cells.genes.tolist()), cells.feature_tables
+    _networks[parameters] = cells.truth.network_features
     return cells
 
 
@@ -83,6 +87,17 @@ def feature_tables(parameters: SimulationParameters) -> tuple[tuple[str, ...], d
     if parameters not in _tables:
         _simulate(parameters)
     return _tables[parameters]
+
+
+def true_features(parameters: SimulationParameters) -> tuple[tuple[str, ...], Floats]:
+    """The generator's own features of the genes, of which the table `view_a` is a noisy view.
+
+    Returns:
+        Gene names ``[G]``, and of each gene its total effect on every module and on the stress program ``[G, M + 1]``,
+        in log change per log change.
+    """
+    genes, _ = feature_tables(parameters)
+    return genes, _networks[parameters]
 
 
 def generate(card: Card) -> PerturbationData:

@@ -1,7 +1,8 @@
 """Splits: which conditions a model may learn from, which controls it may see, from which cells it predicts.
 
 A split is a pure function of (condition strings, barcodes, kind, seed, control fold). The conditions are drawn by
-cell-gears itself, on sorted rows; the lists are then kept as JSON, so that later commands need not import it.
+cell-gears itself, on sorted rows; the lists are then kept as JSON, so that later commands need not import it. Two
+kinds are not drawn: ``doubles`` follows from the data, ``custom`` is read from a file.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.conditions import CONTROL, constituents, identity, single
+from bench.data import doubles
 from bench.data.cells import PerturbationData
 from bench.data.controls import control_pools
 from bench.errors import BenchError, unknown
 from bench.files import cache_dir, sha256_json, write_json
 
-KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single", "custom")
+KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single", "doubles", "custom")
 SUBGROUPS = ("unseen_single", "combo_seen0", "combo_seen1", "combo_seen2")
 #: Changes when the same inputs would give another split.
 VERSION = 1
@@ -94,7 +96,7 @@ def draw_with_gears(labels: Sequence[str], kind: str, seed: int) -> dict[str, li
 
     Args:
         labels: Condition strings of a file; sorted here, because some of its draws depend on row order.
-        kind: One of :data:`KINDS` but ``custom``.
+        kind: One of :data:`KINDS` but ``doubles`` and ``custom``.
         seed: Its ``seed``.
 
     Returns:
@@ -107,8 +109,7 @@ def draw_with_gears(labels: Sequence[str], kind: str, seed: int) -> dict[str, li
     import pandas as pd
 
     perturbed = sorted(set(labels) - {CONTROL})
-    doubles = [name for name in perturbed if CONTROL not in name]
-    if kind.startswith("combo") and not doubles:
+    if kind.startswith("combo") and all(CONTROL in name for name in perturbed):
         raise BenchError(
             f"split '{kind}' needs combinations of two perturbations; these data have none. Use 'simulation'."
         )
@@ -240,7 +241,10 @@ def draw(
     if control_fold not in (0, 1):
         raise BenchError(f"control fold {control_fold}: expected 0 or 1.")
     labels = data.file_conditions
-    if kind == "custom":
+    left_out: list[str] = []
+    if kind == doubles.KIND:
+        lists, left_out = doubles.parts(labels)
+    elif kind == "custom":
         if custom is None:
             raise BenchError("split 'custom' needs --split-file FILE, a JSON with lists train, val and test.")
         lists = read_custom(custom, labels)
@@ -260,9 +264,10 @@ def draw(
     for name in parts["test"]:
         groups.setdefault(subgroup(name, parts["train"]), []).append(name)
     inputs, reference, cells, notes = control_pools(data, seed, control_fold)
+    notes += left_out
     if moved:
         notes.append(f"{moved} conditions had spellings in different parts: moved to test before val before train")
-    if unused:
+    if unused and not left_out:
         notes.append(f"{len(unused)} conditions are in no part of this split")
     small = [name for name in parts["test"] if len(data.cells_of[name]) < data.min_cells]
     if small:

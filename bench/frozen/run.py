@@ -104,6 +104,21 @@ def reference_spec(spec: RunSpec, name: str) -> RunSpec:
     )
 
 
+def finished(spec: RunSpec, out: Path, leaderboards: Path) -> Path | None:
+    """Look for the records of an encoder and of its references; copy them under ``leaderboards`` if all are there.
+
+    Returns:
+        The path of the encoder's record there, or ``None``.
+    """
+    specs = [spec, *(reference_spec(spec, name) for name in references.NAMES)]
+    found = [_finished(out / each.run_id / frozen_record.FILE) for each in specs]
+    for each, record in zip(specs, found, strict=True):
+        if record is None:
+            return None
+        frozen_record.write(frozen_record.place(leaderboards, each), record)
+    return frozen_record.place(leaderboards, spec)
+
+
 def _finished(path: Path) -> FrozenRecord | None:
     if not path.is_file():
         return None

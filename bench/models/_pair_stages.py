@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule, Rows
+from bench.models._head import CELLS, HeadSettings
 from bench.models._token_predictor import TokenResponse
-from bench.models.response import CELLS, HeadSettings
 from bench.models.training import optimiser
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask

@@ -67,6 +67,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     Attributes:
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
+        needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
         ledger: Filled by ``fit``.
         runtime: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
@@ -75,6 +76,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
 
     version: ClassVar[int] = 1
     emits_cells: ClassVar[bool] = True
+    needs_simulation: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,6 +19,9 @@ class _Constant(nn.Module):
 class ConstantEncoder(EncoderModel):
     """The shared response on a latent that carries nothing: what the perturbation's features alone are worth.
 
+    A response on a constant is also trained without the disturbance of latents that differ: ``noise_encoder`` tells the
+    two apart.
+
     Source: replacing z by its train mean, which after standardisation is 0.
     """
 

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from bench.conditions import constituents
-from bench.data.cells import PerturbationData
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.feature_bank import FeatureBank, shorten
 from bench.data.features import load_banks, targets
 from bench.models import response, token_response
+from bench.models._head import CELLS, DecoderKind, HeadSettings, LatentTarget, PredictorKind, Residual, allowed
+from bench.models._mean_response import ResponseTask
+from bench.models._response_task import make_task
 from bench.models.actions import ActionTable
 from bench.models.alignment import align
 from bench.models.base import PerturbationModel
-from bench.models.embedding import MAX_CELLS, Scale, embed_rows, linear_decoder, scale_of, spread_rows
-from bench.models.response import (
-    CELLS,
-    DecoderKind,
-    HeadSettings,
-    LatentTarget,
-    PredictorKind,
-    Residual,
-    ResponseTask,
-    Targets,
-)
+from bench.models.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
 from bench.models.token_response import TokenTask
 from bench.models.training import Precision, one_thread
 from bench.nn.encoder import Encoded
-from bench.shifts import Floats, additive, group_sums, shifts_by_identity
+from bench.shifts import Floats
 
 #: The feature spec of the track in which the frozen encoder describes the perturbed genes.
 FROM_ENCODER = "from_encoder"
@@ -112,7 +101,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
             precision=precision,
             context_mask=context_mask,
         )
-        response.allowed(self.head)
+        allowed(self.head)
         self.encoder: nn.Module
         self.responses: nn.ModuleList
         self._missing: dict[str, int] = {}
@@ -163,7 +152,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         if self.head.of_tokens:
             self._fit_tokens(data, table)
             return
-        task = self._task(data, table, scale, weights)
+        task = make_task(data, table, self.embed, self.standardised, scale, weights, self.head)
         self.register_buffer("base", task.base_genes.double())
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         if self.align_epochs:
@@ -191,56 +180,6 @@ class EncoderModel(PerturbationModel, abc.ABC):
             else:
                 banks += load_banks(spec, data)
         return banks
-
-    def _task(self, data: PerturbationDataModule, table: ActionTable, scale: Scale, weights: Floats) -> ResponseTask:
-        own = self.head.latent_target == "own"
-
-        def latents(rows: Any) -> Any:
-            return scale(embed_rows(self.embed, data.data.x, rows))
-
-        controls = [
-            data.control_rows[data.data.context[data.control_rows] == c]
-            if (data.data.context[data.control_rows] == c).any()
-            else data.control_rows
-            for c in range(len(data.data.contexts))
-        ]
-        control_z = [latents(rows) for rows in controls]
-        control_genes = data.input_means
-        parts: dict[str, Targets] = {}
-        cells: dict[str, Floats] = {}
-        shifts: dict[str, tuple[tuple[tuple[int, int], ...], Floats, Floats]] = {}
-        for part in ("train", "val"):
-            keys, means, cells[part] = _means_by_context(data.data, getattr(data.split, part), data.data.x)
-            genes = means - control_genes[[c for _, c in keys]] if keys else means
-            target = genes
-            if own:
-                rows = data.data.rows(getattr(data.split, part))
-                z_means = _means_of(latents(rows), data.data, rows, keys) if keys else np.empty((0, len(scale.mean)))
-                target = z_means - np.stack([control_z[c].mean(axis=0) for _, c in keys]) if keys else z_means
-            shifts[part] = (keys, genes, target)
-            parts[part] = Targets(
-                torch.tensor([k for k, _ in keys], dtype=torch.int64),
-                torch.tensor([c for _, c in keys], dtype=torch.int64),
-                torch.from_numpy(target.astype(np.float32)),
-            )
-        keys, genes, target = shifts["train"]
-        base = _base(data.data, keys, target, cells["train"], self.head.residual)
-        base_genes = _base(data.data, keys, genes, cells["train"], self.head.residual)
-        pooled = [torch.from_numpy(z) for z in control_z]
-        starts = None
-        if self.head.predictor != "film":
-            starts = [torch.from_numpy(data.data.x[rows].toarray()) for rows in controls]
-        return ResponseTask(
-            table=table,
-            base=torch.from_numpy(base.astype(np.float32)),
-            base_genes=torch.from_numpy(base_genes),
-            train=parts["train"],
-            val=parts["val"],
-            starts=_starts(pooled, starts, self.standardised),
-            to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
-            latent_width=len(scale.mean),
-            genes=len(data.genes),
-        )
 
     @torch.no_grad()
     def standardised(self, cells: torch.Tensor) -> Encoded:
@@ -295,70 +234,3 @@ class EncoderModel(PerturbationModel, abc.ABC):
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""
         return self._missing[condition]
-
-
-def _means_by_context(
-    data: PerturbationData, names: tuple[str, ...], x: Any
-) -> tuple[tuple[tuple[int, int], ...], Floats, Floats]:
-    """Which (condition, context) have cells, their mean expression ``[T, G]`` and their number of cells ``[T]``."""
-    index = {name: i for i, name in enumerate(data.conditions)}
-    wanted = np.full(len(data.conditions), -1)
-    wanted[[index[name] for name in names]] = np.arange(len(names))
-    code = np.where(wanted[data.condition] >= 0, wanted[data.condition] * len(data.contexts) + data.context, -1)
-    present = np.unique(code[code >= 0])
-    if not len(present):
-        return (), np.empty((0, x.shape[1])), np.empty(0)
-    group = np.where(code >= 0, np.searchsorted(present, code), -1)
-    sums, _, cells = group_sums(x, group, len(present))
-    keys = tuple((index[names[p // len(data.contexts)]], p % len(data.contexts)) for p in present.tolist())
-    return keys, sums / cells[:, None], cells
-
-
-def _means_of(z: Any, data: PerturbationData, rows: Any, keys: tuple[tuple[int, int], ...]) -> Floats:
-    """Mean latent of each (condition, context) ``[T, D]`` of cells ``rows`` with latents ``z``."""
-    code = data.condition[rows].astype(np.int64) * len(data.contexts) + data.context[rows]
-    wanted = np.array([k * len(data.contexts) + c for k, c in keys])
-    order = np.argsort(wanted)
-    group = order[np.searchsorted(wanted[order], code)]
-    sums = np.zeros((len(keys), z.shape[1]))
-    np.add.at(sums, group, z.astype(np.float64))
-    return np.asarray(sums / np.bincount(group, minlength=len(keys))[:, None])
-
-
-def _base(
-    data: PerturbationData, keys: tuple[tuple[int, int], ...], shifts: Floats, cells: Floats, residual: Residual
-) -> Floats:
-    """What each condition is predicted to do before anything is learned ``[C, W]``."""
-    out = np.zeros((len(data.conditions), shifts.shape[1]))
-    if residual == "none" or not keys:
-        return out
-    # Each condition counts once, its contexts by their cells, as in the floor.
-    names = sorted({k for k, _ in keys})
-    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64) * cells
-    by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
-    mean = by_condition.mean(axis=0)
-    if residual == "train_mean":
-        return np.asarray(out + mean)
-    known = shifts_by_identity([data.conditions[name] for name in names], by_condition)
-    for i, condition in enumerate(data.conditions):
-        if constituents(condition):
-            out[i] = additive(condition, known, mean)[0]
-    return out
-
-
-def _starts(
-    pooled: list[torch.Tensor], cells: list[torch.Tensor] | None, encode: Callable[[torch.Tensor], Encoded]
-) -> Callable[[torch.Tensor, torch.Generator | None], Encoded]:
-    """Make the draw of start cells: cached pooled latents, or cells to be encoded where tokens are needed."""
-
-    def start(context: torch.Tensor, generator: torch.Generator | None) -> Encoded:
-        if generator is None:
-            which = torch.arange(CELLS).repeat(len(context))
-            context = context.repeat_interleave(CELLS)
-        else:
-            which = torch.randint(2**31, (len(context),), generator=generator)
-        pool = cells if cells is not None else pooled
-        taken = torch.stack([pool[c][w % len(pool[c])] for c, w in zip(context.tolist(), which.tolist(), strict=True)])
-        return encode(taken) if cells is not None else Encoded(taken[:, None], taken)
-
-    return start

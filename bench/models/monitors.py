@@ -59,8 +59,10 @@ def mean_cosine(z: Singles) -> float:
     return float(((unit.sum(axis=0, dtype=np.float64) ** 2).sum() - n) / max(n * (n - 1), 1))
 
 
-class Monitor:
+class Monitor(Callback):
     """Looks at held-out cells' latents: cells, not tokens, whose differences between genes would hide a collapse.
+
+    As a callback it only keeps, in the checkpoint, how many looks in a row found a collapse.
 
     Args:
         encoder: The encoder whose weights will be frozen.
@@ -81,6 +83,14 @@ class Monitor:
         self.condition = np.unique(data.data.condition[held], return_inverse=True)[1].astype(np.int64)
         self.low = 0
         self.last: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"low": self.low}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.low = int(state_dict["low"])
 
     def _cells(self, rows: Any) -> Cells:
         return self._latents(self.encoder, rows), self.x[rows]

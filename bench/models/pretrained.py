@@ -17,6 +17,7 @@ from torch import nn
 
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.files import sha256_json
+from bench.models._flops import flops_of
 from bench.models.encoder_model import EncoderModel
 from bench.models.monitors import EMATeacher, Monitor
 from bench.models.training import KeepBest, Precision, optimiser, train
@@ -144,7 +145,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
             return value
 
         keep = KeepBest(self.exported(), look, max(1, steps // LOOKS))
-        callbacks: list[Callback] = [EMATeacher(self.momentum), keep]
+        callbacks: list[Callback] = [EMATeacher(self.momentum), monitor, keep]
         self.ledger.flops = self._flops(data, steps)
         train(
             self,
@@ -205,11 +206,9 @@ class PretrainedModel(EncoderModel, abc.ABC):
 
     def _flops(self, data: PerturbationDataModule, steps: int) -> float:
         """Count the floating-point operations of one step and multiply."""
-        from torch.utils.flop_counter import FlopCounterMode
-
         cells = torch.zeros(2, len(data.genes))
         batch = CellsBatch(cells, torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
-        with FlopCounterMode(display=False) as counter:
-            torch.stack(list(self.losses(batch, torch.Generator().manual_seed(0)).values())).sum().backward()  # type: ignore[no-untyped-call]
+        generator = torch.Generator().manual_seed(0)
+        counted = flops_of(lambda: torch.stack(list(self.losses(batch, generator).values())).sum())
         self.zero_grad(set_to_none=True)
-        return float(counter.get_total_flops()) / 2 * self._batch(data) * steps
+        return counted / 2 * self._batch(data) * steps

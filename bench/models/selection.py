@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ Setting = TypeVar("Setting")
 #: With fewer val conditions the choice is made by leaving out train conditions instead.
 MIN_VAL_CONDITIONS = 10
 FOLDS = 5
+#: What a run may spend on choosing, whichever ends first; the first setting is tried in any case.
+MAX_TRIALS = 8
+MAX_CPU_MINUTES = 5.0
 
 
 def part_of(bulk: Pseudobulk, keep: Sequence[int]) -> Pseudobulk:
@@ -33,6 +37,7 @@ def choose(
 
     The error of a mean does not depend on any control, so no shared noise can favour a setting. With 10 or more val
     conditions they decide; otherwise 5 folds that leave train conditions out do, and the val conditions are not used.
+    Settings are tried in their order until 8 are tried or 5 minutes of processor time are spent.
 
     Args:
         settings: Candidates; the first wins ties.
@@ -40,6 +45,9 @@ def choose(
         data: The task.
         ledger: Gets the number of trials and a sentence on how the choice was made.
     """
+    if len(settings) == 1:
+        ledger.trials, ledger.selection = 1, f"{settings[0]}: the only setting"
+        return settings[0]
     train, val = data.pseudobulk("train"), data.pseudobulk("val")
     if len(val.conditions) >= MIN_VAL_CONDITIONS:
         rounds = [(train, val)]
@@ -61,7 +69,19 @@ def choose(
         ]
         return float(np.concatenate(losses).mean()) if losses else 0.0
 
-    errors = [error(setting) for setting in settings]
-    best = settings[int(np.argmin(errors))]
-    ledger.trials, ledger.selection = len(settings), f"{best}: {how}, of {len(settings)} settings"
+    begin, errors = time.process_time(), [error(settings[0])]
+    for setting in settings[1:MAX_TRIALS]:
+        if time.process_time() - begin >= 60 * MAX_CPU_MINUTES:
+            break
+        errors.append(error(setting))
+    best, tried = settings[int(np.argmin(errors))], len(errors)
+    ledger.trials, ledger.selection = tried, f"{best}: {how}, of {_counted(tried, len(settings))}"
     return best
+
+
+def _counted(tried: int, offered: int) -> str:
+    """Say how many settings were tried, and what ended the search if not all were."""
+    if tried == offered:
+        return f"{tried} settings"
+    budget = f"{MAX_TRIALS} trials" if tried >= MAX_TRIALS else f"{MAX_CPU_MINUTES:g} minutes of processor time"
+    return f"the first {tried} of {offered} settings: the budget of {budget} was spent"

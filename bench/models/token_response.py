@@ -14,12 +14,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from bench.data.datamodule import PerturbationDataModule
+from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.models._flops import flops_of
+from bench.models._head import CELLS, DEFAULT_RATE, RATES, HeadSettings
 from bench.models._pair_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
 from bench.models._token_predictor import TokenResponse
 from bench.models.actions import ActionTable
 from bench.models.base import Ledger, Runtime
-from bench.models.response import CELLS, DEFAULT_RATE, RATES, HeadSettings
 from bench.models.selection import FOLDS, MIN_VAL_CONDITIONS
 from bench.models.training import KeepBest, train
 from bench.nn.encoder import Encoded
@@ -74,12 +75,14 @@ def _train(
     kept: nn.Module,
     measure: Callable[[], float] | None,
     task: TokenTask,
+    ledger: Ledger,
     runtime: Runtime,
 ) -> tuple[float, int]:
     """Train a stage for its steps; return the smallest value measured and its step, or infinity and the last step."""
     steps = stage.settings.steps
     if not steps:
         return float("inf"), 0
+    ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
     keep = KeepBest(kept, measure, max(1, steps // LOOKS)) if measure else None
     pairs = PerturbationDataModule(task.data.data, task.data.split, batch_size=PAIR_BATCH, seed=stage.seed)
     train(
@@ -93,6 +96,15 @@ def _train(
         say=runtime.say,
     )
     return (keep.history[keep.best_step], keep.best_step) if keep else (float("inf"), steps)
+
+
+def _flops(stage: PairStage, task: TokenTask) -> float:
+    """Floating-point operations of a training step, per pair."""
+    cells, index = torch.zeros(2, len(task.data.genes)), torch.zeros(2, dtype=torch.int64)
+    batch, generator = CellBatch(cells, cells, index, index), torch.Generator().manual_seed(0)
+    counted = flops_of(lambda: torch.stack(list(stage.losses(batch, generator).values())).sum())
+    stage.zero_grad(set_to_none=True)
+    return counted / 2
 
 
 def fit(task: TokenTask, settings: HeadSettings, ledger: Ledger, runtime: Runtime) -> list[TokenResponse]:
@@ -120,7 +132,7 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: Ledger, runtime: Runtim
         response = TokenResponse(task.table, settings, genes, width, seed, task.composer, task.checkpoint_activations)
         stage = ActionStage(task.encoder, response, settings, rate, seed)
         measure = partial(held.latent_error, response) if held else None
-        value, step = _train(stage, response, measure, task, runtime)
+        value, step = _train(stage, response, measure, task, ledger, runtime)
         return value, step, rate, response
 
     responses, steps, stages = [], [], 0
@@ -135,7 +147,7 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: Ledger, runtime: Runtim
         response.decoder.requires_grad_(True)
         stage = DecoderStage(task.encoder, response, settings, DECODER_RATE, seed)
         measure = partial(held.gene_error, response) if held else None
-        _, decoder_step = _train(stage, response.decoder, measure, task, runtime)
+        _, decoder_step = _train(stage, response.decoder, measure, task, ledger, runtime)
         responses.append(response.eval())
         steps.append(f"{step}+{decoder_step}")
     _record(responses, steps, rate, stages, task, settings, ledger)

@@ -35,21 +35,35 @@ def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
         raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
     from bench import pipeline
     from bench.frozen import board
-    from bench.frozen import record as frozen_record
     from bench.frozen.run import run_encoder
-    from bench.frozen.table import show
 
     train: EncoderOf = encoder_of or pipeline.encoder_of
     paths = []
     for seeds in request.seeds:
         data, split, embed, label, spec = train(request, seeds)
         paths.append(run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force))
-    fresh = [frozen_record.read(path) for path in paths]
+    print_boards([request.leaderboards, Path(arguments["published"])], paths)
+    board.regenerate(request.leaderboards)
+    print(paths[-1], flush=True)
+    return 0
+
+
+def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
+    """Print the table of the data set that these records of encoders belong to, over the seeds that they have.
+
+    Args:
+        folders: Leaderboards folders to merge, the first one's records winning.
+        of: Paths of records, all of one data set.
+    """
+    from bench.frozen import board
+    from bench.frozen import record as frozen_record
+    from bench.frozen.table import show
+
+    fresh = [frozen_record.read(path) for path in of]
     specs = [record.spec for record in fresh]
-    published = Path(arguments["published"])
     items = [
         item
-        for item in board.collect([request.leaderboards, published], specs[0].dataset)
+        for item in board.collect(folders, specs[0].dataset)
         if item.record.spec.split in {spec.split for spec in specs}
         and (item.record.spec.data_hash, item.record.protocol_version)
         == (specs[0].data_hash, fresh[0].protocol_version)
@@ -57,6 +71,3 @@ def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
     chosen = sorted({spec.split_seed for spec in specs})
     for dataset, group in board.group(items).items():
         show(board.board(group, chosen), dataset, chosen, smoke=fresh[0].evidence == "smoke")
-    board.regenerate(request.leaderboards)
-    print(paths[-1], flush=True)
-    return 0

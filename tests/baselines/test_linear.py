@@ -5,7 +5,7 @@ import pytest
 import screens
 from sklearn.decomposition import PCA
 
-from baselines.linear import RANKS, RIDGES, Linear, bilinear_ridge, gene_scores
+from baselines.linear import GRID, RANKS, RIDGES, Linear, bilinear_ridge, gene_scores
 from bench.data.datamodule import PerturbationDataModule
 
 
@@ -67,8 +67,22 @@ def test_whole_prediction_equals_the_formula_written_out(module, tiny):
 def test_grid_is_tried_and_the_choice_recorded(module):
     model = Linear()
     model.fit(module)
-    assert model.ledger.trials == len(RANKS) * len(RIDGES)
+    assert model.ledger.trials == 8
     assert "folds of the train conditions" in model.ledger.selection  # two val conditions are too few to choose by
+
+
+def test_the_grid_starts_with_the_published_setting_and_reaches_both_ends():
+    assert GRID[0] == (10, 0.1) and len(set(GRID)) == 8
+    ranks, ridges = zip(*GRID)
+    assert {min(RANKS), max(RANKS)} <= set(ranks) <= set(RANKS)
+    assert {min(RIDGES), max(RIDGES)} <= set(ridges) <= set(RIDGES)
+
+
+def test_a_given_rank_leaves_the_ridge_to_choose(module):
+    model = Linear(rank=3)
+    model.fit(module)
+    assert model.ledger.trials == len(RIDGES)
+    assert model.ledger.selection.startswith("Setting(rank=3, ridge=")
 
 
 def test_enough_val_conditions_are_used_to_choose():

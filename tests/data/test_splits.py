@@ -162,6 +162,75 @@ def test_combo_split_without_doubles_is_an_error():
         draw(data, "combo_seen0", 1)
 
 
+def relabelled(labels: dict[str, str]):
+    """The tiny screen with some conditions named otherwise."""
+    counts, obs = screens.tiny_counts()
+    return screens.screen(counts, obs.assign(condition=obs["condition"].map(lambda c: labels.get(c, c))))
+
+
+def test_doubles_learns_singles_and_tests_pairs_of_them(tiny):
+    split = draw(tiny, "doubles", 1)
+    assert set(split.train) == {single(g) for g in screens.SINGLES}
+    assert set(split.test) == {f"{screens.SINGLES[a]}+{screens.SINGLES[b]}" for a, b in screens.DOUBLES}
+    assert (split.val, split.unused, list(split.subgroups)) == ((), (), ["combo_seen2"])
+    assert not any("left out" in note for note in split.notes)
+    other = draw(tiny, "doubles", 2)  # the seed draws control pools, nothing else
+    assert (other.train, other.test) == (split.train, split.test)
+    assert other.input_controls != split.input_controls and other.split_id != split.split_id
+
+
+def test_doubles_leaves_out_and_counts_what_has_no_single():
+    # G00 has no single of its own; one double gains a third gene
+    data = relabelled({"G00+ctrl": "X1+ctrl", "G10+G11": "G09+G10+G11"})
+    split = draw(data, "doubles", 1)
+    assert "G00+G01" not in split.test and len(split.test) == len(screens.DOUBLES) - 2
+    assert set(split.unused) == {"G00+G01", "G09+G10+G11"}
+    assert "1 doubles lack the single of a constituent: left out" in split.notes
+    assert "1 combinations of more than two perturbations: left out" in split.notes
+    assert {"X1+ctrl"} <= set(split.train)
+
+
+def test_doubles_meets_both_spellings_of_a_pair():
+    counts, obs = screens.tiny_counts()
+    half = np.flatnonzero(obs["condition"] == "G00+G01")[::2]
+    obs.loc[obs.index[half], "condition"] = "G01+G00"
+    obs.loc[obs["condition"] == "G02+ctrl", "condition"] = "ctrl+G02"
+    data = screens.screen(counts, obs)
+    split = draw(data, "doubles", 1)
+    assert [n for n in split.test if constituents(n) and set(constituents(n)) == {"G00", "G01"}] == ["G00+G01"]
+    assert len(data.cells_of["G00+G01"]) == 30
+    assert "ctrl+G02" in split.train and len(split.test) == len(screens.DOUBLES)
+    assert not split.unused
+
+
+def test_doubles_of_the_real_slice(norman):
+    """Counted from the names, without our code."""
+    split = draw(norman, "doubles", 1)
+    pairs = [set(name.split("+")) for name in norman.conditions if "ctrl" not in name.split("+")]
+    singles = {name.split("+")[0] for name in norman.conditions if name.endswith("+ctrl")}
+    assert len(split.test) == sum(pair <= singles for pair in pairs) == 5
+    assert f"{len(pairs) - 5} doubles lack the single of a constituent: left out" in split.notes
+
+
+def test_doubles_without_any_or_without_their_singles_is_an_error():
+    counts, obs = screens.tiny_counts()
+    keep = np.flatnonzero([len(constituents(c)) < 2 for c in obs["condition"]])
+    with pytest.raises(BenchError, match="'doubles' needs combinations of two.*'simulation'"):
+        draw(screens.screen(counts[keep], obs.iloc[keep]), "doubles", 1)
+    with pytest.raises(BenchError, match=r"of 10 doubles none has both \('G00\+G01' lacks 'G00\+ctrl'\)"):
+        draw(relabelled({f"G{i:02d}+ctrl": f"X{i}+ctrl" for i in range(12)}), "doubles", 1)
+
+
+def test_split_ids_of_published_records_still_come_out(norman):
+    """Other kinds are drawn as they were: the ids are those that committed records carry."""
+    folder = Path(__file__).resolve().parents[2] / "leaderboards" / "records" / "norman_slice" / "train_mean"
+    specs = [json.loads(path.read_text())["spec"] for path in folder.glob("*.json")]
+    simulation = [spec for spec in specs if spec["split"] == "simulation"]
+    assert simulation
+    for spec in simulation:
+        assert draw(norman, "simulation", spec["split_seed"], spec["control_fold"]).split_id == spec["split_id"]
+
+
 def test_unknown_kind_suggests_the_nearest(tiny):
     with pytest.raises(BenchError, match="Did you mean 'simulation'"):
         draw(tiny, "simulations", 1)

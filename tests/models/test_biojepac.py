@@ -1,5 +1,6 @@
 """BioJEPAC as published: its configuration at full size on paper, and all of its stages at reduced size."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -139,6 +140,16 @@ def test_what_does_not_go_together_is_refused(changed, message):
 def test_an_encoder_that_does_not_fit_is_refused(tiny, tiny_split, changed, message):
     with pytest.raises(BenchError, match=message):
         fitted(tiny, tiny_split, **changed)
+
+
+def test_it_is_listed_among_the_models(capsys):
+    code, out, _ = bench(capsys, "list", "models", "--json")
+    listed = json.loads(out)
+    assert code == 0
+    assert listed["biojepac"].startswith("BioJEPAC as published: the production configuration")
+    assert {"jepa", "constant_encoder"} <= set(listed)
+    baselines = json.loads(bench(capsys, "list", "baselines", "--json")[1])
+    assert "biojepac" not in baselines
 
 
 def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsys):

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
-from bench.models import registry
+from bench.models import monitors, registry
+from bench.models.base import Runtime
 from bench.models.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
 from bench.models.jepa import JEPA
 from bench.models.mae import MAE
@@ -278,6 +279,40 @@ def test_an_objective_that_collapses_ends_the_pretraining(module):
         model.make_encoder(module)
     assert model.global_step < 300  # it did not wait for the end
     MAE(**settings).make_encoder(module)  # the same, with MAE's own loss
+
+
+def test_a_resumed_pretraining_remembers_how_often_it_looked_collapsed(module, tmp_path, monkeypatch):
+    """Two low looks, an interruption, one more: three in a row. Looks are at every third of 30 steps."""
+    ranks = []
+
+    def rank(z):
+        ranks.append(40.0 if len(ranks) < 2 else 1.0)  # low from step 6 on
+        return ranks[-1]
+
+    monkeypatch.setattr(monitors, "effective_rank", rank)
+    settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 6, "batch_size": 64}
+
+    def pretrain(stop=None):
+        model = MAE(**settings)
+        model.runtime = Runtime(folder=tmp_path, arguments=settings)
+        step = model.training_step
+
+        def stopped(batch, batch_idx=0):
+            if model.global_step == stop:
+                raise KeyError("the process was killed")
+            return step(batch, batch_idx)
+
+        model.training_step = stopped
+        model.make_encoder(module)
+
+    with pytest.raises(KeyError):
+        pretrain(stop=11)
+    (path,) = tmp_path.glob("*/last.ckpt")
+    kept = torch.load(path, weights_only=True)
+    assert (kept["global_step"], kept["callbacks"]["Monitor"]) == (10, {"low": 2})
+    with pytest.raises(BenchError, match="3 looks in a row"):
+        pretrain()
+    assert len(ranks) == 5  # steps 0, 3, 6, 9 and 12
 
 
 def test_spread_rows_is_a_sorted_sample_by_seed():

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.models import registry
+from bench.models import registry, token_response
 from bench.models._pair_stages import ActionStage, DecoderStage, HeldOut
 from bench.models._token_predictor import TokenResponse
 from bench.models.actions import ActionTable
-from bench.models.token_response import predict
+from bench.models.token_response import TokenTask, predict
 from bench.objectives.nll import gaussian_nll
 
 GENES, WIDTH = 60, 8
@@ -198,3 +199,16 @@ def test_no_identity_where_it_would_always_be_dropped(parts):
         TokenResponse(parts.table, replace(parts.settings, identity_dropout=1.0), GENES, WIDTH, 1).composer.identity
         is None
     )
+
+
+@pytest.mark.parametrize("kind", [ActionStage, DecoderStage])
+def test_flops_of_a_pair_are_those_of_a_batch_of_pairs(kind, parts):
+    """Counted on two pairs, as the ledger does, and on the 32 of a real batch."""
+    task = TokenTask(parts.encoder, parts.table, SimpleNamespace(genes=range(GENES)))
+    stage = stages(parts, kind)
+    with FlopCounterMode(display=False) as counter:
+        loss_of(stage, parts.pairs).backward()
+    assert token_response._flops(stage, task) * len(parts.pairs.cells) == pytest.approx(
+        counter.get_total_flops(), rel=0.01
+    )
+    assert all(p.grad is None for p in stage.parameters())

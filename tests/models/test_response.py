@@ -34,7 +34,7 @@ def to_the_end(monkeypatch, steps):
 
     def fit(task, settings, ledger, runtime):
         ledger.selection = "all steps"
-        made, _ = response._fit_one(task, settings, settings.rate, 1_000, task.train, None, steps, runtime)
+        made, _ = response._fit_one(task, settings, settings.rate, 1_000, None, steps, runtime)
         return [made]
 
     monkeypatch.setattr(response, "fit", fit)
@@ -228,6 +228,22 @@ def test_head_seeds_are_averaged(module):
         each.append(shift_of(model, module, names))
     np.testing.assert_allclose(together, np.mean(each, axis=0), atol=1e-6)
     assert not np.allclose(each[0], each[1], atol=1e-6)
+
+
+def test_flops_of_a_response_by_hand(module):
+    """Multiply and add of every layer, forward and backward; the first layers need no gradient of their input."""
+    settings = small("constant_encoder")
+    model = registry.load("constant_encoder")(**settings)
+    run.fit(model, module, 1)
+    e, h, d, g = settings["action_width"], settings["head_width"], 1, len(module.genes)
+    mode, conditions, slots = 64, 10, 2
+    (features,) = model.responses[0].table.widths.values()
+    first = 2 * (conditions * slots * features * e + conditions * d * h)  # features and latents
+    of_actions = 3 * conditions * slots * 2 * mode * e  # scale and shift by mode
+    of_block = 3 * conditions * (2 * e * h + 2 * h * h)
+    rest = 3 * conditions * (h * h + e * h + h * g) + conditions * h * h  # mean, direct, decoder; unused log-variance
+    one = 2 * (first + of_actions + of_block + rest)
+    assert model.ledger.flops == pytest.approx(one * model.ledger.steps, rel=0.01)
 
 
 # The encoder's two tracks

@@ -1,0 +1,131 @@
+"""Features of conditions, and the closed forms that predict from them: what `ridge`, `rrr` and `knn` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from bench.conditions import constituents
+from bench.data.datamodule import PerturbationDataModule, Pseudobulk
+from bench.data.feature_bank import FeatureBank, shorten
+from bench.data.features import targets
+from bench.models.base import ShiftModel
+from bench.models.selection import choose, part_of
+from bench.shifts import Floats, train_mean
+
+Setting = TypeVar("Setting")
+
+#: ``(setting, features [T, F], train, features of the predicted [N, F]) -> shifts [N, G]``
+Solve = Callable[[Setting, Floats, Pseudobulk, Floats], Floats]
+
+
+class ConditionFeatures:
+    """Features of conditions: the sum over their constituents of standardised gene features, banks side by side.
+
+    Every column is standardised on the perturbed genes of the train conditions, unless the banks are to be taken as
+    they are. A gene that some of the banks do not describe stands at 0 there, which is their mean once standardised; a
+    gene that none describes adds nothing and counts as missing.
+
+    With ``identity`` each perturbed gene of the train conditions has a column of its own too, as learned models give
+    it: what its features do not say can then be learned of it. A gene's own column is as long as its features are on
+    average, so that a penalty weighs both alike.
+
+    Attributes:
+        width: Number of columns ``F``, of all banks together and of the identities.
+
+    Source: sums of constituents as in the linear model of Ahlmann-Eltze and Huber 2025.
+    """
+
+    def __init__(
+        self, banks: Sequence[FeatureBank], train: Sequence[str], standardise: bool = True, identity: bool = False
+    ) -> None:
+        """Standardise the banks.
+
+        Args:
+            banks: Feature banks.
+            train: Names of the train conditions.
+            standardise: Whether to; otherwise the scales of the columns are taken to mean something.
+            identity: Whether train genes have a column each.
+        """
+        seen = targets(train)
+        self._banks = [bank.standardised(seen) if standardise else bank for bank in banks]
+        self.width = sum(bank.width for bank in self._banks)
+        if identity:
+            own = np.sqrt(self.width) * np.eye(len(seen), dtype=np.float32)
+            self._banks.append(FeatureBank("identity", seen, own, "identities of the train conditions' genes"))
+            self.width += len(seen)
+
+    def __call__(self, names: Sequence[str]) -> Floats:
+        """Features of these conditions ``[N, F]``, float64."""
+        rows = np.zeros((len(names), self.width))
+        for i, name in enumerate(names):
+            genes = constituents(name)
+            rows[i] = np.concatenate([bank.lookup(genes)[0].sum(axis=0, dtype=np.float64) for bank in self._banks])
+        return rows
+
+    def missing(self, name: str) -> int:
+        """Constituents of a condition of which nothing is known."""
+        return sum(all(gene not in bank.index for bank in self._banks) for gene in constituents(name))
+
+
+def predict_from_features(
+    model: ShiftModel,
+    data: PerturbationDataModule,
+    banks: Sequence[FeatureBank],
+    settings: Sequence[Setting],
+    solve: Solve[Setting],
+    standardise: bool = True,
+    identity: bool = False,
+) -> tuple[Setting, int, int]:
+    """Choose a setting, fit on the train conditions, and keep the shifts of the predicted conditions.
+
+    Only conditions of which every constituent has features are fitted on: the shift of another is in part due to a gene
+    of which nothing is known. A predicted condition of which some constituents have features is predicted from those,
+    one of which none has by the train mean; each constituent without features counts as a fallback.
+    Banks made from expression (``pca``, ``coexpression``) are made once, from all train conditions, also where folds
+    of these choose the setting: folds then leave out a condition's shift, but not its part in the bank.
+
+    Args:
+        model: Gets its shifts, inputs, warnings and ledger.
+        data: The task.
+        banks: Feature banks.
+        settings: Candidates, see :func:`bench.models.selection.choose`.
+        solve: The closed form.
+        standardise: See :class:`ConditionFeatures`.
+        identity: See :class:`ConditionFeatures`.
+
+    Returns:
+        The setting, the number of conditions fitted on ``T`` and the number of features ``F``.
+
+    Raises:
+        ValueError: If the banks describe fewer than two train conditions.
+    """
+    features = ConditionFeatures(banks, data.split.train, standardise, identity)
+    model.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+    perturbed = targets(data.data.conditions)
+    if bare := sorted(set(perturbed).difference(*(bank.genes for bank in banks))):
+        model.warnings.append(f"{len(bare)} of {len(perturbed)} perturbed genes have no features ({shorten(bare, 3)})")
+    train = data.pseudobulk("train")
+    described = [i for i, name in enumerate(train.conditions) if not features.missing(name)]
+    if len(described) < 2:
+        raise ValueError(
+            f"the features ({', '.join(bank.source for bank in banks)}) describe all genes of only {len(described)} of "
+            f"{len(train.conditions)} train conditions, and at least 2 are needed; choose other features"
+        )
+
+    def fit_predict(setting: Setting, fitted: Pseudobulk, names: Sequence[str]) -> Floats:
+        usable = part_of(fitted, [i for i, name in enumerate(fitted.conditions) if not features.missing(name)])
+        shifts = np.tile(train_mean(fitted.shifts), (len(names), 1))
+        known = [i for i, name in enumerate(names) if features.missing(name) < len(constituents(name))]
+        if known and usable.conditions:
+            predicted = [names[i] for i in known]
+            shifts[known] = solve(setting, features(usable.conditions), usable, features(predicted))
+        return shifts
+
+    best = choose(settings, fit_predict, data, model.ledger)
+    names = data.predicted_conditions
+    shifts = fit_predict(best, train, names)
+    model.keep(data, {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)})
+    return best, len(described), features.width

@@ -1,0 +1,1 @@
+"""Many runs in one command: jobs, the processes that do them, what a user sees meanwhile."""

@@ -1,0 +1,72 @@
+"""On data without interactions no closed form is credited with any."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import simulated_screen
+import yaml
+
+from bench import score, truth
+from bench.conditions import constituents
+from bench.data import load
+from bench.data.cards import read_card
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.simulate import simulate
+from bench.metrics.registry import METRICS, evaluate
+from bench.models import registry
+
+#: The plain sum, and what is a multiple of it: exactly chance, as is the train mean.
+CLAIM_NOTHING = ("no_change", "train_mean", "additive", "matching_mean")
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    """All singles are train, all doubles test; nothing is planted in any of them."""
+    card = tmp_path_factory.mktemp("card") / "additive_screen.yaml"
+    wanted = {"source": "simulated", "expression": "counts", "features": ["view_a", "view_b"]}
+    card.write_text(yaml.safe_dump({**wanted, "parameters": {"epistatic_share": 0.0}}))
+    data = load.load(read_card(card))
+    split = simulated_screen.split_of(data, [name for name in data.conditions if len(constituents(name)) == 1])
+    assert set(split.subgroups) == {"combo_seen2"}
+    return PerturbationDataModule(data, split), truth.compute(data, split)
+
+
+def epistasis(model, module, facts):
+    """``epistasis_r`` of all doubles: which are resolved must not decide whether there is a bias."""
+    model.fit(module)
+    table = model.get_buffer("table").numpy()
+    shifts = np.array([table[module.data.conditions.index(name)] for name in facts.conditions])
+    case = score.case_of(facts, facts.c_in + shifts)
+    assert case.epistasis is not None
+    every = replace(case.epistasis, resolved=case.epistasis.row >= 0)
+    return evaluate(METRICS["epistasis_r"], replace(case, epistasis=every)).values
+
+
+@pytest.mark.parametrize("name", CLAIM_NOTHING)
+def test_multiples_of_the_sum_claim_no_interaction(name, task):
+    values = epistasis(registry.load(name)(), *task)
+    assert len(values) == 100 and (values == 0.0).all()
+
+
+@pytest.mark.parametrize("name", ["nonctl_mean", "linear", "ridge", "rrr", "knn", "oracle_features"])
+def test_no_closed_form_is_credited_with_an_interaction(name, task):
+    """With the planted shifts of the singles 0; the noise of their cells in a prediction can only lower it."""
+    module, facts = task
+    measured = epistasis(registry.load(name)(), module, facts)
+    planted = epistasis(registry.load(name)(), noiseless(module), facts)
+    assert len(measured) == 100 and np.isfinite(measured).all() and np.isfinite(planted).all()
+    assert -0.2 < measured.mean() < 0.05
+    assert abs(planted.mean()) < 0.08  # sums of log changes are not quite sums after log1p
+
+
+def noiseless(module):
+    """The same task, but the train shifts are those that the generator planted."""
+    made = PerturbationDataModule(module.data, module.split)
+    bulk = made.pseudobulk("train")
+    true = simulate(load.parameters_of(load.card_of(module.data))).truth
+    at = {name: i for i, name in enumerate(true.conditions.tolist())}
+    shifts = true.shifts[[at[name] for name in bulk.conditions]]
+    planted = replace(bulk, shifts=shifts, means=bulk.means - bulk.shifts + shifts)
+    made.pseudobulk = lambda part: planted if part == "train" else module.pseudobulk(part)
+    return made
