@@ -68,6 +68,7 @@ def test_harmless_classes_are_refused_too(tmp_path):
         (pickle.dumps({"KLF1": "GO:1"}), "terms of 'KLF1'"),
         (pickle.dumps({"KLF1": set()}), "no gene has a GO term"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",
 )
 def test_other_files_are_refused_by_name(tmp_path, content, words):
     (tmp_path / "go.pkl").write_bytes(content)
