@@ -20,7 +20,7 @@ def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) ->
     """Thin cells as if fewer molecules had been read, and normalise again.
 
     Counts are recovered up to the cell's depth, which is not known: the smallest positive value is taken for one
-    molecule. The binomial draw is approximated by its normal limit, clipped to [0, count].
+    molecule, and other values are rounded to whole ones.
 
     Args:
         cells: log1p expression ``[B, G]``.
@@ -34,9 +34,8 @@ def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) ->
     positive = torch.where(rates > 0, rates, torch.inf)
     one = positive.amin(dim=1, keepdim=True)
     counts = torch.where(torch.isfinite(one), rates / one, 0.0)
-    noise = torch.randn(counts.shape, generator=generator).to(cells.device)
-    kept = (counts * keep + (counts * keep * (1 - keep)).sqrt() * noise).clamp_min(0.0)
-    kept = torch.minimum(kept, counts)
+    # Drawn where the generator lives, so that a seed gives the same views on every device.
+    kept = torch.binomial(counts.round().cpu(), keep.cpu().expand(counts.shape), generator=generator).to(cells.device)
     scale = rates.sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp_min(1e-6)
     return torch.log1p(kept * scale)
 
@@ -59,6 +58,8 @@ class VICReg(PretrainedModel):
         covariance: Weight of the covariance term.
         shared: Arguments of every pretrained model.
     """
+
+    version = 2
 
     def __init__(
         self,
