@@ -15,12 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.data.feature_bank import shorten
-from bench.data.features import load_banks, targets
-from bench.models.actions import ActionTable
 from bench.models.base import PerturbationModel
-from bench.models.selection import MAX_CPU_MINUTES, MAX_TRIALS, MIN_VAL_CONDITIONS
-from bench.models.training import KeepBest, one_thread, optimiser, train
+from bench.models.learning.selection import MAX_CPU_MINUTES, MAX_TRIALS, MIN_VAL_CONDITIONS
+from bench.models.learning.training import KeepBest, one_thread, optimiser, train
 
 #: Tried where there are enough val conditions to choose by; the first of each is the default.
 RATES = (1e-3, 3e-3, 3e-4)
@@ -111,16 +108,6 @@ class MeanError:
                 cells = self.net.respond(controls.to(device), self.condition[t].expand(n).to(device))
                 predicted[t] += self.weights[t, c] * cells.double().mean(dim=0).cpu()
         return float((predicted - self.true).square().mean())
-
-
-def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:
-    """Load the feature banks of a specification and look up every condition's actions; inputs and warnings are kept."""
-    banks = load_banks(features, data)
-    model.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
-    genes = targets(data.data.conditions)
-    if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
-        model.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
-    return ActionTable(data, banks)
 
 
 def fit_best(

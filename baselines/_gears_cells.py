@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.conditions import CONTROL, constituents
-from bench.data.datamodule import PairSampler, PerturbationDataModule
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.loaders import PairSampler
 from bench.differential import t_test_top
 from bench.shifts import row_mean
 

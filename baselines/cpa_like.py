@@ -7,12 +7,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from baselines._cell_net import CellNet, Setting, action_table, fit_best, settings
+from baselines._cell_net import CellNet, Setting
+from baselines._cell_net_model import CellNetModel
 from bench.conditions import CONTROL
 from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
-from bench.models.actions import ActionTable
-from bench.models.base import PerturbationModel
-from bench.models.training import one_thread
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.training import one_thread
 from bench.nn.composer import Composer
 from bench.nn.initialise import linear
 from bench.nn.split_vae import MLP, Posterior
@@ -27,7 +27,7 @@ CELLS_PER_CONTROL = 3
 MIN_LOG_VARIANCE = -6.9078
 
 
-class CPALike(PerturbationModel):
+class CPALike(CellNetModel):
     """``z ~ q(z | x)``, ``x ~ N(decode(z + sum of shifts), diag s^2)``, prior ``N(0, I)`` of ``z``.
 
     A perturbed cell is encoded, shifted and reconstructed. In CPA an adversary strips the perturbation from ``z``;
@@ -72,43 +72,27 @@ class CPALike(PerturbationModel):
         epochs: int = 40,
         batch_size: int = 256,
     ) -> None:
-        super().__init__()
         if latent < 1 or epochs < 1 or batch_size < 1 or kl_weight < 0:
             raise ValueError("latent, epochs and batch_size must be at least 1, kl_weight at least 0")
         if prediction not in get_args(Prediction):
             raise ValueError(f"prediction: expected one of {', '.join(get_args(Prediction))}")
-        self.features, self.trials = features, settings(width, learning_rate)
-        self.latent, self.kl_weight, self.prediction = latent, kl_weight, prediction
-        self.action_width, self.identity_dropout = action_width, identity_dropout
-        self.decay, self.epochs, self.batch_size = weight_decay, epochs, batch_size
-        self.net: CellNet
-        self._missing: dict[str, int] = {}
+        super().__init__(features, width, learning_rate, latent, identity_dropout, weight_decay, epochs, batch_size)
+        self.kl_weight, self.prediction, self.action_width = kl_weight, prediction, action_width
 
-    def fit(self, data: PerturbationDataModule) -> None:
-        """Train a network per setting and keep the best."""
-        table = action_table(self, data, self.features)
-        self._missing = table.missing
-        mean = data.pseudobulk("train").means.mean(axis=0)
-        control = data.data.conditions.index(CONTROL)
-
-        def make(setting: Setting, steps: int) -> CellNet:
-            return _Net(self, table, control, mean, setting, steps)
-
-        self.net = fit_best(self, data, make, self.trials, self.epochs, self.batch_size)
+    def make_net(
+        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+    ) -> CellNet:
+        """See :class:`CellNetModel`."""
+        return _Net(self, table, data.data.conditions.index(CONTROL), mean, setting, steps)
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:
         """Predict one cell per input cell, in float64."""
-        net = self.net
-        assert isinstance(net, _Net)
+        if self.prediction == "counterfactual":
+            return super().predict_step(batch)
+        assert isinstance(self.net, _Net)
         with one_thread():
-            if self.prediction == "counterfactual":
-                return net.respond(batch.controls, batch.condition).double()
-            return net.sample(batch.controls, batch.condition, self.runtime.head_seed).double()
-
-    def fallbacks(self, condition: str) -> int:
-        """Count constituents that have no feature and are in no train condition."""
-        return self._missing[condition]
+            return self.net.sample(batch.controls, batch.condition, self.runtime.head_seed).double()
 
 
 class _Net(CellNet):

@@ -19,7 +19,7 @@ from bench.data.gene2go import find_gene2go, read_gene2go
 from bench.data.load import card_of
 from bench.files import sha256_file
 from bench.models.base import PerturbationModel
-from bench.models.training import one_thread
+from bench.models.learning.training import one_thread
 from bench.shifts import row_mean
 
 # The published setting. Source: cell-gears 0.1.2, gears/gears.py, ``GEARS.model_initialize`` and ``GEARS.train``.

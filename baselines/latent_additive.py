@@ -6,16 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines._cell_net import CellNet, Setting, action_table, fit_best, layers, settings, tail
-from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
-from bench.models.actions import ActionTable
-from bench.models.base import PerturbationModel
-from bench.models.training import one_thread
+from baselines._cell_net import CellNet, Setting, layers, tail
+from baselines._cell_net_model import CellNetModel
+from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.models.learning.actions import ActionTable
 from bench.nn.composer import Composer
 from bench.shifts import Floats
 
 
-class LatentAdditive(PerturbationModel):
+class LatentAdditive(CellNetModel):
     """``softplus(decode(encode(control) + encode_perturbation(u)))``, by squared error on pairs of cells.
 
     As published: three networks of two hidden layers with layer norms without weights, softplus, Adam, the validation
@@ -55,35 +54,16 @@ class LatentAdditive(PerturbationModel):
         epochs: int = 40,
         batch_size: int = 256,
     ) -> None:
-        super().__init__()
         if latent < 1 or epochs < 1 or batch_size < 1:
             raise ValueError("latent, epochs and batch_size must be at least 1")
-        self.features, self.trials = features, settings(width, learning_rate)
-        self.latent, self.dropout, self.identity_dropout = latent, dropout, identity_dropout
-        self.decay, self.epochs, self.batch_size = weight_decay, epochs, batch_size
-        self.net: CellNet
-        self._missing: dict[str, int] = {}
+        super().__init__(features, width, learning_rate, latent, identity_dropout, weight_decay, epochs, batch_size)
+        self.dropout = dropout
 
-    def fit(self, data: PerturbationDataModule) -> None:
-        """Train a network per setting and keep the best."""
-        table = action_table(self, data, self.features)
-        self._missing = table.missing
-        mean = data.pseudobulk("train").means.mean(axis=0)
-
-        def make(setting: Setting, steps: int) -> CellNet:
-            return _Net(self, table, mean, setting, steps)
-
-        self.net = fit_best(self, data, make, self.trials, self.epochs, self.batch_size)
-
-    @torch.no_grad()
-    def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:
-        """Expected expression of each input cell under the condition, in float64."""
-        with one_thread():
-            return self.net.respond(batch.controls, batch.condition).double()
-
-    def fallbacks(self, condition: str) -> int:
-        """Count constituents that have no feature and are in no train condition."""
-        return self._missing[condition]
+    def make_net(
+        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+    ) -> CellNet:
+        """See :class:`CellNetModel`."""
+        return _Net(self, table, mean, setting, steps)
 
 
 class _Net(CellNet):

@@ -12,7 +12,7 @@ from bench.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.gene_embedding import gene_scores
 from bench.models.base import ShiftModel
-from bench.models.selection import choose
+from bench.models.learning.selection import choose
 from bench.shifts import Floats
 
 #: Candidates for a rank or a ridge where the other is given.

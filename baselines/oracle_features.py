@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from baselines._condition_features import predict_from_features
 from baselines.ridge import RIDGES, Setting, ridge_regression
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.feature_bank import FeatureBank
@@ -11,7 +12,6 @@ from bench.data.features import targets
 from bench.data.load import card_of, parameters_of, true_features
 from bench.errors import BenchError
 from bench.models.base import ShiftModel
-from bench.models.condition_features import predict_from_features
 from bench.shifts import Floats
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from baselines._condition_features import predict_from_features
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features import load_banks
 from bench.models.base import ShiftModel
-from bench.models.condition_features import predict_from_features
 from bench.shifts import Floats
 
 #: The grid: powers of ten between hardly any penalty and one under which little but the mean is left.

@@ -7,11 +7,11 @@ from itertools import product
 
 import numpy as np
 
+from baselines._condition_features import predict_from_features
 from baselines.ridge import ridge_regression
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features import load_banks
 from bench.models.base import ShiftModel
-from bench.models.condition_features import predict_from_features
 from bench.shifts import Floats
 
 #: Candidates for a rank or a ridge where the other is given.

@@ -46,9 +46,10 @@ def _score(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench import pipeline
+    from bench.score_file import score_file
+    from bench.table import print_boards
 
-    path = pipeline.score_file(
+    path = score_file(
         options.file,
         options.name,
         options.data,
@@ -59,7 +60,7 @@ def _score(argv: Sequence[str]) -> int:
         options.out,
         options.leaderboards,
     )
-    pipeline.print_boards([options.leaderboards, options.published], [path])
+    print_boards([options.leaderboards, options.published], [path])
     print(path, flush=True)
     return 0
 

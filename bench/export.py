@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.data import splits
 from bench.data.cells import PerturbationData
+from bench.data.load import load, resolve
 from bench.data.splits import Split
 from bench.files import atomic, write_json
 
@@ -53,3 +55,10 @@ def export(data: PerturbationData, split: Split, folder: Path) -> list[Path]:
     lists = split.model_dump(mode="json", include={"kind", "seed", "control_fold", "train", "val", "test", "subgroups"})
     write_json(split_path, {**lists, **task})
     return [cells_path, split_path]
+
+
+def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
+    """``bench data export``: write what a model may see; return the paths."""
+    card, _ = resolve(name)
+    data = load(card)
+    return export(data, splits.draw(data, kind or card.split, seed, fold, custom), out)

@@ -14,12 +14,13 @@ from lightning.pytorch.callbacks import Callback
 
 from bench import predictions
 from bench.conditions import identity
-from bench.data.datamodule import PerturbationDataModule, RoleLoader
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.loaders import RoleLoader
 from bench.errors import BenchError
 from bench.models.base import PerturbationModel, Runtime
-from bench.models.embedding import embed_rows, spread_rows
 from bench.models.encoder_model import EncoderModel
-from bench.models.training import quiet
+from bench.models.learning.embedding import embed_rows, spread_rows
+from bench.models.learning.training import quiet
 from bench.spec import RunSpec
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.board import FAMILIES, FLOOR, REPLICATE
-from bench.console import console, seed_text
+from bench import leaderboard, records
+from bench.board import FAMILIES, FLOOR, REPLICATE, board
+from bench.console import console, note, seed_text
 from bench.intervals import MIN_CONDITIONS
 from bench.records import Record
 from bench.skill import MIN_FAMILIES
+from bench.spec import SCORING_VERSION
 
 _COLUMNS = {
     "pattern r": FAMILIES["pattern"],
@@ -163,3 +166,39 @@ def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[in
     if found[0].evidence == "smoke":
         lines.append("Smoke data: a trial of the plumbing, too few conditions for any claim.")
     return lines + [f"note: {line}" for line in dict.fromkeys(w for record in found for w in record.warnings)]
+
+
+def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
+    """Print the board of each (data set, split) that these records belong to, over the seeds that they have.
+
+    Args:
+        folders: Leaderboards folders to merge, the first one's records winning.
+        of: Paths of records.
+    """
+    fresh = [records.read(path) for path in of]
+    for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
+        seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
+        found = leaderboard.collect(folders, dataset)
+        data_hash, version = fresh[0].spec.data_hash, SCORING_VERSION
+        current = [
+            item
+            for item in found
+            if item.record.spec.data_hash == data_hash and item.record.spec.scoring_version == version
+        ]
+        if len(current) < len(found):
+            note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
+        # Variants of other models would make the table of one run long; 'bench leaderboard' shows them all.
+        own = {record.spec.label for record in fresh}
+        everything = leaderboard.group(current)[dataset, split]
+        items = [item for item in everything if not item.record.spec.variant or item.record.spec.label in own]
+        hidden = {item.record.spec.label for item in everything} - {item.record.spec.label for item in items}
+        table = board(items, seeds=seeds)
+        if table.empty:
+            note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")
+            continue
+        used = [
+            item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
+        ]
+        show(table, used, seeds)
+        if hidden:
+            note(f"{len(hidden)} variants of models are not shown; 'bench leaderboard' prints them.")

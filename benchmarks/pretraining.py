@@ -39,11 +39,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.conditions import CONTROL
 from bench.data import load, splits
 from bench.data.controls import control_pools
-from bench.data.datamodule import CellsBatch, PerturbationDataModule, RoleLoader
+from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.data.loaders import RoleLoader
 from bench.data.splits import Split
 from bench.models.jepa import JEPA
-from bench.models.monitors import Monitor
-from bench.models.training import GRADIENT_CLIP, optimiser
+from bench.models.learning.monitors import Monitor
+from bench.models.learning.training import GRADIENT_CLIP, optimiser
 from bench.nn import ema
 from bench.nn.encoding import Encoded
 from bench.nn.initialise import linear

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import pipeline, records, run, truth
+from bench import records, run, truth
 from bench.data.cells import PerturbationData
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits import Split
@@ -18,6 +18,7 @@ from bench.models.base import PerturbationModel
 from bench.predictions import Predicted, read
 from bench.records import Budget, Record
 from bench.score import levels, sizes
+from bench.score_file import score_predictions
 from bench.spec import RunSpec
 from bench.tables import EFFECTS
 
@@ -88,7 +89,7 @@ def scored(
     """Fit, predict and score a registered model (a learned one made small)."""
     predict(name, data, split, folder, **arguments)
     spec, facts = spec_of(name, data, split), truth.load(data, split)
-    return pipeline.score_predictions(folder / "p.h5ad", folder, data, split, facts, spec, BUDGET)
+    return score_predictions(folder / "p.h5ad", folder, data, split, facts, spec, BUDGET)
 
 
 N_MADE = 12
@@ -124,18 +125,8 @@ def made_table(path: Path, means: dict[str, float | None], floor: float, replica
     pd.concat(frames).to_parquet(path, index=False)
 
 
-def made_record(
-    folder: Path,
-    model: str,
-    means: dict[str, float | None],
-    floor: float = 0.25,
-    replicate: float = 0.75,
-    jitter: float = 0.05,
-    controls_used: str = "input",
-    evidence: str = "full",
-    **spec: object,
-) -> Record:
-    """Write a record with these means under a leaderboards folder."""
+def made_spec(model: str, **changes: object) -> RunSpec:
+    """A spec of a made-up task."""
     fields: dict[str, object] = {
         "dataset": "d",
         "data_hash": "h",
@@ -149,9 +140,24 @@ def made_record(
         "variant": {},
         "pretrain_seed": 1,
         "head_seed": 1,
-        **spec,
+        **changes,
     }
-    run_spec = RunSpec.model_validate(fields)
+    return RunSpec.model_validate(fields)
+
+
+def made_record(
+    folder: Path,
+    model: str,
+    means: dict[str, float | None],
+    floor: float = 0.25,
+    replicate: float = 0.75,
+    jitter: float = 0.05,
+    controls_used: str = "input",
+    evidence: str = "full",
+    **spec: object,
+) -> Record:
+    """Write a record with these means under a leaderboards folder."""
+    run_spec = made_spec(model, **spec)
     path = records.place(folder, run_spec)
     made_table(path.with_suffix(".parquet"), means, floor, replicate, jitter)
     averages = levels(pd.read_parquet(path.with_suffix(".parquet")))

@@ -11,8 +11,9 @@ from bench import leaderboard, pipeline, records
 from bench.board import board as make_board
 from bench.errors import BenchError
 from bench.files import sha256_file
-from bench.pipeline import Request
 from bench.publish import publish
+from bench.request import Request
+from bench.table import print_boards
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path
     place = records.place(tmp_path / "boards", old)
     records.copy(path, place)
     records.write(place, record.model_copy(update={"spec": old, "run_id": old.run_id}))
-    pipeline.print_boards([tmp_path / "boards"], [path])
+    print_boards([tmp_path / "boards"], [path])
     assert "1 records of other data or an older scoring are left out" in capsys.readouterr().err
 
 

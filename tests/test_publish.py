@@ -1,7 +1,7 @@
 """Publishing of encoders' records, and of what another version made. Of runs: see test_pipeline.py."""
 
 import pytest
-from harness import made_record
+from harness import made_record, made_spec
 
 from bench import leaderboard, records
 from bench.cli import main
@@ -10,28 +10,11 @@ from bench.frozen import board
 from bench.frozen import record as frozen_record
 from bench.frozen.protocol import NAMES, PRIMARY, VERSION
 from bench.publish import publish
-from bench.spec import RunSpec
 
 
 def encoder(folder, model, kind="model", primary=0.25, **fields):
     """Write a frozen-encoder record by hand."""
-    spec = RunSpec.model_validate(
-        {
-            "dataset": "d",
-            "data_hash": "h",
-            "split": "simulation",
-            "split_seed": 1,
-            "control_fold": 0,
-            "split_id": "s1",
-            "model": model,
-            "model_version": 1,
-            "arguments": {},
-            "variant": {},
-            "pretrain_seed": 1,
-            "head_seed": 1,
-            **fields,
-        }
-    )
+    spec = made_spec(model, **fields)
     record = frozen_record.FrozenRecord(
         run_id=spec.run_id,
         label=spec.label,

@@ -135,8 +135,10 @@ def test_when_the_workers_die_others_take_over(tree, monkeypatch):
     killer = threading.Thread(target=lambda: wait_for(lambda: running("jepa")) and os.kill(pids[0], signal.SIGKILL))
     killer.start()
     jobs = [job for job in jobs_of() if job.spec.split_seed == 1]
-    outcomes = list(run_all(jobs, 1, Path("runs"), Silent()))
+    watch = Silent()
+    outcomes = list(run_all(jobs, 1, Path("runs"), watch))
     killer.join()
+    assert watch.waited == 0  # one worker that is done with one of three jobs waits for nobody
     assert [outcome.state for outcome in outcomes] == ["failed", "finished", "finished"]
     assert "killed" in outcomes[0].reason
     assert len(pids) == 2

@@ -78,7 +78,8 @@ def main():
     import bench.models.base
     import bench.pipeline
     import bench.publish
-    import bench.run  # noqa: F401
+    import bench.run
+    import bench.table  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

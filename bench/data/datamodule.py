@@ -6,7 +6,7 @@ are in nothing at all that a model can reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -14,18 +14,14 @@ from typing import Any, Literal, NamedTuple
 import lightning
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from bench.conditions import CONTROL
 from bench.data.cells import PerturbationData
-from bench.data.controls import MIN_STRATUM
+from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
-
-Role = Literal["train", "val", "test", "predict"]
-Rows = NDArray[np.int64]
 
 
 class CellBatch(NamedTuple):
@@ -107,55 +103,6 @@ class _Pairs(Dataset[CellBatch]):
         )
 
 
-class PairSampler(Sampler[tuple[Rows, Rows]]):
-    """Draw batches of (cell rows, control rows), freshly per epoch, from (seed, epoch) alone.
-
-    Args:
-        data: The cells.
-        rows: Cells to draw ``[N]``.
-        controls: Controls to pair them with.
-        batch_size: Cells per batch.
-        seed: Seed of order and pairing.
-        shuffle: Whether to shuffle the cells; the pairing is random in any case.
-    """
-
-    def __init__(
-        self, data: PerturbationData, rows: Rows, controls: Rows, batch_size: int, seed: int, shuffle: bool
-    ) -> None:
-        self.rows, self.batch_size, self.seed, self.shuffle, self.epoch = rows, batch_size, seed, shuffle, 0
-        stratum = data.context.astype(np.int64) * len(data.batches) + data.batch
-        known, counts = np.unique(stratum[controls], return_counts=True)
-        large = set(known[counts >= MIN_STRATUM].tolist())
-        pools: dict[int, Rows] = {}
-        for key in np.unique(stratum[rows]).tolist():
-            same = stratum[controls] == key
-            if key not in large:  # too few in this batch: pooled upward, first to the context, then to all
-                same = data.context[controls] == key // len(data.batches)
-                if same.sum() < MIN_STRATUM and len(data.contexts) > 1:
-                    same = np.ones_like(same)
-            pools[key] = controls[same]
-        keys = np.array(sorted(pools))
-        self._pool = np.concatenate([pools[key] for key in keys.tolist()])
-        sizes = np.array([len(pools[key]) for key in keys.tolist()])
-        which = np.searchsorted(keys, stratum[rows])
-        self._size, self._start = sizes[which], (np.cumsum(sizes) - sizes)[which]
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch's draw; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
-        rng = np.random.default_rng([self.seed, self.epoch, 0xBA7C])
-        order = rng.permutation(len(self.rows)) if self.shuffle else np.arange(len(self.rows))
-        partner = self._pool[self._start + (rng.random(len(self.rows)) * self._size).astype(np.int64)]
-        for i in range(0, len(order), self.batch_size):
-            chosen = order[i : i + self.batch_size]
-            yield self.rows[chosen], partner[chosen]
-
-
 class _Cells(Dataset[CellsBatch]):
     """Cells by row number; one whole batch per item."""
 
@@ -168,31 +115,6 @@ class _Cells(Dataset[CellsBatch]):
             torch.from_numpy(self.data.condition[rows].astype(np.int64)),
             torch.from_numpy(self.data.context[rows].astype(np.int64)),
         )
-
-
-class CellSampler(Sampler[Rows]):
-    """Draw batches of cell rows, freshly per epoch, from (seed, epoch) alone; the last batch is left out if not full.
-
-    Args:
-        rows: Cells to draw ``[N]``.
-        batch_size: Cells per batch.
-        seed: Seed of the order.
-    """
-
-    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed, self.epoch = rows, min(batch_size, len(rows)), seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch's draw; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.rows) // self.batch_size
-
-    def __iter__(self) -> Iterator[Rows]:
-        order = np.random.default_rng([self.seed, self.epoch, 0xCE11]).permutation(self.rows)
-        for i in range(len(self)):
-            yield order[i * self.batch_size : (i + 1) * self.batch_size]
 
 
 class _Inputs(Dataset[InputBatch]):
@@ -215,22 +137,6 @@ class _Inputs(Dataset[InputBatch]):
         condition, context = self.items[i]
         cells = self.dense[context]
         return InputBatch(cells, torch.full((len(cells),), condition), torch.full((len(cells),), context))
-
-
-class RoleLoader(DataLoader[Any]):
-    """A ``DataLoader`` that says what it is for, so that no evaluation is fed by a training loader.
-
-    Attributes:
-        role: ``train``, ``val``, ``test`` or ``predict``.
-        conditions: The conditions its cells belong to, or that are to be predicted.
-    """
-
-    role: Role = "train"
-    conditions: tuple[str, ...] = ()
-
-
-def _identity(batch: Any) -> Any:
-    return batch
 
 
 class PerturbationDataModule(lightning.LightningDataModule):
@@ -302,9 +208,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
         sampler = PairSampler(
             self.data, self.data.rows(conditions), self.control_rows, self.batch_size, self.seed, shuffle
         )
-        loader = RoleLoader(_Pairs(self.data), sampler=sampler, batch_size=None, collate_fn=_identity)
-        loader.role, loader.conditions = role, conditions
-        return loader
+        return loader_for(role, conditions, _Pairs(self.data), sampler)
 
     def train_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of train cells, shuffled and paired freshly per epoch."""
@@ -322,12 +226,8 @@ class PerturbationDataModule(lightning.LightningDataModule):
 
     def cells_dataloader(self, batch_size: int) -> RoleLoader:
         """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch."""
-        rows = self.representation_rows("train")
-        loader = RoleLoader(
-            _Cells(self.data), sampler=CellSampler(rows, batch_size, self.seed), batch_size=None, collate_fn=_identity
-        )
-        loader.role, loader.conditions = "train", (*self.split.train, CONTROL)
-        return loader
+        sampler = CellSampler(self.representation_rows("train"), batch_size, self.seed)
+        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.data), sampler)
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""
@@ -341,6 +241,4 @@ class PerturbationDataModule(lightning.LightningDataModule):
     def predict_dataloader(self) -> RoleLoader:
         """Input cells (:class:`InputBatch`), once per test condition and context; CTRL is never predicted."""
         names = tuple(name for name in self.predicted_conditions if name != CONTROL)
-        loader = RoleLoader(_Inputs(self, names), batch_size=None, collate_fn=_identity)
-        loader.role, loader.conditions = "predict", names
-        return loader
+        return loader_for("predict", names, _Inputs(self, names))

@@ -1,12 +1,15 @@
-"""``bench data check``: what a file or data set holds, and every problem with it."""
+"""``bench data check`` and ``split``: what a file or data set holds, every problem with it, and how it is split."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from bench.conditions import CONTROL, constituents
+from bench.data import splits
 from bench.data.guess import to_yaml
 from bench.data.load import load, resolve
 
@@ -42,3 +45,10 @@ def describe(name: str) -> Iterator[str]:
         f"evidence: {data.evidence}; default split: {card.split}; content hash {data.hash[:16]}",
     )
     yield from (f"note: {note}" for note in data.notes)
+
+
+def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
+    """``bench data split``: the split as JSON."""
+    card, _ = resolve(name)
+    data = load(card)
+    return json.dumps(splits.draw(data, kind or card.split, seed, fold, custom).summary(), indent=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.data.feature_bank import FeatureBank, shorten
+from bench.data.features import targets
 from bench.shifts import Floats
 
 
@@ -92,6 +94,18 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     @abc.abstractmethod
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Predict the batch's condition for its control cells: ``[cells, genes]``, log1p."""
+
+    def told(self, banks: Sequence[FeatureBank], data: PerturbationDataModule) -> None:
+        """Keep which feature banks the model is given, and warn of perturbed genes that none of them describes.
+
+        Args:
+            banks: Feature banks.
+            data: The task.
+        """
+        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+        genes = targets(data.data.conditions)
+        if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
+            self.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
 
     def fallbacks(self, condition: str) -> int:
         """Count the constituents of a condition about which the model knew nothing of its own; 0 unless it says so."""

@@ -10,18 +10,26 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.feature_bank import FeatureBank, shorten
-from bench.data.features import load_banks, targets
-from bench.models import response, token_response
-from bench.models._head import CELLS, DecoderKind, HeadSettings, LatentTarget, PredictorKind, Residual, allowed
-from bench.models._mean_response import ResponseTask
-from bench.models._response_task import make_task
-from bench.models.actions import ActionTable
-from bench.models.alignment import align
+from bench.data.feature_bank import FeatureBank
+from bench.data.features import load_banks
 from bench.models.base import PerturbationModel
-from bench.models.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
-from bench.models.token_response import TokenTask
-from bench.models.training import Precision, one_thread
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
+from bench.models.learning.training import Precision, one_thread
+from bench.models.response import mean_fit, token_fit
+from bench.models.response.alignment import align
+from bench.models.response.mean_response import ResponseTask
+from bench.models.response.mean_task import make_task
+from bench.models.response.settings import (
+    CELLS,
+    DecoderKind,
+    HeadSettings,
+    LatentTarget,
+    PredictorKind,
+    Residual,
+    allowed,
+)
+from bench.models.response.token_fit import TokenTask
 from bench.nn.encoder import Encoded
 from bench.shifts import Floats
 
@@ -143,12 +151,9 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.register_buffer("latent_mean", torch.from_numpy(scale.mean))
         self.register_buffer("latent_sd", torch.from_numpy(scale.sd))
         banks = self._banks(data, weights)
-        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+        self.told(banks, data)
         table = ActionTable(data, banks)
         self._missing = table.missing
-        if bare := sorted(set(targets(data.data.conditions)).difference(*(bank.genes for bank in banks))):
-            total = len(targets(data.data.conditions))
-            self.warnings.append(f"{len(bare)} of {total} perturbed genes have no features ({shorten(bare, 3)})")
         if self.head.of_tokens:
             self._fit_tokens(data, table)
             return
@@ -157,7 +162,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         if self.align_epochs:
             task = replace(task, composer=align(table, self.head.action_width, self.align_epochs, data, self.runtime))
-        self.responses = nn.ModuleList(response.fit(task, self.head, self.ledger, self.runtime))
+        self.responses = nn.ModuleList(mean_fit.fit(task, self.head, self.ledger, self.runtime))
         self._record_residual(task)
         self._log_val(task)
 
@@ -166,7 +171,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         if self.align_epochs:
             aligned = align(table, self.head.action_width, self.align_epochs, data, self.runtime)
         task = TokenTask(self.encoder, table, data, aligned, self.checkpoint_activations)
-        self.responses = nn.ModuleList(token_response.fit(task, self.head, self.ledger, self.runtime))
+        self.responses = nn.ModuleList(token_fit.fit(task, self.head, self.ledger, self.runtime))
 
     def _banks(self, data: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
         banks: list[FeatureBank] = []
@@ -218,7 +223,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Add the predicted shift to the input cells, in float64."""
         if self.head.of_tokens:
-            return token_response.predict(self.encoder, self.responses, batch.controls, batch.condition)
+            return token_fit.predict(self.encoder, self.responses, batch.controls, batch.condition)
         condition = batch.condition
         cells = batch.controls if self.head.predictor == "film" else batch.controls[:CELLS]
         with one_thread(self.small):

@@ -9,8 +9,8 @@ from torch import nn
 
 from bench.cellspace import principal_axes
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.embedding import spread_rows
 from bench.models.encoder_model import EncoderModel
+from bench.models.learning.embedding import spread_rows
 from bench.nn.encoder import Encoded
 
 #: Train cells from which the axes are taken.

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from bench.conditions import CONTROL
 from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
-from bench.data.feature_bank import shorten
-from bench.data.features import load_banks, targets
-from bench.models._perturbed_net import Likelihood, NetSettings, Noise, PerturbedNet, Prediction, Targets, gene_means
-from bench.models._perturbed_watch import Watch, collapsed
-from bench.models.actions import ActionTable
+from bench.data.features import load_banks
 from bench.models.base import PerturbationModel
-from bench.models.embedding import spread_rows
-from bench.models.selection import MIN_VAL_CONDITIONS
-from bench.models.training import KeepBest, one_thread, optimiser, train
-from bench.nn.counts import recover
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.arguments import at_least, check_choices, not_negative
+from bench.models.learning.embedding import spread_rows
+from bench.models.learning.flops import flops_of
+from bench.models.learning.selection import MIN_VAL_CONDITIONS
+from bench.models.learning.training import KeepBest, one_thread, optimiser, train
+from bench.models.perturbed.initial import gene_means, narrowed, without_separation
+from bench.models.perturbed.net import Likelihood, NetSettings, Noises, PerturbedNet, Prediction, Targets
+from bench.models.perturbed.watch import Watch, collapsed
 from bench.nn.mechanism import Compose
-from bench.nn.split_vae import Normal, Shape, widened
-from bench.objectives.vae import alignment, bernoulli_divergence, normal_divergence, plated
+from bench.nn.split_vae import Normal, Shape
+from bench.objectives.vae import Pair, alignment, bernoulli_divergence, normal_divergence, partners, plated
 
 Ablation = Literal["full", "no_align", "no_sep", "no_causal", "no_sparse", "swapped"]
 Sparsity = Literal["none", "l1", "spike_slab"]
-Pair = Literal["random", "batch_matched", "centroid"]
 AlignOn = Literal["mean", "sample"]
 #: Looks at the val conditions, and at the latents, in one training.
 LOOKS = 20
@@ -117,31 +116,10 @@ class PerturbedVAE(PerturbationModel):
         weight_decay: float = 0.05,
     ) -> None:
         super().__init__()
-        for name, value, kind in (
-            ("ablation", ablation, Ablation),
-            ("likelihood", likelihood, Likelihood),
-            ("sparsity", sparsity, Sparsity),
-            ("compose", compose, Compose),
-            ("pair", pair, Pair),
-            ("align_on", align_on, AlignOn),
-            ("prediction", prediction, Prediction),
-        ):
-            if value not in get_args(kind):
-                raise ValueError(f"{name} is '{value}'; expected one of {', '.join(get_args(kind))}")
-        for name, number in (("d_v", d_v), ("d_i", d_i), ("hidden", hidden), ("epochs", epochs)):
-            if number < 1:
-                raise ValueError(f"{name} is {number}; it must be at least 1")
-        for name, size in (
-            ("rank", rank),
-            ("alpha", alpha),
-            ("edge_penalty", edge_penalty),
-            ("warm_up", warm_up),
-            ("min_steps", min_steps),
-        ):
-            if size < 0:
-                raise ValueError(f"{name} is {size:g}; it must not be negative")
-        if batch_size < 2 * CELLS_PER_CONTROL:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least {2 * CELLS_PER_CONTROL}")
+        check_choices(PerturbedVAE.__init__, locals())
+        at_least(1, d_v=d_v, d_i=d_i, hidden=hidden, epochs=epochs)
+        not_negative(rank=rank, alpha=alpha, edge_penalty=edge_penalty, warm_up=warm_up, min_steps=min_steps)
+        at_least(2 * CELLS_PER_CONTROL, batch_size=batch_size)
         if not 0 < mask_prior < 1:
             raise ValueError(f"mask_prior is {mask_prior:g}; it must be between 0 and 1")
         if ablation == "no_sparse" and sparsity != "spike_slab":
@@ -152,20 +130,13 @@ class PerturbedVAE(PerturbationModel):
         self.pair, self.align_on, self.prior, self.warm_up = pair, align_on, mask_prior, warm_up
         self.edge_penalty = 0.0 if sparsity == "none" else edge_penalty
         self.epochs, self.min_steps, self.batch_size = epochs, min_steps, batch_size
-        self.rate, self.decay = learning_rate, weight_decay
-        self.kind = prediction
-        self.settings = NetSettings(
-            likelihood=likelihood,
-            masked=sparsity == "spike_slab" and ablation != "no_sparse",
-            compose=compose,
-            rank=rank,
-            action_width=action_width,
-            identity_dropout=identity_dropout,
-        )
+        self.rate, self.decay, self.kind = learning_rate, weight_decay, prediction
+        masked = sparsity == "spike_slab" and ablation != "no_sparse"
+        self.settings = NetSettings(likelihood, masked, compose, rank, action_width, identity_dropout)
         self.net: PerturbedNet
-        self._seed = self._noise_seed = self._steps = self._seen = self._control = 0
+        self._noises: Noises
+        self._seed = self._steps = self._seen = self._control = 0
         self._missing: dict[str, int] = {}
-        self._noise: dict[int, Noise] = {}
 
     def fit(self, data: PerturbationDataModule) -> None:
         """Train on train cells and input controls; keep the step that predicts the val conditions best."""
@@ -173,50 +144,34 @@ class PerturbedVAE(PerturbationModel):
             loader = PerturbationDataModule(data.data, data.split, self.batch_size, data.seed).train_dataloader()
             self._steps = max(self.epochs * len(loader), self.min_steps)
             self._prepare(data)
-            enough = len(data.split.val) >= MIN_VAL_CONDITIONS
-            watch = Watch(self.net, data, "val" if enough else "train", self.kind, self._log_look, self._noise_seed)
-            keep = KeepBest(self.net, watch, max(1, self._steps // LOOKS))
-            train(
-                self,
-                loader,
-                self._steps,
-                "train",
-                callbacks=[keep] if enough else [],
-                logger=self.runtime.logger,
-                say=self.runtime.say,
-            )
+            enough, seed = len(data.split.val) >= MIN_VAL_CONDITIONS, self.runtime.head_seed
+            watch = Watch(self.net, data, "val" if enough else "train", self.kind, self._log_look, seed)
+            keep = KeepBest(self.net, watch, max(1, self._steps // LOOKS)) if enough else None
+            kept, logger, say = [keep] if keep else [], self.runtime.logger, self.runtime.say
+            train(self, loader, self._steps, "train", callbacks=kept, logger=logger, say=say)
             self.net.eval()
-            self._record(data, watch, keep if enough else None)
+            numbers = watch.latents()
+            if word := collapsed(numbers, self.net.vae.shape.invariant):
+                self.warnings.append(word)
+            self.ledger.steps, self.ledger.cells_seen = self._steps, self._seen
+            self.ledger.selection = watch.selection(numbers, keep, self._steps)
 
     def _prepare(self, data: PerturbationDataModule) -> None:
         """Make the network from the seed, and say what is odd about the task."""
         banks = load_banks(self.features, data)
-        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
-        genes = targets(data.data.conditions)
-        if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
-            self.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
+        self.told(banks, data)
         table = ActionTable(data, banks)
         self._missing = table.missing
-        if table.identities < self.d_v:
-            self.warnings.append(
-                f"{table.identities} perturbed genes in training, fewer than d_v={self.d_v}: the perturbed latent has "
-                f"as many dimensions as there are genes, and no claim can be made about what they are"
-            )
+        if word := narrowed(table.identities, self.d_v):
+            self.warnings.append(word)
         rows = spread_rows(data.representation_rows("train"), MEAN_CELLS, data.seed)
-        x = torch.from_numpy(data.data.x[rows].toarray())
-        if self.settings.likelihood == "nb" and not bool((exact := recover(x).exact).all()):
-            raise ValueError(
-                f"likelihood=nb needs counts, and {int((~exact).sum())} of {len(x)} cells of '{data.data.name}' hold "
-                "values that are no multiples of one count: set likelihood=gaussian, or give the data set's card counts"
-            )
-        self._noise = {}
+        means = gene_means(torch.from_numpy(data.data.x[rows].toarray()), self.settings.likelihood, data.data.name)
         state = torch.random.get_rng_state()
         torch.manual_seed(data.seed)
         known = Targets(data, table)
-        shape = self.shape(len(data.genes), known)
-        self.net = PerturbedNet(known, shape, self.settings, gene_means(x, self.settings.likelihood))
+        self.net = PerturbedNet(known, self.shape(len(data.genes), known), self.settings, means)
         torch.random.set_rng_state(state)
-        self._seed, self._noise_seed = data.seed, self.runtime.head_seed
+        self._noises, self._seed = Noises(self.net, self.runtime.head_seed), data.seed
         self._control = data.data.conditions.index(CONTROL)
         self.ledger.parameters["autoencoder"] = sum(p.numel() for p in self.net.vae.parameters())
         mechanisms = [*self.net.composer.parameters(), *self.net.head.parameters()]
@@ -224,18 +179,10 @@ class PerturbedVAE(PerturbationModel):
         self.ledger.flops = self._flops(len(data.genes))
 
     def shape(self, genes: int, known: Targets) -> Shape:
-        """Sizes of the network; without separation as many parameters as with, by a wider hidden layer."""
+        """Sizes of the network."""
         k = known.table.identities
         full = Shape(genes, k, self.d_i, min(k, self.d_v), self.hidden, causal=self.ablation != "no_causal")
-        if self.ablation != "no_sep":
-            return full
-
-        def count(shape: Shape) -> int:
-            with torch.device("meta"):
-                return sum(p.numel() for p in PerturbedNet(known, shape, self.settings).parameters())
-
-        one = Shape(genes, k, 0, full.invariant + full.perturbed, self.hidden)
-        return widened(one, count(full), count)
+        return without_separation(full, known, self.settings) if self.ablation == "no_sep" else full
 
     def losses(self, batch: CellBatch, generator: torch.Generator, beta: float) -> dict[str, Tensor]:
         """Weighted parts of the loss, per gene; their sum is minimised.
@@ -254,26 +201,18 @@ class PerturbedVAE(PerturbationModel):
         one, where = torch.unique(condition, return_inverse=True)
         effect = net.effects(one, generator)
         mechanism = effect.mechanism.of(where)
-
-        def noise(width: int) -> Tensor:
-            return torch.randn(len(x), width, generator=generator).to(x.device)
-
         z_i = None
         parts: dict[str, Tensor] = {}
         q_v = vae.read_perturbed(x, net.targets.multi_hot[condition], mechanism)
-        z_v = q_v.draw(noise(vae.shape.perturbed))
+        z_v = q_v.sample(generator)
         everything = vae.read_invariant(torch.cat([batch.cells, batch.controls]))
         if everything is not None:
             q_i = Normal(*(each[: len(x)] for each in everything))
-            z_i = q_i.draw(noise(vae.shape.invariant))
+            z_i = q_i.sample(generator)
             parts["kl_i"] = beta * normal_divergence(*q_i).mean()
             if self.alpha:
-                aligned = (
-                    everything.mean
-                    if self.align_on == "mean"
-                    else everything.draw(torch.randn(everything.mean.shape, generator=generator).to(x.device))
-                )
-                partner = self._partner(aligned[n:], batch.context, generator)
+                aligned = everything.mean if self.align_on == "mean" else everything.sample(generator)
+                partner = partners(aligned[n:], batch.context, self.pair, generator)
                 parts["align"] = self.alpha * alignment(aligned[:n], partner)
         elif self.alpha:
             shuffled = torch.randperm(len(x), generator=generator).to(x.device)
@@ -287,19 +226,6 @@ class PerturbedVAE(PerturbationModel):
             parts["edges"] = self.edge_penalty * vae.prior.edges.tril(-1).abs().sum()
         scaled = {name: value / genes for name, value in parts.items()}
         return {"reconstruction": net.unlikely(x, vae.decode(z_i, z_v)), **scaled}
-
-    def _partner(self, controls: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
-        """The control latent that each perturbed cell is drawn to ``[B, D]``; the loader paired them by batch."""
-        if self.pair == "batch_matched":
-            return controls
-        out = torch.empty_like(controls)
-        for c in sorted(set(context.tolist())):
-            rows = torch.nonzero(context == c)[:, 0]
-            if self.pair == "centroid":
-                out[rows] = controls[rows].mean(dim=0)
-            else:
-                out[rows] = controls[rows[torch.randperm(len(rows), generator=generator).to(rows.device)]]
-        return out
 
     def training_step(self, batch: CellBatch, batch_idx: int = 0) -> Tensor:
         """One step."""
@@ -315,42 +241,22 @@ class PerturbedVAE(PerturbationModel):
 
     def _flops(self, genes: int) -> float:
         """Count the floating-point operations of one step and multiply."""
-        n = 8
-        some = torch.full((n,), self._control)
-        cells = torch.zeros(n, genes)
-        with FlopCounterMode(display=False) as counter:
-            parts = self.losses(CellBatch(cells, cells, some, torch.zeros_like(some)), torch.Generator(), 1.0)
-            torch.stack(list(parts.values())).sum().backward()  # type: ignore[no-untyped-call]
+        cells, some = torch.zeros(8, genes), torch.full((8,), self._control)
+        batch = CellBatch(cells, cells, some, torch.zeros_like(some))
+        counted = flops_of(lambda: torch.stack(list(self.losses(batch, torch.Generator(), 1.0).values())).sum())
         self.zero_grad(set_to_none=True)
         self._seen = 0
-        return float(counter.get_total_flops()) / n * self.batch_size * self._steps
+        return counted / len(cells) * self.batch_size * self._steps
 
     def _log_look(self, numbers: dict[str, float]) -> None:
         if self.runtime.logger:
             self.runtime.logger.log_metrics(numbers, self.global_step)
 
-    def _record(self, data: PerturbationDataModule, watch: Watch, keep: KeepBest | None) -> None:
-        """Fill the ledger, and warn of a collapse."""
-        numbers = watch.latents()
-        if word := collapsed(numbers, self.net.vae.shape.invariant):
-            self.warnings.append(word)
-        self.ledger.steps, self.ledger.cells_seen = self._steps, self._seen
-        how = f"default: only {len(data.split.val)} val conditions"
-        step, of = self._steps, "train"
-        if keep is not None:
-            step, of = keep.best_step, "val"
-            how = f"largest pearson of shifts on {len(data.split.val)} val conditions"
-        told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
-        self.ledger.selection = f"step {step} of {self._steps}: {how}; {of} pearson {watch.correlation():.3f}; {told}"
-
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:
         """Predict one cell per input cell, in float64."""
-        n = len(batch.controls)
         with one_thread():
-            if n not in self._noise:
-                self._noise[n] = self.net.noise(n, self._noise_seed)
-            noise = Noise(*(part.to(batch.controls.device) for part in self._noise[n]))
+            noise = self._noises(len(batch.controls))
             return self.net.predict(batch.controls, batch.condition, noise, self.kind)
 
     def fallbacks(self, condition: str) -> int:

@@ -17,10 +17,10 @@ from torch import nn
 
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.files import sha256_json
-from bench.models._flops import flops_of
 from bench.models.encoder_model import EncoderModel
-from bench.models.monitors import EMATeacher, Monitor
-from bench.models.training import KeepBest, Precision, optimiser, train
+from bench.models.learning.flops import flops_of
+from bench.models.learning.monitors import EMATeacher, Monitor
+from bench.models.learning.training import KeepBest, Precision, optimiser, train
 from bench.nn.ema import make_teacher
 from bench.nn.encoder import build_encoder
 

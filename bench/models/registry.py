@@ -42,7 +42,7 @@ def _folders() -> dict[Literal["model", "baseline"], tuple[Path, str]]:
 
 
 #: What a model's class is derived from; a class that is also derived from ``abc.ABC`` is such a template itself.
-_TEMPLATES = {"PerturbationModel", "ShiftModel", "EncoderModel", "PretrainedModel"}
+_TEMPLATES = {"PerturbationModel", "ShiftModel", "EncoderModel", "PretrainedModel", "CellNetModel"}
 
 
 def _defines_model(tree: ast.Module) -> bool:

@@ -32,6 +32,10 @@ class Normal(NamedTuple):
         """Draw from it with standard normal noise ``[B, D]``."""
         return self.mean + torch.exp(0.5 * self.log_variance) * noise
 
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Draw from it with noise of a generator, which is on the CPU wherever the Gaussian is."""
+        return self.draw(torch.randn(self.mean.shape, generator=generator).to(self.mean.device))
+
 
 class MLP(nn.Module):
     """``n_in - hidden - hidden - n_out`` with GELU."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.objectives.precision import at_least_float32
+
+#: Control that a perturbed cell is aligned with; see :func:`partners`.
+Pair = Literal["random", "batch_matched", "centroid"]
 
 
 def normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -51,3 +55,25 @@ def plated(divergence: Tensor, cells: Tensor) -> Tensor:
 def alignment(z: Tensor, partner: Tensor) -> Tensor:
     """Mean over rows of ``||z - partner||^2`` ``[B, D] -> []``. Source: notes on PerturbedVAE (arXiv 2605.19343)."""
     return (at_least_float32(z) - at_least_float32(partner)).square().sum(dim=-1).mean()
+
+
+def partners(controls: Tensor, context: Tensor, pair: Pair, generator: torch.Generator) -> Tensor:
+    """The control latent that each perturbed cell is drawn to ``[B, D]``, of its own context.
+
+    Args:
+        controls: Latents of one control per cell, of its context and where possible of its batch ``[B, D]``.
+        context: Of each cell ``[B]``.
+        pair: ``batch_matched`` (the cell's own control), ``random`` (exchanged within the context) or ``centroid`` (the
+            mean of the context's).
+        generator: Draws, on the CPU.
+    """
+    if pair == "batch_matched":
+        return controls
+    out = torch.empty_like(controls)
+    for c in sorted(set(context.tolist())):
+        rows = torch.nonzero(context == c)[:, 0]
+        if pair == "centroid":
+            out[rows] = controls[rows].mean(dim=0)
+        else:
+            out[rows] = controls[rows[torch.randperm(len(rows), generator=generator).to(rows.device)]]
+    return out

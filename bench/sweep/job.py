@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.pipeline import Request
+    from bench.request import Request
     from bench.spec import RunSpec
     from bench.suites import Verb
 
@@ -68,15 +68,17 @@ def to_json(job: Job) -> dict[str, Any]:
 def execute(content: Mapping[str, Any]) -> None:
     """Do a job that :func:`to_json` wrote."""
     from bench import pipeline
+    from bench.frozen.encoder import encoder_of
     from bench.frozen.run import run_encoder
+    from bench.request import Request
 
     paths = {name: Path(content["request"][name]) for name in ("out", "leaderboards")}
-    request = pipeline.Request(**{**content["request"], **paths})
+    request = Request(**{**content["request"], **paths})
     if content["verb"] == "run":
         pipeline.run(request)
         return
     seeds = request.seeds[0]
-    data, split, embed, label, spec = pipeline.encoder_of(request, seeds)
+    data, split, embed, label, spec = encoder_of(request, seeds)
     run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force)
 
 

@@ -119,7 +119,6 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
         running: dict[int, tuple[Job, float]] = {}
         number = 0
         while waiting or running:
-            begun = False
             for job in list(waiting):
                 if len(running) == count:
                     break
@@ -130,11 +129,12 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
                     locks.free(job.key)
                     yield _told(watch, Outcome(job, "skipped", record))
                     continue
-                number, begun = number + 1, True
+                number += 1
                 running[number] = (job, time.monotonic())
                 workers.send({"id": number, **to_json(job)})
                 watch.started(job)
-            if not running and waiting and not begun:
+            held = bool(waiting) and not running  # nothing could be begun, though there was room
+            if held:
                 time.sleep(LOOK)
             answers = workers.hear(LOOK)
             if answers is None:  # the process died, and all that it did with it
@@ -144,7 +144,7 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
                     job, begin = running.pop(answer["id"])
                     locks.free(job.key)
                     yield _told(watch, _outcome(job, answer["code"], time.monotonic() - begin))
-            watch.tick(bool(waiting) and not running)
+            watch.tick(held)
 
 
 def _told(watch: Watcher, outcome: Outcome) -> Outcome:

@@ -35,8 +35,8 @@ def warm_up(models: list[str]) -> None:
     import scipy.stats  # noqa: F401
 
     import bench.data.datamodule
+    import bench.frozen.encoder
     import bench.frozen.run
-    import bench.models.encoder_model
     import bench.pipeline
     import bench.run  # noqa: F401
     from bench.models import registry

@@ -67,18 +67,17 @@ def data(argv: Sequence[str]) -> int:
         sys.stdout.write(to_yaml(guess_card(options.file)))
         return 0
     if options.verb == "split":
-        from bench import pipeline
+        from bench.data.describe import describe_split
 
         kind = split_kind(options.split, options.split_file)
-        print(pipeline.describe_split(options.name, kind, options.seed, options.control_fold, options.split_file))
+        print(describe_split(options.name, kind, options.seed, options.control_fold, options.split_file))
         return 0
     if options.verb == "export":
-        from bench import pipeline
+        from bench.export import export_task
 
         kind = split_kind(options.split, options.split_file)
-        for path in pipeline.export_task(
-            options.name, kind, options.seed, options.control_fold, options.split_file, options.out
-        ):
+        task = kind, options.seed, options.control_fold, options.split_file
+        for path in export_task(options.name, *task, options.out):
             print(path)
         return 0
     if options.verb == "features":

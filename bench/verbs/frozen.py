@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bench.data.cells import PerturbationData
     from bench.data.splits import Split
     from bench.frozen.embedding import Embedder
-    from bench.pipeline import Request
+    from bench.request import Request
     from bench.spec import RunSpec
 
     #: (request, (split, pretrain, head) seed) -> cells, split, encoder, row name, spec
@@ -25,7 +25,7 @@ def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
 
     Args:
         argv: Words after the verb.
-        encoder_of: Trains an encoder, or loads a trained one; absent = ``bench.pipeline.encoder_of``.
+        encoder_of: Trains an encoder, or loads a trained one; absent = ``bench.frozen.encoder.encoder_of``.
     """
     found = request_of(argv, "frozen", "Freeze a model's encoder and ask what it says about held-out cells.")
     if found is None:
@@ -33,11 +33,10 @@ def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
     request, arguments = found
     if request.folds != (0,):
         raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
-    from bench import pipeline
-    from bench.frozen import board
+    from bench.frozen import board, encoder
     from bench.frozen.run import run_encoder
 
-    train: EncoderOf = encoder_of or pipeline.encoder_of
+    train: EncoderOf = encoder_of or encoder.encoder_of
     paths = []
     for seeds in request.seeds:
         data, split, embed, label, spec = train(request, seeds)

@@ -15,7 +15,7 @@ from bench.sweep.job import Job
 from bench.verbs.run import request_of
 
 if TYPE_CHECKING:
-    from bench.pipeline import Request
+    from bench.request import Request
 
 #: Where runs are written: flags as ``bench run`` has them.
 Places = Mapping[str, str]
@@ -92,10 +92,10 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
         BenchError: As for :func:`requests`; unknown data or split, data that are not there, a claim about rows that
             the suite does not make, or no job left.
     """
-    from bench import pipeline
     from bench.data import load, splits
     from bench.data.cells import PerturbationData
     from bench.data.splits import Split
+    from bench.request import spec_of
 
     everything = requests(suite, places)
     check_claims(suite, everything)
@@ -117,7 +117,7 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
             raise BenchError(f"suite '{suite.name}': {error}") from error
         # An encoder has no head: one encoder, one record.
         head_seed = pretrain_seed if verb == "frozen" else head_seed
-        spec = pipeline.spec_of(request, data, drawn[task], pretrain_seed, head_seed)
+        spec = spec_of(request, data, drawn[task], pretrain_seed, head_seed)
         jobs.setdefault((verb, spec.run_id), Job(verb, request, spec, _key(verb, request, spec.run_id)))
     if not jobs:
         raise BenchError(f"suite '{suite.name}': no run holds {' and '.join(repr(w) for w in only)}; see --dry-run.")

@@ -10,7 +10,7 @@ from bench.errors import BenchError, unknown
 from bench.flags import choice, model_from, run_parser, seed_triples, shipped_config, split_kind
 
 if TYPE_CHECKING:
-    from bench.pipeline import Request
+    from bench.request import Request
 
 
 def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Request, dict[str, Any]] | None:
@@ -54,7 +54,7 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
             raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
     config = shipped_config(argv)
     base = vars(parser(model_class).parse_args(from_config).as_flat()) if config else defaults
-    from bench.pipeline import Request
+    from bench.request import Request
 
     return Request(
         model=name,
@@ -89,8 +89,9 @@ def run(argv: Sequence[str]) -> int:
         return 0
     request, arguments = found
     from bench import pipeline
+    from bench.table import print_boards
 
     paths = pipeline.run(request)
-    pipeline.print_boards([request.leaderboards, Path(arguments["published"])], paths)
+    print_boards([request.leaderboards, Path(arguments["published"])], paths)
     print(paths[-1], flush=True)
     return 0

@@ -104,8 +104,9 @@ def _do(jobs: Sequence[Job], count: int, out: Path) -> list[Outcome]:
 
 def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
     """Print every board and table of encoders that these runs belong to."""
-    from bench import leaderboard, pipeline
+    from bench import leaderboard
     from bench.frozen import board as frozen
+    from bench.table import print_boards
     from bench.verbs.frozen import print_boards as print_frozen
 
     by_data: dict[tuple[str, str], list[Path]] = {}
@@ -114,7 +115,7 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
         by_data.setdefault((outcome.job.verb, outcome.job.spec.dataset), []).append(outcome.record)
     for (verb, _), paths in by_data.items():
         if verb == "run":
-            pipeline.print_boards(folders, paths)
+            print_boards(folders, paths)
         else:
             print_frozen(folders, paths)
     leaderboard.regenerate(folders[0])

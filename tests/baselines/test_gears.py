@@ -17,9 +17,10 @@ from baselines._gears_graphs import coexpression, ontology, perturbations
 from baselines.gears import Gears
 from bench import run
 from bench.conditions import constituents
-from bench.data.datamodule import PairSampler, PerturbationDataModule
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.loaders import PairSampler
 from bench.errors import BenchError
-from bench.models.training import one_thread
+from bench.models.learning.training import one_thread
 
 EPOCHS = 2
 

@@ -6,7 +6,8 @@ import screens
 import torch
 
 from bench.conditions import CONTROL
-from bench.data.datamodule import CellBatch, CellSampler, CellsBatch, InputBatch, PerturbationDataModule
+from bench.data.datamodule import CellBatch, CellsBatch, InputBatch, PerturbationDataModule
+from bench.data.loaders import CellSampler
 from bench.errors import BenchError
 
 

@@ -13,8 +13,8 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
 from bench.files import configs_dir
 from bench.models import registry
-from bench.models._token_predictor import TokenResponse
 from bench.models.base import Runtime
+from bench.models.response.token_response import TokenResponse
 from bench.nn.composer import Composer
 from bench.records import read
 

@@ -9,7 +9,7 @@ from harness import small
 from bench import run
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
-from bench.models.embedding import decodable, embed_rows
+from bench.models.learning.embedding import decodable, embed_rows
 
 
 def encoder_of(module, **arguments):

@@ -8,7 +8,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from bench.nn.counts import recover
 from bench.objectives.negative_binomial import count_at, negative_binomial, place_of
-from bench.objectives.vae import alignment, bernoulli_divergence, normal_divergence, plated
+from bench.objectives.vae import alignment, bernoulli_divergence, normal_divergence, partners, plated
 
 rng = np.random.default_rng(0)
 
@@ -95,3 +95,17 @@ def test_counts_come_back_from_log1p():
     np.testing.assert_array_equal(got.counts.numpy()[1], counts[1] / 2)
     np.testing.assert_allclose(got.library.numpy()[rows[1:]], library[rows[1:]], rtol=1e-4)
     assert recover(torch.rand(5, 80)).exact.sum() == 0
+
+
+def test_partners_by_hand():
+    """Rows 0, 2 and 3 are of one context, row 1 of another."""
+    z, context = torch.tensor([[0.0], [10.0], [2.0], [4.0]]), torch.tensor([0, 1, 0, 0])
+
+    def partner(pair, seed=0):
+        return partners(z, context, pair, torch.Generator().manual_seed(seed))[:, 0].tolist()
+
+    assert partner("batch_matched") == [0, 10, 2, 4]
+    assert partner("centroid") == [2, 10, 2, 2]
+    drawn = [partner("random", seed) for seed in range(20)]
+    assert all(row[1] == 10 and sorted(row) == [0, 2, 4, 10] for row in drawn)
+    assert len({tuple(row) for row in drawn}) > 3

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from bench.models._flops import flops_of
-from bench.models._folds import folds
-from bench.models._head import DEFAULT_RATE, RATES, HeadSettings
-from bench.models._mean_response import Response, ResponseTask, Targets
 from bench.models.base import Ledger, Runtime
-from bench.models.selection import MIN_VAL_CONDITIONS
-from bench.models.training import KeepBest, train
+from bench.models.learning.flops import flops_of
+from bench.models.learning.selection import MIN_VAL_CONDITIONS
+from bench.models.learning.training import KeepBest, train
+from bench.models.response.folds import folds
+from bench.models.response.mean_response import Response, ResponseTask, Targets
+from bench.models.response.settings import DEFAULT_RATE, RATES, HeadSettings
 
 #: Steps between looks at the val conditions.
 LOOK_EVERY = 10

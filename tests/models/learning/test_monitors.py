@@ -15,13 +15,14 @@ from torch.nn import functional
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
-from bench.models import monitors, registry
+from bench.models import registry
 from bench.models.base import Runtime
-from bench.models.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
 from bench.models.jepa import JEPA
+from bench.models.learning import monitors
+from bench.models.learning.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.models.learning.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.models.learning.training import train
 from bench.models.mae import MAE
-from bench.models.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
-from bench.models.training import train
 from bench.nn.encoder import Encoded
 
 # EMA teacher

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
-from bench.models.embedding import Cells, Singles, decodable, embed_rows, spread_rows
+from bench.models.learning.embedding import Cells, Singles, decodable, embed_rows, spread_rows
 from bench.nn.ema import update
 
 #: Train cells that the decoder of a look is fitted on, val cells that it is tried on, and controls.

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from bench.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.actions import ActionTable
 from bench.models.base import Runtime
-from bench.models.training import optimiser, train
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.training import optimiser, train
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
 

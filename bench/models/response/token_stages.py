@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.data.datamodule import CellBatch, PerturbationDataModule, Rows
-from bench.models._head import CELLS, HeadSettings
-from bench.models._token_predictor import TokenResponse
-from bench.models.training import optimiser
+from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.data.loaders import Rows
+from bench.models.learning.training import optimiser
+from bench.models.response.settings import CELLS, HeadSettings
+from bench.models.response.token_response import TokenResponse
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
 from bench.objectives.jepa import pooled_regulariser, report_regulariser

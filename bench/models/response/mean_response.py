@@ -10,9 +10,9 @@ import lightning
 import torch
 from torch import nn
 
-from bench.models._head import CELLS, HeadSettings
-from bench.models.actions import ActionTable
-from bench.models.training import optimiser
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.training import optimiser
+from bench.models.response.settings import CELLS, HeadSettings
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded

@@ -9,11 +9,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.models import registry, token_response
-from bench.models._pair_stages import ActionStage, DecoderStage, HeldOut
-from bench.models._token_predictor import TokenResponse
-from bench.models.actions import ActionTable
-from bench.models.token_response import TokenTask, predict
+from bench.models import registry
+from bench.models.learning.actions import ActionTable
+from bench.models.response import token_fit
+from bench.models.response.token_fit import TokenTask, predict
+from bench.models.response.token_response import TokenResponse
+from bench.models.response.token_stages import ActionStage, DecoderStage, HeldOut
 from bench.objectives.nll import gaussian_nll
 
 GENES, WIDTH = 60, 8
@@ -208,7 +209,5 @@ def test_flops_of_a_pair_are_those_of_a_batch_of_pairs(kind, parts):
     stage = stages(parts, kind)
     with FlopCounterMode(display=False) as counter:
         loss_of(stage, parts.pairs).backward()
-    assert token_response._flops(stage, task) * len(parts.pairs.cells) == pytest.approx(
-        counter.get_total_flops(), rel=0.01
-    )
+    assert token_fit._flops(stage, task) * len(parts.pairs.cells) == pytest.approx(counter.get_total_flops(), rel=0.01)
     assert all(p.grad is None for p in stage.parameters())

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.models._perturbed_net import Noise, PerturbedNet, Prediction
-from bench.models.embedding import Singles, embed_rows, spread_rows
-from bench.models.monitors import MIN_RANK, MIN_RANK_SHARE, effective_rank
+from bench.models.learning.embedding import Singles, embed_rows, spread_rows
+from bench.models.learning.monitors import MIN_RANK, MIN_RANK_SHARE, effective_rank
+from bench.models.learning.training import KeepBest
+from bench.models.perturbed.net import Noises, PerturbedNet, Prediction
 from bench.shifts import Floats
 
 #: A latent whose posterior mean varies less than this between cells says nothing. Source: Burda et al. 2016.
@@ -105,7 +106,7 @@ class Watch:
         log: Callable[[dict[str, float]], None],
         seed: int,
     ) -> None:
-        self.net, self.data, self.prediction, self.log, self.seed = net, data, prediction, log, seed
+        self.net, self.data, self.prediction, self.log = net, data, prediction, log
         bulk = data.pseudobulk(part) if getattr(data.split, part) else None
         self.true = np.empty((0, len(data.genes))) if bulk is None else bulk.shifts
         names = () if bulk is None else bulk.conditions
@@ -116,7 +117,7 @@ class Watch:
         self.weights /= np.maximum(self.weights.sum(axis=1, keepdims=True), 1)
         self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in data.input_rows]
         self.rows = spread_rows(data.representation_rows("train"), WATCHED, data.seed)
-        self.noise: dict[int, Noise] = {}
+        self.noises = Noises(net, seed)
 
     def shifts(self) -> Floats:
         """Predicted shift of each condition ``[T, G]``, contexts weighted as in its own cells."""
@@ -124,9 +125,7 @@ class Watch:
         out = np.zeros_like(self.true)
         for c, controls in enumerate(self.controls):
             n = len(controls)
-            if n not in self.noise:
-                self.noise[n] = self.net.noise(n, self.seed)
-            noise = Noise(*(part.to(device) for part in self.noise[n]))
+            noise = self.noises(n)
             start = controls.double().mean(dim=0)
             for t in np.flatnonzero(self.weights[:, c] > 0).tolist():
                 condition = self.condition[t].expand(n).to(device)
@@ -160,6 +159,21 @@ class Watch:
 
         z = None if self.net.vae.invariant is None else embed_rows(invariant, cells.x, self.rows)
         return blocks(z, embed_rows(perturbed, cells.x, self.rows))
+
+    def selection(self, numbers: dict[str, float], keep: KeepBest | None, steps: int) -> str:
+        """Say for the record how the step was chosen, and what was seen at it.
+
+        Args:
+            numbers: From :meth:`latents`.
+            keep: Which step was kept; ``None`` = the last, as the val conditions are too few.
+            steps: Of the whole training.
+        """
+        n_val = len(self.data.split.val)
+        step, of, how = steps, "train", f"default: only {n_val} val conditions"
+        if keep is not None:
+            step, of, how = keep.best_step, "val", f"largest pearson of shifts on {n_val} val conditions"
+        told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+        return f"step {step} of {steps}: {how}; {of} pearson {self.correlation():.3f}; {told}"
 
     def __call__(self) -> float:
         """Look, log, and return what is to be small: the correlation of val shifts, negated."""

@@ -16,8 +16,9 @@ from bench.data.cells import build
 from bench.data.controls import control_pools
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.splits import Split
-from bench.models import _folds, registry, response
-from bench.models.actions import ActionTable
+from bench.models import registry
+from bench.models.learning.actions import ActionTable
+from bench.models.response import folds, mean_fit
 from bench.shifts import row_mean
 
 
@@ -28,10 +29,10 @@ def task_of(module, monkeypatch, **arguments):
     def fit(task, settings, ledger, runtime):
         tasks.append(task)
         ledger.selection = "none"
-        return [response.Response(task, settings, 1e-3, 1)]
+        return [mean_fit.Response(task, settings, 1e-3, 1)]
 
     with monkeypatch.context() as patch:
-        patch.setattr(response, "fit", fit)
+        patch.setattr(mean_fit, "fit", fit)
         run.fit(registry.load("constant_encoder")(**{**small("constant_encoder"), **arguments}), module, 1)
     return tasks[0]
 
@@ -45,7 +46,7 @@ def test_the_base_of_a_fold_is_the_baseline_fitted_on_what_it_keeps(residual, mo
     """The baselines, written without this code, are the truth; they never see what is left out."""
     task = task_of(module, monkeypatch, residual=residual)
     left = []
-    for fold, held in _folds.folds(task, 1):
+    for fold, held in folds.folds(task, 1):
         kept, out = names_of(module, fold.train), names_of(module, held)
         left += out
         assert sorted(kept + out) == sorted(module.split.train)
@@ -75,7 +76,7 @@ def test_what_is_left_out_cannot_move_the_base(residual, module, monkeypatch):
     before = task_of(module, monkeypatch, residual=residual)
     after = task_of(PerturbationDataModule(moved, module.split, seed=1), monkeypatch, residual=residual)
     same = []
-    for (one, held), (two, _) in zip(_folds.folds(before, 1), _folds.folds(after, 1), strict=True):
+    for (one, held), (two, _) in zip(folds.folds(before, 1), folds.folds(after, 1), strict=True):
         if planted in names_of(module, held):
             torch.testing.assert_close(one.base, two.base, atol=0, rtol=0)
             same.append(held)
@@ -86,7 +87,7 @@ def test_what_is_left_out_cannot_move_the_base(residual, module, monkeypatch):
 
 def test_genes_that_only_others_perturb_have_no_identity(module, monkeypatch):
     task = task_of(module, monkeypatch)
-    for fold, _ in _folds.folds(task, 1):
+    for fold, _ in folds.folds(task, 1):
         known = {gene for name in names_of(module, fold.train) for gene in constituents(name)}
         for i, name in enumerate(module.data.conditions):
             got = fold.table.identity[i].tolist()
@@ -102,11 +103,11 @@ def test_a_gene_of_which_a_fold_knows_nothing_is_no_action(module, monkeypatch):
     index = {name: i for i, name in enumerate(module.data.conditions)}
     bare = replace(task, table=ActionTable(module, []))
     kept = torch.tensor([index["G00+ctrl"], index["G02+G01"]])
-    table = _folds.knowing(bare.table, kept)
+    table = folds.knowing(bare.table, kept)
     assert table.present[index["G00+G01"]].tolist() == [True, True]
     assert table.present[index["G03+ctrl"]].tolist() == [False, False]
     assert table.present[index["G04+G05"]].tolist() == [False, False]
-    described = _folds.knowing(task.table, kept)
+    described = folds.knowing(task.table, kept)
     assert torch.equal(described.present, task.table.present)  # features are known all the same
 
 
@@ -176,13 +177,13 @@ def test_with_the_base_of_all_features_that_help_are_used_too_little(tmp_path, m
     """What an honest fold is for: a base that holds the left-out shifts looks better than test conditions find it."""
     module, path = planted(tmp_path, 0.4, n_train=7)
     steps, error = fitted(module, path)
-    honest = _folds.folds
+    honest = folds.folds
 
     def leaking(task, seed):
         for fold, held in honest(task, seed):
             yield replace(fold, base=task.base, table=task.table), held
 
-    monkeypatch.setattr(response, "folds", leaking)
+    monkeypatch.setattr(mean_fit, "folds", leaking)
     fewer, worse = fitted(module, path)
     assert fewer < steps
     assert error < worse < 1

@@ -1,7 +1,8 @@
 """The published second and third stage: a predictor of the encoder's own tokens, then a decoder of their differences.
 
-They stand in for :mod:`bench.models.response` where ``predictor`` is ``report`` or ``fixed`` and ``latent_target`` is
-``own``: latents of single cells have a spread to be predicted, so they are fitted on pairs of cells, not on means.
+They stand in for :mod:`bench.models.response.mean_fit` where ``predictor`` is ``report`` or ``fixed`` and
+``latent_target`` is ``own``: latents of single cells have a spread to be predicted, so they are fitted on pairs of
+cells, not on means.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.models._flops import flops_of
-from bench.models._head import CELLS, DEFAULT_RATE, RATES, HeadSettings
-from bench.models._pair_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
-from bench.models._token_predictor import TokenResponse
-from bench.models.actions import ActionTable
 from bench.models.base import Ledger, Runtime
-from bench.models.selection import FOLDS, MIN_VAL_CONDITIONS
-from bench.models.training import KeepBest, train
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.flops import flops_of
+from bench.models.learning.selection import FOLDS, MIN_VAL_CONDITIONS
+from bench.models.learning.training import KeepBest, train
+from bench.models.response.settings import CELLS, DEFAULT_RATE, RATES, HeadSettings
+from bench.models.response.token_response import TokenResponse
+from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
 from bench.nn.encoder import Encoded
 
 #: Looks at the val conditions in one stage: a look costs as much as dozens of steps.

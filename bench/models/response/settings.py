@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.models.training import Precision
+from bench.models.learning.training import Precision
 
 Residual = Literal["train_mean", "additive", "none"]
 LatentTarget = Literal["genes", "own"]
@@ -40,7 +40,7 @@ class HeadSettings:
 
     @property
     def of_tokens(self) -> bool:
-        """Whether each gene's own token is predicted: then :mod:`bench.models.token_response` fits the response."""
+        """Whether each gene's own token is predicted: then :mod:`bench.models.response.token_fit` fits the response."""
         return self.latent_target == "own" and self.predictor != "film"
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from bench.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.feature_bank import FeatureBank, shorten
+from bench.data.feature_bank import FeatureBank
 from bench.data.features import targets
 from bench.models.base import ShiftModel
-from bench.models.selection import choose, part_of
+from bench.models.learning.selection import choose, part_of
 from bench.shifts import Floats, train_mean
 
 Setting = TypeVar("Setting")
@@ -91,7 +91,7 @@ def predict_from_features(
         model: Gets its shifts, inputs, warnings and ledger.
         data: The task.
         banks: Feature banks.
-        settings: Candidates, see :func:`bench.models.selection.choose`.
+        settings: Candidates, see :func:`bench.models.learning.selection.choose`.
         solve: The closed form.
         standardise: See :class:`ConditionFeatures`.
         identity: See :class:`ConditionFeatures`.
@@ -103,10 +103,7 @@ def predict_from_features(
         ValueError: If the banks describe fewer than two train conditions.
     """
     features = ConditionFeatures(banks, data.split.train, standardise, identity)
-    model.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
-    perturbed = targets(data.data.conditions)
-    if bare := sorted(set(perturbed).difference(*(bank.genes for bank in banks))):
-        model.warnings.append(f"{len(bare)} of {len(perturbed)} perturbed genes have no features ({shorten(bare, 3)})")
+    model.told(banks, data)
     train = data.pseudobulk("train")
     described = [i for i, name in enumerate(train.conditions) if not features.missing(name)]
     if len(described) < 2:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.models._head import HeadSettings
-from bench.models.actions import ActionTable
+from bench.models.learning.actions import ActionTable
+from bench.models.response.settings import HeadSettings
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded

@@ -11,10 +11,10 @@ import torch
 from bench.conditions import constituents
 from bench.data.cells import PerturbationData
 from bench.data.datamodule import PerturbationDataModule
-from bench.models._head import CELLS, HeadSettings, Residual
-from bench.models._mean_response import ResponseTask, Targets
-from bench.models.actions import ActionTable
-from bench.models.embedding import Embed, Rows, Scale, Singles, embed_rows
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.embedding import Embed, Rows, Scale, Singles, embed_rows
+from bench.models.response.mean_response import ResponseTask, Targets
+from bench.models.response.settings import CELLS, HeadSettings, Residual
 from bench.nn.encoder import Encoded
 from bench.shifts import Floats, additive, group_sums, shifts_by_identity
 

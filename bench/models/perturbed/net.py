@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bench.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.actions import ActionTable
+from bench.models.learning.actions import ActionTable
 from bench.nn.causal_prior import Mechanism
 from bench.nn.composer import Composer
 from bench.nn.counts import TOTAL, recover
@@ -177,12 +177,25 @@ class PerturbedNet(nn.Module):
         return _log1p(count_at(place, self._rate(end, library), self.vae.noise, MAX_COUNT), library)
 
 
+class Noises:
+    """Random numbers of a network's predictions, drawn once for each number of cells.
+
+    Args:
+        net: The network.
+        seed: Of the draw.
+    """
+
+    def __init__(self, net: PerturbedNet, seed: int) -> None:
+        self._net, self._seed = net, seed
+        self._drawn: dict[int, Noise] = {}
+
+    def __call__(self, n: int) -> Noise:
+        """Those of ``n`` cells, where the weights are."""
+        if n not in self._drawn:
+            self._drawn[n] = self._net.noise(n, self._seed)
+        device = next(self._net.parameters()).device
+        return Noise(*(part.to(device) for part in self._drawn[n]))
+
+
 def _log1p(counts: Tensor, library: Tensor) -> Tensor:
     return torch.log1p(counts * TOTAL / library.double())
-
-
-def gene_means(x: Tensor, likelihood: Likelihood) -> Tensor:
-    """What a decoder says of each gene before anything is learned ``[G]``, from cells ``[N, G]``."""
-    if likelihood == "gaussian":
-        return x.mean(dim=0)
-    return torch.log(torch.expm1(x).mean(dim=0) + 1e-2)

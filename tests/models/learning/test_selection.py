@@ -5,9 +5,9 @@ import pytest
 import screens
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.models import selection
 from bench.models.base import Ledger
-from bench.models.selection import choose
+from bench.models.learning import selection
+from bench.models.learning.selection import choose
 
 
 def module_of(val):

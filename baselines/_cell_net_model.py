@@ -1,0 +1,100 @@
+"""What models with a network trained on pairs of cells share: fitting, predicting, counting fallbacks."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from baselines._cell_net import CellNet, Setting, fit_best, settings
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.data.feature_bank import shorten
+from bench.data.features import load_banks, targets
+from bench.models.base import PerturbationModel
+from bench.models.learning.actions import ActionTable
+from bench.models.learning.training import one_thread
+from bench.shifts import Floats
+
+
+def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:
+    """Load the feature banks of a specification and look up every condition's actions; inputs and warnings are kept."""
+    banks = load_banks(features, data)
+    model.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+    genes = targets(data.data.conditions)
+    if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
+        model.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
+    return ActionTable(data, banks)
+
+
+class CellNetModel(PerturbationModel, abc.ABC):
+    """A model that trains a :class:`CellNet` per setting and keeps the best.
+
+    A subclass declares its own arguments, as they are its flags, checks them, and makes the network.
+
+    Args:
+        features: Specification of the feature banks.
+        width: Hidden width; 0 tries several.
+        learning_rate: Highest learning rate; 0 tries several.
+        latent: Width of the latent space.
+        identity_dropout: How often a known perturbation's identity is dropped in training.
+        weight_decay: Weight decay.
+        epochs: Passes over the train cells.
+        batch_size: Perturbed cells per step.
+
+    Raises:
+        ValueError: A negative width or learning rate.
+    """
+
+    def __init__(
+        self,
+        features: str,
+        width: int,
+        learning_rate: float,
+        latent: int,
+        identity_dropout: float,
+        weight_decay: float,
+        epochs: int,
+        batch_size: int,
+    ) -> None:
+        super().__init__()
+        self.features, self.trials = features, settings(width, learning_rate)
+        self.latent, self.identity_dropout = latent, identity_dropout
+        self.decay, self.epochs, self.batch_size = weight_decay, epochs, batch_size
+        self.net: CellNet
+        self._missing: dict[str, int] = {}
+
+    @abc.abstractmethod
+    def make_net(
+        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+    ) -> CellNet:
+        """Make the network of one trial.
+
+        Args:
+            data: The task.
+            table: The actions of its conditions.
+            mean: Mean expression of the train conditions, each counting once ``[G]``.
+            setting: Of this trial.
+            steps: Of the whole training.
+        """
+
+    def fit(self, data: PerturbationDataModule) -> None:
+        """Train a network per setting and keep the best."""
+        table = action_table(self, data, self.features)
+        self._missing = table.missing
+        mean = data.pseudobulk("train").means.mean(axis=0)
+
+        def make(setting: Setting, steps: int) -> CellNet:
+            return self.make_net(data, table, mean, setting, steps)
+
+        self.net = fit_best(self, data, make, self.trials, self.epochs, self.batch_size)
+
+    @torch.no_grad()
+    def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:
+        """Expected expression of each input cell under the condition, in float64."""
+        with one_thread():
+            return self.net.respond(batch.controls, batch.condition).double()
+
+    def fallbacks(self, condition: str) -> int:
+        """Count constituents that have no feature and are in no train condition."""
+        return self._missing[condition]

@@ -1,0 +1,1 @@
+"""What models share in learning: actions, training, choice of settings, embedded cells, and what is watched."""

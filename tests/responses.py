@@ -1,0 +1,44 @@
+"""Responses that are trained to the end, and the shifts that any model predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from harness import small
+
+from bench import run
+from bench.data.datamodule import InputBatch
+from bench.models import registry
+from bench.models.response import mean_fit
+
+
+def shift_of(model, data, names):
+    """Predicted mean shifts of any conditions of one context ``[T, G]``."""
+    cells = torch.from_numpy(data.data.x[data.input_rows[0]].toarray())
+    out = []
+    for name in names:
+        condition = torch.full((len(cells),), data.data.conditions.index(name))
+        batch = InputBatch(cells, condition, torch.zeros_like(condition))
+        with torch.no_grad():
+            out.append((model.predict_step(batch).double() - cells.double()).mean(dim=0).numpy())
+    return np.stack(out)
+
+
+def to_the_end(monkeypatch, steps):
+    """Responses are trained on all train conditions for these steps: no rule stops them."""
+
+    def fit(task, settings, ledger, runtime):
+        ledger.selection = "all steps"
+        made, _ = mean_fit._fit_one(task, settings, settings.rate, 1_000, None, steps, runtime)
+        return [made]
+
+    monkeypatch.setattr(mean_fit, "fit", fit)
+
+
+def fitted_to_the_end(name, data, monkeypatch, steps, **arguments):
+    """A model whose response is trained to the end."""
+    to_the_end(monkeypatch, steps)
+    settings = {"head_width": 128, "head_depth": 1, "action_width": 64, "head_steps": steps}
+    model = registry.load(name)(**{**small(name), **settings, "head_learning_rate": 3e-3, **arguments})
+    run.fit(model, data, 1)
+    return model
