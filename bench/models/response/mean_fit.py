@@ -72,7 +72,9 @@ def fit(task: ResponseTask, settings: HeadSettings, ledger: Ledger, runtime: Run
     """Fit one response per head seed.
 
     With 10 or more val conditions, the learning rate and each seed's step are those of the smallest val error. With
-    fewer, the rate is the default one, and the number of steps is chosen by 5 folds that leave train conditions out.
+    fewer, the rate is the default one, and the number of steps is chosen by 5 folds that leave train conditions out;
+    but where all genes of the test conditions are known, nothing is chosen: folds stand for unknown genes, which no
+    step at all may predict best.
 
     Args:
         task: What to fit on.
@@ -82,7 +84,7 @@ def fit(task: ResponseTask, settings: HeadSettings, ledger: Ledger, runtime: Run
     """
     seeds = [runtime.head_seed * 1_000 + k for k in range(settings.seeds)]
     enough = len(set(task.val.condition.tolist())) >= MIN_VAL_CONDITIONS
-    choose = _by_val if enough else _by_folds
+    choose = _by_val if enough else _by_default if task.all_known else _by_folds
     before = ledger.steps
     responses, head = choose(task, settings, seeds, ledger, runtime)
     trained = ledger.steps - before
@@ -131,6 +133,17 @@ def _by_folds(
     ledger.steps += settings.steps * len(curves) + step * len(seeds)
     how = f"smallest squared error over {len(curves)} folds of the train conditions, default rate"
     return responses, _sentence(rate, [step] * len(seeds), settings, how)
+
+
+def _by_default(
+    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: Ledger, runtime: Runtime
+) -> tuple[list[Response], str]:
+    """Responses at the default rate after all steps, and why."""
+    rate = settings.rate or DEFAULT_RATE
+    responses = [_fit_one(task, settings, rate, seed, None, settings.steps, runtime)[0] for seed in seeds]
+    ledger.steps += settings.steps * len(seeds)
+    how = "default rate, the last step: too few val conditions, and folds would leave out genes that are known here"
+    return responses, _sentence(rate, [settings.steps] * len(seeds), settings, how)
 
 
 def _sentence(rate: float, steps: Sequence[int], settings: HeadSettings, how: str) -> str:

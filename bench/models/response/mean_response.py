@@ -55,6 +55,7 @@ class ResponseTask:
         rebase: The base that some of the train targets alone give: ``bool [T] -> [C, W]``.
         train: Targets of the train conditions.
         val: Targets of the val conditions.
+        all_known: Whether train conditions perturb every gene of the test conditions.
         starts: Draws the encoded control cells to start from: ``(context [B], generator) -> Encoded``; without a
             generator the first ``CELLS`` of each context, ``[B * CELLS]``.
         to_genes: Linear map from target space to genes ``[G, W]``; ``None`` = targets are genes.
@@ -69,6 +70,7 @@ class ResponseTask:
     rebase: Callable[[torch.Tensor], torch.Tensor]
     train: Targets
     val: Targets
+    all_known: bool
     starts: Callable[[torch.Tensor, torch.Generator | None], Encoded]
     to_genes: torch.Tensor | None
     latent_width: int

@@ -91,11 +91,19 @@ def make_task(
         rebase=rebase,
         train=parts["train"],
         val=parts["val"],
+        all_known=all_known(data, table),
         starts=_starts(pooled, starts, standardised),
         to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
         latent_width=len(scale.mean),
         genes=len(data.genes),
     )
+
+
+def all_known(data: PerturbationDataModule, table: ActionTable) -> bool:
+    """Whether train conditions perturb every gene of the test conditions, as in the split ``doubles``."""
+    tested = [data.data.conditions.index(name) for name in data.split.test]
+    perturbed = [len(constituents(name)) for name in data.split.test]
+    return bool(((table.identity[tested] > 0).sum(dim=1) == torch.tensor(perturbed)).all())
 
 
 def _means_by_context(data: PerturbationData, names: tuple[str, ...], x: Any) -> tuple[Keys, Floats, Floats]:

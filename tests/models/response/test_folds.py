@@ -9,9 +9,11 @@ import scipy.sparse as sp
 import screens
 import torch
 from harness import small
+from responses import shift_of
 
 from bench import run
 from bench.conditions import constituents, single
+from bench.data import splits
 from bench.data.cells import build
 from bench.data.controls import control_pools
 from bench.data.datamodule import InputBatch, PerturbationDataModule
@@ -187,3 +189,22 @@ def test_with_the_base_of_all_features_that_help_are_used_too_little(tmp_path, m
     fewer, worse = fitted(module, path)
     assert fewer < steps
     assert error < worse < 1
+
+
+def test_where_all_genes_are_known_no_fold_chooses(tiny):
+    """From singles to doubles: folds, which leave genes out that are known here, chose no step at all on real cells."""
+    split = splits.draw(tiny, "doubles", 1)
+    module = PerturbationDataModule(tiny, split, seed=1)
+    assert not split.val and {gene for name in split.test for gene in constituents(name)} <= {
+        gene for name in split.train for gene in constituents(name)
+    }
+    settings = {"head_steps": 150, "head_width": 64, "features": "pca", "head_learning_rate": 3e-3}
+    model = registry.load("constant_encoder")(**{**small("constant_encoder"), **settings})
+    run.fit(model, module, 1)
+    assert "steps 150 of 150: default rate, the last step" in model.ledger.selection
+    true = module.data.x
+    shifts = np.array([row_mean(true, tiny.cells_of[name]) for name in split.test]) - module.input_means[0]
+    got = shift_of(model, module, split.test)
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(got, shifts, strict=True)]
+    floor = [np.corrcoef(module.train_shift, b)[0, 1] for b in shifts]
+    assert np.mean(r) > np.mean(floor) + 0.1
