@@ -14,7 +14,7 @@ from bench.data.features import load_banks, targets
 from bench.models.base import PerturbationModel
 from bench.models.learning.actions import ActionTable
 from bench.models.learning.training import one_thread
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 
 def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:

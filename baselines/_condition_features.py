@@ -13,7 +13,7 @@ from bench.data.feature_bank import FeatureBank
 from bench.data.features import targets
 from bench.models.base import ShiftModel
 from bench.models.learning.selection import choose, part_of
-from bench.shifts import Floats, train_mean
+from bench.stats.shifts import Floats, train_mean
 
 Setting = TypeVar("Setting")
 

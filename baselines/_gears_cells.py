@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.conditions import CONTROL, constituents
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import PairSampler
-from bench.differential import t_test_top
-from bench.shifts import row_mean
+from bench.stats.differential import t_test_top
+from bench.stats.shifts import row_mean
 
 Rows = NDArray[np.int64]
 #: ``PertData.create_cell_graph_dataset``: ``num_de_genes = 20``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
-from bench.shifts import additive, shifts_by_identity
+from bench.stats.shifts import additive, shifts_by_identity
 
 
 class Additive(ShiftModel):

@@ -18,7 +18,7 @@ from bench.nn.initialise import linear
 from bench.nn.split_vae import MLP, Posterior
 from bench.objectives.nll import gaussian_nll
 from bench.objectives.vae import normal_divergence
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 Prediction = Literal["sample", "counterfactual"]
 #: Cells per control in a batch: a quarter are controls, as for PerturbedVAE.

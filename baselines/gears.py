@@ -20,7 +20,7 @@ from bench.data.load import card_of
 from bench.files import sha256_file
 from bench.models.base import PerturbationModel
 from bench.models.learning.training import one_thread
-from bench.shifts import row_mean
+from bench.stats.shifts import row_mean
 
 # The published setting. Source: cell-gears 0.1.2, gears/gears.py, ``GEARS.model_initialize`` and ``GEARS.train``.
 HIDDEN, DECODER_HIDDEN = 64, 16

@@ -12,7 +12,7 @@ from baselines._condition_features import predict_from_features
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features import load_banks
 from bench.models.base import ShiftModel
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: The grid. Cosines of unrelated genes over a few dozen features spread by 0.1 to 0.3: about what is to count as near.
 NEIGHBOURS = (10, 5, 20, 1)

@@ -11,7 +11,7 @@ from baselines._cell_net_model import CellNetModel
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.models.learning.actions import ActionTable
 from bench.nn.composer import Composer
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 
 class LatentAdditive(CellNetModel):

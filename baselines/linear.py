@@ -13,7 +13,7 @@ from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.gene_embedding import gene_scores
 from bench.models.base import ShiftModel
 from bench.models.learning.selection import choose
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: Candidates for a rank or a ridge where the other is given.
 RANKS = (10, 5, 20, 50)

@@ -8,7 +8,7 @@ from baselines.nonctl_mean import nonctl_shift
 from bench.conditions import constituents, identity, single
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
-from bench.shifts import shifts_by_identity
+from bench.stats.shifts import shifts_by_identity
 
 
 class MatchingMean(ShiftModel):

@@ -6,7 +6,7 @@ import numpy as np
 
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.models.base import ShiftModel
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 
 def nonctl_shift(train: Pseudobulk) -> Floats:

@@ -12,7 +12,7 @@ from bench.data.features import targets
 from bench.data.load import card_of, parameters_of, true_features
 from bench.errors import BenchError
 from bench.models.base import ShiftModel
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 
 class OracleFeatures(ShiftModel):

@@ -12,7 +12,7 @@ from baselines.ridge import ridge_regression
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features import load_banks
 from bench.models.base import ShiftModel
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: Candidates for a rank or a ridge where the other is given.
 RANKS = (16, 4, 64)

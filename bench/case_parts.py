@@ -8,12 +8,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cellspace import MAX_CELLS, project
-from bench.differential import benjamini_hochberg
 from bench.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
 from bench.metrics.parts import cells_of
-from bench.shifts import Floats
-from bench.truth_fields import Truth
+from bench.stats.cellspace import MAX_CELLS, project
+from bench.stats.differential import benjamini_hochberg
+from bench.stats.shifts import Floats
+from bench.truth.fields import Truth
 
 Cells = Sequence[NDArray[np.float32]]
 Rows: TypeAlias = slice | NDArray[np.int64]  # some of the conditions; a slice copies nothing

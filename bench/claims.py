@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from bench import leaderboard
+from bench.boards import leaderboard
+from bench.boards.rows import Found, Row, gather
 from bench.compare import Difference, difference, no_claim
 from bench.console import console
 from bench.errors import BenchError
 from bench.files import locked, write_json
 from bench.metrics import METRICS
-from bench.rows import Found, Row, gather
 from bench.suites import Claim
 from bench.tables import ALL
 

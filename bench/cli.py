@@ -46,8 +46,8 @@ def _score(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
+    from bench.boards.text import print_boards
     from bench.score_file import score_file
-    from bench.table import print_boards
 
     path = score_file(
         options.file,

@@ -11,13 +11,13 @@ import numpy as np
 from rich.table import Table as View
 from rich.text import Text
 
+from bench.boards.rows import FAMILIES, NAMES, PRIMARY, Found, Row, gather
+from bench.boards.summary import Summary, plan_for, summarise
 from bench.console import console, seed_text
 from bench.errors import BenchError, unknown
-from bench.intervals import MIN_CONDITIONS, half_width, holm, sign_flips
 from bench.metrics import METRICS
-from bench.rows import FAMILIES, NAMES, PRIMARY, Found, Row, gather
-from bench.shifts import Floats
-from bench.summary import Summary, plan_for, summarise
+from bench.stats.intervals import MIN_CONDITIONS, half_width, holm, sign_flips
+from bench.stats.shifts import Floats
 from bench.tables import ALL
 
 #: One comparison asks for the same summaries again and again: for every metric, and for Holm's other pairs.

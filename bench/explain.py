@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import leaderboard, metrics
-from bench.board import FLOOR, REPLICATE, board
+from bench import metrics
+from bench.boards import leaderboard
+from bench.boards.board import FLOOR, REPLICATE, board
 from bench.errors import BenchError
 
 _DIRECTION = {

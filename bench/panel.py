@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from bench.case_parts import BLOCK_VALUES, Rows, case_of, cells_part, half_sample
 from bench.metrics import METRICS, Case, Metric, Sample, evaluate
 from bench.metrics.facts import Known, Side, no_facts
-from bench.shifts import Floats, available_cores
+from bench.stats.shifts import Floats, available_cores
 from bench.tables import ALL
-from bench.truth_fields import Truth
+from bench.truth.fields import Truth
 
 Columns = dict[str, NDArray[Any]]
 

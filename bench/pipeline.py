@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from bench import records, score, tracking, truth
+from bench import records, score, tracking
 from bench.console import Stages, note
 from bench.data import load as data_load
 from bench.data import splits
@@ -21,6 +21,7 @@ from bench.records import Budget, Record
 from bench.request import Request, spec_of
 from bench.score_file import hand_in, score_predictions
 from bench.spec import RunSpec
+from bench.truth import truth
 
 STAGES_PER_RUN = 5
 

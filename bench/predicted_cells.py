@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: Rows per condition (and context) from which a file holds a sample of cells; fewer are repeats of a mean.
 MIN_CELLS = 10

@@ -19,7 +19,7 @@ from bench.conditions import CONTROL, from_label, identity
 from bench.errors import BenchError
 from bench.files import atomic, check_seal, seal
 from bench.predicted_cells import MIN_CELLS, PredictedCells, in_proportion
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 CONTROLS_USED = ("input", "all", "unknown")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import leaderboard, records
+from bench import records
+from bench.boards import leaderboard
 from bench.errors import unknown
 from bench.files import sha256_json
 from bench.frozen import board as frozen_board

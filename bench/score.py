@@ -11,15 +11,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench import tables
+from bench.boards.summary import summarise
 from bench.case_parts import Cells, case_of, predicted_sample
-from bench.intervals import Means, half_width
 from bench.metrics import METRICS
 from bench.panel import evaluate_all
 from bench.records import Level
-from bench.shifts import Floats
-from bench.summary import summarise
+from bench.stats.intervals import Means, half_width
+from bench.stats.shifts import Floats
 from bench.tables import ALL
-from bench.truth_fields import Truth
+from bench.truth.fields import Truth
 
 __all__ = ["case_of", "effect_tertiles", "levels", "predicted_sample", "score_table", "sizes", "wide"]
 #: Columns of a score table that :func:`bench.panel.columns` gives.

@@ -9,8 +9,8 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from bench import predictions, records, score, truth
-from bench.board import FLOOR, REPLICATE
+from bench import predictions, records, score
+from bench.boards.board import FLOOR, REPLICATE
 from bench.console import Stages
 from bench.data import load as data_load
 from bench.data import splits
@@ -23,7 +23,8 @@ from bench.records import Budget, Record
 from bench.request import task_fields
 from bench.spec import RunSpec
 from bench.tables import ALL
-from bench.truth import Truth
+from bench.truth import truth
+from bench.truth.fields import Truth
 
 
 def score_predictions(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.conditions import constituents
 from bench.errors import BenchError
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 ALL = "all"
 #: Tertiles of effect strength, by how well a replicate predicts the condition.

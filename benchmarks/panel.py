@@ -105,11 +105,12 @@ def generate(folder: Path, cells: int, genes: int, conditions: int, per_conditio
 
 def score(folder: Path, aside: bool) -> None:
     """Everything from files to levels with intervals."""
-    from bench import predictions, truth
+    from bench import predictions
     from bench import score as scoring
     from bench.data import load, splits
-    from bench.intervals import design, half_width, means
     from bench.metrics import METRICS, evaluate
+    from bench.stats.intervals import design, half_width, means
+    from bench.truth import truth
 
     if aside:
         truth.HALVINGS = 1  # the least that it can compute
@@ -156,7 +157,7 @@ def worker(mode: str, folder: Path, profile: bool) -> None:
     """What a measured process of ours does."""
     import bench.predictions
     import bench.score
-    import bench.truth  # noqa: F401
+    import bench.truth.truth  # noqa: F401
 
     begin = time.perf_counter()
     profiled(lambda: score(folder, mode == "aside"), profile)
@@ -313,7 +314,7 @@ def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> Non
 
 def boards(folder: Path, n: int, seeds: int, profile: bool) -> None:
     """All CSVs of many records."""
-    from bench import leaderboard
+    from bench.boards import leaderboard
 
     write_records(folder, n, seeds)
     begin = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import records, run, truth
+from bench import records, run
 from bench.data.cells import PerturbationData
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits import Split
@@ -21,6 +21,7 @@ from bench.score import levels, sizes
 from bench.score_file import score_predictions
 from bench.spec import RunSpec
 from bench.tables import EFFECTS
+from bench.truth import truth
 
 BUDGET = Budget(
     cells_seen=1, steps=0, flops=None, trials=1, parameters={"fit": 3}, fit_s=1.0, predict_s=0.5, peak_memory_mib=1.0

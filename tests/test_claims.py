@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from harness import N_MADE, made_record
 
-from bench import claims, leaderboard, suites
-from bench.board import gather
+from bench import claims, suites
+from bench.boards import leaderboard
+from bench.boards.board import gather
 from bench.cli import main
 from bench.errors import BenchError
 from bench.suites import Claim

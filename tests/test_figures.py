@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from harness import N_MADE, made_record
 
-from bench import figures, leaderboard
-from bench.board import Found, board
+from bench import figures
+from bench.boards import leaderboard
+from bench.boards.board import Found, board
 from bench.errors import BenchError
 from bench.figures import de_recall, effect_size, scatter, skill
 from bench.figures.material import material, printed

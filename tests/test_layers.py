@@ -16,12 +16,12 @@ def loaded(module, names):
 @pytest.mark.parametrize(
     "module",
     [
-        "truth",
+        "truth.truth",
         "metrics",
         "records",
         "score",
-        "leaderboard",
-        "table",
+        "boards.leaderboard",
+        "boards.text",
         "predictions",
         "data.splits",
         "data.load",

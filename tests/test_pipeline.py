@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 import screens
 
-from bench import leaderboard, pipeline, records
-from bench.board import board as make_board
+from bench import pipeline, records
+from bench.boards import leaderboard
+from bench.boards.board import board as make_board
+from bench.boards.text import print_boards
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.publish import publish
 from bench.request import Request
-from bench.table import print_boards
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 import pytest
 from harness import made_record, made_spec
 
-from bench import leaderboard, records
+from bench import records
+from bench.boards import leaderboard
 from bench.cli import main
 from bench.errors import BenchError
 from bench.frozen import board

@@ -5,11 +5,12 @@ import pytest
 import screens
 from harness import predict, scored
 
-from bench import panel, score, truth
+from bench import panel, score
 from bench.case_parts import half_sample
 from bench.metrics import METRICS, evaluate
 from bench.predictions import read
 from bench.publish import largest_difference
+from bench.truth import truth
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import screens
 from harness import made_record
 
 from bench import records
-from bench.board import gather
+from bench.boards.board import gather
+from bench.boards.leaderboard import collect, group
 from bench.cli import main
 from bench.compare import by_condition, difference, no_claim
-from bench.leaderboard import collect, group
 
 
 @pytest.fixture(scope="module")

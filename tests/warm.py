@@ -73,13 +73,13 @@ def finish(job, pid, log, begin):
 def main():
     import scipy.stats  # noqa: F401
 
+    import bench.boards.leaderboard
+    import bench.boards.text
     import bench.data.datamodule
-    import bench.leaderboard
     import bench.models.base
     import bench.pipeline
     import bench.publish
-    import bench.run
-    import bench.table  # noqa: F401
+    import bench.run  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

@@ -21,7 +21,7 @@ from bench.data.cells import PerturbationData
 from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
 from bench.data.splits import Split
 from bench.errors import BenchError
-from bench.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
+from bench.stats.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
 
 
 class CellBatch(NamedTuple):

@@ -27,7 +27,7 @@ from bench.data.gene_embedding import correlation, gene_scores, leading
 from bench.data.gene_pairs import PAIR_SUFFIXES, read_pairs
 from bench.data.load import card_of, feature_tables, parameters_of
 from bench.errors import BenchError, unknown
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule

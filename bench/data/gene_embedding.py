@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 
-from bench.shifts import Floats, row_mean
+from bench.stats.shifts import Floats, row_mean
 
 #: Dimensions of the embeddings made here; a wider one says more about seen genes than about how they differ.
 WIDTH = 32

@@ -13,7 +13,7 @@ from bench.data.simulate import GENERATOR_VERSION, SIMULATED, Simulation, Simula
 from bench.data.values import normalise
 from bench.errors import BenchError
 from bench.files import sha256_arrays, sha256_json
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: Cards of the data loaded in this process, by name and content: models get the data alone, features need the card.
 _cards: dict[tuple[str, str], Card] = {}

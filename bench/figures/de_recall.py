@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.board import FLOOR, REPLICATE
+from bench.boards.board import FLOOR, REPLICATE
 from bench.figures.material import Material
 from bench.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, columns, finish
 from bench.metrics import METRICS

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.board import PRIMARY
+from bench.boards.board import PRIMARY
 from bench.figures.material import Material
 from bench.figures.style import BLACK, BLUE, GREY, LINES, ORANGE, PURPLE, columns, finish
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench import leaderboard
-from bench.board import FLOOR, NAMES, REPLICATE, Row, board, gather
+from bench.boards import leaderboard
+from bench.boards.board import FLOOR, NAMES, REPLICATE, Row, board, gather
+from bench.boards.text import null_families
 from bench.console import seed_text
 from bench.errors import BenchError, unknown
-from bench.shifts import Floats
-from bench.table import null_families
+from bench.stats.shifts import Floats
 from bench.tables import ALL, EFFECTS
 
 
@@ -103,7 +103,7 @@ def material(
     """Read one board's records.
 
     Args:
-        folders: See :func:`bench.leaderboard.collect`.
+        folders: See :func:`bench.boards.leaderboard.collect`.
         dataset: Data set name.
         split: Split name; ``None`` = the only one there is.
         models: Rows wanted, by label or by model name; ``None`` = all.

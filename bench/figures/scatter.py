@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.board import FLOOR, PRIMARY
+from bench.boards.board import FLOOR, PRIMARY
 from bench.figures.material import Material
 from bench.figures.style import GREY, LINES, PALETTE, SHAPES, columns, finish
 from bench.tables import ALL

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.board import FLOOR
+from bench.boards.board import FLOOR
 from bench.figures.material import Material
 from bench.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, finish
 from bench.tables import ALL

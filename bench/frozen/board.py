@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.boards.leaderboard import same_numbers, to_csv
 from bench.errors import BenchError
 from bench.files import locked, write_text
 from bench.frozen import record as frozen_record
 from bench.frozen import references
 from bench.frozen.protocol import NAMES, PRIMARY
 from bench.frozen.record import FrozenRecord
-from bench.leaderboard import same_numbers, to_csv
 
 SUFFIX = "__frozen.csv"
 

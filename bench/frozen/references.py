@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cellspace import principal_axes
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
 from bench.frozen.heldout import some
+from bench.stats.cellspace import principal_axes
 
 Singles = NDArray[np.float32]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.epistasis import agreement, beyond_additive
 from bench.metrics.case import Case
 from bench.metrics.functional import BoolT, FloatT, FloatTG, weighted_sd
 from bench.metrics.registry import metric
+from bench.stats.epistasis import agreement, beyond_additive
 
 Side = tuple[FloatTG, FloatTG, FloatTG]
 

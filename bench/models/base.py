@@ -15,7 +15,7 @@ import torch
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.feature_bank import FeatureBank, shorten
 from bench.data.features import targets
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 
 @dataclass

@@ -31,7 +31,7 @@ from bench.models.response.settings import (
 )
 from bench.models.response.token_fit import TokenTask
 from bench.nn.encoder import Encoded
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: The feature spec of the track in which the frozen encoder describes the perturbed genes.
 FROM_ENCODER = "from_encoder"

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.cellspace import principal_axes
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.encoder_model import EncoderModel
 from bench.models.learning.embedding import spread_rows
 from bench.nn.encoder import Encoded
+from bench.stats.cellspace import principal_axes
 
 #: Train cells from which the axes are taken.
 PCA_CELLS = 4_000

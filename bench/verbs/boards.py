@@ -20,11 +20,11 @@ def leaderboard(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
     from bench import claims
-    from bench import leaderboard as boards
-    from bench.board import board
+    from bench.boards import leaderboard as boards
+    from bench.boards.board import board
+    from bench.boards.text import show
     from bench.console import note
     from bench.frozen import board as frozen
-    from bench.table import show
 
     folder = options.leaderboards
     if not folder.is_dir():
@@ -118,7 +118,7 @@ def compare(argv: Sequence[str]) -> int:
     folders_flag(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench import leaderboard as boards
+    from bench.boards import leaderboard as boards
     from bench.compare import show
 
     groups = boards.group(boards.collect(options.leaderboards, options.data))
@@ -131,7 +131,7 @@ def compare(argv: Sequence[str]) -> int:
 
 
 def _known(folders: Sequence[Path]) -> set[tuple[str, str]]:
-    from bench import leaderboard as boards
+    from bench.boards import leaderboard as boards
 
     return {(item.record.spec.dataset, item.record.spec.split) for item in boards.collect(folders)}
 

@@ -89,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     request, arguments = found
     from bench import pipeline
-    from bench.table import print_boards
+    from bench.boards.text import print_boards
 
     paths = pipeline.run(request)
     print_boards([request.leaderboards, Path(arguments["published"])], paths)

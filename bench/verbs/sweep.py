@@ -104,9 +104,9 @@ def _do(jobs: Sequence[Job], count: int, out: Path) -> list[Outcome]:
 
 def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
     """Print every board and table of encoders that these runs belong to."""
-    from bench import leaderboard
+    from bench.boards import leaderboard
+    from bench.boards.text import print_boards
     from bench.frozen import board as frozen
-    from bench.table import print_boards
     from bench.verbs.frozen import print_boards as print_frozen
 
     by_data: dict[tuple[str, str], list[Path]] = {}
@@ -124,7 +124,8 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
 
 def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     """Evaluate the suite's claims on its own records, print them and write them down."""
-    from bench import claims, leaderboard
+    from bench import claims
+    from bench.boards import leaderboard
 
     seeds: dict[tuple[str, str], list[int]] = {}
     for job in jobs:

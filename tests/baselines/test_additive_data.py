@@ -8,7 +8,7 @@ import pytest
 import simulated_screen
 import yaml
 
-from bench import score, truth
+from bench import score
 from bench.conditions import constituents
 from bench.data import load
 from bench.data.cards import read_card
@@ -16,6 +16,7 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.simulate import simulate
 from bench.metrics.registry import METRICS, evaluate
 from bench.models import registry
+from bench.truth import truth
 
 #: The plain sum, and what is a multiple of it: exactly chance, as is the train mean.
 CLAIM_NOTHING = ("no_change", "train_mean", "additive", "matching_mean")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from harness import predict
 
-from bench import score, truth
+from bench import score
+from bench.truth import truth
 
 
 @pytest.fixture(scope="module")

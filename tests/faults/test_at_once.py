@@ -8,7 +8,8 @@ import pytest
 from command import ROOT, RUN
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
-from bench import leaderboard, records
+from bench import records
+from bench.boards import leaderboard
 from bench.files import locked
 
 slow = pytest.mark.slow

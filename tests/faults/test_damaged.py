@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from harness import made_record, scored
 
-from bench import leaderboard, predictions, records, truth
+from bench import predictions, records
+from bench.boards import leaderboard
 from bench.data import splits
 from bench.errors import BenchError
 from bench.files import sha256_json, write_json
+from bench.truth import truth
 
 slow = pytest.mark.slow
 

@@ -12,9 +12,10 @@ from command import RUN, bench, furnish, refuse
 from harness import made_record
 from trees import LEADERBOARD, SCORE
 
-from bench import leaderboard, records
-from bench.board import board
-from bench.table import show
+from bench import records
+from bench.boards import leaderboard
+from bench.boards.board import board
+from bench.boards.text import show
 
 slow = pytest.mark.slow
 

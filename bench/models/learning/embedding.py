@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from bench.shifts import Floats, row_mean
+from bench.stats.shifts import Floats, row_mean
 
 Rows = NDArray[np.int64]
 Singles = NDArray[np.float32]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.models.base import Ledger
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 Setting = TypeVar("Setting")
 #: With fewer val conditions the choice is made by leaving out train conditions instead.

@@ -14,7 +14,7 @@ from bench.models.learning.embedding import Singles, embed_rows, spread_rows
 from bench.models.learning.monitors import MIN_RANK, MIN_RANK_SHARE, effective_rank
 from bench.models.learning.training import KeepBest
 from bench.models.perturbed.net import Noises, PerturbedNet, Prediction
-from bench.shifts import Floats
+from bench.stats.shifts import Floats
 
 #: A latent whose posterior mean varies less than this between cells says nothing. Source: Burda et al. 2016.
 ACTIVE = 0.01

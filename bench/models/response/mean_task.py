@@ -16,7 +16,7 @@ from bench.models.learning.embedding import Embed, Rows, Scale, Singles, embed_r
 from bench.models.response.mean_response import ResponseTask, Targets
 from bench.models.response.settings import CELLS, HeadSettings, Residual
 from bench.nn.encoder import Encoded
-from bench.shifts import Floats, additive, group_sums, shifts_by_identity
+from bench.stats.shifts import Floats, additive, group_sums, shifts_by_identity
 
 #: (condition, context) by index.
 Keys = tuple[tuple[int, int], ...]

@@ -21,7 +21,7 @@ from bench.data.splits import Split
 from bench.models import registry
 from bench.models.learning.actions import ActionTable
 from bench.models.response import folds, mean_fit
-from bench.shifts import row_mean
+from bench.stats.shifts import row_mean
 
 
 def task_of(module, monkeypatch, **arguments):

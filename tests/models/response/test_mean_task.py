@@ -10,7 +10,7 @@ from bench import run
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
 from bench.models.response import mean_fit
-from bench.shifts import row_mean
+from bench.stats.shifts import row_mean
 
 
 @pytest.mark.parametrize(("residual", "baseline"), [("none", "no_change"), ("train_mean",) * 2, ("additive",) * 2])

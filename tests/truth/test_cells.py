@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench import truth
 from bench.conditions import CONTROL
-from bench.truth_cells import sample
+from bench.truth import truth
+from bench.truth.cells import sample
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import linear
-from bench.intervals import Means, beat_rate, centre, deviation, nanmean, width_of
-from bench.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Row
-from bench.shifts import Floats
-from bench.skill import mean_skill, skill_draws
-from bench.summary import Summary, average
+from bench.boards.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Row
+from bench.boards.skill import mean_skill, skill_draws
+from bench.boards.summary import Summary, average
+from bench.stats import bootstrap
+from bench.stats.intervals import Means, beat_rate, centre, deviation, nanmean, width_of
+from bench.stats.shifts import Floats
 
 _PRIMARY = NAMES.index(PRIMARY)
 _FAMILIES = [NAMES.index(name) for name in FAMILIES.values()]
@@ -53,7 +53,7 @@ def place(rows: Sequence[Row], task: Summary, scope: str) -> Placed:
     """
     value, half = (_stacked(rows, scope, field) for field in ("value", "half_value"))
     theta, n = centre(value)
-    sd, distinct = linear.level_deviation(task.plan, _columns(value))
+    sd, distinct = bootstrap.level_deviation(task.plan, _columns(value))
     placed = (centre(half)[0] - task.between.floor.theta) / task.between.room
     placed[[not row.honest for row in rows]] = np.nan
     middle = mean_skill(placed[:, _FAMILIES])
@@ -105,7 +105,7 @@ def _draws(value: Floats, families: Sequence[Floats], task: Summary) -> tuple[Fl
     paired, deviations = [], []
     for i in range(0, len(value), _CHUNK):
         part = value[i : i + _CHUNK]
-        made = linear.draws(task.plan, _columns([block[:, i : i + _CHUNK] for block in families]))
+        made = bootstrap.draws(task.plan, _columns([block[:, i : i + _CHUNK] for block in families]))
         own, level = (
             mean_skill(skill_draws(part, drawn.reshape(*part.shape, -1), *bars[kind], between.room[_FAMILIES]), axis=1)
             for kind, drawn in zip(kinds, made, strict=True)

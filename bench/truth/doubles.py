@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.conditions import constituents, identity, single
 from bench.data.cells import PerturbationData
-from bench.epistasis import Bools, agreement, resolved
-from bench.shifts import Floats, group_sums, weighted_controls
+from bench.stats.epistasis import Bools, agreement, resolved
+from bench.stats.shifts import Floats, group_sums, weighted_controls
 
 
 def singles_of(names: Sequence[str], train: Sequence[str]) -> dict[int, tuple[str, ...]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.differential import Bools
-from bench.shifts import Floats
+from bench.stats.differential import Bools
+from bench.stats.shifts import Floats
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Truth:
         pca_mean: Mean of train cells ``[G]``, float32.
         pca_axes: Their principal axes ``[50, G]``, float32.
         double_row: Row of each condition in ``additive``; -1 = not a double of two train singles ``[T]``.
-        additive: Sums of singles' shifts ``[4, D, G]``, float32: see :func:`bench.truth_doubles.additive_shifts`.
+        additive: Sums of singles' shifts ``[4, D, G]``, float32: see :func:`bench.truth.doubles.additive_shifts`.
         epistasis_resolved: Doubles whose replicates agree on what they do beyond their singles ``[T]``.
     """
 

@@ -1,6 +1,6 @@
 """What the test conditions really did: measured against controls that no model saw, once per task, cached.
 
-A *task* is data + split + control fold. Definitions: see ``docs`` of each attribute of :class:`Truth`.
+A *task* is data + split + control fold. Definitions: see the attributes of :class:`bench.truth.fields.Truth`.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import truth_halves
 from bench.conditions import CONTROL, constituents
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
-from bench.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.errors import BenchError
 from bench.files import atomic, cache_dir, sha256_file, sha256_json
-from bench.shifts import Floats, expressing_cells, group_sums, row_mean, train_mean, weighted_controls
-from bench.truth_cells import Rows, axes_of, paired_controls, panel_genes, sample, values
-from bench.truth_doubles import doubles
-from bench.truth_fields import Truth
+from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
+from bench.stats.shifts import Floats, expressing_cells, group_sums, row_mean, train_mean, weighted_controls
+from bench.truth import halves
+from bench.truth.cells import Rows, axes_of, paired_controls, panel_genes, sample, values
+from bench.truth.doubles import doubles
+from bench.truth.fields import Truth
 
-__all__ = ["HALVINGS", "VERSION", "Truth", "compute", "load", "task_id"]
+__all__ = ["HALVINGS", "VERSION", "compute", "load", "task_id"]
 #: Changes when the same task would give other numbers.
 VERSION = 1
 #: Times that each test condition's cells are cut in halves.
 HALVINGS = 5
-#: Modules whose code makes a truth.
-CODE = (
-    *("truth", "truth_fields", "truth_cells", "truth_doubles", "truth_halves"),
-    *("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
-)
+#: Modules whose code makes a truth, by package.
+CODE = {
+    "truth": ("truth", "fields", "cells", "doubles", "halves"),
+    "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
+}
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
@@ -129,9 +129,9 @@ def compute(data: PerturbationData, split: Split) -> Truth:
     control_sd = _control_sd(data, seen)
 
     test, train, control = (_moments(data, conditions) for conditions in (names, split.train, (CONTROL,)))
-    side = truth_halves.draw(data, names, HALVINGS, split.seed)
-    tested = truth_halves.halved(data, names, side)
-    half_y, half_spread = truth_halves.half_means(data, tested)
+    side = halves.draw(data, names, HALVINGS, split.seed)
+    tested = halves.halved(data, names, side)
+    half_y, half_spread = halves.half_means(data, tested)
     z = wilcoxon(data.x, tested, data.context, pools["ref"])
 
     targets = _targets(data, names)
@@ -186,8 +186,9 @@ def task_id(data: PerturbationData, split: Split) -> str:
 @cache
 def _code_hash() -> str:
     """8 hex digits of the code that computes a truth: a cache made by other code is another cache."""
-    folder = Path(__file__).parent
-    return sha256_json([sha256_file(folder / f"{name}.py") for name in CODE])[:8]
+    root = Path(__file__).parents[1]
+    paths = [root / package / f"{name}.py" for package, names in CODE.items() for name in names]
+    return sha256_json([sha256_file(path) for path in paths])[:8]
 
 
 def load(data: PerturbationData, split: Split) -> Truth:

@@ -3,8 +3,8 @@
 ``theta*_b = L_b v``, where ``L`` ``[B, K]`` depends on the drawn conditions and on which of the ``K`` values are
 defined, not on the values; these are the conditions under each seed, one seed after the other. Rows and metrics that
 are defined on the same conditions share ``L``, and the standard deviation over draws is the norm of
-``(L - mean L) v / sqrt(B - 1)``. The same numbers as the draws of :class:`bench.intervals.Means`, to rounding, for
-thousands of columns at once.
+``(L - mean L) v / sqrt(B - 1)``. The same numbers as the draws of :class:`bench.stats.intervals.Means`, to rounding,
+for thousands of columns at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.intervals import Design
-from bench.shifts import Floats
+from bench.stats.intervals import Design
+from bench.stats.shifts import Floats
 
 #: Numbers in an intermediate array: small enough for a processor's cache.
 _CHUNK = 1 << 18

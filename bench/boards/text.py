@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import leaderboard, records
-from bench.board import FAMILIES, FLOOR, REPLICATE, board
+from bench import records
+from bench.boards import leaderboard
+from bench.boards.board import FAMILIES, FLOOR, REPLICATE, board
+from bench.boards.skill import MIN_FAMILIES
 from bench.console import console, note, seed_text
-from bench.intervals import MIN_CONDITIONS
 from bench.records import Record
-from bench.skill import MIN_FAMILIES
 from bench.spec import SCORING_VERSION
+from bench.stats.intervals import MIN_CONDITIONS
 
 _COLUMNS = {
     "pattern r": FAMILIES["pattern"],
@@ -73,7 +74,7 @@ def layout(table: pd.DataFrame) -> Table:
     """Lay a board out for a terminal of 100 columns.
 
     Args:
-        table: From :func:`bench.board.board`.
+        table: From :func:`bench.boards.board.board`.
     """
     longest = max((min(len(str(name)), _NAME) for name in table["model"]), default=0)
     tight = longest > _ROOMY  # one space between columns where two would wrap them
@@ -125,7 +126,7 @@ def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> 
     """Print one board to stderr, with what a reader should look at first and what to distrust.
 
     Args:
-        table: From :func:`bench.board.board`.
+        table: From :func:`bench.boards.board.board`.
         found: Records of the same data set and split.
         seeds: The split seeds that it averages over.
     """

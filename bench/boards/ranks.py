@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.intervals import deviation
-from bench.shifts import Floats
+from bench.stats.intervals import deviation
+from bench.stats.shifts import Floats
 
 _BLOCK = 256
 #: Where the difference of two rows varies less than this share of what they vary, its variance is not taken from their

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench import records
-from bench.board import Found, board
+from bench.boards.board import Found, board
 from bench.errors import BenchError
 from bench.files import locked, write_text
 from bench.records import Record

@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.halved import Halved
-from bench.ranksum import rank_sum_z
-from bench.shifts import Floats, available_cores
+from bench.stats.halved import Halved
+from bench.stats.ranksum import rank_sum_z
+from bench.stats.shifts import Floats, available_cores
 
 Bools = NDArray[np.bool_]
 FDR = 0.05
@@ -32,7 +32,7 @@ def wilcoxon(
         reference: Rows of the reference cells, by context.
 
     Returns:
-        ``[1 + 2 H, K, G]``: of the conditions, then of their halves; see :func:`bench.ranksum.rank_sum_z`.
+        ``[1 + 2 H, K, G]``: of the conditions, then of their halves; see :func:`bench.stats.ranksum.rank_sum_z`.
 
     Source: Stouffer et al. 1949.
     """

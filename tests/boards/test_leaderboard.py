@@ -11,15 +11,16 @@ import pyarrow as pa
 import pytest
 from harness import made_record
 
-from bench import leaderboard, tables
-from bench.board import board as make_board
+from bench import tables
+from bench.boards import leaderboard
+from bench.boards.board import board as make_board
+from bench.boards.ranks import ranks
+from bench.boards.rows import FAMILIES, NAMES, PRIMARY, Found
+from bench.boards.skill import mean_skill, skill_draws
+from bench.boards.summary import plan_for, summarise
+from bench.boards.text import warnings_of
 from bench.errors import BenchError
-from bench.intervals import deviation, half_width
-from bench.ranks import ranks
-from bench.rows import FAMILIES, NAMES, PRIMARY, Found
-from bench.skill import mean_skill, skill_draws
-from bench.summary import plan_for, summarise
-from bench.table import warnings_of
+from bench.stats.intervals import deviation, half_width
 
 
 def record_of(folder, model, means, **options):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench import ranksum
-from bench.differential import wilcoxon
-from bench.halved import Halved
-from bench.ranksum import rank_sum_z
+from bench.stats import ranksum
+from bench.stats.differential import wilcoxon
+from bench.stats.halved import Halved
+from bench.stats.ranksum import rank_sum_z
 
 
 def halved(group, side):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.intervals import Design, Means, design, means
+from bench.boards.skill import Scale, Skill, scale, skill
 from bench.metrics import METRICS
-from bench.shifts import Floats
-from bench.skill import Scale, Skill, scale, skill
+from bench.stats.intervals import Design, Means, design, means
+from bench.stats.shifts import Floats
 from bench.tables import FIELDS, Table
 
 #: What depends on the task alone, not on the model.

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.intervals import beat_rate, half_width
-from bench.placing import Placed, place, unit_width
-from bench.ranks import ranks
-from bench.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Found, Row, check_task, gather
-from bench.shifts import Floats
-from bench.skill import MIN_FAMILIES
-from bench.summary import TASK_FIELDS, Summary, average, plan_for, summarise
+from bench.boards.placing import Placed, place, unit_width
+from bench.boards.ranks import ranks
+from bench.boards.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Found, Row, check_task, gather
+from bench.boards.skill import MIN_FAMILIES
+from bench.boards.summary import TASK_FIELDS, Summary, average, plan_for, summarise
+from bench.stats.intervals import beat_rate, half_width
+from bench.stats.shifts import Floats
 from bench.tables import ALL
 
 __all__ = ["FAMILIES", "FLOOR", "NAMES", "PRIMARY", "REPLICATE", "Found", "Row", "board", "gather"]
@@ -37,7 +37,7 @@ def board(items: Sequence[Found], scope: str = ALL, seeds: Sequence[int] | None 
     Args:
         items: Its records.
         scope: ``all``, a subgroup or a tertile of effect strength.
-        seeds: See :func:`bench.rows.gather`. Rows that lack one of them are listed without a rank.
+        seeds: See :func:`bench.boards.rows.gather`. Rows that lack one of them are listed without a rank.
 
     Returns:
         One row per model and variant, then the replicate and the floor; undefined numbers are NaN.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cellspace import MAX_CELLS, principal_axes, project
 from bench.conditions import CONTROL
 from bench.data.cells import PerturbationData
-from bench.shifts import Floats
+from bench.stats.cellspace import MAX_CELLS, principal_axes, project
+from bench.stats.shifts import Floats
 
 Rows = NDArray[np.int64]
 Bools = NDArray[np.bool_]

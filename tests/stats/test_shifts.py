@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench import shifts
 from bench.conditions import identity
-from bench.shifts import additive, expressing_cells, group_sums, shifts_by_identity, train_mean, weighted_controls
+from bench.stats import shifts
+from bench.stats.shifts import additive, expressing_cells, group_sums, shifts_by_identity, train_mean, weighted_controls
 
 
 def test_group_sums_equal_pandas():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.intervals import MIN_CONDITIONS, Means, deviation, half_width
-from bench.shifts import Floats
+from bench.stats.intervals import MIN_CONDITIONS, Means, deviation, half_width
+from bench.stats.shifts import Floats
 
 #: Skill is null unless the replicate is this many standard errors from the floor.
 MIN_STANDARD_ERRORS = 3.0
@@ -23,7 +23,7 @@ class Scale:
     """What lies between floor and replicate on one task.
 
     Attributes:
-        floor: ``F``, from :func:`bench.intervals.means`.
+        floor: ``F``, from :func:`bench.stats.intervals.means`.
         replicate: ``C``.
         room: ``C - F`` ``[M]``; NaN where skill is null.
         reason: Why it is null, ``""`` where it is not ``[M]``.

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench import linear
-from bench.intervals import beat_rate, design, deviation, half_width, holm, means, sign_flip
-from bench.ranks import paired_deviation
-from bench.skill import mean_skill, scale, skill, skill_draws
+from bench.boards.ranks import paired_deviation
+from bench.boards.skill import mean_skill, scale, skill, skill_draws
+from bench.stats import bootstrap
+from bench.stats.intervals import beat_rate, design, deviation, half_width, holm, means, sign_flip
 
 ICC = (0.6, 0.9)
 UP = [1]
@@ -224,10 +224,10 @@ def studies(draw):
 def test_the_closed_form_equals_the_draws(study):
     plan, values = study
     explicit, columns = means(plan, values), np.concatenate(values)
-    sd, distinct = linear.level_deviation(plan, columns)
+    sd, distinct = bootstrap.level_deviation(plan, columns)
     np.testing.assert_allclose(sd, deviation(explicit.level), rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(distinct, explicit.distinct)
-    paired, level = linear.draws(plan, columns)
+    paired, level = bootstrap.draws(plan, columns)
     np.testing.assert_allclose(paired.T, explicit.paired, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(level.T, explicit.level, rtol=1e-12, atol=1e-14)
 

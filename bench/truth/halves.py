@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.data.cells import PerturbationData
-from bench.halved import Halved, Sides
-from bench.shifts import Floats, dense_blocks
+from bench.stats.halved import Halved, Sides
+from bench.stats.shifts import Floats, dense_blocks
 
 
 def draw(data: PerturbationData, names: Sequence[str], halvings: int, seed: int) -> Sides:

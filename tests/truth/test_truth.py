@@ -1,13 +1,17 @@
 """The truth: against scanpy, scipy and plain numpy, and never from cells that a model saw."""
 
+import ast
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 import screens
 from scipy import stats
 
-from bench import truth
 from bench.conditions import CONTROL
-from bench.differential import benjamini_hochberg
+from bench.stats.differential import benjamini_hochberg
+from bench.truth import truth
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +171,23 @@ def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_pat
     mended = truth.load(tiny, tiny_split)
     np.testing.assert_array_equal(mended.y, facts.y)
     np.testing.assert_array_equal(mended.half_de_z, facts.half_de_z)
+
+
+def imported(module):
+    """Modules of the truth and of the statistics that a module imports."""
+    for node in ast.walk(ast.parse(Path(find_spec(module).origin).read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in ("bench.truth", "bench.stats"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(("bench.truth.", "bench.stats.")):
+            yield node.module
+
+
+def test_a_cache_is_named_after_all_code_that_makes_it():
+    needed, ahead = set(), ["bench.truth.truth"]
+    while ahead:
+        needed.add(module := ahead.pop())
+        ahead += set(imported(module)) - needed
+    assert {f"bench.{package}.{name}" for package, names in truth.CODE.items() for name in names} == needed
 
 
 def test_gears_de_genes_are_scanpys_t_test(tiny, tiny_split, facts):

@@ -1,0 +1,1 @@
+"""Records -> boards: rows, skill, shared ranks, CSVs and what people read."""
