@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -155,7 +154,10 @@ def _gap(row: str, found: Difference) -> Gap:
 
 def show(verdicts: Sequence[Verdict]) -> None:
     """Print verdicts, by board and metric, one line for each difference; what decides nothing is in brackets."""
-    for about, same in groupby(verdicts, lambda one: _about(one.claim)):
+    boards: dict[str, list[Verdict]] = {}
+    for one in verdicts:
+        boards.setdefault(_about(one.claim), []).append(one)
+    for about, same in boards.items():
         view = Table(box=None, pad_edge=False, header_style="bold")
         for title in ("claim", "verdict", "less", "difference [95% CI]", "n"):
             view.add_column(title, justify="right" if title == "n" else "left", overflow="fold")

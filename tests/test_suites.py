@@ -142,9 +142,9 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
         check_claims(suites.find(name), found)
 
 
-def test_the_main_suite_makes_every_committed_row_and_no_other(shipped):
+def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
-    for verb, request in shipped["main"]:
+    for verb, request in (one for found in shipped.values() for one in found):
         dataset = load.resolve(request.data)[0].name
         wanted[verb, dataset, request.split, label(request)].add((request.seeds[0], request.folds[0]))
     for verb, folder in (("run", "records"), ("frozen", "frozen")):
@@ -162,6 +162,7 @@ def test_the_main_suite_makes_every_committed_row_and_no_other(shipped):
     assert dict(committed) == dict(wanted)
 
 
-def test_committed_claims_are_those_of_the_suite():
-    there = claims.read(claims.place(ROOT / "leaderboards", "main"))
-    assert tuple(one.claim for one in there.verdicts) == suites.find("main").claims
+@pytest.mark.parametrize("name", suites.names())
+def test_committed_claims_are_those_of_the_suite(name):
+    there = claims.read(claims.place(ROOT / "leaderboards", name))
+    assert tuple(one.claim for one in there.verdicts) == suites.find(name).claims

@@ -49,7 +49,8 @@ def unresolved(case: Case) -> BoolT:
     "its multiple of the additive shift, both estimated from disjoint cells; mean of both ways round",
     source="this benchmark; interaction as deviation from fitted singles: Norman et al. 2019",
     trap="one additive estimate on both sides correlates them by its noise. A prediction that carries the noise of the "
-    "train singles is pulled below 0 (the plain sum itself is chance): read a negative value as none",
+    "train singles is pulled below 0, by up to .63 at any number of cells (the plain sum itself is chance): read a "
+    "negative value as none",
 )
 def epistasis_r(case: Case) -> FloatT:
     """Correlation of what truth and prediction hold beyond the singles, [T].

@@ -78,7 +78,7 @@ BRIEF = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BRIEF))
 def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
-    """Noise of the train singles, and smoothing where the truth saturates, pull it below 0, never above."""
+    """Noise of the train singles, which learned models carry, pulls it below 0 (tests/stats/test_epistasis.py)."""
     module, facts = task
     got = harness.predict(name, module.data, module.split, tmp_path, **BRIEF[name])[2]
     case = score.case_of(facts, got.y_hat)
@@ -86,7 +86,7 @@ def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
     values = interactions(case)
     assert learned > 0.25  # it does predict something: nothing would be credited with nothing
     assert len(values) == 100 and np.isfinite(values).all()
-    assert -0.4 < values.mean() < 0.05
+    assert -0.65 < values.mean() < 0.05
 
 
 def noiseless(module):
