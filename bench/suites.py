@@ -34,18 +34,22 @@ def _seeds(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+#: Fields of a claim that may be lists, and stand in its name.
+_LISTED = ("better", "data", "metric", "subgroup")
+
+
 def _spread(value: Any) -> Any:
     """A claim about several rows, data sets, metrics or subgroups is one about each; its name says which."""
     if not isinstance(value, list) or not all(isinstance(claim, dict) for claim in value):
         return value  # pydantic says what is wrong
     found = []
     for claim in value:
-        many = {key: claim[key] for key in ("better", "data", "metric", "subgroup") if isinstance(claim.get(key), list)}
+        many = {key: claim[key] for key in _LISTED if isinstance(claim.get(key), list)}
         for chosen in product(*many.values()):
             one = {**claim, **dict(zip(many, chosen, strict=True))}
             name = str(one.get("name", ""))
-            for key in many:
-                name = name.replace(f"{{{key}}}", str(one[key]))
+            for key in _LISTED:
+                name = name.replace(f"{{{key}}}", str(one.get(key, f"{{{key}}}")))
             found.append({**one, "name": name} if name else one)
     return found
 

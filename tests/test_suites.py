@@ -43,13 +43,13 @@ def test_a_claim_about_several_is_one_about_each(tmp_path):
     found = suite(
         tmp_path,
         "runs: [{models: a, data: x}]\n"
-        "claims: [{name: '{better} {metric}', better: [a, b], worse: c, data: x, metric: [r2, wmse]}]",
+        "claims: [{name: '{better} {metric} {data}', better: [a, b], worse: c, data: x, metric: [r2, wmse]}]",
     )
     assert [(c.name, c.better, c.metric) for c in found.claims] == [
-        ("a r2", "a", "r2"),
-        ("a wmse", "a", "wmse"),
-        ("b r2", "b", "r2"),
-        ("b wmse", "b", "wmse"),
+        ("a r2 x", "a", "r2"),
+        ("a wmse x", "a", "wmse"),
+        ("b r2 x", "b", "r2"),
+        ("b wmse x", "b", "wmse"),
     ]
 
 
