@@ -20,6 +20,8 @@ from bench.figures.material import material, printed
 from bench.figures.style import columns
 from bench.verbs.figures import figures as verb
 
+#: All rows but the floor, variants too.
+ROWS = ["good", "weak", "alien"]
 MEANS = {
     "pearson_delta": 0.6,
     "discrimination": 0.5,
@@ -54,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return material([folder], "d", "simulation")
+    return material([folder], "d", "simulation", ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def boards(folder):
 @pytest.fixture(scope="module")
 def drawn(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "new"
-    return figures.draw([folder], "d", "simulation", out)
+    return figures.draw([folder], "d", "simulation", out, ROWS)
 
 
 def text_of(path):
@@ -111,7 +113,7 @@ def test_letters_are_large_enough(drawn):
 
 
 def test_pictures_are_the_same_every_time(folder, drawn, tmp_path):
-    for path in figures.draw(folder, "d", None, tmp_path):
+    for path in figures.draw(folder, "d", None, tmp_path, ROWS):
         if path.suffix != ".pdf":  # vl-convert numbers a PDF's parts in the order of a hash table
             assert path.read_bytes() == (drawn[0].parent / path.name).read_bytes()
 
@@ -196,6 +198,11 @@ def test_models_are_chosen_by_label_or_by_name(folder, found):
     assert set(material([folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
 
 
+def test_variants_are_drawn_where_they_are_named(folder, found, capsys):
+    assert set(found.rows) - set(material([folder], "d").rows) == {label for label in found.rows if "[" in label}
+    assert "1 variants of models are not drawn" in capsys.readouterr().err
+
+
 def test_a_choice_of_models_moves_no_number(folder, found):
     few = skill.table(material([folder], "d", models=["weak"]))
     whole = skill.table(found)
@@ -242,11 +249,13 @@ def test_a_folder_that_cannot_be_written(tmp_path):
         figures.draw([tmp_path], "d", "simulation", tmp_path / "file" / "out")
 
 
-def test_several_splits_need_a_choice(tmp_path):
-    made_record(tmp_path, "m", MEANS)
+def test_several_splits_need_a_choice_unless_one_is_the_usual(tmp_path):
+    made_record(tmp_path, "m", MEANS, split="doubles", split_id="n")
     made_record(tmp_path, "m", MEANS, split="single", split_id="o")
-    with pytest.raises(BenchError, match="choose one: simulation, single"):
+    with pytest.raises(BenchError, match="choose one: doubles, single"):
         material([tmp_path], "d")
+    made_record(tmp_path, "m", MEANS)
+    assert material([tmp_path], "d").split == "simulation"
 
 
 def test_long_names_are_wrapped_whole_and_stay_apart():

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.boards import leaderboard
 from bench.boards.board import FLOOR, NAMES, REPLICATE, Row, board, gather
 from bench.boards.text import null_families
-from bench.console import seed_text
+from bench.console import note, seed_text
 from bench.errors import BenchError, unknown
 from bench.stats.shifts import Floats
 from bench.tables import ALL, EFFECTS
@@ -97,6 +97,10 @@ class Material:
         return pd.concat(frames, ignore_index=True)
 
 
+#: Drawn where nobody says which.
+USUAL_SPLIT = "simulation"
+
+
 def material(
     folders: Sequence[Path], dataset: str, split: str | None = None, models: Sequence[str] | None = None
 ) -> Material:
@@ -105,8 +109,8 @@ def material(
     Args:
         folders: See :func:`bench.boards.leaderboard.collect`.
         dataset: Data set name.
-        split: Split name; ``None`` = the only one there is.
-        models: Rows wanted, by label or by model name; ``None`` = all.
+        split: Split name; ``None`` = the only one there is, or ``simulation`` among several.
+        models: Rows wanted, by label or by model name; ``None`` = all but variants, where there are others.
 
     Raises:
         BenchError: Unknown data set, split or model, or damaged records.
@@ -118,6 +122,8 @@ def material(
         raise unknown("data set", dataset, known)
     found = leaderboard.group(leaderboard.collect(folders, dataset))
     splits = [kind for name, kind in found if name == dataset]
+    if split is None and USUAL_SPLIT in splits:
+        split = USUAL_SPLIT
     if split is None and len(splits) > 1:
         raise BenchError(f"'{dataset}' has records of several splits; choose one: {', '.join(sorted(splits))}.")
     if split is None:
@@ -157,7 +163,12 @@ def _chosen(rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
             raise BenchError(f"'{name}' is drawn in every figure; name the models beside it.")
         if name not in kinds and name not in kinds.values():
             raise unknown("model", name, {*kinds, *kinds.values()})
-    return {label for label, kind in kinds.items() if models is None or label in models or kind in models}
+    if models is None:
+        plain = {label for label in kinds if not rows[label].records[0].spec.variant}
+        if plain and (hidden := len(kinds) - len(plain)):
+            note(f"{hidden} variants of models are not drawn; --models MODEL draws a model with all its variants.")
+        return plain or set(kinds)
+    return {label for label, kind in kinds.items() if label in models or kind in models}
 
 
 def _remark(row: Row, n_seeds: int) -> list[str]:

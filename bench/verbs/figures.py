@@ -13,8 +13,8 @@ def figures(argv: Sequence[str]) -> int:
     """``bench figures``."""
     parser = Parser(prog="bench figures", description="Draw a board: skill, floor scatter, DE recall, effect size.")
     parser.add_argument("--data", default="simulated", help="data set name, as on the board")
-    parser.add_argument("--split", default=None, help="split name, as on the board (default: the only one there is)")
-    parser.add_argument("--models", nargs="+", default=None, metavar="MODEL", help="rows to draw (default: all)")
+    parser.add_argument("--split", default=None, help="split name (default: simulation, or the only one there is)")
+    parser.add_argument("--models", nargs="+", default=None, metavar="MODEL", help="rows (default: all but variants)")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder for the PDF, SVG and PNG files")
     folders_flag(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
