@@ -18,6 +18,7 @@ from bench.boards import leaderboard
 from bench.boards.board import FAMILIES, FLOOR, REPLICATE, board
 from bench.boards.skill import MIN_FAMILIES
 from bench.console import console, note, seed_text
+from bench.data.feature_bank import shorten
 from bench.records import Record
 from bench.spec import SCORING_VERSION
 from bench.stats.intervals import MIN_CONDITIONS
@@ -166,7 +167,18 @@ def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[in
         lines.append(f"Under {MIN_CONDITIONS} conditions of which nothing fell back, so no claim: {names}.")
     if found[0].evidence == "smoke":
         lines.append("Smoke data: a trial of the plumbing, too few conditions for any claim.")
-    return lines + [f"note: {line}" for line in dict.fromkeys(w for record in found for w in record.warnings)]
+    return lines + _notes(found)
+
+
+def _notes(found: Sequence[Record]) -> list[str]:
+    """What records say of their data and fit, once each; what not all rows say with the rows that do."""
+    said: dict[str, dict[str, None]] = {}
+    for record in found:
+        for line in record.warnings:
+            said.setdefault(line, {})[record.spec.label] = None
+    rows = {record.spec.label for record in found}
+    heads = {line: "" if len(who) == len(rows) else f" ({shorten(list(who), 3)})" for line, who in said.items()}
+    return [f"note{head}: {line}" for line, head in heads.items()]
 
 
 def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:

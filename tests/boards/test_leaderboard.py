@@ -67,6 +67,14 @@ def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
     assert said.endswith(": b (11%).")
 
 
+def test_a_note_that_not_all_rows_carry_names_those_that_do(three):
+    found = [item.record for item in leaderboard.group(leaderboard.collect([three]))["d", "simulation"]]
+    given = {"a": ("of all", "of a"), "b": ("of all",), "train_mean": ("of all",)}
+    noted = [record.model_copy(update={"warnings": given[record.spec.label]}) for record in found]
+    said = warnings_of(make_board(leaderboard.group(leaderboard.collect([three]))["d", "simulation"]), noted, [1, 2, 3])
+    assert said[-2:] == ["note: of all", "note (a): of a"]
+
+
 def test_columns_are_those_promised(three):
     columns = list(board(three).reset_index().columns)
     assert set(columns[:5]) == {"model", "rank", "rank_low", "rank_high", "skill"}
