@@ -9,8 +9,7 @@ from torch import Tensor
 
 from baselines._cell_net import CellNet, Setting, fit_best, settings
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.feature_bank import shorten
-from bench.data.features import load_banks, targets
+from bench.data.features import load_banks
 from bench.models.base import PerturbationModel
 from bench.models.learning.actions import ActionTable
 from bench.models.learning.training import one_thread
@@ -20,10 +19,7 @@ from bench.stats.shifts import Floats
 def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:
     """Load the feature banks of a specification and look up every condition's actions; inputs and warnings are kept."""
     banks = load_banks(features, data)
-    model.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
-    genes = targets(data.data.conditions)
-    if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
-        model.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
+    model.told(banks, data)
     return ActionTable(data, banks)
 
 

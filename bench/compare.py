@@ -149,8 +149,10 @@ def show(items: Sequence[Found], a: str, b: str, most: int = 8) -> None:
         most: How many conditions to name.
 
     Raises:
-        BenchError: Unknown rows, or no split seed in common.
+        BenchError: Unknown rows, one row twice, or no split seed in common.
     """
+    if a == b:
+        raise BenchError(f"'{a}' is compared with itself; name two rows.")
     _, rows = gather(items)
     every = gather(items, sorted({item.record.spec.split_seed for item in items}))[1]
     rows = {**every, **rows}

@@ -81,7 +81,9 @@ def run_parser(model_class: Any | None) -> Any:
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             # 'Parser key "ridge":\n  Expected a <class 'float'>. Got value: abc' -> what the user typed, on one line.
             message = re.sub(r'Parser key "([\w.]+)":\s*', lambda m: f"--{m[1].replace('_', '-')}: ", message)
-            raise BenchError(_nearest_flags(re.sub(r"<class '([\w.]+)'>", r"\1", message), _options(self)))
+            message = re.sub(r"<class '([\w.]+)'>", r"\1", message)
+            message = re.sub(r"a typing\.Literal\[(.*?)\]", r"one of \1", message)
+            raise BenchError(_nearest_flags(message, _options(self)))
 
     parser = _RunParser(
         prog="bench run",

@@ -16,9 +16,8 @@ from bench.data.cells import PerturbationData
 from bench.data.splits import Split
 from bench.errors import BenchError
 from bench.files import write_json
-from bench.models import registry
 from bench.records import Budget, Record
-from bench.request import Request, spec_of
+from bench.request import Request, make_model, spec_of
 from bench.score_file import hand_in, score_predictions
 from bench.spec import RunSpec
 from bench.truth import truth
@@ -39,7 +38,7 @@ def run(request: Request) -> list[Path]:
     Raises:
         BenchError: Bad input of any kind.
     """
-    model_class = registry.load(request.model)
+    make_model(request)  # a refused argument is told before anything is read
     card, guessed = data_load.resolve(request.data)
     if guessed:
         from bench.data.guess import to_yaml
@@ -61,7 +60,7 @@ def run(request: Request) -> list[Path]:
                 stages.skip(STAGES_PER_RUN - 1)
                 done.append(spec.run_id)
             else:
-                finished = _one(request, model_class, data, split, spec, folder, stages)
+                finished = _one(request, data, split, spec, folder, stages)
             paths.append(hand_in(finished, folder, request.leaderboards))
     for run_id in done:
         note(f"{run_id} is finished already (--force repeats it)")
@@ -81,7 +80,6 @@ def _finished(folder: Path) -> Record | None:
 
 def _one(
     request: Request,
-    model_class: Any,
     data: PerturbationData,
     split: Split,
     spec: RunSpec,
@@ -94,10 +92,7 @@ def _one(
 
     with stages.stage("truth"):
         facts = truth.load(data, split)
-    try:
-        model = model_class(**request.arguments)
-    except ValueError as error:
-        raise BenchError(f"model '{request.model}': {error}.") from error
+    model = make_model(request)
     module = PerturbationDataModule(data, split, seed=spec.pretrain_seed)
     write_json(folder / "split.json", {**split.model_dump(mode="json"), "split_id": split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))

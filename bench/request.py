@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.data.cells import PerturbationData
 from bench.data.splits import Split
+from bench.errors import BenchError
 from bench.files import sha256_json
 from bench.models import registry
 from bench.spec import RunSpec
@@ -73,6 +74,18 @@ def task_fields(data: PerturbationData, split: Split) -> dict[str, Any]:
         "control_fold": split.control_fold,
         "split_id": split.split_id,
     }
+
+
+def make_model(request: Request) -> Any:
+    """Make the model that is asked for.
+
+    Raises:
+        BenchError: An argument that it refuses.
+    """
+    try:
+        return registry.load(request.model)(**request.arguments)
+    except ValueError as error:
+        raise BenchError(f"model '{request.model}': {error}.") from error
 
 
 def spec_of(request: Request, data: PerturbationData, split: Split, pretrain_seed: int, head_seed: int) -> RunSpec:

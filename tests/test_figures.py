@@ -20,8 +20,6 @@ from bench.figures.material import material, printed
 from bench.figures.style import columns
 from bench.verbs.figures import figures as verb
 
-#: All rows but the floor, variants too.
-ROWS = ["good", "weak", "alien"]
 MEANS = {
     "pearson_delta": 0.6,
     "discrimination": 0.5,
@@ -38,6 +36,9 @@ LONG = {
     "masking_ratio": 0.75,
     "schedule": "cosine",
 }
+VARIANT = "good[" + ",".join(f"{key}={value}" for key, value in sorted(LONG.items())) + "]"
+#: All rows but the floor, variants too.
+ROWS = ["good", VARIANT, "weak", "alien"]
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,8 @@ def test_sizes_are_those_of_the_boards(found, boards):
 
 def test_models_are_chosen_by_label_or_by_name(folder, found):
     (variant,) = (label for label in found.rows if "[" in label)
-    assert set(material([folder], "d", models=["good"]).rows) == {"good", variant}
+    assert variant == VARIANT
+    assert set(material([folder], "d", models=["good"]).rows) == {"good"}
     assert set(material([folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,14 +172,17 @@ def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[in
 
 
 def _notes(found: Sequence[Record]) -> list[str]:
-    """What records say of their data and fit, once each; what not all rows say with the rows that do."""
-    said: dict[str, dict[str, None]] = {}
+    """What records say of their data and fit, once each; what not all rows say with the rows that do.
+
+    Lines that differ in numbers only, from seed to seed, are one line: the first.
+    """
+    said: dict[str, tuple[str, set[str]]] = {}
     for record in found:
         for line in record.warnings:
-            said.setdefault(line, {})[record.spec.label] = None
+            said.setdefault(re.sub(r"\d[\d.,]*", "#", line), (line, set()))[1].add(record.spec.label)
     rows = {record.spec.label for record in found}
-    heads = {line: "" if len(who) == len(rows) else f" ({shorten(list(who), 3)})" for line, who in said.items()}
-    return [f"note{head}: {line}" for line, head in heads.items()]
+    heads = [(line, "" if who == rows else f" ({shorten(sorted(who), 3)})") for line, who in said.values()]
+    return [f"note{head}: {line}" for line, head in heads]
 
 
 def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
@@ -192,7 +196,8 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
     for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
         seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
         found = leaderboard.collect(folders, dataset)
-        data_hash, version = fresh[0].spec.data_hash, SCORING_VERSION
+        data_hash = next(r.spec.data_hash for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split))
+        version = SCORING_VERSION
         current = [
             item
             for item in found

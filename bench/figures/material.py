@@ -110,7 +110,8 @@ def material(
         folders: See :func:`bench.boards.leaderboard.collect`.
         dataset: Data set name.
         split: Split name; ``None`` = the only one there is, or ``simulation`` among several.
-        models: Rows wanted, by label or by model name; ``None`` = all but variants, where there are others.
+        models: Rows wanted, by label, or by model name where that is no row's label; ``None`` = all but variants, where
+            there are others.
 
     Raises:
         BenchError: Unknown data set, split or model, or damaged records.
@@ -166,9 +167,9 @@ def _chosen(rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
     if models is None:
         plain = {label for label in kinds if not rows[label].records[0].spec.variant}
         if plain and (hidden := len(kinds) - len(plain)):
-            note(f"{hidden} variants of models are not drawn; --models MODEL draws a model with all its variants.")
+            note(f"{hidden} variants of models are not drawn; --models 'MODEL[NAME=VALUE]' names one.")
         return plain or set(kinds)
-    return {label for label, kind in kinds.items() if label in models or kind in models}
+    return {label for label, kind in kinds.items() if label in models or (kind in models and kind not in kinds)}
 
 
 def _remark(row: Row, n_seeds: int) -> list[str]:

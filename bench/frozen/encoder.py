@@ -19,7 +19,7 @@ from bench.frozen.embedding import Embedder
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.models.encoder_model import EncoderModel
-from bench.request import Request, spec_of
+from bench.request import Request, make_model, spec_of
 from bench.spec import RunSpec
 
 
@@ -37,17 +37,13 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
         BenchError: A model that has no encoder.
     """
     split_seed, pretrain_seed, _ = seeds
-    model_class = registry.load(request.model)
-    if not issubclass(model_class, EncoderModel):
+    if not issubclass(registry.load(request.model), EncoderModel):
         raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
     card, _ = data_load.resolve(request.data)
     data = data_load.load(card)
     split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
     spec = spec_of(request, data, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
-    try:
-        model = model_class(**request.arguments)
-    except ValueError as error:
-        raise BenchError(f"model '{request.model}': {error}.") from error
+    model = make_model(request)
     model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
     note(f"{spec.label} | {data.name} | seed {split_seed}: encoder")
@@ -55,6 +51,7 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
 
     def embed(cells: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
-            return model.embed(torch.from_numpy(cells)).float().numpy()
+            z: torch.Tensor = model.embed(torch.from_numpy(cells))
+            return z.float().numpy()
 
     return data, split, embed, spec.label, spec

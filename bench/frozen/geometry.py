@@ -10,10 +10,10 @@ from bench.frozen.embedding import Floats
 
 Codes = NDArray[np.int64]
 
-#: Cells in one draw, and draws, of the silhouette (B.3).
+#: Cells in one draw, and draws, of the silhouette.
 MAX_CELLS = 5_000
 DRAWS = 5
-#: Neighbours of a cell (B.3).
+#: Neighbours of a cell.
 NEIGHBOURS = 15
 #: Cosines closer than this are tied.
 TIE = 1e-10

@@ -16,9 +16,9 @@ from bench.errors import BenchError
 
 Rows = NDArray[np.int64]
 
-#: Conditions with fewer cells are left out: a half would have too few for a prototype (B.3).
+#: Conditions with fewer cells are left out: a half would have too few for a prototype.
 MIN_CELLS = 30
-#: Cells of one condition that are looked at (B.3).
+#: Cells of one condition that are looked at.
 MAX_CELLS = 200
 #: Reference controls that are looked at.
 MAX_CONTROLS = 2_000

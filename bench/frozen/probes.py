@@ -12,7 +12,7 @@ from bench.frozen.geometry import group_mean
 
 Codes = NDArray[np.int64]
 
-#: Inverse strengths of the penalty (B.3).
+#: Inverse strengths of the penalty.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
 #: Steps of L-BFGS per strength; each starts where the weaker-fitting one before it ended.
 STEPS = 50

@@ -1,4 +1,4 @@
-"""The whole protocol for one encoder and one split: embed the cells once, then every number of B.3."""
+"""The whole protocol for one encoder and one split: embed the cells once, then every number."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Singles = NDArray[np.float32]
 #: Names of the reference rows; ``shuffled`` is ``pca`` with condition labels permuted within batch.
 PCA, RANDOM, SHUFFLED = "pca", "random", "shuffled"
 NAMES = (PCA, RANDOM, SHUFFLED)
-#: Width of both embeddings (B.3).
+#: Width of both embeddings.
 WIDTH = 50
 #: Train cells that the components are fitted on, at most.
 MAX_CELLS = 5_000

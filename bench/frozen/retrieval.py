@@ -1,6 +1,6 @@
 """Half-split prototype retrieval: does a mean of cells find the other half of its own condition?
 
-Source: ``models.md`` B.3, 1. The CellJEPA audit prints such numbers without defining them: compare the shape only.
+Source: this benchmark. The CellJEPA audit prints such numbers without defining them: compare the shape only.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class EncoderModel(PerturbationModel, abc.ABC):
         head_depth: Blocks of the predictor.
         action_width: Width of an action.
         identity_dropout: How often a known perturbation's identity is dropped in training.
-        head_steps: Training steps of the response.
+        head_steps: Training steps of the response, at most: the val conditions choose the step, or folds where they are
+            few; all steps are taken where they are few and all genes of the test conditions are known.
         head_learning_rate: 0 chooses among 3e-4, 1e-3, 3e-3 by the val conditions.
         head_weight_decay: Weight decay of the response.
         head_seeds: Responses fitted from different seeds and averaged.

@@ -163,8 +163,13 @@ class PretrainedModel(EncoderModel, abc.ABC):
         self.ledger.cells_seen += steps * self._batch(data)
         self.ledger.parameters["pretraining heads"] = sum(p.numel() for p in self.extra.parameters())
         kept = 1 - keep.history[keep.best_step]
+        if keep.best_step == 0:
+            self.warnings.append(
+                f"in {steps} steps of pretraining {monitor.of} never became more decodable than before: the encoder is "
+                "the untrained one"
+            )
         self.ledger.selection = (
-            f"pretraining step {keep.best_step} of {steps} by the decodable part of val shifts ({kept:.2f})"
+            f"pretraining step {keep.best_step} of {steps} by the decodable part of {monitor.of} ({kept:.2f})"
             + ("" if self._taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
         encoder = self.exported()

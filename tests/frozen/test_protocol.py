@@ -124,7 +124,7 @@ def test_loaders_of_the_wrong_role_are_refused(screen, role):
 
 
 def test_a_train_loader_that_calls_itself_test_is_refused(screen):
-    """The bug of the audited repository: the headline probe was fed by a loader built on the training set."""
+    """A bug seen in public code: the headline probe was fed by a loader built on the training set."""
     data, split = screen
     loader = PerturbationDataModule(data, split).train_dataloader()
     loader.role = "test"

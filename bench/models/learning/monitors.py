@@ -68,13 +68,18 @@ class Monitor(Callback):
         encoder: The encoder whose weights will be frozen.
         student: The encoder that is trained.
         data: The task; val cells are looked at, or a tenth of the train cells where there are none.
+
+    Attributes:
+        of: What is decoded, in words.
     """
 
     def __init__(self, encoder: nn.Module, student: nn.Module, data: PerturbationDataModule) -> None:
         self.encoder, self.student, self.x = encoder, student, data.data.x
         rows = spread_rows(data.representation_rows("train"), FIT_CELLS + HELD_CELLS, data.seed)
         held = spread_rows(data.representation_rows("val"), HELD_CELLS, data.seed)
+        self.of = "val shifts"
         if not len(held):
+            self.of = "shifts of held-out train cells"
             perturbed = np.setdiff1d(rows, data.control_rows)
             held = perturbed[::10] if len(perturbed) else rows[::10]
             rows = np.setdiff1d(rows, held)
@@ -104,7 +109,7 @@ class Monitor(Callback):
         return z
 
     def look(self) -> float:
-        """Measure; return the share of val conditions' shifts that is *not* decodable, by which the step is chosen.
+        """Measure; return the share of held-out cells' shifts that is *not* decodable, by which the step is chosen.
 
         Raises:
             BenchError: If the representation has collapsed.
