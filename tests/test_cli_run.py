@@ -26,6 +26,16 @@ def test_an_output_folder_that_cannot_be_written(capsys, here, folder):
     assert not list(here.rglob("*.tmp"))
 
 
+def test_a_refused_argument_is_told_before_data_are_read(capsys, here, monkeypatch):
+    monkeypatch.setattr(pipeline.data_load, "load", None)  # would fail
+    refuse(capsys, ["run", "--model", "linear", "--rank=-2", "--data", "t.yaml"], "model 'linear': ")
+    refuse(
+        capsys,
+        ["run", "--model", "perturbed_vae", "--ablation", "nope", "--data", "t.yaml"],
+        "one of 'full', 'no_align'",
+    )
+
+
 def test_a_run_is_not_repeated_unless_forced(capsys, here, monkeypatch):
     code, out, err = bench(capsys, *RUN)
     path = here / out.strip()

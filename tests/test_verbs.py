@@ -157,6 +157,8 @@ def test_compare_prints_and_names_conditions(study, capsys):
     assert main(["compare", "a", "bb", "--data", "d", "--leaderboards", str(study)]) == 2
     assert "Did you mean 'b'" in capsys.readouterr().err
     assert main(["compare", "a", "b", "--data", "dd", "--leaderboards", str(study)]) == 2
+    assert main(["compare", "a", "a", "--data", "d", "--leaderboards", str(study)]) == 2
+    assert "compared with itself" in capsys.readouterr().err
 
 
 def test_claims_are_refused_where_they_must(tmp_path):

@@ -69,10 +69,12 @@ def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
 
 def test_a_note_that_not_all_rows_carry_names_those_that_do(three):
     found = [item.record for item in leaderboard.group(leaderboard.collect([three]))["d", "simulation"]]
-    given = {"a": ("of all", "of a"), "b": ("of all",), "train_mean": ("of all",)}
+    given = {"a": ("of all", "of a: 1.5"), "b": ("of all",), "train_mean": ("of all",)}
     noted = [record.model_copy(update={"warnings": given[record.spec.label]}) for record in found]
+    again = next(record for record in noted if record.spec.label == "a")
+    noted.append(again.model_copy(update={"warnings": ("of a: 2",)}))  # the same of another seed
     said = warnings_of(make_board(leaderboard.group(leaderboard.collect([three]))["d", "simulation"]), noted, [1, 2, 3])
-    assert said[-2:] == ["note: of all", "note (a): of a"]
+    assert said[-2:] == ["note: of all", "note (a): of a: 1.5"]
 
 
 def test_columns_are_those_promised(three):

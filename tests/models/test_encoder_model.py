@@ -83,3 +83,13 @@ def test_the_latent_that_a_start_has_is_standardised_by_train_cells(module):
     z = model.standardised(torch.from_numpy(module.data.x[rows].toarray())).pooled.numpy()
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(axis=0), 1, atol=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "untrained"), [(1e-12, True), (1e-2, False)])
+def test_pretraining_that_improves_nothing_is_told(rate, untrained, module):
+    arguments = {**small("vicreg"), "learning_rate": rate, "epochs": 8}
+    model = registry.load("vicreg")(**arguments)
+    run.fit(model, module, 1)
+    told = [word for word in model.warnings if "the encoder is the untrained one" in word]
+    assert bool(told) == untrained == ("pretraining step 0 of" in model.ledger.selection)
+    assert "by the decodable part of val shifts" in model.ledger.selection
