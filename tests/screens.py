@@ -91,3 +91,13 @@ def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: object = GENES, 
     """Write an AnnData file as a user's tool would."""
     anndata.AnnData(x, obs=obs, var=pd.DataFrame(index=pd.Index(np.asarray(genes))), **extra).write_h5ad(path)
     return path
+
+
+def dense(data: PerturbationData, rows: object) -> np.ndarray:
+    """Expression of some cells as float64 ``[cells, genes]``."""
+    return data.x[rows].toarray().astype(np.float64)
+
+
+def rows_of(data: PerturbationData, barcodes: object) -> list[int]:
+    """Rows of the cells of some barcodes."""
+    return [data.barcode_index[b] for b in barcodes]

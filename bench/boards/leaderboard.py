@@ -8,20 +8,14 @@ fold 0; fold 1 gives ``control_sd``.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-
-import pandas as pd
 
 from bench import records
 from bench.boards.board import Found, board
-from bench.errors import BenchError
-from bench.files import locked, write_text
-from bench.records import Record
+from bench.boards.generated import compare, refuse_mixed, rewrite, to_csv
+from bench.files import locked
 
 
 def collect(folders: Iterable[Path], dataset: str | None = None) -> list[Found]:
@@ -52,30 +46,15 @@ def group(found: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
     for item in found:
         boards[item.record.spec.dataset, item.record.spec.split].append(item)
     for (dataset, split), items in boards.items():
-        _same(items, "data_hash", f"data set '{dataset}'", lambda r: r.spec.data_hash)
-        _same(items, "scoring_version", f"board {dataset}__{split}", lambda r: str(r.spec.scoring_version))
+        refuse_mixed(items, "data_hash", f"data set '{dataset}'", lambda r: r.spec.data_hash)
+        refuse_mixed(items, "scoring_version", f"board {dataset}__{split}", lambda r: str(r.spec.scoring_version))
         by_draw: dict[tuple[int, int], list[Found]] = defaultdict(list)
         for item in items:
             by_draw[item.record.spec.split_seed, item.record.spec.control_fold].append(item)
         for (seed, fold), same in by_draw.items():
-            _same(same, "split_id", f"board {dataset}__{split}, seed {seed}, fold {fold}", lambda r: r.spec.split_id)
+            where = f"board {dataset}__{split}, seed {seed}, fold {fold}"
+            refuse_mixed(same, "split_id", where, lambda r: r.spec.split_id)
     return dict(boards)
-
-
-def _same(items: Sequence[Found], what: str, where: str, key: Callable[[Record], str]) -> None:
-    first = items[0]
-    for item in items[1:]:
-        if key(item.record) != key(first.record):
-            raise BenchError(
-                f"{where}: records differ in {what} and cannot stand in one table: "
-                f"{first.path} has {key(first.record)}, {item.path} has {key(item.record)}. "
-                f"Remove the outdated ones and run them again."
-            )
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """Write a board as CSV text: plain numbers in full precision, missing cells empty, ``\\n`` line ends."""
-    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def expected_files(folder: Path) -> dict[Path, str]:
@@ -97,28 +76,6 @@ def expected_files(folder: Path) -> dict[Path, str]:
     return files
 
 
-def same_numbers(a: str, b: str) -> bool:
-    """Tell whether two CSV texts agree: the same cells, numbers to 1e-9 of each other.
-
-    One machine gives the same bytes every time; another's matrix products may differ in the last bit.
-    """
-    if a == b:
-        return True
-    left, right = (list(csv.reader(io.StringIO(text))) for text in (a, b))
-    if [len(row) for row in left] != [len(row) for row in right]:
-        return False
-    return all(
-        x == y or _close(x, y) for one, two in zip(left, right, strict=True) for x, y in zip(one, two, strict=True)
-    )
-
-
-def _close(a: str, b: str) -> bool:
-    try:
-        return math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-9)
-    except ValueError:
-        return False
-
-
 def _present(folder: Path) -> set[Path]:
     # The boards of frozen encoders come from other records: see bench.frozen.board.
     return {
@@ -131,20 +88,7 @@ def _present(folder: Path) -> set[Path]:
 def regenerate(folder: Path) -> list[Path]:
     """Write all CSVs of a leaderboards folder and remove those that no record gives; return the changed ones."""
     with locked(folder):  # whoever comes later reads the records later
-        return _regenerate(folder)
-
-
-def _regenerate(folder: Path) -> list[Path]:
-    wanted = expected_files(folder)
-    changed = []
-    for path, text in wanted.items():
-        if not path.is_file() or not same_numbers(path.read_text(encoding="utf-8"), text):
-            write_text(path, text)
-            changed.append(path)
-    for path in sorted(_present(folder) - set(wanted)):
-        path.unlink()
-        changed.append(path)
-    return changed
+        return rewrite(expected_files(folder), _present(folder))
 
 
 def check(folder: Path) -> int:
@@ -153,16 +97,4 @@ def check(folder: Path) -> int:
     Raises:
         BenchError: Naming the files that differ.
     """
-    wanted = expected_files(folder)
-    wrong = [
-        path
-        for path, text in wanted.items()
-        if not path.is_file() or not same_numbers(path.read_text(encoding="utf-8"), text)
-    ]
-    wrong += sorted(_present(folder) - set(wanted))
-    if wrong:
-        raise BenchError(
-            f"{len(wrong)} CSVs differ from what the records give: {', '.join(str(path) for path in wrong[:5])}. "
-            f"Run 'bench leaderboard --leaderboards {folder}'."
-        )
-    return len(wanted)
+    return compare(expected_files(folder), _present(folder), folder)

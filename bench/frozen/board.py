@@ -8,16 +8,15 @@ primary number over seeds; run_ids. Rows are sorted by it; references stand last
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from bench.boards.leaderboard import same_numbers, to_csv
-from bench.errors import BenchError
-from bench.files import locked, write_text
+from bench.boards.generated import compare, refuse_mixed, rewrite, to_csv
+from bench.files import locked
 from bench.frozen import record as frozen_record
 from bench.frozen import references
 from bench.frozen.protocol import NAMES, PRIMARY
@@ -61,27 +60,16 @@ def group(found: Iterable[Found]) -> dict[str, list[Found]]:
     for item in found:
         boards[item.record.spec.dataset].append(item)
     for dataset, items in boards.items():
-        _same(items, "data_hash", f"data set '{dataset}'", lambda r: r.spec.data_hash)
-        _same(items, "protocol_version", f"{dataset}{SUFFIX}", lambda r: str(r.protocol_version))
+        refuse_mixed(items, "data_hash", f"data set '{dataset}'", lambda r: r.spec.data_hash)
+        refuse_mixed(items, "protocol_version", f"{dataset}{SUFFIX}", lambda r: str(r.protocol_version))
         by_draw: dict[tuple[str, int, int], list[Found]] = defaultdict(list)
         for item in items:
             spec = item.record.spec
             by_draw[spec.split, spec.split_seed, spec.control_fold].append(item)
         for (split, seed, fold), same in by_draw.items():
             where = f"{dataset}{SUFFIX}, split {split}, seed {seed}, fold {fold}"
-            _same(same, "split_id", where, lambda r: r.spec.split_id)
+            refuse_mixed(same, "split_id", where, lambda r: r.spec.split_id)
     return dict(boards)
-
-
-def _same(items: Sequence[Found], what: str, where: str, key: Callable[[FrozenRecord], str]) -> None:
-    first = items[0]
-    for item in items[1:]:
-        if key(item.record) != key(first.record):
-            raise BenchError(
-                f"{where}: records differ in {what} and cannot stand in one table: "
-                f"{first.path} has {key(first.record)}, {item.path} has {key(item.record)}. "
-                f"Remove the outdated ones and run them again."
-            )
 
 
 def board(items: Sequence[Found], seeds: Sequence[int] | None = None) -> pd.DataFrame:
@@ -164,29 +152,14 @@ def expected_files(folder: Path) -> dict[Path, str]:
     return {folder / f"{dataset}{SUFFIX}": to_csv(table) for dataset, table in tables.items() if len(table)}
 
 
-def present_files(folder: Path) -> set[Path]:
-    """The CSVs of this kind that are there."""
+def _present(folder: Path) -> set[Path]:
     return set(folder.glob(f"*{SUFFIX}"))
 
 
 def regenerate(folder: Path) -> list[Path]:
     """Write all CSVs of this kind and remove those that no record gives; return the changed ones."""
     with locked(folder):
-        return regenerate_unlocked(folder)
-
-
-def regenerate_unlocked(folder: Path) -> list[Path]:
-    """:func:`regenerate` for a caller that holds the folder's lock."""
-    wanted = expected_files(folder)
-    changed = []
-    for path, text in wanted.items():
-        if not _agrees(path, text):
-            write_text(path, text)
-            changed.append(path)
-    for path in sorted(present_files(folder) - set(wanted)):
-        path.unlink()
-        changed.append(path)
-    return changed
+        return rewrite(expected_files(folder), _present(folder))
 
 
 def check(folder: Path) -> int:
@@ -195,16 +168,4 @@ def check(folder: Path) -> int:
     Raises:
         BenchError: Naming the files that differ.
     """
-    wanted = expected_files(folder)
-    wrong = [path for path, text in wanted.items() if not _agrees(path, text)]
-    wrong += sorted(present_files(folder) - set(wanted))
-    if wrong:
-        raise BenchError(
-            f"{len(wrong)} CSVs differ from what the records give: {', '.join(str(path) for path in wrong[:5])}. "
-            f"Run 'bench leaderboard --leaderboards {folder}'."
-        )
-    return len(wanted)
-
-
-def _agrees(path: Path, text: str) -> bool:
-    return path.is_file() and same_numbers(path.read_text(encoding="utf-8"), text)
+    return compare(expected_files(folder), _present(folder), folder)

@@ -1,24 +1,11 @@
 """What the truth keeps of single cells and doubles: against numpy and scikit-learn."""
 
 import numpy as np
-import pytest
+from screens import dense, rows_of
 
 from bench.conditions import CONTROL
 from bench.truth import truth
 from bench.truth.cells import sample
-
-
-@pytest.fixture(scope="module")
-def facts(tiny, tiny_split):
-    return truth.compute(tiny, tiny_split)
-
-
-def dense(data, rows):
-    return data.x[rows].toarray().astype(np.float64)
-
-
-def rows_of(data, barcodes):
-    return [data.barcode_index[b] for b in barcodes]
 
 
 def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, facts):

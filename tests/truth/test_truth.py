@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 import screens
 from scipy import stats
+from screens import dense, rows_of
 
 from bench.conditions import CONTROL
 from bench.stats.differential import benjamini_hochberg
 from bench.truth import truth
-
-
-@pytest.fixture(scope="module")
-def facts(tiny, tiny_split):
-    return truth.compute(tiny, tiny_split)
-
-
-def dense(data, rows):
-    return data.x[rows].toarray().astype(np.float64)
-
-
-def rows_of(data, barcodes):
-    return [data.barcode_index[b] for b in barcodes]
 
 
 def test_means_are_those_of_the_right_cells(tiny, tiny_split, facts):
