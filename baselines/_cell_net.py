@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.models.base import PerturbationModel
-from bench.models.learning.selection import MAX_CPU_MINUTES, MAX_TRIALS, MIN_VAL_CONDITIONS
-from bench.models.learning.training import KeepBest, one_thread, optimiser, train
+from bench.training.selection import MAX_CPU_MINUTES, MAX_TRIALS, MIN_VAL_CONDITIONS
+from bench.training.trainer import KeepBest, one_thread, optimiser, train
 
 #: Tried where there are enough val conditions to choose by; the first of each is the default.
 RATES = (1e-3, 3e-3, 3e-4)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from baselines._cell_net import CellNet, Setting, fit_best, settings
+from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.features import load_banks
+from bench.data.features.resolve import load_banks
 from bench.models.base import PerturbationModel
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.training import one_thread
-from bench.stats.shifts import Floats
+from bench.models.response.actions import ActionTable
+from bench.training.trainer import one_thread
 
 
 def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.feature_bank import FeatureBank
-from bench.data.features import targets
+from bench.data.features.bank import FeatureBank
+from bench.data.features.resolve import targets
 from bench.models.base import ShiftModel
-from bench.models.learning.selection import choose, part_of
-from bench.stats.shifts import Floats, train_mean
+from bench.stats.shifts import train_mean
+from bench.training.selection import choose, part_of
 
 Setting = TypeVar("Setting")
 
@@ -91,7 +92,7 @@ def predict_from_features(
         model: Gets its shifts, inputs, warnings and ledger.
         data: The task.
         banks: Feature banks.
-        settings: Candidates, see :func:`bench.models.learning.selection.choose`.
+        settings: Candidates, see :func:`bench.training.selection.choose`.
         solve: The closed form.
         standardise: See :class:`ConditionFeatures`.
         identity: See :class:`ConditionFeatures`.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import PairSampler
 from bench.stats.differential import t_test_top

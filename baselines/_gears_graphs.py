@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.feature_bank import shorten
-from bench.errors import BenchError
+from bench.data.features.bank import shorten
 
 #: ``GEARS.model_initialize``: ``coexpress_threshold=0.4``, ``num_similar_genes_{go,co_express}_graph=20``.
 THRESHOLD = 0.4

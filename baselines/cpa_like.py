@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from baselines._cell_net import CellNet, Setting
 from baselines._cell_net_model import CellNetModel
-from bench.conditions import CONTROL
+from bench.core.conditions import CONTROL
+from bench.core.typing import Floats
 from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.training import one_thread
+from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
 from bench.nn.initialise import linear
 from bench.nn.split_vae import MLP, Posterior
 from bench.objectives.nll import gaussian_nll
 from bench.objectives.vae import normal_divergence
-from bench.stats.shifts import Floats
+from bench.training.trainer import one_thread
 
 Prediction = Literal["sample", "counterfactual"]
 #: Cells per control in a batch: a quarter are controls, as for PerturbedVAE.

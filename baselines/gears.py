@@ -12,15 +12,15 @@ from torch import nn
 
 from baselines._gears_cells import CellGraphs, CellPairs, heard, most_differential
 from baselines._gears_graphs import Graph, coexpression, ontology, perturbations, undisturbed
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.files import sha256_file
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.features import targets
-from bench.data.gene2go import find_gene2go, read_gene2go
+from bench.data.features.gene2go import find_gene2go, read_gene2go
+from bench.data.features.resolve import targets
 from bench.data.load import card_of
-from bench.files import sha256_file
 from bench.models.base import PerturbationModel
-from bench.models.learning.training import one_thread
 from bench.stats.shifts import row_mean
+from bench.training.trainer import one_thread
 
 # The published setting. Source: cell-gears 0.1.2, gears/gears.py, ``GEARS.model_initialize`` and ``GEARS.train``.
 HIDDEN, DECODER_HIDDEN = 64, 16

@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import softmax
 
 from baselines._condition_features import predict_from_features
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.features import load_banks
+from bench.data.features.resolve import load_banks
 from bench.models.base import ShiftModel
-from bench.stats.shifts import Floats
 
 #: The grid. Cosines of unrelated genes over a few dozen features spread by 0.1 to 0.3: about what is to count as near.
 NEIGHBOURS = (10, 5, 20, 1)

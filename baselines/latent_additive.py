@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from baselines._cell_net import CellNet, Setting, layers, tail
 from baselines._cell_net_model import CellNetModel
+from bench.core.typing import Floats
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.models.learning.actions import ActionTable
+from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
-from bench.stats.shifts import Floats
 
 
 class LatentAdditive(CellNetModel):

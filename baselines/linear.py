@@ -8,12 +8,12 @@ from itertools import product
 
 import numpy as np
 
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.gene_embedding import gene_scores
+from bench.data.features.gene_embedding import gene_scores
 from bench.models.base import ShiftModel
-from bench.models.learning.selection import choose
-from bench.stats.shifts import Floats
+from bench.training.selection import choose
 
 #: Candidates for a rank or a ridge where the other is given.
 RANKS = (10, 5, 20, 50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from baselines.nonctl_mean import nonctl_shift
-from bench.conditions import constituents, identity, single
+from bench.core.conditions import constituents, identity, single
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
 from bench.stats.shifts import shifts_by_identity

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.models.base import ShiftModel
-from bench.stats.shifts import Floats
 
 
 def nonctl_shift(train: Pseudobulk) -> Floats:

@@ -6,13 +6,13 @@ import numpy as np
 
 from baselines._condition_features import predict_from_features
 from baselines.ridge import RIDGES, Setting, ridge_regression
+from bench.core.errors import BenchError
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.feature_bank import FeatureBank
-from bench.data.features import targets
+from bench.data.features.bank import FeatureBank
+from bench.data.features.resolve import targets
 from bench.data.load import card_of, parameters_of, true_features
-from bench.errors import BenchError
 from bench.models.base import ShiftModel
-from bench.stats.shifts import Floats
 
 
 class OracleFeatures(ShiftModel):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from baselines._condition_features import predict_from_features
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.features import load_banks
+from bench.data.features.resolve import load_banks
 from bench.models.base import ShiftModel
-from bench.stats.shifts import Floats
 
 #: The grid: powers of ten between hardly any penalty and one under which little but the mean is left.
 RIDGES = (100.0, 10.0, 1_000.0, 1.0, 10_000.0, 0.1, 100_000.0, 0.01)

@@ -9,10 +9,10 @@ import numpy as np
 
 from baselines._condition_features import predict_from_features
 from baselines.ridge import ridge_regression
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.data.features import load_banks
+from bench.data.features.resolve import load_banks
 from bench.models.base import ShiftModel
-from bench.stats.shifts import Floats
 
 #: Candidates for a rank or a ridge where the other is given.
 RANKS = (16, 4, 64)

@@ -14,11 +14,12 @@ import argparse
 import statistics
 import time
 
-from bench.data import load, splits
+from bench.data import load
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.splits import split as splits
 from bench.models import registry
-from bench.models.learning.monitors import Monitor
-from bench.models.learning.training import one_thread
+from bench.training.monitors import Monitor
+from bench.training.trainer import one_thread
 
 MASKS = (0.15, 0.3, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9)
 #: Mask, least share of molecules kept, jitter: the defaults, one of them changed, a mask alone, and no mask.

@@ -14,11 +14,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from bench.conditions import CONTROL, single
-from bench.data.cells import PerturbationData, build
+from bench.core.conditions import CONTROL, single
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.splits import Split
+from bench.data.dataset import PerturbationData, build
+from bench.data.splits.split import Split
 
 
 def screen(cells: int, genes: int, density: float) -> PerturbationData:

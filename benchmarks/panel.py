@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.conditions import CONTROL, single
+from bench.core.conditions import CONTROL, single
 
 TRAIN = 4  # conditions that only our file has, of 25 cells: the floor is a mean of train shifts
 CARD = "name: generated\nsource: ours.h5ad\nexpression: log1p\n"
@@ -105,12 +105,13 @@ def generate(folder: Path, cells: int, genes: int, conditions: int, per_conditio
 
 def score(folder: Path, aside: bool) -> None:
     """Everything from files to levels with intervals."""
-    from bench import predictions
-    from bench import score as scoring
-    from bench.data import load, splits
-    from bench.metrics import METRICS, evaluate
+    from bench.data import load
+    from bench.data.splits import split as splits
     from bench.stats.intervals import design, half_width, means
-    from bench.truth import truth
+    from bench.tracks.response import predictions
+    from bench.tracks.response import score as scoring
+    from bench.tracks.response.metrics import METRICS, evaluate
+    from bench.tracks.response.truth import truth
 
     if aside:
         truth.HALVINGS = 1  # the least that it can compute
@@ -155,9 +156,9 @@ def profiled(work: Callable[[], object], wanted: bool) -> None:
 
 def worker(mode: str, folder: Path, profile: bool) -> None:
     """What a measured process of ours does."""
-    import bench.predictions
-    import bench.score
-    import bench.truth.truth  # noqa: F401
+    import bench.tracks.response.predictions
+    import bench.tracks.response.score
+    import bench.tracks.response.truth.truth  # noqa: F401
 
     begin = time.perf_counter()
     profiled(lambda: score(folder, mode == "aside"), profile)
@@ -231,12 +232,13 @@ def large(folder: Path, scale: float, profile: bool) -> None:
 
 def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> None:
     """Write ``n`` records of ``n / seeds`` models and the floor, on the same test conditions under each seed."""
-    from bench import records, score
-    from bench.files import sha256_file
-    from bench.metrics import METRICS
-    from bench.records import Budget, Record
-    from bench.spec import RunSpec
-    from bench.tables import EFFECTS
+    from bench.core.files import sha256_file
+    from bench.results import records
+    from bench.results.records import Budget, Record
+    from bench.results.spec import RunSpec
+    from bench.results.tables import EFFECTS
+    from bench.tracks.response import score
+    from bench.tracks.response.metrics import METRICS
 
     rng = np.random.default_rng(0)
     names = [f"P{i:03d}+ctrl" for i in range(conditions)]
@@ -314,7 +316,7 @@ def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> Non
 
 def boards(folder: Path, n: int, seeds: int, profile: bool) -> None:
     """All CSVs of many records."""
-    from bench.boards import leaderboard
+    from bench.results import leaderboard
 
     write_records(folder, n, seeds)
     begin = time.perf_counter()

@@ -36,18 +36,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.conditions import CONTROL
-from bench.data import load, splits
+from bench.core.conditions import CONTROL
+from bench.data import load
 from bench.data.controls import control_pools
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.data.loaders import RoleLoader
-from bench.data.splits import Split
-from bench.models.jepa import JEPA
-from bench.models.learning.monitors import Monitor
-from bench.models.learning.training import GRADIENT_CLIP, optimiser
+from bench.data.splits import split as splits
+from bench.data.splits.split import Split
+from bench.models.ssl.jepa import JEPA
 from bench.nn import ema
 from bench.nn.encoding import Encoded
 from bench.nn.initialise import linear
+from bench.training.monitors import Monitor
+from bench.training.trainer import GRADIENT_CLIP, optimiser
 
 MASK, MOMENTUM, RATE, WEIGHT_DECAY = 0.6, 0.996, 1e-3, 0.05
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0

@@ -59,8 +59,9 @@ def ours(path: Path) -> tuple[float, float]:
     import illico  # noqa: F401 - imported where it is used, but not the work that is timed
 
     import bench.data.datamodule as datamodule
-    from bench.data import load, splits
-    from bench.truth import truth
+    from bench.data import load
+    from bench.data.splits import split as splits
+    from bench.tracks.response.truth import truth
 
     imports = peak_mib()
     begin = time.perf_counter()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import screens
 
-from bench import cli
-from bench.conditions import single
+from bench.cli import main as cli
+from bench.core.conditions import single
 
 ROOT = Path(__file__).resolve().parents[1]
 TEST = ["G07+ctrl", "G08+ctrl", "G06+G07", "G08+G09", "G00+G01"]
@@ -44,4 +44,4 @@ def refuse(capsys, argv, *words):
 
 def process(*argv, **options):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, "-m", "bench.cli", *argv], env=env, text=True, **options)
+    return subprocess.Popen([sys.executable, "-m", "bench.cli.main", *argv], env=env, text=True, **options)

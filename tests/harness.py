@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench import records, run
-from bench.data.cells import PerturbationData
+from bench.core.files import sha256_file
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.splits import Split
-from bench.files import sha256_file
+from bench.data.dataset import PerturbationData
+from bench.data.splits.split import Split
 from bench.models import registry
 from bench.models.base import PerturbationModel
-from bench.predictions import Predicted, read
-from bench.records import Budget, Record
-from bench.score import levels, sizes
-from bench.score_file import score_predictions
-from bench.spec import RunSpec
-from bench.tables import EFFECTS
-from bench.truth import truth
+from bench.results import records
+from bench.results.records import Budget, Record
+from bench.results.spec import RunSpec
+from bench.results.tables import EFFECTS
+from bench.runner import fit as run
+from bench.runner.outside import score_predictions
+from bench.tracks.response.predictions import Predicted, read
+from bench.tracks.response.score import levels, sizes
+from bench.tracks.response.truth import truth
 
 BUDGET = Budget(
     cells_seen=1, steps=0, flops=None, trials=1, parameters={"fit": 3}, fit_s=1.0, predict_s=0.5, peak_memory_mib=1.0

@@ -7,11 +7,11 @@ import scipy.sparse as sp
 import screens
 from harness import small
 
-from bench import run
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.splits import Split
-from bench.models.perturbed_vae import PerturbedVAE
+from bench.data.splits.split import Split
+from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
+from bench.runner import fit as run
 
 
 def fitted(module, seed=1, **arguments):

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from harness import small
 
-from bench import run
 from bench.data.datamodule import InputBatch
 from bench.models import registry
 from bench.models.response import mean_fit
+from bench.runner import fit as run
 
 
 def shift_of(model, data, names):

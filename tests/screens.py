@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.conditions import CONTROL, single
-from bench.data.cells import PerturbationData, build
+from bench.core.conditions import CONTROL, single
 from bench.data.controls import control_pools
-from bench.data.splits import Split, subgroup
+from bench.data.dataset import PerturbationData, build
+from bench.data.splits.split import Split, subgroup
 from bench.data.values import normalise
 
 N_GENES = 60

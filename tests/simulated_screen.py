@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 
-from bench.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents
 from bench.data import load
 from bench.data.cards import find_card
-from bench.data.cells import PerturbationData, build
 from bench.data.controls import control_pools
-from bench.data.splits import Split, subgroup
+from bench.data.dataset import PerturbationData, build
+from bench.data.splits.split import Split, subgroup
 
 N_CONTROLS = 240
 

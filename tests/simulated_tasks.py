@@ -7,14 +7,14 @@ from functools import cache
 
 import numpy as np
 
-from bench.conditions import constituents, identity, single
-from bench.data.cells import PerturbationData, build
+from bench.core.conditions import constituents, identity, single
 from bench.data.controls import control_pools
-from bench.data.simulate import SIMULATED, SIMULATED_HARD, simulate
-from bench.data.splits import Split, subgroup
+from bench.data.dataset import PerturbationData, build
+from bench.data.simulate.screens import SIMULATED, SIMULATED_HARD, simulate
+from bench.data.splits.split import Split, subgroup
 from bench.data.values import normalise
 from bench.stats.shifts import additive, row_mean
-from bench.truth import truth
+from bench.tracks.response.truth import truth
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from harness import N_MADE, made_record
 
-from bench import claims, suites
-from bench.boards import leaderboard
-from bench.boards.board import gather
-from bench.cli import main
-from bench.errors import BenchError
-from bench.suites import Claim
+from bench.cli.main import main
+from bench.core.errors import BenchError
+from bench.results import claims, leaderboard
+from bench.results.board import gather
+from bench.sweep import suite as suites
+from bench.sweep.suite import Claim
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = ("jepa", "mae", "vicreg")

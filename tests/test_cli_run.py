@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from command import RUN, bench, furnish, process, refuse
 
-from bench import pipeline
+from bench.runner import pipeline
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ def test_ctrl_c_leaves_no_record(capsys, here, monkeypatch, stage):
         raise KeyboardInterrupt
 
     from baselines.train_mean import TrainMean
-    from bench import run, score
+    from bench.runner import fit as run
+    from bench.tracks.response import score
 
     where, name = {
         "fit": (run, "fit"),

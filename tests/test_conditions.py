@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.conditions import CONTROL, constituents, from_label, identity, merge_spellings, single
+from bench.core.conditions import CONTROL, constituents, from_label, identity, merge_spellings, single
 
 GENE = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.", min_size=1, max_size=8)
 GENES = st.lists(GENE, min_size=1, max_size=3, unique=True)

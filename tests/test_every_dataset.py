@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from bench.conditions import CONTROL
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
+from bench.core.files import configs_dir
 from bench.data.cards import find_card, names
 from bench.data.load import load
-from bench.data.splits import KINDS
-from bench.errors import BenchError
-from bench.files import configs_dir
+from bench.data.splits.split import KINDS
 
 
 @pytest.mark.parametrize("name", names())

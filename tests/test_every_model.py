@@ -11,7 +11,7 @@ import simulated_screen
 import torch
 from harness import predict, small
 
-from bench.flags import run_parser
+from bench.cli.flags import run_parser
 from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from harness import N_MADE, made_record
 
-from bench import figures
-from bench.boards import leaderboard
-from bench.boards.board import Found, board
-from bench.errors import BenchError
-from bench.figures import de_recall, effect_size, scatter, skill
-from bench.figures.material import material, printed
-from bench.figures.style import columns
-from bench.verbs.figures import figures as verb
+from bench.cli.figures import figures as verb
+from bench.core.errors import BenchError
+from bench.reports import figures
+from bench.reports.figures import de_recall, effect_size, scatter, skill
+from bench.reports.figures.material import material, printed
+from bench.reports.figures.style import columns
+from bench.results import leaderboard
+from bench.results.board import Found, board
 
 MEANS = {
     "pearson_delta": 0.6,
@@ -283,6 +283,6 @@ def test_the_verb_prints_the_files(tmp_path, capsys):
 
 def test_importing_loads_no_altair():
     slow = ["altair", "vl_convert", "torch"]
-    code = f"import sys, bench.figures, bench.verbs.figures; print([m for m in {slow} if m in sys.modules])"
+    code = f"import sys, bench.reports.figures, bench.cli.figures; print([m for m in {slow} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,8 +7,8 @@ import stat
 import numpy as np
 import pytest
 
-from bench.errors import BenchError
-from bench.files import (
+from bench.core.errors import BenchError
+from bench.core.files import (
     atomic,
     cache_dir,
     canonical_json,

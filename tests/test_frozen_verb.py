@@ -7,7 +7,7 @@ import pytest
 import screens
 from command import bench, furnish, refuse
 
-from bench.frozen.protocol import CHANCE, PRIMARY
+from bench.tracks.representation.protocol import CHANCE, PRIMARY
 
 TASK = ["--data", "t.yaml", "--split", "custom", "--split-file", "split.json"]
 MAE = ["frozen", "--model", "mae", "--epochs", "2", "--width", "16", "--hidden", "32", "--depth", "1"]
@@ -65,7 +65,7 @@ def test_an_encoder_from_the_command_line(capsys, here):
 
 
 def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
-    from bench.models.mae import MAE as Model
+    from bench.models.ssl.mae import MAE as Model
 
     code, out, err = bench(capsys, *MAE, *TASK)
     assert code == 0, err

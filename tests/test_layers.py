@@ -16,16 +16,16 @@ def loaded(module, names):
 @pytest.mark.parametrize(
     "module",
     [
-        "truth.truth",
-        "metrics",
-        "records",
-        "score",
-        "boards.leaderboard",
-        "boards.text",
-        "predictions",
-        "data.splits",
+        "tracks.response.truth.truth",
+        "tracks.response.metrics",
+        "results.records",
+        "tracks.response.score",
+        "results.leaderboard",
+        "reports.text",
+        "tracks.response.predictions",
+        "data.splits.split",
         "data.load",
-        "pipeline",
+        "runner.pipeline",
     ],
 )
 def test_scoring_loads_no_torch(module):
@@ -35,9 +35,9 @@ def test_scoring_loads_no_torch(module):
 
 
 def test_the_command_line_loads_nothing_slow():
-    assert loaded("bench.cli", ["torch", "pandas", "numpy", "anndata", "jsonargparse", "rich", "pydantic"]) == "[]"
+    assert loaded("bench.cli.main", ["torch", "pandas", "numpy", "anndata", "jsonargparse", "rich", "pydantic"]) == "[]"
 
 
 def test_listing_models_loads_no_torch():
-    code = "import sys; from bench.cli import main; main(['list', 'baselines']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from bench.cli.main import main; main(['list', 'baselines']); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import screens
 
-from bench import pipeline, records
-from bench.boards import leaderboard
-from bench.boards.board import board as make_board
-from bench.boards.text import print_boards
-from bench.errors import BenchError
-from bench.files import sha256_file
-from bench.publish import publish
-from bench.request import Request
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
+from bench.reports.text import print_boards
+from bench.results import leaderboard, records
+from bench.results.board import board as make_board
+from bench.runner import pipeline
+from bench.runner.config import Request
+from bench.runner.publish import publish
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
 def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypatch):
     (path,) = pipeline.run(request_for(files, tmp_path))
     first = records.read(path)
-    from bench import run as run_stage
+    from bench.runner import fit as run_stage
 
     monkeypatch.setattr(run_stage, "fit", lambda *_: pytest.fail("fitted again"))
     assert pipeline.run(request_for(files, tmp_path)) == [path]

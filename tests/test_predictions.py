@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from bench import predictions
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.tracks.response import predictions
 
 CONDITIONS = ("A+B", "A+ctrl", "C+ctrl")
 GENES = ("g0", "g1", "g2", "g3")

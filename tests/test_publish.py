@@ -3,14 +3,13 @@
 import pytest
 from harness import made_record, made_spec
 
-from bench import records
-from bench.boards import leaderboard
-from bench.cli import main
-from bench.errors import BenchError
-from bench.frozen import board
-from bench.frozen import record as frozen_record
-from bench.frozen.protocol import NAMES, PRIMARY, VERSION
-from bench.publish import publish
+from bench.cli.main import main
+from bench.core.errors import BenchError
+from bench.results import leaderboard, records
+from bench.runner.publish import publish
+from bench.tracks.representation import board
+from bench.tracks.representation import record as frozen_record
+from bench.tracks.representation.protocol import NAMES, PRIMARY, VERSION
 
 
 def encoder(folder, model, kind="model", primary=0.25, **fields):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.boards import leaderboard
-from bench.boards.board import board as make_board
-from bench.boards.text import as_text
+from bench.reports.text import as_text
+from bench.results import leaderboard
+from bench.results.board import board as make_board
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,8 +43,8 @@ def test_all_baselines_stand_on_the_committed_boards(split):
 
 def test_the_worked_example_makes_a_row(tmp_path, monkeypatch, capsys):
     """The README's own lines, with scikit-learn alone, on the built-in data."""
-    from bench.boards.board import gather
-    from bench.cli import main
+    from bench.cli.main import main
+    from bench.results.board import gather
 
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     commands = re.search(r"```bash\n(bench data export.*?)```", README, re.S)[1].splitlines()

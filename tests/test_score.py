@@ -5,12 +5,12 @@ import pytest
 import screens
 from harness import predict, scored
 
-from bench import panel, score
-from bench.case_parts import half_sample
-from bench.metrics import METRICS, evaluate
-from bench.predictions import read
-from bench.publish import largest_difference
-from bench.truth import truth
+from bench.runner.publish import largest_difference
+from bench.tracks.response import panel, score
+from bench.tracks.response.cases import half_sample
+from bench.tracks.response.metrics import METRICS, evaluate
+from bench.tracks.response.predictions import read
+from bench.tracks.response.truth import truth
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import claims, suites
+from bench.core.errors import BenchError
 from bench.data import load
-from bench.errors import BenchError
-from bench.verbs.plan import check_claims, folders, label, requests
+from bench.results import claims
+from bench.sweep import suite as suites
+from bench.sweep.plan import check_claims, folders, label, requests
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = folders(Path("runs"), Path("runs/leaderboards"))

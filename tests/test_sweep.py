@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from command import bench, furnish, process, refuse
 
-from bench import records, suites
+from bench.results import records
 from bench.sweep import schedule
+from bench.sweep import suite as suites
 from bench.sweep.job import command, execute, to_json
+from bench.sweep.plan import folders, plan
 from bench.sweep.schedule import Locks, run_all
 from bench.sweep.workers import Workers, cores, environment
-from bench.verbs.plan import folders, plan
 
 SMALL = "width: 16, hidden: 32, depth: 1, heads: 2, head_width: 32, head_depth: 1, action_width: 16, head_seeds: 1"
 GOOD = "{models: [train_mean, additive], data: t.yaml, splits: doubles, seeds: 1-2}"

@@ -9,11 +9,11 @@ import pytest
 import screens
 from harness import made_record
 
-from bench import records
-from bench.boards.board import gather
-from bench.boards.leaderboard import collect, group
-from bench.cli import main
-from bench.compare import by_condition, difference, no_claim
+from bench.cli.main import main
+from bench.reports.compare import by_condition, difference, no_claim
+from bench.results import records
+from bench.results.board import gather
+from bench.results.leaderboard import collect, group
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_claims_are_refused_where_they_must(tmp_path):
 
 
 def test_conditions_of_several_seeds_count_once(study):
-    from bench.compare import _summary
+    from bench.reports.compare import _summary
 
     _, rows = gather(group(collect([study]))["d", "simulation"])
     gaps = by_condition(_summary(rows["a"], [1, 2, 3], "all"), _summary(rows["b"], [1, 2, 3], "all"), "pearson_delta")

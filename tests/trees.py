@@ -2,7 +2,7 @@
 
 import shutil
 
-from bench import records
+from bench.results import records
 
 
 def copy_of(source, target):

@@ -22,7 +22,7 @@ def child(job, log):
     os.dup2(log.fileno(), 2)
     os.chdir(job["cwd"])
     os.environ.update(job.get("env", {}))
-    from bench import cli
+    from bench.cli import main as cli
 
     rename, moments = os.replace, 0
 
@@ -72,14 +72,6 @@ def finish(job, pid, log, begin):
 
 def main():
     import scipy.stats  # noqa: F401
-
-    import bench.boards.leaderboard
-    import bench.boards.text
-    import bench.data.datamodule
-    import bench.models.base
-    import bench.pipeline
-    import bench.publish
-    import bench.run  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

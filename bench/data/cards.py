@@ -10,8 +10,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import BenchError, unknown
-from bench.files import configs_dir
+from bench.core.errors import BenchError, unknown
+from bench.core.files import configs_dir
 
 
 class Columns(BaseModel):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.conditions import CONTROL
-from bench.data.cells import PerturbationData
-from bench.errors import BenchError
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
+from bench.data.dataset import PerturbationData
 
 #: Control cells per context from which every condition is predicted.
 MAX_INPUT_CELLS = 256

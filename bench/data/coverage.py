@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.conditions import CONTROL
-from bench.data import splits
+from bench.core.conditions import CONTROL
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.feature_bank import FeatureBank, shorten
-from bench.data.features import load_banks, targets
+from bench.data.features.bank import FeatureBank, shorten
+from bench.data.features.resolve import load_banks, targets
 from bench.data.load import load, resolve
+from bench.data.splits import split as splits
 
 PARTS = ("all", "train", "val", "test")
 _COLUMNS = 100
@@ -47,7 +47,7 @@ def describe_features(
 
     Args:
         name: A shipped name, a card or a file.
-        spec: See :mod:`bench.data.features`.
+        spec: See :mod:`bench.data.features.resolve`.
         kind: Of the split; None = the card's default.
         seed: Of the split.
         fold: Of the controls; features taken from expression see the input controls.

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from bench.conditions import CONTROL
-from bench.data.cells import PerturbationData
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
+from bench.core.typing import Floats
+from bench.data.dataset import PerturbationData
 from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
-from bench.data.splits import Split
-from bench.errors import BenchError
-from bench.stats.shifts import Floats, group_sums, row_mean, train_mean, weighted_controls
+from bench.data.splits.split import Split
+from bench.stats.shifts import group_sums, row_mean, train_mean, weighted_controls
 
 
 class CellBatch(NamedTuple):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.conditions import CONTROL, constituents
-from bench.data import splits
+from bench.core.conditions import CONTROL, constituents
 from bench.data.guess import to_yaml
 from bench.data.load import load, resolve
+from bench.data.splits import split as splits
 
 
 def describe(name: str) -> Iterator[str]:

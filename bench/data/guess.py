@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bench.conditions import CONTROL, CONTROL_LABELS
+from bench.core.conditions import CONTROL, CONTROL_LABELS
+from bench.core.errors import BenchError
 from bench.data.cards import Card, Columns
-from bench.data.h5ad import open_h5ad, read_frame
-from bench.errors import BenchError
+from bench.data.io.h5ad import open_h5ad, read_frame
 
 # The names that GEARS, scPerturb, PerturBench and Replogle's files use, the likeliest first.
 _CONDITION = ("condition", "perturbation", "guide_identity", "gene", "target_gene", "perturbation_name", "guide_ids")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from bench.core.errors import BenchError
+from bench.core.files import sha256_arrays, sha256_json
+from bench.core.typing import Floats
 from bench.data.cards import Card, find_card, names
-from bench.data.cells import PerturbationData, build
+from bench.data.dataset import PerturbationData, build
 from bench.data.guess import guess_card
-from bench.data.read import read_h5ad
-from bench.data.simulate import GENERATOR_VERSION, SIMULATED, Simulation, SimulationParameters, simulate
+from bench.data.io.read import read_h5ad
+from bench.data.simulate.screens import GENERATOR_VERSION, SIMULATED, Simulation, SimulationParameters, simulate
 from bench.data.values import normalise
-from bench.errors import BenchError
-from bench.files import sha256_arrays, sha256_json
-from bench.stats.shifts import Floats
 
 #: Cards of the data loaded in this process, by name and content: models get the data alone, features need the card.
 _cards: dict[tuple[str, str], Card] = {}

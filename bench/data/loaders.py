@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from bench.data.cells import PerturbationData
 from bench.data.controls import MIN_STRATUM
+from bench.data.dataset import PerturbationData
 
 Role = Literal["train", "val", "test", "predict"]
 Rows = NDArray[np.int64]

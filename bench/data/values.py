@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.data.cells import Strings
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.data.dataset import Strings
 
 #: Counts are normalised to this total before log1p, as scanpy's and GEARS' recipes do.
 TARGET_SUM = 1e4

@@ -12,10 +12,10 @@ import lightning
 import numpy as np
 import torch
 
+from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.feature_bank import FeatureBank, shorten
-from bench.data.features import targets
-from bench.stats.shifts import Floats
+from bench.data.features.bank import FeatureBank, shorten
+from bench.data.features.resolve import targets
 
 
 @dataclass

@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.feature_bank import FeatureBank
-from bench.data.features import load_banks
+from bench.data.features.bank import FeatureBank
+from bench.data.features.resolve import load_banks
 from bench.models.base import PerturbationModel
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
-from bench.models.learning.training import Precision, one_thread
 from bench.models.response import mean_fit, token_fit
+from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import align
 from bench.models.response.mean_response import ResponseTask
 from bench.models.response.mean_task import make_task
@@ -31,7 +30,8 @@ from bench.models.response.settings import (
 )
 from bench.models.response.token_fit import TokenTask
 from bench.nn.encoder import Encoded
-from bench.stats.shifts import Floats
+from bench.training.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
+from bench.training.trainer import Precision, one_thread
 
 #: The feature spec of the track in which the frozen encoder describes the perturbed genes.
 FROM_ENCODER = "from_encoder"

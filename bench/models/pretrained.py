@@ -15,14 +15,14 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
+from bench.core.files import sha256_json
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
-from bench.files import sha256_json
 from bench.models.encoder_model import EncoderModel
-from bench.models.learning.flops import flops_of
-from bench.models.learning.monitors import EMATeacher, Monitor
-from bench.models.learning.training import KeepBest, Precision, optimiser, train
 from bench.nn.ema import make_teacher
 from bench.nn.encoder import build_encoder
+from bench.training.flops import flops_of
+from bench.training.monitors import EMATeacher, Monitor
+from bench.training.trainer import KeepBest, Precision, optimiser, train
 
 EncoderKind = Literal["mlp", "gene_transformer"]
 TokenIdentity = Literal["fixed", "report"]

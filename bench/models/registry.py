@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import BenchError, unknown
+from bench.core.errors import BenchError, unknown
 
 if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
@@ -63,18 +63,17 @@ def entries() -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for kind, (folder, package) in _folders().items():
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(folder.rglob("*.py"), key=lambda path: path.stem):
             if path.stem.startswith("_") or path.stem == "base":
                 continue
             tree = ast.parse(path.read_text(encoding="utf-8"))
             if not _defines_model(tree):
                 continue
+            module = ".".join([package, *path.relative_to(folder).with_suffix("").parts])
             if path.stem in found:
-                raise BenchError(
-                    f"two models are called '{path.stem}': {found[path.stem].module} and {package}.{path.stem}."
-                )
+                raise BenchError(f"two models are called '{path.stem}': {found[path.stem].module} and {module}.")
             summary = (ast.get_docstring(tree) or "").split("\n")[0]
-            found[path.stem] = Entry(path.stem, kind, f"{package}.{path.stem}", summary)
+            found[path.stem] = Entry(path.stem, kind, module, summary)
     return found
 
 

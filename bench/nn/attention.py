@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.initialise import linear
 from bench.nn.linear_attention import linear_attention
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError, unknown
+from bench.core.errors import BenchError, unknown
 from bench.nn.initialise import linear
 
 MODES = (

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.initialise import linear, truncated_normal
 
 

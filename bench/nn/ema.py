@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 # Typed here, because torch leaves it untyped.
 _averaging: Callable[[float], Callable[[Sequence[Tensor], Sequence[Tensor], int], None]] = get_ema_multi_avg_fn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.errors import unknown
+from bench.core.errors import unknown
 from bench.nn.encoding import Encoded, Encoder
 from bench.nn.gene_transformer import GeneTransformer, Identity
 from bench.nn.mlp_encoder import MLPEncoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.action_predictor import ActionPredictor, action_sum, check_actions, clamp_logvar
 from bench.nn.attention import CrossAttention, FeedForward
 from bench.nn.checkpointing import run_blocks

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import BenchError, unknown
+from bench.core.errors import BenchError, unknown
 from bench.nn.attention import Block, CrossAttention, FeedForward
 from bench.nn.checkpointing import run_blocks
 from bench.nn.encoding import Encoded

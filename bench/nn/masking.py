@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 # Random keys of this many bits, above bits for the gene's index (2^22 genes): ties between the random parts, which the
 # index would break, are as good as impossible.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.objectives.precision import at_least_float32
 
 EPSILON = 1e-4

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.typing import Floats
 from bench.stats.intervals import Design
-from bench.stats.shifts import Floats
 
 #: Numbers in an intermediate array: small enough for a processor's cache.
 _CHUNK = 1 << 18

@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from bench.core.typing import Floats
 from bench.stats.halved import Halved
 from bench.stats.ranksum import rank_sum_z
-from bench.stats.shifts import Floats, available_cores
+from bench.stats.shifts import available_cores
 
 Bools = NDArray[np.bool_]
 FDR = 0.05

@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]  # not from bench.stats.shifts: metrics load numpy only
+from bench.core.typing import Floats
+
 Bools = NDArray[np.bool_]
 
 #: Largest multiple of the additive shift that is removed: where the singles hardly do anything the fit is noise.

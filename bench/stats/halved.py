@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.stats.shifts import Floats
+from bench.core.typing import Floats
 
 Rows = NDArray[np.int64]
 Sides = NDArray[np.uint8]

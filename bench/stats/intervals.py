@@ -14,7 +14,7 @@ from functools import cache, cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.shifts import Floats
+from bench.core.typing import Floats
 
 #: Bootstrap draws.
 DRAWS = 2000

@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from bench.core.typing import Floats
 from bench.stats.halved import Halved, Rows
-from bench.stats.shifts import Floats
 
 Keys = NDArray[np.uint64]
 

@@ -13,9 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.conditions import constituents, identity, single
-
-Floats = NDArray[np.float64]
+from bench.core.conditions import constituents, identity, single
+from bench.core.typing import Floats
 
 
 def available_cores() -> int:

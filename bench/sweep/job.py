@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.request import Request
-    from bench.spec import RunSpec
-    from bench.suites import Verb
+    from bench.results.spec import RunSpec
+    from bench.runner.config import Request
+    from bench.sweep.suite import Verb
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Job:
 
     def finished(self) -> Path | None:
         """The path of its record under the leaderboards folder, put there if it is not; ``None`` if not finished."""
-        from bench import pipeline
-        from bench.frozen import run as frozen
+        from bench.runner import pipeline
+        from bench.tracks.representation import run as frozen
 
         if self.verb == "frozen":
             return frozen.finished(self.spec, self.request.out, self.request.leaderboards)
@@ -67,10 +67,10 @@ def to_json(job: Job) -> dict[str, Any]:
 
 def execute(content: Mapping[str, Any]) -> None:
     """Do a job that :func:`to_json` wrote."""
-    from bench import pipeline
-    from bench.frozen.encoder import encoder_of
-    from bench.frozen.run import run_encoder
-    from bench.request import Request
+    from bench.runner import pipeline
+    from bench.runner.config import Request
+    from bench.runner.encoder import encoder_of
+    from bench.tracks.representation.run import run_encoder
 
     paths = {name: Path(content["request"][name]) for name in ("out", "leaderboards")}
     request = Request(**{**content["request"], **paths})

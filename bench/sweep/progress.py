@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.console import console, note, seed_text
+from bench.core.console import console, note, seed_text
 from bench.sweep.job import Job
 from bench.sweep.schedule import Outcome
 

@@ -34,11 +34,6 @@ def warm_up(models: list[str]) -> None:
     """Import what the jobs will need."""
     import scipy.stats  # noqa: F401
 
-    import bench.data.datamodule
-    import bench.frozen.encoder
-    import bench.frozen.run
-    import bench.pipeline
-    import bench.run  # noqa: F401
     from bench.models import registry
 
     for name in models:
@@ -57,7 +52,7 @@ def child(content: dict[str, Any], parent: int) -> NoReturn:
     print(f"$ {content['command']}\nprocess {os.getpid()}", flush=True)
     code = 0
     try:
-        from bench.errors import BenchError
+        from bench.core.errors import BenchError
         from bench.sweep.job import execute
 
         try:

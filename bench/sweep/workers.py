@@ -15,7 +15,7 @@ from select import select
 from typing import IO, Any
 
 import bench
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.sweep.worker import GRACE
 
 #: What numerical libraries read when they are imported.

@@ -8,15 +8,15 @@ import pytest
 import simulated_screen
 import yaml
 
-from bench import score
-from bench.conditions import constituents
+from bench.core.conditions import constituents
 from bench.data import load
 from bench.data.cards import read_card
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.simulate import simulate
-from bench.metrics.registry import METRICS, evaluate
+from bench.data.simulate.screens import simulate
 from bench.models import registry
-from bench.truth import truth
+from bench.tracks.response import score
+from bench.tracks.response.metrics.registry import METRICS, evaluate
+from bench.tracks.response.truth import truth
 
 #: The plain sum, and what is a multiple of it: exactly chance, as is the train mean.
 CLAIM_NOTHING = ("no_change", "train_mean", "additive", "matching_mean")

@@ -6,8 +6,8 @@ import torch
 from scipy import stats
 
 from baselines.cpa_like import CPALike
-from bench import run
 from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.runner import fit as run
 
 
 def fit(task, **arguments):

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from baselines.knn import nearest_mean
 from baselines.ridge import RIDGES, ridge_regression
 from baselines.rrr import leading_components
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.errors import BenchError
 from bench.models import registry
 
 MODELS = ("ridge", "rrr", "knn")

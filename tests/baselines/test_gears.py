@@ -15,12 +15,12 @@ import torch
 from baselines._gears_cells import CellPairs, most_differential
 from baselines._gears_graphs import coexpression, ontology, perturbations
 from baselines.gears import Gears
-from bench import run
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import PairSampler
-from bench.errors import BenchError
-from bench.models.learning.training import one_thread
+from bench.runner import fit as run
+from bench.training.trainer import one_thread
 
 EPOCHS = 2
 

@@ -9,9 +9,9 @@ from harness import predict
 from baselines import _cell_net
 from baselines._cell_net import MeanError, settings
 from baselines.latent_additive import LatentAdditive
-from bench import run
-from bench.conditions import constituents
+from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
+from bench.runner import fit as run
 
 
 def fit(task, **arguments):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from harness import predict
 
-from bench import score
-from bench.truth import truth
+from bench.tracks.response import score
+from bench.tracks.response.truth import truth
 
 
 @pytest.fixture(scope="module")

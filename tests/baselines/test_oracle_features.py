@@ -10,13 +10,13 @@ from sklearn.linear_model import Ridge
 
 from baselines.oracle_features import OracleFeatures
 from baselines.ridge import Ridge as RidgeOnViews
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.errors import BenchError
 from bench.data import load
 from bench.data.cards import find_card
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.features import load_banks
-from bench.data.simulate import SIMULATED, simulate
-from bench.errors import BenchError
+from bench.data.features.resolve import load_banks
+from bench.data.simulate.screens import SIMULATED, simulate
 
 
 @pytest.fixture(scope="module")

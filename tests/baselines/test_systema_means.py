@@ -83,7 +83,7 @@ def test_matching_mean_is_half_of_additive_where_both_singles_are_known(tiny, ti
 
 def test_without_train_conditions_nothing_is_divided_by_zero(tiny, tiny_split):
     from baselines.nonctl_mean import nonctl_shift
-    from bench.models.learning.selection import part_of
+    from bench.training.selection import part_of
 
     empty = part_of(PerturbationDataModule(tiny, tiny_split).pseudobulk("train"), [])
     np.testing.assert_array_equal(nonctl_shift(empty), np.zeros(len(tiny.genes)))

@@ -11,16 +11,15 @@ import pyarrow as pa
 import pytest
 from harness import made_record
 
-from bench import tables
-from bench.boards import leaderboard
-from bench.boards.board import board as make_board
-from bench.boards.ranks import ranks
-from bench.boards.rows import FAMILIES, NAMES, PRIMARY, Found
-from bench.boards.skill import mean_skill, skill_draws
-from bench.boards.summary import plan_for, summarise
-from bench.boards.text import warnings_of
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.reports.text import warnings_of
+from bench.results import leaderboard, tables
+from bench.results.board import board as make_board
+from bench.results.rows import FAMILIES, NAMES, PRIMARY, Found
+from bench.results.skill import mean_skill, skill_draws
+from bench.results.summary import plan_for, summarise
 from bench.stats.intervals import deviation, half_width
+from bench.stats.ranks import ranks
 
 
 def record_of(folder, model, means, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 
 def refused(call, *words):

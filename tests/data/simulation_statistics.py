@@ -17,7 +17,7 @@ from scipy.stats import false_discovery_control, mannwhitneyu
 from sklearn.decomposition import PCA  # type: ignore[import-untyped]
 from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
-from bench.data.simulate import Simulation
+from bench.data.simulate.screens import Simulation
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -3,9 +3,9 @@
 import pytest
 from screens import tiny_counts, write_h5ad
 
+from bench.core.errors import BenchError
 from bench.data.cards import Card, find_card, names, read_card
 from bench.data.load import load, resolve
-from bench.errors import BenchError
 
 
 def write(path, text):

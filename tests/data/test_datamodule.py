@@ -5,10 +5,10 @@ import pytest
 import screens
 import torch
 
-from bench.conditions import CONTROL
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
 from bench.data.datamodule import CellBatch, CellsBatch, InputBatch, PerturbationDataModule
 from bench.data.loaders import CellSampler
-from bench.errors import BenchError
 
 
 @pytest.fixture

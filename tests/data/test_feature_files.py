@@ -8,8 +8,8 @@ import pytest
 from bank_tests import refused
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.feature_tables import read_table
-from bench.data.features import load_banks
+from bench.data.features.resolve import load_banks
+from bench.data.features.tables import read_table
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import screens
 from bank_tests import equal_up_to_sign, refused
 from sklearn.decomposition import PCA
 
-from bench.cli import main
-from bench.conditions import CONTROL
+from bench.cli.main import main
+from bench.core.conditions import CONTROL
 from bench.data import load as data_load
 from bench.data.cards import Card, find_card
 from bench.data.coverage import coverage
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.feature_bank import LIMIT, FeatureBank
-from bench.data.features import load_banks, targets
-from bench.data.simulate import SIMULATED, simulate
+from bench.data.features.bank import LIMIT, FeatureBank
+from bench.data.features.resolve import load_banks, targets
+from bench.data.simulate.screens import SIMULATED, simulate
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from bench.data.gene2go import find_gene2go, read_gene2go
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.data.features.gene2go import find_gene2go, read_gene2go
 
 TERMS = {"KLF1": {"GO:1", "GO:2"}, "SET": {"GO:2"}}
 

@@ -7,7 +7,7 @@ from bank_tests import equal_up_to_sign, ring_of_cliques
 from sklearn.decomposition import PCA
 from sklearn.manifold import spectral_embedding as sklearn_embedding
 
-from bench.data.gene_embedding import correlation, gene_scores, largest_component, leading, spectral_embedding
+from bench.data.features.gene_embedding import correlation, gene_scores, largest_component, leading, spectral_embedding
 
 
 def test_pca_is_sklearns_up_to_sign():
@@ -18,7 +18,7 @@ def test_pca_is_sklearns_up_to_sign():
 
 
 def test_correlation_is_numpys_over_the_chosen_cells_and_leaves_out_silent_genes(monkeypatch):
-    monkeypatch.setattr("bench.data.gene_embedding._BLOCK_ROWS", 7)
+    monkeypatch.setattr("bench.data.features.gene_embedding._BLOCK_ROWS", 7)
     rng = np.random.default_rng(1)
     dense = (rng.gamma(1.0, 1.0, (50, 12)) * (rng.random((50, 12)) < 0.4)).astype(np.float32)
     rows = np.arange(3, 33)

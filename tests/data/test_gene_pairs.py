@@ -7,9 +7,9 @@ import scipy.sparse as sp
 from bank_tests import refused, ring_of_cliques
 
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.features import targets
-from bench.data.gene_embedding import spectral_embedding
-from bench.data.gene_pairs import read_pairs
+from bench.data.features.gene_embedding import spectral_embedding
+from bench.data.features.gene_pairs import read_pairs
+from bench.data.features.resolve import targets
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 from screens import GENES, tiny_counts, write_h5ad
 
-from bench.conditions import constituents, identity
+from bench.core.conditions import constituents, identity
+from bench.core.errors import BenchError
 from bench.data.cards import read_card
 from bench.data.describe import describe
 from bench.data.guess import guess_card, to_yaml
 from bench.data.load import load
 from bench.data.values import normalise
-from bench.errors import BenchError
 
 COUNTS, OBS = tiny_counts(cells=5, controls=40)
 LOG = normalise(COUNTS)

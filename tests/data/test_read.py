@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from screens import GENES, tiny_counts, write_h5ad
 
 from bench.data.cards import Card, Columns
-from bench.data.read import read_h5ad
+from bench.data.io.read import read_h5ad
 from bench.data.values import normalise
 
 
@@ -190,7 +190,7 @@ def test_the_whole_matrix_is_never_dense(layout, tmp_path, monkeypatch):
     x = sp.random(n, g, density=0.01, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
     obs = pd.DataFrame({"condition": np.where(np.arange(n) % 3, "A+ctrl", "ctrl")}, index=[f"c{i}" for i in range(n)])
     path = write_h5ad(tmp_path / "t.h5ad", LAYOUTS[layout](x), obs, [f"g{i}" for i in range(g)])
-    monkeypatch.setattr("bench.data.h5ad._DENSE_BLOCK_VALUES", 1_000_000)
+    monkeypatch.setattr("bench.data.io.h5ad._DENSE_BLOCK_VALUES", 1_000_000)
     tracemalloc.start()
     try:
         data = read_h5ad(path, Card(name="wide", source="x"))

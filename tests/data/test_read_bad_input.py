@@ -6,11 +6,11 @@ import pytest
 import scipy.sparse as sp
 from screens import GENES, tiny_counts, write_h5ad
 
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
 from bench.data.cards import Card, Columns
-from bench.data.read import read_h5ad
+from bench.data.io.read import read_h5ad
 from bench.data.values import normalise
-from bench.errors import BenchError
-from bench.files import sha256_file
 
 COUNTS, OBS = tiny_counts(cells=12, controls=200)
 X = normalise(COUNTS)

@@ -31,7 +31,7 @@ from simulation_statistics import (
 )
 
 from bench.data.cards import find_card
-from bench.data.simulate import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
+from bench.data.simulate.screens import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
 
 SPLIT_SEEDS = (1, 2, 3)
 QUANTILES = [0.1, 0.25, 0.5, 0.75, 0.9]

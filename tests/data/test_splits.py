@@ -11,10 +11,10 @@ import screens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.conditions import CONTROL, constituents, single
-from bench.data import splits
-from bench.data.splits import draw, merge_parts, read_custom, subgroup
-from bench.errors import BenchError
+from bench.core.conditions import CONTROL, constituents, single
+from bench.core.errors import BenchError
+from bench.data.splits import split as splits
+from bench.data.splits.split import draw, merge_parts, read_custom, subgroup
 
 GEARS_KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
 
@@ -135,7 +135,7 @@ def test_spellings_in_different_parts_go_to_test_before_val_before_train():
 )
 def test_no_identity_ends_in_two_parts(pairs, random):
     labels = sorted({f"G{a}+G{b}" for a, b in pairs})
-    from bench.conditions import identity, merge_spellings
+    from bench.core.conditions import identity, merge_spellings
 
     lists = {"train": [], "val": [], "test": []}
     for label in labels:

@@ -11,7 +11,7 @@ from command import ROOT, RUN, furnish
 from harness import made_record
 from trees import LEADERBOARD, SCORE
 
-from bench.boards import leaderboard
+from bench.results import leaderboard
 
 
 @pytest.fixture(scope="session")

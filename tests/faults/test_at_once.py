@@ -8,9 +8,8 @@ import pytest
 from command import ROOT, RUN
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
-from bench import records
-from bench.boards import leaderboard
-from bench.files import locked
+from bench.core.files import locked
+from bench.results import leaderboard, records
 
 slow = pytest.mark.slow
 
@@ -69,7 +68,7 @@ def test_leaderboards_at_once(warm, six, tmp_path, n):
 
 
 def test_a_lock_is_held_by_one_and_freed_by_death(tmp_path):
-    code = "import sys, time; from pathlib import Path; from bench.files import locked\n"
+    code = "import sys, time; from pathlib import Path; from bench.core.files import locked\n"
     code += "with locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     other = subprocess.Popen([sys.executable, "-c", code, tmp_path], env=env, stdout=subprocess.PIPE, text=True)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from harness import made_record, scored
 
-from bench import predictions, records
-from bench.boards import leaderboard
-from bench.data import splits
-from bench.errors import BenchError
-from bench.files import sha256_json, write_json
-from bench.truth import truth
+from bench.core.errors import BenchError
+from bench.core.files import sha256_json, write_json
+from bench.data.splits import split as splits
+from bench.results import leaderboard, records
+from bench.tracks.response import predictions
+from bench.tracks.response.truth import truth
 
 slow = pytest.mark.slow
 

@@ -12,10 +12,9 @@ from command import RUN, bench, furnish, refuse
 from harness import made_record
 from trees import LEADERBOARD, SCORE
 
-from bench import records
-from bench.boards import leaderboard
-from bench.boards.board import board
-from bench.boards.text import show
+from bench.reports.text import show
+from bench.results import leaderboard, records
+from bench.results.board import board
 
 slow = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import pytest
 from command import RUN, process
 from trees import LEADERBOARD, SCORE, copy_of, csvs_of, numbers_of, without_csvs
 
-from bench.boards import leaderboard
+from bench.results import leaderboard
 
 slow = pytest.mark.slow
 

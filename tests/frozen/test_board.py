@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import screens
 
-from bench.errors import BenchError
-from bench.frozen import board, protocol, record, references, run, table
-from bench.spec import RunSpec
-from bench.verbs.frozen import frozen
+from bench.cli.frozen import frozen
+from bench.core.errors import BenchError
+from bench.results.spec import RunSpec
+from bench.tracks.representation import board, protocol, record, references, run, table
 
 
 def spec_of(data, split, model="jepa", **changes):
@@ -233,5 +233,6 @@ def test_the_verb_refuses_bad_input(words, match):
 
 def test_the_protocol_loads_no_torch():
     slow = "{'torch', 'sklearn', 'lightning'}"
-    code = f"import sys, bench.frozen.run, bench.frozen.table; sys.exit(bool({slow} & set(sys.modules)))"
+    track = "bench.tracks.representation"
+    code = f"import sys, {track}.run, {track}.table; sys.exit(bool({slow} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_samples
 
-from bench.frozen import geometry
+from bench.tracks.representation import geometry
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.3, 3.0])

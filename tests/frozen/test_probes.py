@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
-from bench.frozen import probes
+from bench.tracks.representation import probes
 
 
 @pytest.mark.parametrize("strength", [1e-2, 1.0, 1e2])

@@ -5,12 +5,12 @@ import pytest
 import screens
 from sklearn.decomposition import PCA
 
-from bench.conditions import CONTROL
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.errors import BenchError
-from bench.frozen import heldout, protocol, references
-from bench.frozen.embedding import embed_rows, standardise
-from bench.frozen.heldout import HeldOut
+from bench.tracks.representation import heldout, protocol, references
+from bench.tracks.representation.embedding import embed_rows, standardise
+from bench.tracks.representation.heldout import HeldOut
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +239,7 @@ def test_blocks_make_no_difference(screen, monkeypatch):
     projection = references.random_projection(60, 1, 8)
     rows = np.arange(100)
     whole = embed_rows(data.x, rows, projection)
-    monkeypatch.setattr("bench.frozen.embedding.BLOCK", 7)
+    monkeypatch.setattr("bench.tracks.representation.embedding.BLOCK", 7)
     np.testing.assert_allclose(embed_rows(data.x, rows, projection), whole, rtol=1e-5)
     np.testing.assert_allclose(whole, projection(data.x[rows].toarray()), rtol=1e-5)
 

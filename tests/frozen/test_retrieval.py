@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from bench.frozen import retrieval
+from bench.tracks.representation import retrieval
 
 
 def test_perfect_embeddings_are_found(clusters):

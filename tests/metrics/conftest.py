@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
+from bench.tracks.response.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
 
 MakeCase = Callable[..., Case]
 Predict = Callable[[Case, np.ndarray], Case]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.metrics import METRICS, Case, evaluate
-from bench.metrics.facts import fact, no_facts
+from bench.tracks.response.metrics import METRICS, Case, evaluate
+from bench.tracks.response.metrics.facts import fact, no_facts
 
 MakeCase = Callable[..., Case]
 

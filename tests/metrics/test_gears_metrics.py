@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from bench.metrics import Case, GearsCase, evaluate, get
+from bench.tracks.response.metrics import Case, GearsCase, evaluate, get
 
 MakeCase = Callable[..., Case]
 

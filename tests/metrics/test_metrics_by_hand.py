@@ -20,8 +20,8 @@ from math import log, nan, sqrt
 import numpy as np
 import pytest
 
-from bench.metrics import METRICS, Case, GearsCase, evaluate, get
-from bench.metrics.pattern import floored_control_sd
+from bench.tracks.response.metrics import METRICS, Case, GearsCase, evaluate, get
+from bench.tracks.response.metrics.pattern import floored_control_sd
 
 C_REF, C_IN, C_ALL = [1, 2, 1, 2, 1], [1, 2, 2, 2, 1], [1, 2, 1, 2, 2]
 D = [[1, -1, 2, 0, -9], [3, 1, -1, -3, 0], [1, 0, 0, 0, -1], [0, 0, 0, 0, 0]]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.metrics import METRICS, Case, Metric, evaluate
+from bench.tracks.response.metrics import METRICS, Case, Metric, evaluate
 
 MakeCase = Callable[..., Case]
 Predict = Callable[[Case, np.ndarray], Case]

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.errors import BenchError
-from bench.metrics import METRICS, Case, Metric, UnknownMetric, evaluate, get, metric
+from bench.core.errors import BenchError
+from bench.tracks.response.metrics import METRICS, Case, Metric, UnknownMetric, evaluate, get, metric
 
 MakeCase = Callable[..., Case]
 
@@ -121,6 +121,6 @@ def test_gene_kept_out_of_the_gallery_stays_out(make_case: MakeCase) -> None:
 
 def test_loads_numpy_only() -> None:
     heavy = "{'torch', 'pandas', 'anndata', 'scipy', 'lightning'}"
-    code = f"import sys, bench.metrics; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, bench.tracks.response.metrics; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from bench.metrics import METRICS, Case, evaluate
-from bench.metrics.functional import r2
+from bench.tracks.response.metrics import METRICS, Case, evaluate
+from bench.tracks.response.metrics.functional import r2
 
 MakeCase = Callable[..., Case]
 Predict = Callable[[Case, np.ndarray], Case]

@@ -10,10 +10,10 @@ import pytest
 from simulated_tasks import task
 from sklearn.metrics import average_precision_score
 
-from bench import score
-from bench.metrics import METRICS, Case, evaluate
-from bench.metrics.order import average_precision, order
-from bench.metrics.samples import coverage, crps, distances, energy_distance, mmd_squared, places
+from bench.tracks.response import score
+from bench.tracks.response.metrics import METRICS, Case, evaluate
+from bench.tracks.response.metrics.order import average_precision, order
+from bench.tracks.response.metrics.samples import coverage, crps, distances, energy_distance, mmd_squared, places
 
 
 def mean_of(name: str, case: Case) -> float:

@@ -8,8 +8,8 @@ from math import log, pi, sqrt
 import numpy as np
 import pytest
 
-from bench.metrics import Case, CellsCase, EpistasisCase, LegacyCase, Sample, evaluate, get
-from bench.metrics.samples import BANDWIDTHS
+from bench.tracks.response.metrics import Case, CellsCase, EpistasisCase, LegacyCase, Sample, evaluate, get
+from bench.tracks.response.metrics.samples import BANDWIDTHS
 
 
 def plain(d, d_hat, **parts) -> Case:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.conditions import constituents
+from bench.core.conditions import constituents
 from bench.data import load
 from bench.data.cards import read_card
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.splits import Split, subgroup
+from bench.data.splits.split import Split, subgroup
 
 PARAMETERS = {"n_genes": 200, "n_singles": 72, "n_doubles": 88, "cells_per_condition": 24, "n_controls": 240}
 

@@ -8,15 +8,15 @@ import torch
 import yaml
 from command import RUN, bench, furnish
 
-from bench import run
+from bench.core.errors import BenchError
+from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
-from bench.errors import BenchError
-from bench.files import configs_dir
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.models.response.token_response import TokenResponse
 from bench.nn.composer import Composer
-from bench.records import read
+from bench.results.records import read
+from bench.runner import fit as run
 
 SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
 SMALL = {**SIZE, "epochs": 1, "head_steps": 12, "align_epochs": 2, "features": "pca+coexpression"}

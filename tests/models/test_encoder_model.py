@@ -9,11 +9,11 @@ from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from bench import run
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.models import registry
 from bench.models.encoder_model import FROM_ENCODER
-from bench.models.learning.actions import ActionTable
+from bench.models.response.actions import ActionTable
+from bench.runner import fit as run
 
 
 def test_features_from_an_encoder_are_its_decoder_weights(module):

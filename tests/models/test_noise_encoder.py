@@ -6,10 +6,10 @@ import scipy.stats
 import torch
 from harness import small
 
-from bench import run
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
-from bench.models.learning.embedding import decodable, embed_rows
+from bench.runner import fit as run
+from bench.training.embedding import decodable, embed_rows
 
 
 def encoder_of(module, **arguments):

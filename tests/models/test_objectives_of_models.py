@@ -5,11 +5,11 @@ import pytest
 import torch
 from harness import small
 
-from bench import run
 from bench.models import registry
 from bench.models.base import Runtime
-from bench.models.vicreg import thin
+from bench.models.ssl.vicreg import thin
 from bench.nn.mlp_encoder import FLAG_CHANNELS
+from bench.runner import fit as run
 
 PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
 

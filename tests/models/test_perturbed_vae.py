@@ -5,12 +5,12 @@ import pytest
 import torch
 from perturbed_fits import fitted, planted_task, tiny_task
 
-from bench import run
 from bench.data.datamodule import CellBatch
-from bench.data.feature_bank import FeatureBank
-from bench.models import perturbed_vae
-from bench.models.perturbed.watch import Watch, rows_correlation
-from bench.models.perturbed_vae import PerturbedVAE
+from bench.data.features.bank import FeatureBank
+from bench.models.perturbed_vae import perturbed_vae
+from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
+from bench.models.perturbed_vae.watch import Watch, rows_correlation
+from bench.runner import fit as run
 
 ABLATIONS = ("full", "no_align", "no_sep", "no_causal", "no_sparse", "swapped")
 

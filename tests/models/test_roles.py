@@ -3,10 +3,10 @@
 import pytest
 from harness import small, spec_of
 
-from bench import run
-from bench.errors import BenchError
-from bench.frozen import heldout
+from bench.core.errors import BenchError
 from bench.models import registry
+from bench.runner import fit as run
+from bench.tracks.representation import heldout
 
 
 @pytest.fixture(params=["train_mean", "constant_encoder"])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.encoder import Encoded
 from bench.nn.predictor import FilmPredictor, FixedPredictor, ReportPredictor
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.attention import Block, CrossAttention, SelfAttention
 from bench.nn.checkpointing import run_blocks
 from bench.nn.linear_attention import linear_attention

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.ema import make_teacher, update
 
 

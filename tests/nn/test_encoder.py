@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.encoder import Encoder, GeneTransformer, MLPEncoder, build_encoder
 from bench.nn.masking import bernoulli_mask, exact_mask
 from bench.nn.predictor import TokenMaskedPredictor, VectorMaskedPredictor

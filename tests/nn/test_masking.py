@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.nn.masking import bernoulli_mask, exact_mask, hidden_of, mask_of, take
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.objectives.align import info_nce
 from bench.objectives.jepa import latent_l1, pooled_regulariser, report_regulariser
 from bench.objectives.mae import masked_mse

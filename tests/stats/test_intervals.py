@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.boards.ranks import paired_deviation
-from bench.boards.skill import mean_skill, scale, skill, skill_draws
+from bench.results.skill import mean_skill, scale, skill, skill_draws
 from bench.stats import bootstrap
 from bench.stats.intervals import beat_rate, design, deviation, half_width, holm, means, sign_flip
+from bench.stats.ranks import paired_deviation
 
 ICC = (0.6, 0.9)
 UP = [1]

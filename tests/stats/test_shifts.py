@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from bench.conditions import identity
+from bench.core.conditions import identity
 from bench.stats import shifts
 from bench.stats.shifts import additive, expressing_cells, group_sums, shifts_by_identity, train_mean, weighted_controls
 

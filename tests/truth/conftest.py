@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.truth import truth
+from bench.tracks.response.truth import truth
 
 
 @pytest.fixture(scope="module")

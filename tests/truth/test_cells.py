@@ -3,9 +3,9 @@
 import numpy as np
 from screens import dense, rows_of
 
-from bench.conditions import CONTROL
-from bench.truth import truth
-from bench.truth.cells import sample
+from bench.core.conditions import CONTROL
+from bench.tracks.response.truth import truth
+from bench.tracks.response.truth.cells import sample
 
 
 def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, facts):

@@ -10,9 +10,9 @@ import screens
 from scipy import stats
 from screens import dense, rows_of
 
-from bench.conditions import CONTROL
+from bench.core.conditions import CONTROL
 from bench.stats.differential import benjamini_hochberg
-from bench.truth import truth
+from bench.tracks.response.truth import truth
 
 
 def test_means_are_those_of_the_right_cells(tiny, tiny_split, facts):
@@ -164,14 +164,16 @@ def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_pat
 def imported(module):
     """Modules of the truth and of the statistics that a module imports."""
     for node in ast.walk(ast.parse(Path(find_spec(module).origin).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module in ("bench.truth", "bench.stats"):
+        if isinstance(node, ast.ImportFrom) and node.module in ("bench.tracks.response.truth", "bench.stats"):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith(("bench.truth.", "bench.stats.")):
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(
+            ("bench.tracks.response.truth.", "bench.stats.")
+        ):
             yield node.module
 
 
 def test_a_cache_is_named_after_all_code_that_makes_it():
-    needed, ahead = set(), ["bench.truth.truth"]
+    needed, ahead = set(), ["bench.tracks.response.truth.truth"]
     while ahead:
         needed.add(module := ahead.pop())
         ahead += set(imported(module)) - needed

@@ -8,13 +8,13 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from bench.conditions import constituents
+from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import Runtime
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.training import optimiser, train
+from bench.models.response.actions import ActionTable
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
+from bench.training.trainer import optimiser, train
 
 #: Source: BioJEPAC report v0.4 (batch and rate of the composer's stage).
 BATCH, RATE = 128, 4e-3

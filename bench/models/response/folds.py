@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.selection import FOLDS
+from bench.models.response.actions import ActionTable
 from bench.models.response.mean_response import ResponseTask, Targets
+from bench.training.selection import FOLDS
 
 
 def knowing(table: ActionTable, condition: torch.Tensor) -> ActionTable:

@@ -14,12 +14,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from bench.models.base import Ledger, Runtime
-from bench.models.learning.flops import flops_of
-from bench.models.learning.selection import MIN_VAL_CONDITIONS
-from bench.models.learning.training import KeepBest, train
 from bench.models.response.folds import folds
 from bench.models.response.mean_response import Response, ResponseTask, Targets
 from bench.models.response.settings import DEFAULT_RATE, RATES, HeadSettings
+from bench.training.flops import flops_of
+from bench.training.selection import MIN_VAL_CONDITIONS
+from bench.training.trainer import KeepBest, train
 
 #: Steps between looks at the val conditions.
 LOOK_EVERY = 10

@@ -10,13 +10,13 @@ import lightning
 import torch
 from torch import nn
 
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.training import optimiser
+from bench.models.response.actions import ActionTable
 from bench.models.response.settings import CELLS, HeadSettings
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded
 from bench.nn.predictor import FilmPredictor, FixedPredictor, ReportPredictor
+from bench.training.trainer import optimiser
 
 #: (condition, context) pairs per step.
 PAIRS = 256

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.conditions import constituents
-from bench.data.cells import PerturbationData
+from bench.core.conditions import constituents
+from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.embedding import Embed, Rows, Scale, Singles, embed_rows
+from bench.data.dataset import PerturbationData
+from bench.models.response.actions import ActionTable
 from bench.models.response.mean_response import ResponseTask, Targets
 from bench.models.response.settings import CELLS, HeadSettings, Residual
 from bench.nn.encoder import Encoded
-from bench.stats.shifts import Floats, additive, group_sums, shifts_by_identity
+from bench.stats.shifts import additive, group_sums, shifts_by_identity
+from bench.training.embedding import Embed, Rows, Scale, Singles, embed_rows
 
 #: (condition, context) by index.
 Keys = tuple[tuple[int, int], ...]

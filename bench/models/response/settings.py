@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.models.learning.training import Precision
+from bench.training.trainer import Precision
 
 Residual = Literal["train_mean", "additive", "none"]
 LatentTarget = Literal["genes", "own"]

@@ -17,14 +17,14 @@ from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.models.base import Ledger, Runtime
-from bench.models.learning.actions import ActionTable
-from bench.models.learning.flops import flops_of
-from bench.models.learning.selection import FOLDS, MIN_VAL_CONDITIONS
-from bench.models.learning.training import KeepBest, train
+from bench.models.response.actions import ActionTable
 from bench.models.response.settings import CELLS, DEFAULT_RATE, RATES, HeadSettings
 from bench.models.response.token_response import TokenResponse
 from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
 from bench.nn.encoder import Encoded
+from bench.training.flops import flops_of
+from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
+from bench.training.trainer import KeepBest, train
 
 #: Looks at the val conditions in one stage: a look costs as much as dozens of steps.
 LOOKS = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from bench.models.learning.actions import ActionTable
+from bench.models.response.actions import ActionTable
 from bench.models.response.settings import HeadSettings
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder

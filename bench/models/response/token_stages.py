@@ -12,13 +12,13 @@ from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.data.loaders import Rows
-from bench.models.learning.training import optimiser
 from bench.models.response.settings import CELLS, HeadSettings
 from bench.models.response.token_response import TokenResponse
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
 from bench.objectives.jepa import pooled_regulariser, report_regulariser
 from bench.objectives.nll import gaussian_nll
+from bench.training.trainer import optimiser
 
 #: Pairs per step of both stages. Source: BioJEPAC report v0.4.
 PAIR_BATCH = 32

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from harness import small
 
-from bench import run
-from bench.conditions import constituents
-from bench.data.feature_bank import FeatureBank
-from bench.data.features import load_banks
+from bench.core.conditions import constituents
+from bench.data.features.bank import FeatureBank
+from bench.data.features.resolve import load_banks
 from bench.models import encoder_model, registry
-from bench.models.learning.actions import ActionTable
 from bench.models.response import mean_fit
+from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
+from bench.runner import fit as run
 
 
 def bank(module, without=(), name="made", seed=0):

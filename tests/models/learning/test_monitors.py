@@ -13,17 +13,17 @@ from sklearn.metrics import r2_score
 from torch import nn
 from torch.nn import functional
 
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.errors import BenchError
 from bench.models import registry
 from bench.models.base import Runtime
-from bench.models.jepa import JEPA
-from bench.models.learning import monitors
-from bench.models.learning.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
-from bench.models.learning.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
-from bench.models.learning.training import train
-from bench.models.mae import MAE
+from bench.models.ssl.jepa import JEPA
+from bench.models.ssl.mae import MAE
 from bench.nn.encoder import Encoded
+from bench.training import monitors
+from bench.training.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.training.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.training.trainer import train
 
 # EMA teacher
 

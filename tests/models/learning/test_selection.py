@@ -6,8 +6,8 @@ import screens
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import Ledger
-from bench.models.learning import selection
-from bench.models.learning.selection import choose
+from bench.training import selection
+from bench.training.selection import choose
 
 
 def module_of(val):

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
 from bench.models.base import Runtime
-from bench.models.learning.training import KeepBest, optimiser, train
+from bench.training.trainer import KeepBest, optimiser, train
 
 # KeepBest
 

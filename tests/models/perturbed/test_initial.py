@@ -6,9 +6,9 @@ import pytest
 import torch
 from perturbed_fits import fitted
 
-from bench.errors import BenchError
-from bench.models.perturbed.net import PerturbedNet
-from bench.models.perturbed_vae import PerturbedVAE
+from bench.core.errors import BenchError
+from bench.models.perturbed_vae.net import PerturbedNet
+from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
 
 
 class Table(torch.nn.Module):

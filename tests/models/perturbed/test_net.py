@@ -4,7 +4,7 @@ import pytest
 import torch
 from perturbed_fits import fitted
 
-from bench.models.perturbed.net import balanced
+from bench.models.perturbed_vae.net import balanced
 from bench.nn.counts import recover
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from perturbed_fits import fitted
 
-from bench.models.perturbed.watch import Watch, active_units, blocks, collapsed, leakage
+from bench.models.perturbed_vae.watch import Watch, active_units, blocks, collapsed, leakage
 
 
 def test_a_collapsed_invariant_latent_is_told(task):

@@ -7,16 +7,16 @@ import pytest
 import torch
 from harness import small
 
-from bench import run
-from bench.conditions import constituents
+from bench.core.conditions import constituents
+from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.features import load_banks
-from bench.errors import BenchError
+from bench.data.features.resolve import load_banks
 from bench.models import registry
 from bench.models.base import Runtime
-from bench.models.learning.actions import ActionTable
 from bench.models.response import mean_fit
+from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import Alignment, align
+from bench.runner import fit as run
 
 
 def steps_of(module, epochs):

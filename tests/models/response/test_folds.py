@@ -11,16 +11,16 @@ import torch
 from harness import small
 from responses import shift_of
 
-from bench import run
-from bench.conditions import constituents, single
-from bench.data import splits
-from bench.data.cells import build
+from bench.core.conditions import constituents, single
 from bench.data.controls import control_pools
 from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.splits import Split
+from bench.data.dataset import build
+from bench.data.splits import split as splits
+from bench.data.splits.split import Split
 from bench.models import registry
-from bench.models.learning.actions import ActionTable
 from bench.models.response import folds, mean_fit
+from bench.models.response.actions import ActionTable
+from bench.runner import fit as run
 from bench.stats.shifts import row_mean
 
 

@@ -7,12 +7,13 @@ from harness import predict, small
 from responses import fitted_to_the_end, shift_of, to_the_end
 from scipy.stats import pearsonr
 
-from bench import run, score
 from bench.data import load
-from bench.data.cells import build
+from bench.data.dataset import build
 from bench.models import registry
 from bench.models.base import Runtime
-from bench.truth import truth
+from bench.runner import fit as run
+from bench.tracks.response import score
+from bench.tracks.response.truth import truth
 
 
 @pytest.mark.parametrize("residual", ["train_mean", "none"])

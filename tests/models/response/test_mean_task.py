@@ -6,10 +6,10 @@ import screens
 from harness import small
 from responses import fitted_to_the_end, shift_of
 
-from bench import run
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
 from bench.models.response import mean_fit
+from bench.runner import fit as run
 from bench.stats.shifts import row_mean
 
 

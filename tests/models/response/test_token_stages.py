@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
-from bench.models.learning.actions import ActionTable
 from bench.models.response import token_fit
+from bench.models.response.actions import ActionTable
 from bench.models.response.token_fit import TokenTask, predict
 from bench.models.response.token_response import TokenResponse
 from bench.models.response.token_stages import ActionStage, DecoderStage, HeldOut

@@ -1,1 +1,0 @@
-"""Records -> boards: rows, skill, shared ranks, CSVs and what people read."""

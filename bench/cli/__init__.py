@@ -1,0 +1,1 @@
+"""The command line: each verb parses its flags, calls the harness and prints the answer."""

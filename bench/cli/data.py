@@ -1,0 +1,95 @@
+"""``bench data``: check, card, split, export, features, list."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cli.flags import Parser, split_kind
+from bench.core.errors import unknown
+
+
+def data(argv: Sequence[str]) -> int:
+    """``bench data``."""
+    parser = Parser(prog="bench data", description="Look at data: check, card, split, export, features, list.")
+    verbs = parser.add_subparsers(
+        dest="verb", required=True, parser_class=Parser, metavar="{check,card,split,export,features,list}"
+    )
+    check = verbs.add_parser("check", help="print what a file or data set holds, and every problem")
+    check.add_argument("name", metavar="FILE|NAME")
+    card = verbs.add_parser("card", help="print a first card for a file, as YAML")
+    card.add_argument("file", metavar="FILE", type=Path)
+    split = verbs.add_parser("split", help="print a split")
+    split.add_argument("name", metavar="NAME")
+    split.add_argument("--split", default=None)
+    split.add_argument("--split-file", type=Path, default=None)
+    split.add_argument("--seed", type=int, default=1)
+    split.add_argument("--control-fold", type=int, default=0)
+    split.add_argument("--json", action="store_true", help="the only form there is; kept for clarity")
+    export = verbs.add_parser(
+        "export", help="write what a model may see of a task: train and val cells, input controls"
+    )
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("out", metavar="OUT", type=Path, help="folder for train.h5ad and split.json")
+    export.add_argument("--split", default=None)
+    export.add_argument("--split-file", type=Path, default=None)
+    export.add_argument("--seed", type=int, default=1)
+    export.add_argument("--control-fold", type=int, default=0)
+    features = verbs.add_parser("features", help="print which perturbed genes have features, in each part of a split")
+    features.add_argument("name", metavar="NAME")
+    features.add_argument(
+        "--features",
+        metavar="SPEC",
+        default="card",
+        help="card (default: what the card names), pca, coexpression, pairs:FILE, FILE.parquet, .csv or .npz, "
+        "view_a, view_b; several joined by +",
+    )
+    features.add_argument("--split", default=None)
+    features.add_argument("--split-file", type=Path, default=None)
+    features.add_argument("--seed", type=int, default=1)
+    features.add_argument("--control-fold", type=int, default=0)
+    verbs.add_parser("list", help="the data sets that have a card")
+    for each in (check, card, split, export, features):
+        each.add_argument("--debug", action="store_true", help="show tracebacks")
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs.choices:
+        raise unknown("data verb", argv[0], verbs.choices)
+    options = parser.parse_args(argv)
+    if options.verb == "list":
+        from bench.data import cards
+
+        for name in cards.names():
+            print(f"{name:<26}  {cards.find_card(name).description}")
+        return 0
+    if options.verb == "card":
+        from bench.data.guess import guess_card, to_yaml
+
+        sys.stdout.write(to_yaml(guess_card(options.file)))
+        return 0
+    if options.verb == "split":
+        from bench.data.describe import describe_split
+
+        kind = split_kind(options.split, options.split_file)
+        print(describe_split(options.name, kind, options.seed, options.control_fold, options.split_file))
+        return 0
+    if options.verb == "export":
+        from bench.runner.export import export_task
+
+        kind = split_kind(options.split, options.split_file)
+        task = kind, options.seed, options.control_fold, options.split_file
+        for path in export_task(options.name, *task, options.out):
+            print(path)
+        return 0
+    if options.verb == "features":
+        from bench.data.coverage import describe_features
+
+        kind = split_kind(options.split, options.split_file)
+        task = kind, options.seed, options.control_fold, options.split_file
+        for line in describe_features(options.name, options.features, *task):
+            print(line)
+        return 0
+    from bench.data.describe import describe
+
+    for line in describe(options.name):
+        print(line)
+    return 0

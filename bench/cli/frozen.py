@@ -1,0 +1,73 @@
+"""``bench frozen``: what a frozen encoder says about held-out cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.run import request_of
+from bench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.data.dataset import PerturbationData
+    from bench.data.splits.split import Split
+    from bench.results.spec import RunSpec
+    from bench.runner.config import Request
+    from bench.tracks.representation.embedding import Embedder
+
+    #: (request, (split, pretrain, head) seed) -> cells, split, encoder, row name, spec
+    EncoderOf = Callable[[Request, tuple[int, int, int]], tuple[PerturbationData, Split, Embedder, str, RunSpec]]
+
+
+def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
+    """``bench frozen``.
+
+    Args:
+        argv: Words after the verb.
+        encoder_of: Trains an encoder, or loads a trained one; absent = ``bench.runner.encoder.encoder_of``.
+    """
+    found = request_of(argv, "frozen", "Freeze a model's encoder and ask what it says about held-out cells.")
+    if found is None:
+        return 0
+    request, arguments = found
+    if request.folds != (0,):
+        raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
+    from bench.runner import encoder
+    from bench.tracks.representation import board
+    from bench.tracks.representation.run import run_encoder
+
+    train: EncoderOf = encoder_of or encoder.encoder_of
+    paths = []
+    for seeds in request.seeds:
+        data, split, embed, label, spec = train(request, seeds)
+        paths.append(run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force))
+    print_boards([request.leaderboards, Path(arguments["published"])], paths)
+    board.regenerate(request.leaderboards)
+    print(paths[-1], flush=True)
+    return 0
+
+
+def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
+    """Print the table of the data set that these records of encoders belong to, over the seeds that they have.
+
+    Args:
+        folders: Leaderboards folders to merge, the first one's records winning.
+        of: Paths of records, all of one data set.
+    """
+    from bench.tracks.representation import board
+    from bench.tracks.representation import record as frozen_record
+    from bench.tracks.representation.table import show
+
+    fresh = [frozen_record.read(path) for path in of]
+    specs = [record.spec for record in fresh]
+    items = [
+        item
+        for item in board.collect(folders, specs[0].dataset)
+        if item.record.spec.split in {spec.split for spec in specs}
+        and (item.record.spec.data_hash, item.record.protocol_version)
+        == (specs[0].data_hash, fresh[0].protocol_version)
+    ]
+    chosen = sorted({spec.split_seed for spec in specs})
+    for dataset, group in board.group(items).items():
+        show(board.board(group, chosen), dataset, chosen, smoke=fresh[0].evidence == "smoke")

@@ -1,0 +1,1 @@
+"""What every room uses: names of conditions, errors, files, the console."""

@@ -1,0 +1,186 @@
+"""Files between the stages: written whole or not at all, and named by the hash of what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.errors import BenchError
+
+
+def canonical_json(value: object) -> str:
+    """Serialise to one canonical JSON text: sorted keys, no spaces, no NaN.
+
+    Raises:
+        ValueError: If a float is NaN or infinite; an undefined number is ``None`` in our files.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_json(value: object) -> str:
+    """Hash a JSON value by its canonical text (64 hex digits)."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hash a file's bytes (64 hex digits)."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+_SEAL = b"\nbench-sha256:"
+
+
+def seal(path: Path) -> None:
+    """Append the hash of a file's bytes to it; formats that know their own length (HDF5) do not mind."""
+    digest = sha256_file(path)
+    with open(path, "ab") as handle:
+        handle.write(_SEAL + digest.encode())
+
+
+def check_seal(path: Path) -> None:
+    """Compare a file with its seal, if it has one, before a library that trusts its content opens it.
+
+    Raises:
+        BenchError: It is not what was sealed.
+    """
+    length = len(_SEAL) + 64
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        left = handle.seek(0, os.SEEK_END) - length
+        if left < 0:
+            return
+        handle.seek(left)
+        found = handle.read()
+        if not found.startswith(_SEAL):
+            return
+        handle.seek(0)
+        while left and (block := handle.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+    if found[len(_SEAL) :] != digest.hexdigest().encode():
+        raise BenchError(f"{path}: damaged, or changed since it was written. Run again, or write it anew.")
+
+
+def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:
+    """Hash arrays with their dtype and shape (64 hex digits), so that no two lists of arrays collide.
+
+    Unicode arrays are hashed as UTF-8 with their lengths: their padded width is an accident of the longest name.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array.dtype.kind in "UO":
+            blob = [str(item).encode() for item in array.ravel()]
+            digest.update(f"str{array.shape}".encode())
+            digest.update(np.array([len(item) for item in blob], dtype="<i8").tobytes())
+            digest.update(b"".join(blob))
+        else:
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{little.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(little).data)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is synced and renamed onto ``path``, on failure removed.
+
+    A reader therefore sees the old file or the whole new one, also when the writer is killed.
+
+    Raises:
+        BenchError: If the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {path}: {error.strerror or error}. Choose a folder you may write to (--out)."
+        ) from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as handle:
+            os.fsync(handle.fileno())
+        # mkstemp makes files private; results are meant to be shared like any other file of the user's.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8, ``\\n`` line ends)."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write readable JSON atomically: sorted keys, two spaces, no NaN."""
+    write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def safe_name(kind: str, name: str) -> str:
+    """Return a name that may become part of a path, as it is.
+
+    Args:
+        kind: What it names, for the message.
+        name: The name.
+
+    Raises:
+        BenchError: It could leave its folder, or cannot be the name of a file everywhere.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
+        raise BenchError(
+            f"{kind} name {name[:80]!r} cannot be part of a path. "
+            f"Use at most 64 letters, digits and . _ + -, beginning with a letter or digit."
+        )
+    return name
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, waiting for other processes that do; the system frees it when a process dies.
+
+    Without it, of two processes that both read records and then write what these give, the one that read first may
+    write last. Where there are no file locks (Windows, some network disks), nothing is held.
+
+    Args:
+        folder: Made if it is not there.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)  # the folder itself: no file of ours that git would see
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+def cache_dir() -> Path:
+    """Folder for what can always be made again: ``$BENCH_CACHE``, else the user's cache folder."""
+    if explicit := os.environ.get("BENCH_CACHE"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "perturb-ssl-bench"
+
+
+def configs_dir() -> Path:
+    """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"

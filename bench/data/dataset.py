@@ -1,0 +1,225 @@
+"""The one in-memory form of a data set: log1p expression, conditions, contexts and batches of cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from bench.core.conditions import CONTROL, constituents, merge_spellings
+from bench.core.errors import BenchError
+from bench.core.files import sha256_arrays
+
+Strings = NDArray[np.str_]
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class PerturbationData:
+    """Cells of one perturbation screen.
+
+    Attributes:
+        name: Data set name, used in paths and tables.
+        x: Expression ``[cells, genes]``, log1p of counts normalised to a fixed total, float32 CSR in canonical form.
+        genes: Gene names ``[genes]``, unique.
+        barcodes: Cell names ``[cells]``, unique.
+        file_conditions: GEARS names as the file spells them, sorted; what a split is drawn on.
+        conditions: GEARS names after merging spellings of one identity (``A+B`` with ``B+A``), sorted.
+        condition: Index of each cell's condition in ``conditions``.
+        contexts: Context names (cell type or line), sorted.
+        context: Index of each cell's context in ``contexts``.
+        batches: Batch names, sorted.
+        batch: Index of each cell's batch in ``batches``.
+        hash: Identity of the content (64 hex digits); not of a file's bytes.
+        min_cells: Conditions with fewer cells are trained on but not evaluated.
+        evidence: ``full`` or ``smoke`` (rows are shown, claims are refused).
+        notes: What a user should know about these data; stands in every record.
+    """
+
+    name: str
+    x: sp.csr_matrix
+    genes: Strings
+    barcodes: Strings
+    file_conditions: tuple[str, ...]
+    conditions: tuple[str, ...]
+    condition: Codes
+    contexts: tuple[str, ...]
+    context: Codes
+    batches: tuple[str, ...]
+    batch: Codes
+    hash: str
+    min_cells: int = 10
+    evidence: str = "full"
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def gene_index(self) -> dict[str, int]:
+        """Column of each gene."""
+        return {gene: i for i, gene in enumerate(self.genes.tolist())}
+
+    @cached_property
+    def barcode_index(self) -> dict[str, int]:
+        """Row of each barcode."""
+        return {barcode: i for i, barcode in enumerate(self.barcodes.tolist())}
+
+    @cached_property
+    def cells_of(self) -> dict[str, NDArray[np.int64]]:
+        """Rows of each condition, ordered by barcode, so that draws do not depend on the order of the file."""
+        by_barcode = np.argsort(self.barcodes, kind="stable")
+        order = by_barcode[np.argsort(self.condition[by_barcode], kind="stable")]
+        ends = np.cumsum(np.bincount(self.condition, minlength=len(self.conditions)))
+        return dict(zip(self.conditions, np.split(order, ends[:-1]), strict=True))
+
+    def rows(self, conditions: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of the cells of these conditions, in file order."""
+        parts = [self.cells_of[condition] for condition in conditions]
+        return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+
+    def unmeasured(self, condition: str) -> tuple[str, ...]:
+        """Constituents of a condition that are not among the measured genes."""
+        return tuple(gene for gene in constituents(condition) if gene not in self.gene_index)
+
+
+def _codes(values: Strings) -> tuple[tuple[str, ...], Codes]:
+    names, codes = np.unique(values, return_inverse=True)
+    return tuple(names.tolist()), codes.astype(np.int32)
+
+
+def check_names(genes: Strings, barcodes: Strings, condition: Strings) -> list[str]:
+    """Say what is wrong with the names of genes and cells, one sentence or two each; nothing wrong = empty."""
+    problems = []
+    for values, what, advice in (
+        (genes, "gene names", "adata.var_names_make_unique()"),
+        (barcodes, "barcodes", "adata.obs_names_make_unique()"),
+    ):
+        names, counts = np.unique(values, return_counts=True)
+        if (counts > 1).any():
+            worst = ", ".join(names[counts > 1][:3].tolist())
+            problems.append(
+                f"{int((counts > 1).sum())} duplicate {what} ({worst}). Each must be unique; make them so ({advice})."
+            )
+    if not len(condition):  # the labels could not be read, which is a problem of its own
+        return problems
+    common = Counter(condition.tolist()).most_common(5)
+    if CONTROL not in set(condition.tolist()):
+        problems.append(
+            f"no control cells. Name their label in the card (control: ...); "
+            f"the most common labels are {', '.join(f'{label} ({n})' for label, n in common)}."
+        )
+    elif len(common) < 2:
+        problems.append("no perturbed cells, only controls.")
+    return problems
+
+
+def build(
+    name: str,
+    x: sp.csr_matrix,
+    *,
+    genes: Strings,
+    barcodes: Strings,
+    condition: Strings,
+    context: Strings,
+    batch: Strings,
+    source: str,
+    min_cells: int = 10,
+    evidence: str = "full",
+    notes: Sequence[str] = (),
+    identity: str | None = None,
+) -> PerturbationData:
+    """Check names, merge spellings and fix the identity of a data set.
+
+    Args:
+        name: Data set name.
+        x: log1p expression ``[cells, genes]``, float32, canonical CSR.
+        genes: ``[genes]``.
+        barcodes: ``[cells]``.
+        condition: GEARS name of each cell ``[cells]``.
+        context: Context of each cell ``[cells]``.
+        batch: Batch of each cell ``[cells]``.
+        source: What to call the data in errors: a file's path or a card's name.
+        min_cells: See :class:`PerturbationData`.
+        evidence: See :class:`PerturbationData`.
+        notes: Notes collected while reading.
+        identity: Hash to use instead of the content's own (for generated data).
+
+    Raises:
+        BenchError: Duplicate genes or barcodes, no control cells, or nothing perturbed.
+    """
+    if problems := check_names(genes, barcodes, condition):
+        raise BenchError(f"{source}: {' Also: '.join(problems)}")
+    labels, label_of_cell = _codes(condition)
+    merged = merge_spellings(labels)
+    conditions = tuple(sorted(set(merged.values())))
+    position = {condition: i for i, condition in enumerate(conditions)}
+    to_merged = np.array([position[merged[label]] for label in labels], dtype=np.int32)
+    contexts, context_codes = _codes(context)
+    batches, batch_codes = _codes(batch)
+    data = PerturbationData(
+        name=name,
+        x=x,
+        genes=genes,
+        barcodes=barcodes,
+        file_conditions=labels,
+        conditions=conditions,
+        condition=to_merged[label_of_cell],
+        contexts=contexts,
+        context=context_codes,
+        batches=batches,
+        batch=batch_codes,
+        hash=identity
+        or sha256_arrays(
+            genes,
+            barcodes,
+            np.array(labels),
+            label_of_cell,
+            np.array(contexts),
+            context_codes,
+            x.indptr.astype(np.int64),
+            x.indices.astype(np.int32),
+            x.data,
+        ),
+        min_cells=min_cells,
+        evidence=evidence,
+    )
+    return _with_notes(data, [*notes, *describe_problems(data, merged)])
+
+
+def _with_notes(data: PerturbationData, notes: Sequence[str]) -> PerturbationData:
+    fields: dict[str, Any] = {**data.__dict__, "notes": tuple(notes)}
+    return PerturbationData(**{key: fields[key] for key in PerturbationData.__dataclass_fields__})
+
+
+def describe_problems(data: PerturbationData, merged: dict[str, str] | None = None) -> list[str]:
+    """Say what is unusual about the data without being an error, one sentence each, with counts."""
+    notes = []
+    if merged and (doubled := sorted({a for a, b in merged.items() if a != b})):
+        notes.append(f"{len(doubled)} conditions have a second spelling and were merged ({', '.join(doubled[:3])})")
+    targets = sorted({gene for name in data.conditions for gene in constituents(name)})
+    missing = [gene for gene in targets if gene not in data.gene_index]
+    if missing:
+        notes.append(
+            f"{len(missing)} of {len(targets)} perturbed genes are not measured ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}): features taken from expression cannot describe these targets, "
+            f"and models that need them fall back"
+        )
+    small = [name for name in data.conditions if name != CONTROL and len(data.cells_of[name]) < data.min_cells]
+    if small:
+        notes.append(
+            f"{len(small)} conditions have under {data.min_cells} cells ({', '.join(small[:3])}): "
+            f"trained on, not evaluated"
+        )
+    silent = int((np.bincount(data.x.indices, minlength=len(data.genes)) == 0).sum())
+    if silent:
+        notes.append(f"{silent} of {len(data.genes)} genes are never expressed: left out of every metric")
+    controls = data.condition == data.conditions.index(CONTROL)
+    for i, context in enumerate(data.contexts):
+        n = int((controls & (data.context == i)).sum())
+        if n < 200:
+            notes.append(f"control-limited: context '{context}' has {n} control cells (under 200)")
+    return notes

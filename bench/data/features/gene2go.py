@@ -1,0 +1,98 @@
+"""A gene-to-GO-terms file (GEARS' ``gene2go_all.pkl``, or JSON), read so that nothing in it can be executed."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import BenchError
+from bench.data.cards import Card
+from bench.data.features.files import first_bytes
+
+#: All that such a pickle needs beside plain text; Python 2 called the module differently.
+_ADMITTED: dict[tuple[str, str], Any] = {
+    (module, name): kind
+    for module in ("builtins", "__builtin__")
+    for name, kind in (("set", set), ("frozenset", frozenset), ("dict", dict), ("list", list), ("str", str))
+}
+_EXPECTED = "Expected a pickle or JSON of {gene: set or list of GO terms}, such as GEARS' gene2go_all.pkl."
+
+
+class _Refused(Exception):
+    """A pickle asks for something other than plain containers."""
+
+
+class _Restricted(pickle.Unpickler):
+    """Looks every name up in a fixed table: nothing is imported, and nothing but containers can be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return an admitted type.
+
+        Raises:
+            _Refused: For any other name.
+        """
+        if (module, name) not in _ADMITTED:
+            raise _Refused(f"{module}.{name}")
+        return _ADMITTED[module, name]
+
+
+def find_gene2go(file: str, card: Card | None, dataset: str) -> Path:
+    """Look for a file in the working folder, then where the data set's card looks for its source.
+
+    Raises:
+        BenchError: It is nowhere; the message says where to put it.
+    """
+    here = Path(file).expanduser()
+    if here.is_file():
+        return here
+    card = card or Card.model_construct(name=dataset, source=file)
+    path = card.find(file, "gene2go", "Choose another gene2go file, or get it")
+    if not path.is_file():
+        raise BenchError(f"{path}: a folder, where a gene2go file is expected.")
+    return path
+
+
+def read_gene2go(path: Path) -> dict[str, frozenset[str]]:
+    """Read the GO terms of genes; genes without a term are left out.
+
+    Args:
+        path: A pickle, or JSON where the name ends in ``.json``.
+
+    Raises:
+        BenchError: A web page, a pickle that asks for more than containers of text (nothing in it is executed), a
+            damaged file, or other content.
+
+    Source of the format: cell-gears 0.1.2, ``PertData.__init__`` (which opens it with ``pickle.load``).
+    """
+    first_bytes(path)
+    try:
+        if path.suffix.lower() == ".json":
+            content = json.loads(path.read_text(encoding="utf-8"))
+        else:
+            with open(path, "rb") as handle:
+                content = _Restricted(handle).load()
+    except _Refused as error:
+        raise BenchError(
+            f"{path}: this pickle asks for '{error}'; a gene2go file holds only dict, set, list and text. "
+            f"It was refused and nothing in it was executed. Do not open it elsewhere; get the file from its source."
+        ) from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise BenchError(f"{path}: not a readable gene2go file ({text}). {_EXPECTED}") from error
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> dict[str, frozenset[str]]:
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: holds a {type(content).__name__}. {_EXPECTED}")
+    for gene, terms in content.items():
+        if not isinstance(gene, str):
+            raise BenchError(f"{path}: key {gene!r} is no gene name. {_EXPECTED}")
+        if not isinstance(terms, set | frozenset | list) or not all(isinstance(term, str) for term in terms):
+            raise BenchError(f"{path}: the terms of '{gene}' are no set or list of text. {_EXPECTED}")
+    found = {gene: frozenset(terms) for gene, terms in content.items() if terms}
+    if not found:
+        raise BenchError(f"{path}: no gene has a GO term. {_EXPECTED}")
+    return found

@@ -1,0 +1,166 @@
+"""Gene feature banks of a task: what a model is told about the genes that are perturbed.
+
+A specification is one bank, or several joined by ``+``; they stay separate, as models project each on its own:
+
+- ``pca``: principal-component scores over the train conditions' means and the input cells;
+- ``coexpression``: correlation with all genes over train cells and input controls, reduced by SVD;
+- ``pairs:FILE``: spectral embedding of a gene-gene pair table (``.csv``, ``.csv.gz``; columns entity1, entity2);
+- ``FILE``: a table ``.parquet``, ``.csv``, ``.csv.gz`` or ``.npz`` with a row per gene (paths hold no ``+``);
+- ``view_a``, ``view_b``: tables that simulated data ship;
+- ``card``: those that the data set's card names (``features:``), ``pca`` where it names none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.conditions import constituents
+from bench.core.errors import BenchError, unknown
+from bench.core.typing import Floats
+from bench.data.cards import Card
+from bench.data.features.bank import FeatureBank, shorten
+from bench.data.features.gene_embedding import correlation, gene_scores, leading
+from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
+from bench.data.features.tables import TABLE_SUFFIXES, read_table
+from bench.data.load import card_of, feature_tables, parameters_of
+
+if TYPE_CHECKING:
+    from bench.data.datamodule import PerturbationDataModule
+
+__all__ = ["FeatureBank", "load_banks", "targets"]
+
+MEASURED = ("pca", "coexpression")
+PAIRS = "pairs:"
+
+
+def targets(conditions: Iterable[str]) -> tuple[str, ...]:
+    """The perturbed genes of these conditions, sorted, each once.
+
+    Example:
+        >>> targets(["SET+KLF1", "KLF1+ctrl", "ctrl"])
+        ('KLF1', 'SET')
+    """
+    return tuple(sorted({gene for name in conditions for gene in constituents(name)}))
+
+
+def load_banks(spec: str, data: PerturbationDataModule, card: Card | None = None) -> tuple[FeatureBank, ...]:
+    """Load or make the feature banks of a specification, in its order.
+
+    Banks made from expression see train cells and input controls alone. Files are looked for in the working folder,
+    then where the card's source is looked for; those that the card itself names, only there.
+
+    Args:
+        spec: See the module.
+        data: The task.
+        card: The data set's card; by default the one that the cells were loaded from.
+
+    Raises:
+        BenchError: Unknown bank, missing or bad file, a file that describes no perturbed gene, or one bank twice.
+    """
+    card = card or card_of(data.data)
+    banks: list[FeatureBank] = []
+    for part in (part.strip() for part in spec.split("+")):
+        if part == "card":
+            named = card.features if card else ("pca",)
+            banks += [_load(each, data, card, from_card=True) for each in named]
+        else:
+            banks.append(_load(part, data, card, from_card=False))
+    names = [bank.name for bank in banks]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            first = banks[names.index(name)]
+            raise BenchError(
+                f"features '{spec}': two banks are named '{name}' ({first.source}; {banks[i].source}). "
+                f"Name each bank once, and give files different names."
+            )
+    return tuple(banks)
+
+
+def _load(spec: str, data: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
+    if spec in MEASURED:
+        return _measured(spec, data)
+    shipped = feature_tables(parameters_of(card)) if card and card.source == "simulated" else ((), {})
+    if spec in shipped[1]:
+        values = shipped[1][spec].astype(np.float32)
+        return FeatureBank(spec, shipped[0], values, f"table '{spec}' of the simulated data")
+    # Names of files are prefixed: a table 'train' or 'values' would clash with a torch module's own attributes.
+    pairs = spec.startswith(PAIRS)
+    file, suffixes = spec.removeprefix(PAIRS), PAIR_SUFFIXES if pairs else TABLE_SUFFIXES
+    if not pairs and not _is_path(file):
+        raise unknown("features", spec, [*MEASURED, *shipped[1], "card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"])
+    if not file.endswith(suffixes):
+        raise BenchError(f"features '{spec}': expected a file that ends in {', '.join(suffixes)}.")
+    # Data without a card: files are looked for in the same places, but beside it.
+    path = _find(file, card or Card.model_construct(name=data.data.name, source=file), from_card)
+    stem = re.sub(r"[^A-Za-z0-9_-]", "_", path.name.removesuffix(".gz").rsplit(".", 1)[0])
+    bank = read_pairs(path, f"pairs_{stem}") if pairs else read_table(path, f"table_{stem}")
+    _check_overlap(bank, targets(data.data.conditions))
+    return bank
+
+
+def _is_path(text: str) -> bool:
+    """Whether a word is meant as a file: a misspelt bank has neither folder nor suffix."""
+    return "/" in text or "\\" in text or "." in text
+
+
+def _find(file: str, card: Card, from_card: bool) -> Path:
+    here = Path(file).expanduser()
+    if not from_card and here.is_file():
+        return here
+    path = card.find(file, "features", "Choose other features, or get the file")
+    if not path.is_file():
+        raise BenchError(f"{path}: a folder, where a file of features is expected.")
+    return path
+
+
+def _measured(kind: str, data: PerturbationDataModule) -> FeatureBank:
+    """Make a bank from the cells that a model may learn from; genes silent in all of them have no features."""
+    cells = data.data
+    if kind == "pca":
+        # The input cells stand for the control, contexts counting alike, as in the linear baseline.
+        means = np.vstack([data.pseudobulk("train").means, data.input_means.mean(axis=0)])
+        heard = np.flatnonzero((means > 0).any(axis=0))
+        values: Floats = gene_scores(means)[heard]
+        source = "principal components of train conditions and input cells"
+    else:
+        rows = np.union1d(cells.rows(data.split.train), data.control_rows)
+        matrix, heard = correlation(cells.x, rows)
+        values = leading(matrix)
+        source = "co-expression over train cells and input controls"
+    if not values.size:
+        raise BenchError(f"features '{kind}': no gene of '{cells.name}' varies over the train cells.")
+    silent = len(cells.genes) - len(heard)
+    notes = (f"{silent} of {len(cells.genes)} genes are silent in what a model may see: not described",)
+    genes = tuple(cells.genes[heard].tolist())
+    return FeatureBank(kind, genes, values.astype(np.float32), source, notes if silent else ())
+
+
+def _check_overlap(bank: FeatureBank, perturbed: tuple[str, ...]) -> None:
+    """Refuse a file that describes none of the perturbed genes.
+
+    Raises:
+        BenchError: With the likely reason: another case, other identifiers.
+    """
+    if len(bank.missing(perturbed)) < len(perturbed):
+        return
+    folded = {gene.casefold(): gene for gene in bank.genes}
+    alike = [(gene, folded[gene.casefold()]) for gene in perturbed if gene.casefold() in folded]
+    if alike:
+        ours, theirs = alike[0]
+        hint = (
+            f"Without regard to case {len(alike)} agree ('{theirs}' there, '{ours}' in the data): "
+            f"the file may be of another species, or spells genes differently."
+        )
+    elif all(gene.upper().startswith("ENS") for gene in bank.genes[:20]):
+        hint = "The file names genes by Ensembl identifiers; name them as the data do."
+    else:
+        hint = "Name genes as the data do."
+    raise BenchError(
+        f"{bank.source}: describes none of the {len(perturbed)} perturbed genes of the data set "
+        f"({shorten(perturbed, 3)}); its genes are {shorten(bank.genes, 3)}. {hint}"
+    )

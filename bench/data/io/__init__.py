@@ -1,0 +1,1 @@
+"""Reading h5ad files that nobody vouches for."""

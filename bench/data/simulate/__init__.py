@@ -1,0 +1,1 @@
+"""Generators of screens whose truth is known."""

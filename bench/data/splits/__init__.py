@@ -1,0 +1,1 @@
+"""Splits: who is train, val and test, and which controls are whose."""

@@ -1,0 +1,1 @@
+"""Encoders that know nothing, or little: what an objective is read against."""

@@ -1,0 +1,55 @@
+"""PCA encoder: principal component scores of a cell, fitted on train cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.data.datamodule import PerturbationDataModule
+from bench.models.encoder_model import EncoderModel
+from bench.nn.encoder import Encoded
+from bench.stats.cellspace import principal_axes
+from bench.training.embedding import spread_rows
+
+#: Train cells from which the axes are taken.
+PCA_CELLS = 4_000
+
+
+class _Projection(nn.Module):
+    """``(x - mean) axes^T``."""
+
+    mean: torch.Tensor
+    axes: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, axes: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("axes", axes)
+
+    def forward(self, x: torch.Tensor) -> Encoded:
+        pooled = (x - self.mean) @ self.axes.T
+        return Encoded(pooled[:, None], pooled)
+
+
+class PCAEncoder(EncoderModel):
+    """The shared response on principal components.
+
+    Args:
+        components: Number of components.
+        response: Arguments of the second stage.
+    """
+
+    def __init__(self, components: int = 50, **response: Any) -> None:
+        super().__init__(**response)
+        if components < 1:
+            raise ValueError("components must be at least 1")
+        self.components = components
+
+    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+        """Fit the axes on (a sample of) the train cells and input controls."""
+        rows = spread_rows(data.representation_rows("train"), PCA_CELLS, data.seed)
+        mean, axes = principal_axes(data.data.x[rows].toarray(), self.components)
+        self.ledger.cells_seen += len(rows)
+        return _Projection(torch.from_numpy(mean).float(), torch.from_numpy(axes).float())

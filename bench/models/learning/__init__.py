@@ -1,1 +1,0 @@
-"""What models share in learning: actions, training, choice of settings, embedded cells, and what is watched."""

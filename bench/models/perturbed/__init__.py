@@ -1,1 +1,0 @@
-"""Parts of PerturbedVAE; the model itself is in :mod:`bench.models.perturbed_vae`."""

@@ -1,0 +1,1 @@
+"""Self-supervised objectives, one file each, and a supervised encoder beside them."""

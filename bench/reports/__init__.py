@@ -1,0 +1,1 @@
+"""What people read: boards as text, comparisons, explanations, figures."""

@@ -1,0 +1,99 @@
+"""How figures look, and how they become files. Colours: Okabe and Ito 2008, safe for colour-blind readers."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.files import atomic
+from bench.reports.figures.material import Material
+
+if TYPE_CHECKING:
+    import altair as alt
+
+FORMATS = ("pdf", "svg", "png")
+BLACK, GREY = "#000000", "#6b6b6b"
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
+PALETTE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK, YELLOW)
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
+#: Vega expression that breaks a name where :func:`bench.reports.figures.material.printed` did.
+LINES = r"split(datum.label, '\n')"
+#: One family that vl-convert carries with it, so that a figure is the same on every machine.
+_FONT = "Liberation Sans, Arial, sans-serif"
+
+
+def columns(n: int) -> int:
+    """Panels per row for ``n`` panels: at most 5, without a nearly empty last row.
+
+    Example:
+        >>> [columns(n) for n in (1, 3, 4, 5, 6, 7, 20)]
+        [1, 3, 4, 5, 3, 4, 5]
+    """
+    return min(range(min(n, 5), min(n, 3) - 1, -1), key=lambda c: -n % c)
+
+
+def finish(chart: alt.FacetChart, found: Material, title: str, read: str, width: int) -> alt.FacetChart:
+    """Give a chart its title, what to read, what to distrust, and the common look.
+
+    Args:
+        chart: The chart.
+        found: What it was made of.
+        title: What is shown.
+        read: What to look at.
+        width: Of the chart in pixels, to wrap the text to.
+    """
+    import altair as alt
+
+    fits = max(int(width / 5.9), 80)
+    smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
+    small = [line for text in (read, *smoke) for line in textwrap.wrap(text, fits)]
+    done: alt.FacetChart = (
+        chart.properties(
+            title=alt.TitleParams([title, *textwrap.wrap(found.heading, fits)], subtitle=small, anchor="start"),
+            padding=12,
+            background="white",
+        )
+        .configure(font=_FONT)
+        .configure_title(fontSize=15, subtitleFontSize=12, subtitleColor="#333333", subtitlePadding=5, offset=14)
+        .configure_axis(
+            labelFontSize=12,
+            titleFontSize=13,
+            titleFontWeight="normal",
+            labelLimit=0,
+            titleLimit=0,
+            labelFlush=False,
+            gridColor="#ebebeb",
+        )
+        .configure_header(labelFontSize=12, labelFontWeight="bold", labelLimit=0, titleFontSize=13)
+        .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=0, orient="bottom", symbolOpacity=1)
+        .configure_view(stroke="#cccccc")
+    )
+    return done
+
+
+def render(chart: Any) -> dict[str, bytes]:
+    """Make a chart's files, in memory: no browser, no network.
+
+    Returns:
+        Content by format, see :data:`FORMATS`.
+    """
+    import altair as alt
+    import vl_convert
+
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec = chart.to_dict()
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    svg = vl_convert.vegalite_to_svg(spec, vl_version=version)
+    return {
+        "pdf": vl_convert.svg_to_pdf(svg),
+        "svg": svg.encode(),
+        "png": vl_convert.svg_to_png(svg, scale=2.0),
+    }
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write one file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)

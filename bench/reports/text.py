@@ -1,0 +1,221 @@
+"""A board as people read it: the four families first, then floors and replicate, then what to distrust."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.core.console import console, note, seed_text
+from bench.data.features.bank import shorten
+from bench.results import leaderboard, records
+from bench.results.board import FAMILIES, FLOOR, REPLICATE, board
+from bench.results.records import Record
+from bench.results.skill import MIN_FAMILIES
+from bench.results.spec import SCORING_VERSION
+from bench.stats.intervals import MIN_CONDITIONS
+
+_COLUMNS = {
+    "pattern r": FAMILIES["pattern"],
+    "identity": FAMILIES["identity"],
+    "size": "shift_log_ratio",
+    "DE rho": "spearman_de",
+}
+#: A row in which more conditions than this fell back is in part the row of what it fell back to.
+MAX_FALLBACK = 0.1
+#: Longest name on one line, and the longest that leaves room for two spaces between columns.
+_NAME, _ROOMY = 23, 15
+_LEGEND = (
+    "Look first at skill: 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells. "
+    "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: .5 = "
+    "cannot tell conditions apart; size: predicted over true shift, 1 is right; beats mean: share of conditions."
+)
+
+
+def _number(value: float, name: str = "") -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    if name == "shift_log_ratio":
+        return f"{math.exp(value):.2f}"
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
+def _skill(row: Mapping[Hashable, Any]) -> str:
+    if row["model"] == FLOOR:
+        return "0 (floor)"
+    if pd.isna(row["skill"]):
+        return "null"
+    if pd.isna(row["skill_ci_low"]):
+        return _number(row["skill"])
+    return f"{_number(row['skill'])} [{_number(row['skill_ci_low'])}, {_number(row['skill_ci_high'])}]"
+
+
+def _rank(row: Mapping[Hashable, Any]) -> str:
+    if pd.isna(row["rank_low"]):
+        return "-"
+    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
+
+
+def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
+    """Say what a board is about: data, split, seeds, conditions."""
+    task = f"{first.spec.dataset} | {first.spec.split} | {seed_text(list(seeds))}"
+    return f"{task} | {int(table['n_conditions'].max())} conditions | truth against reference controls"
+
+
+def layout(table: pd.DataFrame) -> Table:
+    """Lay a board out for a terminal of 100 columns.
+
+    Args:
+        table: From :func:`bench.results.board.board`.
+    """
+    longest = max((min(len(str(name)), _NAME) for name in table["model"]), default=0)
+    tight = longest > _ROOMY  # one space between columns where two would wrap them
+    view = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if tight else (0, 1), header_style="bold")
+    view.add_column("rank", justify="right")
+    view.add_column("model", no_wrap=True, max_width=_NAME)
+    view.add_column("skill [95% CI]", no_wrap=True)
+    for title in _COLUMNS:
+        view.add_column(title, justify="right")
+    view.add_column("beats mean", justify="right")
+    view.add_column("fallbacks", justify="right")
+    for row in table.to_dict("records"):
+        missing = row["n_fallback"]
+        bar = row["model"] in (FLOOR, REPLICATE)
+        view.add_row(
+            _rank(row),
+            # What differs from a model's defaults goes on a line of its own where both would be cut.
+            Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
+            _skill(row),
+            *(_number(row[metric], metric) for metric in _COLUMNS.values()),
+            "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}",
+            "" if bar or pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0",
+            style="dim" if bar else None,
+        )
+    return view
+
+
+def null_families(table: pd.DataFrame) -> str:
+    """Say which families have no skill and why; empty where all four have."""
+    reasons = table.attrs.get("skill_reasons", {})
+    null = {family: reasons[name] for family, name in FAMILIES.items() if reasons.get(name)}
+    if not null:
+        return ""
+    said = "; ".join(f"{family}: {reason}" for family, reason in null.items())
+    few = len(FAMILIES) - len(null) < MIN_FAMILIES
+    whole = "These data give no skill and no ranks" if few else "Left out of every row's skill"
+    return f"{whole} ({said})."
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Lay a board out as plain text, for documents."""
+    plain = Console(width=100, file=io.StringIO(), no_color=True)
+    plain.print(layout(table))
+    assert isinstance(plain.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in plain.file.getvalue().splitlines()) + "\n"
+
+
+def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
+    """Print one board to stderr, with what a reader should look at first and what to distrust.
+
+    Args:
+        table: From :func:`bench.results.board.board`.
+        found: Records of the same data set and split.
+        seeds: The split seeds that it averages over.
+    """
+    console.print()
+    console.print(Text(heading(table, found[0], seeds), style="bold"))
+    console.print(layout(table))
+    console.print(Text(_LEGEND, style="dim"))
+    for line in warnings_of(table, found, seeds):
+        console.print(Text(line, style="yellow"))
+    console.print()
+
+
+def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:
+    """List what a reader should distrust about a board."""
+    lines = [line] if (line := null_families(table)) else []
+    rows = table[~table["model"].isin([FLOOR, REPLICATE])]
+    partial = rows[rows["n_seeds"] < len(seeds)]
+    if len(partial):
+        names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)} seeds)" for r in partial.to_dict("records"))
+        lines.append(f"Not ranked, seeds missing: {names}.")
+    alien = sorted({f"{r.spec.label} ({r.controls_used})" for r in found if r.controls_used != "input"})
+    if alien:
+        lines.append(
+            f"No skill, rank or claim, as the predictions were not made from the input controls: {', '.join(alien)}."
+        )
+    fell_back = rows[rows["n_fallback"] > MAX_FALLBACK * rows["n_conditions"]]
+    if len(fell_back):
+        names = ", ".join(
+            f"{r['model']} ({r['n_fallback'] / r['n_conditions']:.0%})" for r in fell_back.to_dict("records")
+        )
+        lines.append(
+            f"In over {MAX_FALLBACK:.0%} of the conditions a perturbed gene was unknown to the model: {names}."
+        )
+    guessing = rows[rows["n_informative"] < MIN_CONDITIONS]
+    if len(guessing):
+        names = ", ".join(f"{r['model']} ({r['n_informative']})" for r in guessing.to_dict("records"))
+        lines.append(f"Under {MIN_CONDITIONS} conditions of which nothing fell back, so no claim: {names}.")
+    if found[0].evidence == "smoke":
+        lines.append("Smoke data: a trial of the plumbing, too few conditions for any claim.")
+    return lines + _notes(found)
+
+
+def _notes(found: Sequence[Record]) -> list[str]:
+    """What records say of their data and fit, once each; what not all rows say with the rows that do.
+
+    Lines that differ in numbers only, from seed to seed, are one line: the first.
+    """
+    said: dict[str, tuple[str, set[str]]] = {}
+    for record in found:
+        for line in record.warnings:
+            said.setdefault(re.sub(r"\d[\d.,]*", "#", line), (line, set()))[1].add(record.spec.label)
+    rows = {record.spec.label for record in found}
+    heads = [(line, "" if who == rows else f" ({shorten(sorted(who), 3)})") for line, who in said.values()]
+    return [f"note{head}: {line}" for line, head in heads]
+
+
+def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
+    """Print the board of each (data set, split) that these records belong to, over the seeds that they have.
+
+    Args:
+        folders: Leaderboards folders to merge, the first one's records winning.
+        of: Paths of records.
+    """
+    fresh = [records.read(path) for path in of]
+    for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
+        seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
+        found = leaderboard.collect(folders, dataset)
+        data_hash = next(r.spec.data_hash for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split))
+        version = SCORING_VERSION
+        current = [
+            item
+            for item in found
+            if item.record.spec.data_hash == data_hash and item.record.spec.scoring_version == version
+        ]
+        if len(current) < len(found):
+            note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
+        # Variants of other models would make the table of one run long; 'bench leaderboard' shows them all.
+        own = {record.spec.label for record in fresh}
+        everything = leaderboard.group(current)[dataset, split]
+        items = [item for item in everything if not item.record.spec.variant or item.record.spec.label in own]
+        hidden = {item.record.spec.label for item in everything} - {item.record.spec.label for item in items}
+        table = board(items, seeds=seeds)
+        if table.empty:
+            note(f"{dataset} | {split}: only control fold 1 was run; boards show fold 0.")
+            continue
+        used = [
+            item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
+        ]
+        show(table, used, seeds)
+        if hidden:
+            note(f"{len(hidden)} variants of models are not shown; 'bench leaderboard' prints them.")

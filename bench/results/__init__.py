@@ -1,0 +1,1 @@
+"""Records, boards, skill and claims: one schema and one writer for all tracks."""

@@ -1,0 +1,284 @@
+"""What is claimed of rows, computed from their records: true, false, or not to be said.
+
+A claim is true only if, for every row that must be beaten, the pooled paired interval of the difference excludes 0 in
+its favour over enough distinct conditions: the interval that ``bench compare`` prints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from bench.core.console import console
+from bench.core.errors import BenchError
+from bench.core.files import locked, write_json
+from bench.reports.compare import Difference, difference, no_claim
+from bench.results import leaderboard
+from bench.results.rows import Found, Row, gather
+from bench.results.tables import ALL
+from bench.sweep.suite import Claim
+from bench.tracks.response.metrics import METRICS
+
+#: Seeds that a suite runs on each (data set, split).
+Seeds = Mapping[tuple[str, str], Sequence[int]]
+PREFIX = "claims__"
+_STYLES = {"true": "green", "false": "red", "not_evaluable": "yellow"}
+
+
+class Gap(BaseModel):
+    """Paired difference of two rows; ``None`` = undefined.
+
+    Attributes:
+        row: The other row.
+        mean: Difference of the means.
+        low: Lower 95% bound.
+        high: Upper 95% bound.
+        n: Distinct conditions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Verdict(BaseModel):
+    """A claim and what the records say of it.
+
+    Attributes:
+        claim: What was claimed.
+        seeds: Split seeds that every row must have.
+        verdict: ``true``, ``false`` or ``not_evaluable``.
+        reason: Why it is not true; empty where it is.
+        differences: To the rows that must be beaten.
+        beside: To rows that decide nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: Claim
+    seeds: tuple[int, ...]
+    verdict: Literal["true", "false", "not_evaluable"]
+    reason: str = ""
+    differences: tuple[Gap, ...] = ()
+    beside: tuple[Gap, ...] = ()
+
+
+class Claims(BaseModel):
+    """``claims__<suite>.json``: generated, never edited."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    suite: str
+    verdicts: tuple[Verdict, ...]
+
+
+def evaluate(claims: Sequence[Claim], seeds: Seeds, items: Sequence[Found]) -> list[Verdict]:
+    """Evaluate claims.
+
+    Args:
+        claims: What is claimed.
+        seeds: Split seeds by (data set, split): a row that lacks one carries no claim.
+        items: Records; those of other boards are ignored.
+
+    Raises:
+        BenchError: Records that cannot stand in one table.
+    """
+    boards = {(claim.data, claim.split) for claim in claims}
+    groups = leaderboard.group(i for i in items if (i.record.spec.dataset, i.record.spec.split) in boards)
+    found = []
+    for claim in claims:
+        wanted = sorted(set(seeds.get((claim.data, claim.split), ())))
+        _, rows = gather(groups.get((claim.data, claim.split), []), wanted)
+        found.append(_verdict(claim, wanted, rows))
+    return found
+
+
+def _verdict(claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row]) -> Verdict:
+    def answer(verdict: Literal["true", "false", "not_evaluable"], reason: str = "") -> Verdict:
+        return Verdict(
+            claim=claim,
+            seeds=tuple(seeds),
+            verdict=verdict,
+            reason=reason,
+            differences=tuple(_gap(name, one) for name, one in gaps.items()),
+            beside=tuple(_gap(name, one) for name, one in beside.items()),
+        )
+
+    def differences(names: Sequence[str]) -> dict[str, Difference]:
+        ready = [name for name in names if name in rows and set(seeds) <= set(rows[name].by_seed)]
+        better = rows[claim.better]
+        return {n: difference(better, rows[n], seeds, claim.subgroup, claim.metric) for n in ready}
+
+    gaps: dict[str, Difference] = {}
+    beside: dict[str, Difference] = {}
+    names = (claim.better, *claim.worse)
+    if missing := [name for name in names if name not in rows]:
+        return answer("not_evaluable", f"no record of {', '.join(missing)}")
+    for name in names:
+        if lacking := sorted(set(seeds) - set(rows[name].by_seed)):
+            return answer("not_evaluable", f"{name} lacks seed {', '.join(map(str, lacking))}")
+    tables = [found.table for seed in seeds for found in rows[claim.better].by_seed[seed]]
+    if not any(table.conditions.get(claim.subgroup) for table in tables):
+        return answer("not_evaluable", f"no condition in '{claim.subgroup}'")
+    gaps, beside = differences(claim.worse), differences(claim.beside)
+    if reason := no_claim([rows[name] for name in names]):
+        return answer("not_evaluable", reason)
+    for name, gap in gaps.items():
+        if gap.n < claim.min_conditions:
+            return answer("not_evaluable", f"{gap.n} distinct conditions, {claim.min_conditions} needed")
+        if not math.isfinite(gap.low):
+            return answer("not_evaluable", f"the difference to {name} has no interval")
+    kept = [name for name, gap in gaps.items() if not _beaten(gap, claim.margin)]
+    return answer("false", f"does not beat {', '.join(kept)}") if kept else answer("true")
+
+
+def _beaten(gap: Difference, margin: float) -> bool:
+    return gap.high < -margin if METRICS[gap.metric].better == "low" else gap.low > margin
+
+
+def _gap(row: str, found: Difference) -> Gap:
+    mean, low, high = (value if math.isfinite(value) else None for value in (found.mean, found.low, found.high))
+    return Gap(row=row, mean=mean, low=low, high=high, n=found.n)
+
+
+def show(verdicts: Sequence[Verdict]) -> None:
+    """Print verdicts, by board and metric, one line for each difference; what decides nothing is in brackets."""
+    boards: dict[str, list[Verdict]] = {}
+    for one in verdicts:
+        boards.setdefault(_about(one.claim), []).append(one)
+    for about, same in boards.items():
+        view = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("claim", "verdict", "less", "difference [95% CI]", "n"):
+            view.add_column(title, justify="right" if title == "n" else "left", overflow="fold")
+        for one in same:
+            verdict = Text(one.verdict.replace("_", " "), style=_STYLES[one.verdict])
+            lines = [(gap.row, _interval(gap), str(gap.n)) for gap in one.differences]
+            lines += [(f"({gap.row})", _interval(gap), str(gap.n)) for gap in one.beside]
+            if one.verdict == "not_evaluable":
+                lines.insert(0, ("", one.reason, ""))
+            for i, line in enumerate(lines):  # names hold brackets, which rich would take for its markup
+                head = (Text(one.claim.name), verdict) if i == 0 else (Text(), Text())
+                view.add_row(*head, *map(Text, line))
+            if one.claim.expected not in (None, one.verdict):
+                view.add_row("", Text(f"expected: {str(one.claim.expected).replace('_', ' ')}", style="bold red"))
+        console.print()
+        console.print(Text(f"claims | {about}", style="bold"))
+        console.print(view)
+
+
+def _about(claim: Claim) -> str:
+    words = (claim.data, claim.split, claim.metric, claim.subgroup)
+    return " | ".join(words if claim.subgroup != ALL else words[:-1])
+
+
+def _interval(gap: Gap) -> str:
+    if gap.mean is None:
+        return "undefined"
+    bounds = "no interval" if gap.low is None else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
+    return f"{gap.mean:+.3f} {bounds}"
+
+
+def place(folder: Path, suite: str) -> Path:
+    """Where the claims of a suite belong under a leaderboards folder."""
+    return folder / f"{PREFIX}{suite}.json"
+
+
+def write(folder: Path, suite: str, verdicts: Sequence[Verdict]) -> Path:
+    """Write the claims of a suite, unless they stand there already but for the last bits; return the path."""
+    path = place(folder, suite)
+    made = Claims(suite=suite, verdicts=tuple(verdicts))
+    if not path.is_file() or not _agree(_read_or_none(path), made):
+        write_json(path, made.model_dump(mode="json"))
+    return path
+
+
+def read(path: Path) -> Claims:
+    """Read a file of claims.
+
+    Raises:
+        BenchError: It is not one.
+    """
+    try:
+        return Claims.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise BenchError(f"{path}: not a file of claims ({reason}). Delete it and run 'bench sweep' again.") from error
+
+
+def _read_or_none(path: Path) -> Claims | None:
+    try:
+        return read(path)
+    except BenchError:
+        return None
+
+
+def again(folder: Path) -> dict[Path, tuple[Claims, Claims]]:
+    """Evaluate the claims that lie in a leaderboards folder by its records: what is there, and what comes out.
+
+    Raises:
+        BenchError: Damaged files.
+    """
+    there = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
+    if not there:
+        return {}
+    items = leaderboard.collect([folder])
+    made = {}
+    for path, old in there.items():
+        verdicts = []
+        for one in old.verdicts:
+            verdicts += evaluate([one.claim], {(one.claim.data, one.claim.split): one.seeds}, items)
+        made[path] = (old, Claims(suite=old.suite, verdicts=tuple(verdicts)))
+    return made
+
+
+def regenerate(folder: Path) -> list[Path]:
+    """Evaluate a folder's claims by its records and write those that differ; return their paths."""
+    with locked(folder):
+        changed = [path for path, (old, new) in again(folder).items() if not _agree(old, new)]
+        for path, (_, new) in again(folder).items() if changed else ():
+            if path in changed:
+                write_json(path, new.model_dump(mode="json"))
+    return changed
+
+
+def check(folder: Path) -> int:
+    """Compare a folder's claims with what its records give; return how many files there are.
+
+    Raises:
+        BenchError: Naming the first claim that differs.
+    """
+    found = again(folder)
+    for path, (old, new) in found.items():
+        for a, b in zip(old.verdicts, new.verdicts, strict=True):
+            if not _agree(a, b):
+                raise BenchError(
+                    f"{path}: claim '{a.claim.name}' is {a.verdict} there and {b.verdict} by the records, or its "
+                    f"numbers differ. Run 'bench leaderboard --leaderboards {folder}'."
+                )
+    return len(found)
+
+
+def _agree(a: BaseModel | None, b: BaseModel) -> bool:
+    """Whether two results are the same, numbers to 1e-9: machines round differently."""
+    return a is not None and _close(json.loads(a.model_dump_json()), json.loads(b.model_dump_json()))
+
+
+def _close(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_close(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+    return a == b

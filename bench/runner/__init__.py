@@ -1,0 +1,1 @@
+"""From a configuration to a record: fit, predict, evaluate, write; files of outside tools; publishing."""

@@ -1,0 +1,57 @@
+"""A model's frozen encoder as the protocol takes it: made, or taken from the checkpoint of a finished run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from numpy.typing import NDArray
+
+from bench.core.console import note
+from bench.core.errors import BenchError
+from bench.data import load as data_load
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.dataset import PerturbationData
+from bench.data.splits import split as splits
+from bench.data.splits.split import Split
+from bench.models import registry
+from bench.models.base import Runtime
+from bench.models.encoder_model import EncoderModel
+from bench.results.spec import RunSpec
+from bench.runner.config import Request, make_model, spec_of
+from bench.tracks.representation.embedding import Embedder
+
+
+def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[PerturbationData, Split, Embedder, str, RunSpec]:
+    """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
+
+    Args:
+        request: Model, data and split.
+        seeds: ``(split, pretrain, head)``.
+
+    Returns:
+        Cells, split, the encoder as a function of dense expression, the row's name, and the spec.
+
+    Raises:
+        BenchError: A model that has no encoder.
+    """
+    split_seed, pretrain_seed, _ = seeds
+    if not issubclass(registry.load(request.model), EncoderModel):
+        raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
+    card, _ = data_load.resolve(request.data)
+    data = data_load.load(card)
+    split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
+    spec = spec_of(request, data, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
+    model = make_model(request)
+    model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
+    lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
+    note(f"{spec.label} | {data.name} | seed {split_seed}: encoder")
+    model.freeze_encoder(PerturbationDataModule(data, split, seed=pretrain_seed))
+
+    def embed(cells: NDArray[Any]) -> NDArray[Any]:
+        with torch.inference_mode():
+            z: torch.Tensor = model.embed(torch.from_numpy(cells))
+            return z.float().numpy()
+
+    return data, split, embed, spec.label, spec

@@ -1,0 +1,165 @@
+"""From a predictions file to a record: of a run, or of a file that any tool wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+
+from bench.core.console import Stages
+from bench.core.errors import BenchError
+from bench.core.files import atomic, sha256_file
+from bench.data import load as data_load
+from bench.data.dataset import PerturbationData
+from bench.data.splits import split as splits
+from bench.data.splits.split import Split
+from bench.models import registry
+from bench.results import records
+from bench.results.board import FLOOR, REPLICATE
+from bench.results.records import Budget, Record
+from bench.results.spec import RunSpec
+from bench.results.tables import ALL
+from bench.runner.config import task_fields
+from bench.tracks.response import predictions, score
+from bench.tracks.response.truth import truth
+from bench.tracks.response.truth.fields import Truth
+
+
+def score_predictions(
+    path: Path,
+    folder: Path,
+    data: PerturbationData,
+    split: Split,
+    facts: Truth,
+    spec: RunSpec,
+    budget: Budget,
+    selection: str | None = None,
+    warnings: Sequence[str] = (),
+    inputs: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Record, pd.DataFrame]:
+    """Score a predictions file and write ``record.parquet`` and ``record.json``.
+
+    Args:
+        path: The predictions.
+        folder: Where the record goes.
+        data: The cells.
+        split: The split.
+        facts: Its truth.
+        spec: The run's spec.
+        budget: What the run cost.
+        selection: How hyperparameters were chosen.
+        warnings: What the model has to say about its fit.
+        inputs: Hashes of what the model was given beside the task.
+
+    Returns:
+        The record and its per-condition table.
+    """
+    expected = {"data_hash": data.hash, "split_id": split.split_id}
+    predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
+    evaluated = set(facts.conditions)
+    groups = {name: [c for c in names if c in evaluated] for name, names in split.subgroups.items()}
+    groups = {name: names for name, names in groups.items() if names}
+    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
+    table_path = folder / "record.parquet"
+    with atomic(table_path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+    fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
+    averages = score.levels(table)
+    sha, dirty = records.git_state()
+    record = Record(
+        run_id=spec.run_id,
+        spec=spec,
+        evidence=data.evidence,
+        created=records.now(),
+        metrics=averages[ALL],
+        subgroups=score.sizes(averages),
+        n_conditions=len(facts.conditions),
+        n_fallback=len(fell_back),
+        controls_used=predicted.uns["controls_used"],
+        hashes={
+            "data": data.hash,
+            "split": split.split_id,
+            "truth": truth.task_id(data, split),
+            "predictions": sha256_file(path),
+            "table": sha256_file(table_path),
+            **inputs,
+        },
+        git_sha=sha,
+        git_dirty=dirty,
+        packages=records.package_versions(),
+        hardware=records.hardware(),
+        budget=budget,
+        selection=selection,
+        warnings=(*data.notes, *split.notes, *warnings),
+    )
+    records.write(folder / "record.json", record)
+    return record, table
+
+
+def hand_in(record: Record, folder: Path, leaderboards: Path) -> Path:
+    """Copy a run's record from its folder to its place under the leaderboards; return that."""
+    target = records.place(leaderboards, record.spec)
+    records.copy(folder / "record.json", target)
+    return target
+
+
+def score_file(
+    file: Path,
+    name: str | None,
+    data_name: str,
+    kind: str | None,
+    split_file: Path | None,
+    seed: int,
+    fold: int,
+    out: Path,
+    leaderboards: Path,
+) -> Path:
+    """Score a predictions file that any tool wrote; return the record's path.
+
+    Args:
+        file: The predictions; one row per condition is enough.
+        name: The row's name; absent = the file's own.
+        data_name: Data set, card or file.
+        kind: Split kind; absent = the card's default.
+        split_file: JSON of a custom split.
+        seed: Split seed.
+        fold: Control fold.
+        out: Folder of the runs.
+        leaderboards: Folder that gets the record.
+
+    Raises:
+        BenchError: Bad input; a name that is a registered model's or could leave its folder.
+    """
+    if not file.is_file():
+        raise BenchError(f"no such file: {file}")
+    with Stages(4) as stages:
+        card, _ = data_load.resolve(data_name)
+        with stages.stage(f"read {card.name}"):
+            data = data_load.load(card)
+        with stages.stage("split"):
+            split = splits.draw(data, kind or card.split, seed, fold, split_file)
+        with stages.stage("truth"):
+            facts = truth.load(data, split)
+        label = name or file.stem
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", label):
+            raise BenchError(
+                f"row name {label!r}: expected letters, digits and . _ + - (up to 64); choose one by --name."
+            )
+        if label in {*registry.entries(), REPLICATE, FLOOR}:
+            raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
+        spec = RunSpec(
+            **task_fields(data, split),
+            model=label,
+            model_version=0,  # nobody here vouches for it
+            arguments={},
+            variant={},
+            pretrain_seed=seed,
+            head_seed=seed,
+        )
+        folder = out / spec.run_id
+        with stages.stage("score"):
+            record, _ = score_predictions(file, folder, data, split, facts, spec, Budget())
+    return hand_in(record, folder, leaderboards)

@@ -1,0 +1,211 @@
+"""A suite: models x data sets x splits x seeds in one file, and what is claimed of the rows that they make.
+
+``configs/suites/<name>.yaml``. Every entry of ``runs`` and ``frozen`` is a product; together they are the suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bench.cli.flags import seeds
+from bench.core.errors import BenchError, unknown
+from bench.core.files import configs_dir
+
+Scalar = bool | int | float | str
+Verb = Literal["run", "frozen"]
+
+
+def _listed(value: Any) -> Any:
+    """A single name stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _seeds(value: Any) -> Any:
+    """``1``, ``"1-3"`` and ``[1, 2]`` all name seeds."""
+    try:
+        return seeds(str(value)) if isinstance(value, int | str) else value
+    except BenchError as error:  # pydantic adds where it stands
+        raise ValueError(str(error)) from error
+
+
+#: Fields of a claim that may be lists, and stand in its name.
+_LISTED = ("better", "data", "metric", "subgroup")
+
+
+def _spread(value: Any) -> Any:
+    """A claim about several rows, data sets, metrics or subgroups is one about each; its name says which."""
+    if not isinstance(value, list) or not all(isinstance(claim, dict) for claim in value):
+        return value  # pydantic says what is wrong
+    found = []
+    for claim in value:
+        many = {key: claim[key] for key in _LISTED if isinstance(claim.get(key), list)}
+        for chosen in product(*many.values()):
+            one = {**claim, **dict(zip(many, chosen, strict=True))}
+            name = str(one.get("name", ""))
+            for key in _LISTED:
+                name = name.replace(f"{{{key}}}", str(one.get(key, f"{{{key}}}")))
+            found.append({**one, "name": name} if name else one)
+    return found
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
+
+
+class Block(BaseModel):
+    """One product of a suite.
+
+    Attributes:
+        models: Names as ``--model`` takes them.
+        data: Names, cards or files as ``--data`` takes them.
+        splits: Kinds of split.
+        seeds: Split, pretraining and head seeds.
+        control_folds: Which halves of the controls are the models' input.
+        variants: Arguments that differ from the model's own; ``{}`` = none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: Names
+    data: Names
+    splits: Names = ("simulation",)
+    seeds: Seeds = (1,)
+    control_folds: Annotated[tuple[Literal[0, 1], ...], Field(min_length=1)] = (0,)
+    variants: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
+
+
+class Claim(BaseModel):
+    """One row is better than others: what must hold, never whether it does.
+
+    In a file, ``better``, ``data``, ``metric`` and ``subgroup`` may be lists: a claim each, with ``{better}`` and so on
+    in its name.
+
+    Attributes:
+        name: In tables and files.
+        better: Row label.
+        worse: Row labels; all must be beaten.
+        beside: Rows whose difference is printed too, and decides nothing.
+        data: Data set.
+        split: Split.
+        metric: Metric.
+        subgroup: ``all``, a subgroup or a tertile.
+        min_conditions: Distinct conditions that the differences must be over.
+        margin: How far from 0 the whole interval must lie.
+        expected: The verdict that committed boards had; a test compares. Absent = none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    better: str
+    worse: Names
+    beside: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    data: str
+    split: str = "simulation"
+    metric: str = "pearson_delta"
+    subgroup: str = "all"
+    min_conditions: Annotated[int, Field(ge=8)] = 30
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    expected: Literal["true", "false", "not_evaluable"] | None = None
+
+
+class Suite(BaseModel):
+    """A suite file.
+
+    Attributes:
+        name: The file's name.
+        description: One line for people.
+        runs: What ``bench run`` does.
+        frozen: What ``bench frozen`` does, after the runs.
+        claims: About the rows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", validate_default=False)
+    description: str = ""
+    runs: tuple[Block, ...] = ()
+    frozen: tuple[Block, ...] = ()
+    claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
+
+    def blocks(self) -> Iterator[tuple[Verb, Block]]:
+        """All blocks, runs first: a frozen encoder is taken from a run's checkpoint."""
+        yield from (("run", block) for block in self.runs)
+        yield from (("frozen", block) for block in self.frozen)
+
+
+def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], int, int, str]]:
+    """The product of a block: (data, split, variant, seed, control fold, model).
+
+    Models vary fastest and variants slower than seeds, so that the first variant, which pretrains what the others take
+    from its checkpoint, is done for all seeds before the next.
+    """
+    yield from product(block.data, block.splits, block.variants, block.seeds, block.control_folds, block.models)
+
+
+def names() -> list[str]:
+    """Names of the shipped suites."""
+    return sorted(path.stem for path in (configs_dir() / "suites").glob("*.yaml"))
+
+
+def find(name: str) -> Suite:
+    """Read a shipped suite by name, or a suite file.
+
+    Raises:
+        BenchError: No such suite, or not a suite.
+    """
+    if not name.endswith((".yaml", ".yml")):
+        if name not in names():
+            raise unknown("suite", name, names())
+        return read(configs_dir() / "suites" / f"{name}.yaml")
+    return read(Path(name))
+
+
+def read(path: Path) -> Suite:
+    """Read a suite file.
+
+    Raises:
+        BenchError: Not there, not YAML, a field that is unknown or holds something else, or nothing to run.
+    """
+    if not path.is_file():
+        raise BenchError(f"no such suite: {path}. Shipped: {', '.join(names()) or 'none'}.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BenchError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: not a suite: expected fields runs, frozen, claims; 'bench sweep --help' shows one.")
+    try:
+        suite = Suite.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise BenchError(f"{path}: {_problem(error)}") from error
+    if not suite.runs and not suite.frozen:
+        raise BenchError(f"{path}: nothing to run: 'runs' and 'frozen' are empty. Add a block with models and data.")
+    twice = sorted({claim.name for claim in suite.claims if [c.name for c in suite.claims].count(claim.name) > 1})
+    if twice:
+        raise BenchError(f"{path}: two claims are called '{twice[0]}'; give each its own name.")
+    return suite
+
+
+def _problem(error: ValidationError) -> str:
+    """The first problem in words: where it stands, and the nearest field if one is unknown."""
+    first = min(
+        error.errors(), key=lambda problem: problem["type"] != "extra_forbidden"
+    )  # a misspelt one is missing too
+    place = first["loc"]
+    where = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        kinds: dict[str, type[BaseModel]] = {"runs": Block, "frozen": Block, "claims": Claim}
+        known = kinds.get(str(place[0]), Suite).model_fields
+        return f"{'.'.join(str(part) for part in place[:-1]) or 'the file'}: {unknown('field', str(place[-1]), known)}"
+    if first["type"] == "too_short":
+        return f"{where} is empty: the block would stand for no run. Name at least one."
+    if first["type"] == "missing":
+        return f"{where} is missing."
+    return f"{where}: {first['msg'].removeprefix('Value error, ').rstrip('.')}; it is {first['input']!r}."

@@ -1,0 +1,178 @@
+"""Cells that an encoder never saw: the only cells on which it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.conditions import CONTROL, identity
+from bench.core.errors import BenchError
+from bench.data.dataset import PerturbationData
+from bench.data.splits.split import Split
+
+Rows = NDArray[np.int64]
+
+#: Conditions with fewer cells are left out: a half would have too few for a prototype.
+MIN_CELLS = 30
+#: Cells of one condition that are looked at.
+MAX_CELLS = 200
+#: Reference controls that are looked at.
+MAX_CONTROLS = 2_000
+
+
+class Loader(Protocol):
+    """What of a loader decides whether it may feed an evaluation (see ``RoleLoader``)."""
+
+    @property
+    def role(self) -> str:
+        """``train``, ``val``, ``test`` or ``predict``."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The conditions its cells belong to."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Cells of test conditions, and controls of the reference pool; anything else is refused.
+
+    Attributes:
+        data: The cells.
+        split: The split the encoder was trained on.
+        rows: Rows of perturbed cells ``[N]``.
+        controls: Rows of control cells ``[M]``.
+        left_out: Test conditions with too few cells.
+
+    Raises:
+        BenchError: A cell of a train, val or unused condition, a control among the cells, or a control that models
+            see.
+    """
+
+    data: PerturbationData
+    split: Split
+    rows: Rows
+    controls: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    left_out: int = 0
+
+    def __post_init__(self) -> None:
+        names = [self.data.conditions[i] for i in np.unique(self.data.condition[self.rows]).tolist()]
+        check_conditions(names, self.split)
+        visible = {b for pool in (self.split.input_controls, self.split.input_cells) for b in _barcodes(pool)}
+        reference = set(_barcodes(self.split.reference_controls))
+        seen = [b for b in self.data.barcodes[self.controls].tolist() if b in visible or b not in reference]
+        if seen:
+            raise BenchError(
+                f"{len(seen)} control cells ({seen[0]}, ...) are not held out from the models. "
+                f"Evaluate an encoder on reference controls only."
+            )
+
+    @property
+    def conditions(self) -> NDArray[np.int64]:
+        """Condition of each cell, numbered from 0 among those that are there ``[N]``."""
+        return _renumber(self.data.condition[self.rows])
+
+    @property
+    def batches(self) -> NDArray[np.int64]:
+        """Batch of each cell within its context, numbered from 0 ``[N]``."""
+        return _renumber(strata(self.data, self.rows))
+
+    @property
+    def control_batches(self) -> NDArray[np.int64]:
+        """Batch of each control within its context, numbered from 0 ``[M]``."""
+        return _renumber(strata(self.data, self.controls))
+
+
+def check_conditions(names: Iterable[str], split: Split, what: str = "") -> None:
+    """Refuse conditions that are not held out; a condition is the set of its genes, however it is spelled.
+
+    Raises:
+        BenchError: Naming the first that is not a test condition.
+    """
+    part_of = {identity(name): part for part in ("unused", "test", "val", "train") for name in getattr(split, part)}
+    for name in names:
+        part = "control" if name == CONTROL else part_of.get(identity(name), "unknown")
+        if part != "test":
+            article = "an" if part.startswith("u") else "a"
+            raise BenchError(
+                f"{what}'{name}' is {article} {part} condition of this split ({split.kind}, seed {split.seed}). "
+                f"A frozen encoder is evaluated on cells of test conditions only."
+            )
+
+
+def check_loader(loader: Loader, split: Split) -> None:
+    """Refuse a loader that is not a test loader of this split, by its role and by what it holds.
+
+    Raises:
+        BenchError: Its role is not ``test``, or one of its conditions is not a test condition.
+    """
+    if loader.role != "test":
+        raise BenchError(f"a {loader.role} loader cannot feed an evaluation: pass the test loader.")
+    check_conditions(loader.conditions, split, "the loader's ")
+
+
+def strata(data: PerturbationData, rows: Rows) -> NDArray[np.int64]:
+    """Number (context, batch) pairs: batches of two contexts are different batches ``[N]``."""
+    return data.context[rows].astype(np.int64) * len(data.batches) + data.batch[rows]
+
+
+def draw(data: PerturbationData, split: Split, seed: int, names: Iterable[str] | None = None) -> HeldOut:
+    """Draw the held-out cells of a split.
+
+    Args:
+        data: The cells.
+        split: The split.
+        seed: Seed of the draw from conditions with over :data:`MAX_CELLS` cells.
+        names: Conditions; absent = all test conditions.
+
+    Returns:
+        Cells of the conditions with at least :data:`MIN_CELLS`, and the reference controls.
+
+    Raises:
+        BenchError: A condition that is not held out, or fewer than two with enough cells.
+    """
+    rng = np.random.default_rng([seed, 0xF0])
+    names = sorted(split.test if names is None else names)
+    check_conditions(names, split)
+    large = [name for name in names if len(data.cells_of[name]) >= MIN_CELLS]
+    if len(large) < 2:
+        raise BenchError(
+            f"'{data.name}', split {split.kind}, seed {split.seed}: {len(large)} of {len(names)} test conditions have "
+            f"at least {MIN_CELLS} cells; the frozen-encoder protocol needs 2."
+        )
+    index = data.barcode_index
+    controls = np.array(sorted(index[b] for b in set(_barcodes(split.reference_controls))), dtype=np.int64)
+    return HeldOut(
+        data,
+        split,
+        np.concatenate([some(data.cells_of[name], MAX_CELLS, rng) for name in large]),
+        some(controls, MAX_CONTROLS, rng),
+        len(names) - len(large),
+    )
+
+
+def from_loader(data: PerturbationData, loader: Loader, split: Split, seed: int) -> HeldOut:
+    """Draw the held-out cells that a loader holds.
+
+    Raises:
+        BenchError: It is not a test loader of this split.
+    """
+    check_loader(loader, split)
+    return draw(data, split, seed, loader.conditions)
+
+
+def some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:
+    """Draw at most ``most`` rows, kept in their order."""
+    return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]
+
+
+def _barcodes(pools: dict[str, tuple[str, ...]]) -> list[str]:
+    return [barcode for pool in pools.values() for barcode in pool]
+
+
+def _renumber(codes: NDArray[Any]) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    return numbers

@@ -1,0 +1,67 @@
+"""What stands beside every encoder: principal components, a random projection, and labels that mean nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.dataset import PerturbationData
+from bench.data.splits.split import Split
+from bench.stats.cellspace import principal_axes
+from bench.tracks.representation.heldout import some
+
+Singles = NDArray[np.float32]
+
+#: Names of the reference rows; ``shuffled`` is ``pca`` with condition labels permuted within batch.
+PCA, RANDOM, SHUFFLED = "pca", "random", "shuffled"
+NAMES = (PCA, RANDOM, SHUFFLED)
+#: Width of both embeddings.
+WIDTH = 50
+#: Train cells that the components are fitted on, at most.
+MAX_CELLS = 5_000
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear embedding: ``(cells - mean) @ axes.T``.
+
+    Attributes:
+        mean: ``[G]``.
+        axes: ``[D, G]``.
+        fitted_on: Conditions whose cells it has seen.
+    """
+
+    mean: Singles
+    axes: Singles
+    fitted_on: tuple[str, ...] = ()
+
+    def __call__(self, cells: Singles) -> Singles:
+        """Embed cells: ``[n, G] -> [n, D]``."""
+        return np.asarray((cells - self.mean) @ self.axes.T, dtype=np.float32)
+
+
+def pca(data: PerturbationData, split: Split, seed: int, width: int = WIDTH) -> Projection:
+    """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
+    rows = some(data.rows(split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    mean, axes = principal_axes(data.x[rows].toarray(), width)
+    return Projection(mean, axes, split.train)
+
+
+def random_projection(genes: int, seed: int, width: int = WIDTH) -> Projection:
+    """A Gaussian random projection, entries of variance 1/width.
+
+    Source: Johnson and Lindenstrauss 1984: it nearly keeps the distances between cells, noise included.
+    """
+    axes = np.random.default_rng([seed, 0xD2]).normal(0, width**-0.5, (width, genes))
+    return Projection(np.zeros(genes, dtype=np.float32), axes.astype(np.float32))
+
+
+def shuffle_within(label: NDArray[np.int64], batch: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Permute labels within each batch ``[N]``."""
+    rng = np.random.default_rng([seed, 0xD3])
+    shuffled = np.empty_like(label)
+    order = np.argsort(batch, kind="stable")
+    shuffled[order] = label[np.lexsort((rng.random(len(label)), batch))]
+    return shuffled

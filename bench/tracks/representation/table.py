@@ -1,0 +1,129 @@
+"""The frozen-encoder table as people read it: encoders, references, chance, and what to look at."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.core.console import console, seed_text
+from bench.tracks.representation.protocol import CHANCE
+
+_COLUMNS = {
+    "MRR": "retrieval_mrr_20",
+    "top-1": "retrieval_top1_20",
+    "top-5": "retrieval_top5_20",
+    "1 cell": "retrieval_mrr_1",
+    "x-batch": "cross_batch_mrr_20",
+    "sil.": "silhouette_condition",
+    "batch": "silhouette_batch",
+    "probe": "probe_heldout_accuracy",
+    "leak": "batch_probe_scaled",
+    "kNN": "knn_purity",
+}
+_LEGEND = (
+    "Look first at MRR (means of 20 cells look for the other half of their condition) against pca, random and chance; "
+    "shuffled must be at chance. x-batch: across batches. sil. (by condition; batch: by batch) is mostly negative on "
+    "real data: compare rows, not signs. leak: batch told from controls, 0 = not at all."
+)
+_AUDIT = (
+    "CellJEPA audit: top-1 .0053 vs .0074, top-5 .0239 vs .0336, silhouette -.1893 vs -.1290. Chance depends on the "
+    "number of conditions, and its retrieval is not defined: compare the shape only, not the numbers."
+)
+
+
+def _number(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and text not in ("1.000", "-1.000") else text
+
+
+def layout(table: pd.DataFrame) -> Table:
+    """Lay the rows of one split out for a terminal of 100 columns.
+
+    Args:
+        table: From :func:`bench.tracks.representation.board.board`, one split.
+    """
+    view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    view.add_column("rank", justify="right")
+    view.add_column("encoder", no_wrap=True, max_width=22)
+    for title in (*_COLUMNS, "eff. rank"):
+        view.add_column(title, justify="right", no_wrap=True)
+    rows = table.to_dict("records")
+    for row in rows:
+        view.add_row(
+            "-" if pd.isna(row["rank"]) else str(row["rank"]),
+            Text(str(row["model"])),
+            *(_number(row[name]) for name in _COLUMNS.values()),
+            _rank(row),
+            style="dim" if row["kind"] == "reference" else None,
+        )
+    if rows:
+        chances = {name: CHANCE.get(name) for name in _COLUMNS.values()}
+        values = [_number(rows[-1][chance]) if chance else "-" for chance in chances.values()]
+        view.add_row("-", "chance", *values, "-", style="dim")
+    return view
+
+
+def _rank(row: Mapping[Hashable, Any]) -> str:
+    rank = row["effective_rank"]
+    return "-" if pd.isna(rank) else f"{rank:.0f} of {row['width']:.0f}"
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Lay one split out as plain text, for documents."""
+    plain = Console(width=100, file=io.StringIO(), no_color=True)
+    plain.print(layout(table))
+    assert isinstance(plain.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in plain.file.getvalue().splitlines()) + "\n"
+
+
+def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = False) -> None:
+    """Print a data set's table to stderr, one part per split, with what to look at first.
+
+    Args:
+        table: From :func:`bench.tracks.representation.board.board`.
+        dataset: Its name.
+        seeds: The split seeds that it averages over.
+        smoke: Whether the data are too small for any claim.
+    """
+    for split, part in table.groupby("split", sort=True):
+        first = part.iloc[0]
+        console.print()
+        console.print(
+            Text(
+                f"{dataset} | {split} | {seed_text(list(seeds))} | frozen encoders on held-out cells | "
+                f"{first['n_conditions']:.0f} conditions",
+                style="bold",
+            )
+        )
+        console.print(layout(part))
+        console.print(Text(_LEGEND, style="dim"))
+        console.print(Text(_AUDIT, style="dim"))
+        for line in warnings_of(part, len(seeds)):
+            console.print(Text(line, style="yellow"))
+        if smoke:
+            console.print(Text("Smoke data: a trial of the plumbing, no claim.", style="yellow"))
+    console.print()
+
+
+def warnings_of(table: pd.DataFrame, n_seeds: int) -> list[str]:
+    """List what a reader should distrust about one split's rows."""
+    lines = []
+    partial = table[table["n_seeds"] < n_seeds].to_dict("records")
+    if partial:
+        names = ", ".join(f"{row['model']} ({row['n_seeds']} of {n_seeds} seeds)" for row in partial)
+        lines.append(f"Not ranked, seeds missing: {names}.")
+    left_out = float(table["n_conditions_left_out"].max())
+    if left_out:
+        lines.append(f"{left_out:.3g} test conditions have too few cells and are left out.")
+    if (table["n_batches"] == 1).all():
+        lines.append("One batch: nothing across batches, no batch silhouette or probe; kNN excludes the cell only.")
+    return lines

@@ -1,0 +1,1 @@
+"""Predict the response: the shift of a held-out condition."""

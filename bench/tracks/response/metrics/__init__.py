@@ -1,0 +1,36 @@
+"""Metrics in numpy: one value per condition. To add one, add a file here that uses the `metric` decorator.
+
+`METRICS` names them all; `evaluate` computes one on a `Case`. Averages, intervals, skill and ranks are made
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.parts import CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
+from bench.tracks.response.metrics.registry import METRICS, Evaluation, Metric, UnknownMetric, evaluate, get, metric
+
+__all__ = [
+    "METRICS",
+    "Case",
+    "CellsCase",
+    "EpistasisCase",
+    "Evaluation",
+    "GearsCase",
+    "LegacyCase",
+    "Metric",
+    "Sample",
+    "UnknownMetric",
+    "evaluate",
+    "get",
+    "metric",
+]
+
+# The four families lead every listing, in the order in which they are explained; other files follow by name.
+_FIRST = ("pattern", "identity", "size", "de")
+_found = {module.name for module in pkgutil.iter_modules(__path__)}
+for _name in (*_FIRST, *sorted(_found - set(_FIRST))):
+    importlib.import_module(f"{__name__}.{_name}")

@@ -1,0 +1,242 @@
+"""DE: are the genes that respond found, without regard to how much each moves?"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.functional import (
+    BoolT,
+    BoolTG,
+    FloatT,
+    FloatTG,
+    Standard,
+    correlate,
+    divide,
+    mse,
+    standardise,
+)
+from bench.tracks.response.metrics.order import Chosen, Order, average_precision, average_ranks, order, top_k
+from bench.tracks.response.metrics.pattern import top_de, z_order
+from bench.tracks.response.metrics.registry import metric
+
+MIN_SIGNIFICANT = 5  # a share of fewer genes says nothing
+
+
+def _count(genes: BoolTG) -> FloatT:
+    counts: FloatT = genes.sum(axis=1, dtype=np.float64)
+    return counts
+
+
+def magnitude(case: Case) -> FloatTG:
+    """Abs d_hat, [T, G], with what float32 storage leaves of an unmoved gene set to 0.
+
+    The rounding of y_hat grows with expression, and so does the power to detect DE: ranked by it, genes that
+    a model left alone would look like a weak signal.
+    """
+    size = np.abs(case.d_hat)
+    return np.where(size <= np.finfo(np.float32).eps * np.abs(case.y_hat), 0.0, size)
+
+
+@fact("prediction")
+def predicted_order(case: Case) -> Order:
+    """Scored genes in the order of abs d_hat."""
+    return order(magnitude(case), case.scored)
+
+
+@fact("prediction")
+def predicted_top(case: Case, k: int) -> Chosen:
+    """The k scored genes of largest abs d_hat; ties at the last place share it."""
+    return top_k(predicted_order(case), k)
+
+
+@fact("prediction")
+def predicted_ranks(case: Case) -> Standard:
+    """Ranks of abs d_hat, standardised."""
+    return standardise(average_ranks(predicted_order(case), case.scored), case.scored)
+
+
+@fact("truth")
+def z_ranks(case: Case) -> Standard:
+    """Ranks of abs z, standardised."""
+    return standardise(average_ranks(z_order(case), case.scored), case.scored)
+
+
+def constant_z(case: Case) -> BoolT:
+    """All scored genes are equally DE, or none is scored."""
+    z = standardise(np.abs(case.de_z), case.scored)
+    return ~(z.sd > 1e-12 * z.mean)
+
+
+def fewer_than(k: int, case: Case) -> BoolT:
+    """Fewer than k genes are scored."""
+    return _count(case.scored) < k
+
+
+def few_significant(case: Case) -> BoolT:
+    """Fewer than 5 scored genes are significant."""
+    return _count(judged(case)) < MIN_SIGNIFICANT
+
+
+@fact("truth")
+def judged(case: Case) -> BoolTG:
+    """Significant scored genes, [T, G]."""
+    return case.significant & case.scored
+
+
+def recall(case: Case, k: int) -> FloatT:
+    """Overlap of the k scored genes of largest abs d_hat with the k of largest abs z, / k, [T]."""
+    ours = predicted_top(case, k)
+    return np.asarray(np.vecdot(ours.weights, ours.of(_membership(case, k))) / k)
+
+
+@fact("truth")
+def _membership(case: Case, k: int) -> FloatTG:
+    """[T, G] of the top k by abs z."""
+    return top_de(case, k).dense(case.y.shape[1])
+
+
+def recall_by_luck(case: Case, k: int) -> FloatT:
+    """K / scored genes, [T]: what any ranking without information gets on average."""
+    return divide(np.full(len(case.y), float(k)), _count(case.scored))
+
+
+@metric(
+    "spearman_de",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    family="DE",
+    undefined=constant_z,
+    formula="Spearman of abs d_hat with abs Wilcoxon z over scored genes, average ranks",
+    source="DE Spearman of cell-eval (Adduri et al. 2025), here over all genes and from the means alone",
+    trap="over significant genes only, calling few genes pays; over all genes abstaining gains nothing",
+)
+def spearman_de(case: Case) -> FloatT:
+    """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""
+    return correlate(predicted_ranks(case).unit, z_ranks(case).unit)
+
+
+def prevalence(case: Case) -> FloatT:
+    """Share of scored genes that are significant, [T]."""
+    return divide(_count(judged(case)), _count(case.scored))
+
+
+def _register_recall(k: int, significant: bool) -> None:
+    def compute(case: Case) -> FloatT:
+        return recall(case, k)
+
+    def undefined(case: Case) -> BoolT:
+        return fewer_than(k, case) | ((_count(judged(case)) < k) & significant)
+
+    def chance(case: Case) -> FloatT:
+        return recall_by_luck(case, k)
+
+    only = f"; only conditions with at least {k} significant genes" if significant else ""
+    metric(
+        f"de_recall_sig@{k}" if significant else f"de_recall@{k}",
+        better="high",
+        chance=chance,
+        range=(0.0, 1.0),
+        undefined=undefined,
+        formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}{only}",
+        source="overlap at N of cell-eval (Adduri et al. 2025)",
+        trap="which conditions count hangs on the truth alone; it leaves out weak ones, where de_recall is chance"
+        if significant
+        else "k is fixed (min(k, n called) rewards calling few); ties share a place: no luck of gene order",
+    )(compute)
+
+
+for _k in (20, 50):
+    _register_recall(_k, significant=False)
+for _k in (20, 50):
+    _register_recall(_k, significant=True)
+
+
+@metric(
+    "auprc_de",
+    better="high",
+    chance=prevalence,
+    range=(0.0, 1.0),
+    undefined=few_significant,
+    formula="average precision of abs d_hat as a score for the significant scored genes",
+    source="AUPRC of cell-eval (Adduri et al. 2025); scikit-learn average_precision_score",
+    trap="its chance is the prevalence, which differs by condition; equal scores enter together, not by gene order",
+)
+def auprc_de(case: Case) -> FloatT:
+    """Average precision, [T]. Undefined: under 5 significant genes. Degenerate: prevalence."""
+    return average_precision(predicted_order(case), judged(case))
+
+
+@fact("truth")
+def de_weights(case: Case) -> FloatTG:
+    """Squared min-max-scaled abs z over scored genes, [T, G], summing to 1; NaN where abs z is constant."""
+    z = np.abs(np.where(case.scored, case.de_z, np.nan))
+    low, high = (of(z, axis=1, initial=limit)[:, None] for of, limit in ((np.fmin.reduce, np.inf), (np.fmax.reduce, 0)))
+    scaled = (z - low) / np.where(high > low, high - low, np.nan)
+    weights = np.where(case.scored, scaled**2, 0.0)
+    return np.asarray(weights / np.where(high > low, weights.sum(axis=1, keepdims=True), np.nan))
+
+
+@metric(
+    "wmse",
+    better="low",
+    chance=None,
+    range=(0.0, math.inf),
+    undefined=constant_z,
+    formula="sum w (y_hat - y)^2 over scored genes, w = squared min-max-scaled abs Wilcoxon z, summing to 1",
+    source="weighted MSE of Mejia et al. 2025 (Diversity by Design)",
+    trap="an unweighted error is won by predicting no change: most genes do not respond",
+)
+def wmse(case: Case) -> FloatT:
+    """MSE with DE weights, [T]. Undefined: constant abs z."""
+    error = case.y_hat - case.y
+    error *= error
+    return np.asarray(np.vecdot(error, de_weights(case)))
+
+
+@metric(
+    "top20_de_mse",
+    better="low",
+    chance=None,
+    range=(0.0, math.inf),
+    undefined=lambda case: fewer_than(20, case),
+    formula="mean (y_hat - y)^2 over the 20 scored genes of highest abs Wilcoxon z",
+    source="Roohani et al. 2024 (GEARS), MSE on the top-20 DE genes; here by Wilcoxon z",
+    trap="y_hat starts from controls that the truth does not use, so an error of 0 is beyond reach",
+)
+def top20_de_mse(case: Case) -> FloatT:
+    """Mean squared error of y_hat on the top-20 DE genes, [T]. Undefined: fewer than 20 scored genes."""
+    top = top_de(case, 20)
+    return mse(top.of(case.y_hat), top.of(case.y), top.weights)
+
+
+@metric(
+    "direction_accuracy",
+    better="high",
+    chance=0.5,
+    range=(0.0, 1.0),
+    undefined=few_significant,
+    formula="share of significant scored genes with sign(d_hat) = sign(d); sign 0 counts .5",
+    source="DE direction match of cell-eval (Adduri et al. 2025)",
+    trap="genes left unmoved count one half instead of dropping out; rounding noise is no direction",
+)
+def direction_accuracy(case: Case) -> FloatT:
+    """Share of significant genes moved the right way, [T]. Undefined: under 5 of them. Degenerate: .5."""
+    genes = _count(judged(case))
+    return divide((genes + np.vecdot(predicted_sign(case), judged_sign(case))) / 2.0, genes)
+
+
+@fact("prediction")
+def predicted_sign(case: Case) -> FloatTG:
+    """Sign of d_hat, [T, G]; 0 where it is storage noise."""
+    return np.where(np.abs(case.d_hat) > case.prediction_noise[:, None], np.sign(case.d_hat), 0.0)
+
+
+@fact("truth")
+def judged_sign(case: Case) -> FloatTG:
+    """Sign of d at significant scored genes, [T, G]; 0 elsewhere."""
+    return np.where(judged(case), np.sign(case.d), 0.0)

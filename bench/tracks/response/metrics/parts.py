@@ -1,0 +1,180 @@
+"""Optional parts of a case: single cells, the published per-cell forms, doubles. A part that is absent is None."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.tracks.response.metrics.functional import BoolT, FloatG, FloatT, FloatTG
+
+Begins: TypeAlias = NDArray[np.int64]  # [T + 1]: the cells of condition t are begins[t] to begins[t + 1]
+Index: TypeAlias = slice | NDArray[Any]  # some of T conditions, or of N cells
+IntTK: TypeAlias = NDArray[np.intp]  # [T, K]
+Values: TypeAlias = NDArray[Any]  # [N, K] floats of N cells
+
+
+def cells_of(begins: Begins, index: Index) -> tuple[Index, Begins]:
+    """Positions of the cells of some conditions, and where each of these now begins; a slice for a slice."""
+    if isinstance(index, slice):
+        first, last, step = index.indices(len(begins) - 1)
+        if step == 1 and last >= first:
+            return slice(int(begins[first]), int(begins[last])), begins[first : last + 1] - begins[first]
+    chosen = np.arange(len(begins) - 1)[index]
+    blocks = [np.arange(begins[t], begins[t + 1]) for t in chosen.tolist()]
+    return np.concatenate([*blocks, np.empty(0, dtype=np.int64)]).astype(np.int64), np.cumsum([0, *map(len, blocks)])
+
+
+def begins_among(begins: Begins, kept: NDArray[np.bool_]) -> Begins:
+    """Where each condition begins once only the cells `kept` [N] are left."""
+    before: Begins = np.concatenate([[0], np.cumsum(kept)])
+    return before[begins]
+
+
+@dataclass(frozen=True, eq=False)
+class GearsCase:
+    """Truth as GEARS sees it: all controls serve as input and as reference.
+
+    Args:
+        y: [T, G] means of all test cells.
+        control: [G] or [T, G] mean of all controls.
+        de_genes: [T, K] indices of GEARS' top DE genes (K = 20, fewer only if there are fewer genes).
+    """
+
+    y: FloatTG
+    control: FloatG | FloatTG
+    de_genes: IntTK
+
+    def subset(self, rows: Index) -> GearsCase:
+        """The same for some conditions; a shared `control` stays shared."""
+        control = self.control if self.control.ndim == 1 else self.control[rows]
+        return GearsCase(self.y[rows], control, self.de_genes[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Cells of T conditions, one after the other.
+
+    Args:
+        begins: [T + 1] where the cells of each condition begin.
+        scores: [N, K] principal-component scores, own targets held at the mean.
+        panel: [N, P] expression of the panel genes.
+        variance: [T, G] variance over all cells of the condition (not only these).
+    """
+
+    begins: Begins
+    scores: Values
+    panel: Values
+    variance: Values
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """[T] cells of each condition."""
+        return np.diff(self.begins)
+
+    def of(self, t: int, values: str) -> Values:
+        """[n, K] `scores` or `panel` of the cells of condition t."""
+        return np.asarray(getattr(self, values)[self.begins[t] : self.begins[t + 1]])
+
+    def subset(self, index: Index) -> Sample:
+        """The same for some conditions."""
+        cells, begins = cells_of(self.begins, index)
+        return Sample(begins, self.scores[cells], self.panel[cells], self.variance[index])
+
+    def keep(self, kept: NDArray[np.bool_]) -> Sample:
+        """The same conditions with only some of their cells [N]; `variance` stays that of all."""
+        return replace(self, begins=begins_among(self.begins, kept), scores=self.scores[kept], panel=self.panel[kept])
+
+
+@dataclass(frozen=True, eq=False)
+class CellsCase:
+    """Held-out cells beside predicted ones, both a random sample in random order.
+
+    Args:
+        truth: Held-out cells.
+        predicted: Predicted cells; at least two per condition.
+
+    Raises:
+        ValueError: the two do not fit together, or a condition has fewer than two predicted cells.
+    """
+
+    truth: Sample
+    predicted: Sample
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "panel"):
+            a, b = getattr(self.truth, name).shape[1], getattr(self.predicted, name).shape[1]
+            if a != b:
+                raise ValueError(f"cells: {name} has {a} columns in the truth and {b} in the prediction")
+        if self.truth.variance.shape != self.predicted.variance.shape:
+            raise ValueError("cells: truth and prediction have other conditions or genes")
+        if (self.predicted.counts < 2).any():
+            raise ValueError("cells: every condition needs at least two predicted cells")
+        for name in ("scores", "panel", "variance"):
+            if not np.isfinite(getattr(self.predicted, name)).all():
+                raise ValueError(f"cells: predicted {name} has values that are not finite")
+
+    @property
+    def too_few(self) -> BoolT:
+        """[T] conditions with fewer than two held-out cells."""
+        return self.truth.counts < 2
+
+    def subset(self, index: Index) -> CellsCase:
+        """The same for some conditions."""
+        return CellsCase(self.truth.subset(index), self.predicted.subset(index))
+
+
+@dataclass(frozen=True, eq=False)
+class LegacyCase:
+    """Test cells as BioJEPAC sees them: each beside one random control cell.
+
+    Args:
+        begins: [T + 1] where the cells of each condition begin.
+        cells: [N, K] expression of the first K of `genes` of the cell's condition (K = 20).
+        controls: [N, K] the same of its control.
+        genes: [T, 50] top DE genes of each condition, best first.
+        spread: [T] mean over all genes of the variance over the condition's cells, ddof 0.
+    """
+
+    begins: Begins
+    cells: Values
+    controls: Values
+    genes: NDArray[Any]
+    spread: FloatT
+
+    def subset(self, index: Index) -> LegacyCase:
+        """The same for some conditions."""
+        cells, begins = cells_of(self.begins, index)
+        return LegacyCase(begins, self.cells[cells], self.controls[cells], self.genes[index], self.spread[index])
+
+    def keep(self, kept: NDArray[np.bool_]) -> LegacyCase:
+        """The same conditions with only some of their cells [N]."""
+        return replace(
+            self, begins=begins_among(self.begins, kept), cells=self.cells[kept], controls=self.controls[kept]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EpistasisCase:
+    """Additive shifts of the doubles whose singles are in train.
+
+    Args:
+        row: [T] row of each condition below; -1 = it is no such double.
+        additive: [4, D, G] sums of the singles' shifts from all their cells, from one half and from the other, against
+            the controls of the prediction; and what to add to have them against the controls of the truth.
+        resolved: [T] whether replicates agree on what the double does beyond its singles.
+    """
+
+    row: NDArray[np.int64]
+    additive: NDArray[Any]
+    resolved: BoolT
+
+    def subset(self, index: Index) -> EpistasisCase:
+        """The same for some conditions."""
+        return replace(self, row=self.row[index], resolved=self.resolved[index])
+
+    def of(self, rows: NDArray[np.int64]) -> FloatTG:
+        """[4, len(rows), G] additive shifts of these conditions."""
+        return np.asarray(self.additive[:, self.row[rows]], dtype=np.float64)

@@ -1,0 +1,158 @@
+"""Pattern: do the right genes move, in the right direction and proportion to each other?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.functional import (
+    BoolT,
+    FloatG,
+    FloatT,
+    Standard,
+    correlate,
+    standardise,
+    weighted_sd,
+)
+from bench.tracks.response.metrics.order import Chosen, Order, order, top_k
+from bench.tracks.response.metrics.registry import flat, metric
+
+
+@fact("truth")
+def z_order(case: Case) -> Order:
+    """Scored genes in the order of abs Wilcoxon z."""
+    return order(np.abs(case.de_z), case.scored)
+
+
+@fact("truth")
+def top_de(case: Case, k: int) -> Chosen:
+    """The k scored genes of highest abs Wilcoxon z; ties at the last place share it."""
+    return top_k(z_order(case), k)
+
+
+@fact("truth")
+def floored_control_sd(case: Case) -> FloatG:
+    """Train-control SD, at least its 10% quantile over expressed genes, [G], above 0.
+
+    Without the floor, genes that hardly vary in controls would rule the scaled delta. Where the quantile
+    itself is 0 the genes of SD 0 are left out of it; without any variation the scale is 1.
+    """
+    expressed = case.control_sd[case.expressed]
+    floor = float(np.quantile(expressed, 0.1)) if expressed.size else 0.0
+    if floor <= 0:
+        varying = expressed[expressed > 0]
+        floor = float(np.quantile(varying, 0.1)) if varying.size else 1.0
+    return np.maximum(case.control_sd, floor)
+
+
+def told_apart(case: Case, r: FloatT) -> FloatT:
+    """A correlation, [T]; NaN where d_hat is noise."""
+    return np.where(case.degenerate, np.nan, r)
+
+
+def flat_on_top20(case: Case) -> BoolT:
+    """Fewer than 20 scored genes, or a truth that does not tell the top 20 apart."""
+    top = top_de(case, 20)
+    return ~(weighted_sd(top.of(case.d), top.weights) > case.truth_noise)
+
+
+@fact("truth")
+def true_in_control_sd(case: Case) -> Standard:
+    """True shifts in units of the control SD, standardised."""
+    return standardise(case.d / floored_control_sd(case), case.scored)
+
+
+@fact("prediction")
+def predicted_in_control_sd(case: Case) -> Standard:
+    """Predicted shifts in units of the control SD, standardised."""
+    return standardise(case.d_hat / floored_control_sd(case), case.scored)
+
+
+def flat_in_z(case: Case) -> BoolT:
+    """A truth that is constant as it is, or after division by the control SD."""
+    return case.flat | true_in_control_sd(case).constant
+
+
+@metric(
+    "pearson_delta",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    family="pattern",
+    undefined=flat,
+    formula="corr(d_hat, d) over scored genes",
+    source="Roohani et al. 2024 (GEARS); Ahlmann-Eltze, Huber and Anders 2025; here with disjoint controls",
+    trap="shared controls correlate prediction and truth by noise alone: d_hat and d use disjoint ones",
+)
+def pearson_delta(case: Case) -> FloatT:
+    """corr(d_hat, d) over scored genes, [T]. Undefined: constant d. Degenerate: 0."""
+    return told_apart(case, correlate(case.predicted_shift.unit, case.true_shift.unit))
+
+
+@metric(
+    "pearson_delta@20",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    undefined=flat_on_top20,
+    formula="corr(d_hat, d) over the 20 scored genes of highest abs Wilcoxon z",
+    source="Roohani et al. 2024 (GEARS), top-20 DE genes; here by Wilcoxon z, with disjoint controls",
+    trap="DE genes without the condition's own targets: a given knock-down would carry the correlation",
+)
+def pearson_delta_top20(case: Case) -> FloatT:
+    """corr(d_hat, d) over the top-20 DE genes, [T]. Undefined: under 20 genes, constant d. Degenerate: 0."""
+    top = top_de(case, 20)
+    predicted = standardise(top.of(case.d_hat), top.weights)
+    r = correlate(predicted.unit, standardise(top.of(case.d), top.weights).unit)
+    return np.where(predicted.sd > case.prediction_noise, r, np.nan)
+
+
+@metric(
+    "pearson_delta_z",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    undefined=flat_in_z,
+    formula="corr(d_hat / s, d / s) over scored genes, s = control SD floored at its 10% quantile",
+    source="this benchmark; standardised deltas as in Replogle et al. 2022 (z-scored against controls)",
+    trap="an unscaled correlation can be ruled by five loud genes",
+)
+def pearson_delta_z(case: Case) -> FloatT:
+    """Corr of deltas in units of the train-control SD, [T]. Undefined: constant d. Degenerate: 0."""
+    return told_apart(case, correlate(predicted_in_control_sd(case).unit, true_in_control_sd(case).unit))
+
+
+@fact("truth")
+def true_from_reference(case: Case) -> Standard:
+    """True means less the perturbed reference, standardised."""
+    return standardise(case.y - case.train_y, case.scored)
+
+
+@fact("prediction")
+def predicted_from_reference(case: Case) -> Standard:
+    """Predicted means less the perturbed reference, standardised."""
+    return standardise(case.y_hat - case.train_y, case.scored)
+
+
+def equal_to_reference(case: Case) -> BoolT:
+    """A truth that differs from the train mean by the same amount in every gene."""
+    return ~(true_from_reference(case).sd > case.truth_noise)
+
+
+@metric(
+    "pearson_delta_pert_ref",
+    better="high",
+    chance=0.0,
+    range=(-1.0, 1.0),
+    ranked=False,
+    undefined=equal_to_reference,
+    formula="corr(y_hat - t, y - t) over scored genes, t = mean of the train condition means",
+    source="Vinas Torne et al. 2025 (Systema), Pearson delta against the perturbed reference",
+    trap="t is on both sides, and without centring by controls it rewards whoever sits near them: never ranked",
+)
+def pearson_delta_pert_ref(case: Case) -> FloatT:
+    """corr(y_hat - t, y - t), [T]. Undefined: y - t constant. Degenerate (also y_hat - t constant): 0."""
+    predicted = predicted_from_reference(case)
+    r = correlate(predicted.unit, true_from_reference(case).unit)
+    return np.where(predicted.sd > case.prediction_noise, r, np.nan)

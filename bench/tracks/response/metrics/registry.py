@@ -1,0 +1,175 @@
+"""What a metric is, the table of all metrics, and the one rule for values that do not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from bench.core.errors import BenchError, unknown
+from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.facts import recall
+from bench.tracks.response.metrics.functional import BoolT, FloatT
+
+Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]  # the last three: to be read
+Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
+Compute: TypeAlias = Callable[[Case], FloatT]
+
+#: Parts of a case without which a metric is undefined.
+OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
+BEST_IN_PRINT: dict[str, float] = {"one": 1.0, "zero": 0.0}
+
+
+class UnknownMetric(BenchError, KeyError):
+    """No metric of that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would print the repr
+
+
+def never(case: Case) -> BoolT:
+    """The truth always allows a value."""
+    return np.zeros(len(case.y), dtype=np.bool_)
+
+
+def flat(case: Case) -> BoolT:
+    """The truth moves no scored gene apart from the others."""
+    return case.flat
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of the table: a formula over a `Case`, one value per condition, and how to read it.
+
+    Args:
+        name: column name.
+        compute: `Case` of T conditions -> [T].
+        better: `high` or `low`; `one` and `zero`: the right value is 1 or 0; `none`: descriptive.
+        chance: what a prediction without information gets, a number or `Case` -> [T]; None: compute as it is.
+        range: lowest and highest possible value; of a statistic over conditions, that of the mean.
+        family: the family it ranks for; one metric per family.
+        needs: `gallery` (compute again per subgroup), or a part of the case: `gears`, `cells`, `legacy`, `epistasis`.
+        ranked: more is better by itself, so skill and rank may be taken from it.
+        undefined: `Case` -> [T] bool, where the truth allows no value. May look at the truth only.
+        formula: the formula in one line.
+        source: where the definition comes from.
+        trap: the trap it avoids, or that the reader must know of.
+    """
+
+    name: str
+    compute: Compute
+    better: Better
+    chance: float | Compute | None
+    range: tuple[float, float]
+    family: Family | None
+    needs: frozenset[str]
+    ranked: bool
+    formula: str
+    source: str
+    trap: str
+    undefined: Callable[[Case], BoolT] = never
+
+    @property
+    def best(self) -> float | None:
+        """The value of a perfect score; None if there is no such thing."""
+        low, high = self.range
+        return {"high": high, "low": low, **BEST_IN_PRINT}.get(self.better)
+
+    def chance_level(self, case: Case) -> FloatT | None:
+        """[T] what a prediction without information gets; None if the metric has no such value."""
+        if self.chance is None:
+            return None
+        level = self.chance(case) if callable(self.chance) else self.chance
+        return np.broadcast_to(np.asarray(level, dtype=np.float64), (len(case.y),))
+
+
+class Evaluation(NamedTuple):
+    """values [T], NaN exactly where undefined; undefined [T]; degenerate [T] (the chance value was put)."""
+
+    values: FloatT
+    undefined: BoolT
+    degenerate: BoolT
+
+
+METRICS: dict[str, Metric] = {}
+
+
+def metric(
+    name: str,
+    *,
+    better: Better,
+    chance: float | Compute | None,
+    range: tuple[float, float],
+    formula: str,
+    source: str,
+    trap: str,
+    family: Family | None = None,
+    needs: frozenset[str] = frozenset(),
+    ranked: bool = True,
+    undefined: Callable[[Case], BoolT] = never,
+) -> Callable[[Compute], Compute]:
+    """Register the decorated function as the metric `name`; arguments as in `Metric`.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def register(compute: Compute) -> Compute:
+        if name in METRICS:
+            taken = getattr(METRICS[name].compute, "__module__", "elsewhere")
+            raise ValueError(f"two metrics are called '{name}': one in {taken}, one in {compute.__module__}")
+        METRICS[name] = Metric(
+            name, compute, better, chance, range, family, needs, ranked, formula, source, trap, undefined
+        )
+        return compute
+
+    return register
+
+
+def get(name: str) -> Metric:
+    """The metric `name`.
+
+    Raises:
+        UnknownMetric: naming the nearest one.
+    """
+    if name not in METRICS:
+        raise UnknownMetric(str(unknown("metric", name, METRICS)))
+    return METRICS[name]
+
+
+def evaluate(metric: Metric, case: Case) -> Evaluation:
+    """One value per condition, and why where there is none to compute.
+
+    Undefined because of the *truth*: NaN, for every prediction alike. Undefined because of the *prediction*
+    (it tells no gene from another, or the formula breaks down on it): the metric's chance value. Abstaining
+    therefore never drops a condition from a mean. Without a part that the metric needs (a prediction of means has
+    no cells) all is undefined.
+
+    Raises:
+        ValueError: the metric needs `case.gears` and there is none, or a metric without a chance value gave
+            no number where the truth allows one.
+    """
+    if "gears" in metric.needs and case.gears is None:
+        raise ValueError(f"{metric.name} needs the shared-control truth, but case.gears is None")
+    if any(getattr(case, part) is None for part in metric.needs & OPTIONAL):
+        nothing = np.zeros(len(case.y), dtype=np.bool_)
+        return Evaluation(np.full(len(case.y), np.nan), ~nothing, nothing)
+    # The truth alone decides this, so it is asked once for all predictions.
+    undefined = recall(case, "truth", metric.undefined, lambda: np.asarray(metric.undefined(case), dtype=np.bool_))
+    values = np.array(metric.compute(case), dtype=np.float64)
+    chance = metric.chance_level(case)
+    broken = ~undefined & ~np.isfinite(values)
+    if chance is None:
+        if broken.any():
+            raise ValueError(
+                f"{metric.name} is {values[broken][0]} for condition {int(np.flatnonzero(broken)[0])}, where the"
+                " truth allows a value; the metric must say what such a prediction scores"
+            )
+        degenerate = np.zeros_like(undefined)
+    else:
+        degenerate = ~undefined & (case.degenerate | broken)
+        values[degenerate] = chance[degenerate]
+    values[undefined] = np.nan
+    return Evaluation(values, undefined, degenerate)

@@ -1,0 +1,141 @@
+"""All metrics of a prediction, the floor and a replicate, against the whole truth and against its halves.
+
+Most metrics look at one condition at a time. Their conditions are taken in blocks that fit in a processor's cache, on
+all cores, and within a block everything that is known of the model's prediction and of the floor is kept for all eleven
+views of the truth (see :mod:`bench.tracks.response.metrics.facts`). Metrics with a gallery see all of its conditions at
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.typing import Floats
+from bench.results.tables import ALL
+from bench.stats.shifts import available_cores
+from bench.tracks.response.cases import BLOCK_VALUES, Rows, case_of, cells_part, half_sample
+from bench.tracks.response.metrics import METRICS, Case, Metric, Sample, evaluate
+from bench.tracks.response.metrics.facts import Known, Side, no_facts
+from bench.tracks.response.truth.fields import Truth
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """A prediction of some conditions, and what is known of it.
+
+    Attributes:
+        y_hat: Predicted means ``[n, G]``.
+        d_hat: Predicted shifts ``[n, G]``.
+        cells: Predicted cells, where there are some.
+        facts: Shared by the cases of all halves.
+    """
+
+    y_hat: Floats
+    d_hat: Floats
+    cells: Sample | None = None
+    facts: dict[Side, Known] = field(default_factory=no_facts)
+
+
+def views(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: bool) -> Iterator[tuple[str, Case]]:
+    """Cases of some conditions by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
+
+    Args:
+        truth: Truth of the task.
+        y_hat: Predicted means of all conditions ``[T, G]``.
+        cells: Predicted cells of all conditions.
+        rows: Conditions.
+        plain: Leave out all but shifts: see :func:`bench.tracks.response.cases.case_of`.
+    """
+    c_in, own = truth.c_in[rows], y_hat[rows]
+    emitted = None if cells is None or plain else cells.subset(rows)
+    floor = c_in + truth.train_delta
+    guesses = {"value": Guess(own, own - c_in, emitted), "floor": Guess(floor, floor - c_in)}
+    spread: Known = {}
+    for half in (None, *range(len(truth.half_y))):
+        base = case_of(truth, own, half, emitted, rows, plain)
+        here = guesses
+        if half is not None:
+            # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is
+            # measured from the input controls while the truth's is measured from the reference controls. The variance
+            # of its cells is that of all the condition's cells.
+            other = truth.half_y[half ^ 1][rows]
+            # Whether the model emits cells or not: what a replicate reaches is a fact of the task.
+            sample = None if plain else half_sample(truth, half ^ 1, rows)
+            here = {**guesses, "replicate": Guess(other, other - c_in, sample, {**no_facts(), "spread": spread})}
+        for name, guess in here.items():
+            part = base.cells if name == "value" else cells_part(truth, half, guess.cells, rows)
+            case = base.beside(guess.y_hat, guess.d_hat, part, guess.facts)
+            yield name if half is None else f"half_{name}", case
+
+
+def columns(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
+    """Evaluate metrics on some conditions.
+
+    Returns:
+        For each metric ``value``, ``degenerate``, ``floor``, ``half_value``, ``half_floor`` and ``half_replicate``
+        ``[n]``; the last three are means over the halves that have a value.
+    """
+    # A metric with a gallery takes all conditions at once: what it does not ask for would be copied for nothing.
+    plain = all(metric.needs == {"gallery"} for metric in metrics)
+    n = len(truth.cells[rows])
+    out: list[Columns] = [{} for _ in metrics]
+    totals = {name: np.zeros((2, len(metrics), n)) for name in ("half_value", "half_floor", "half_replicate")}
+    for name, case in views(truth, y_hat, cells, rows, plain):
+        for m, metric in enumerate(metrics):
+            if name in totals and "gears" in metric.needs:
+                continue  # the published form knows no halves
+            values, _, degenerate = evaluate(metric, case)
+            if name in totals:
+                known = np.isfinite(values)
+                totals[name][:, m] += np.where(known, values, 0.0), known
+            else:
+                out[m][name] = values
+            if name == "value":
+                out[m]["degenerate"] = degenerate
+    for name, (total, count) in totals.items():
+        means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        for m, found in enumerate(out):
+            found[name] = means[m]
+    return out
+
+
+def evaluate_all(
+    truth: Truth, y_hat: Floats, cells: Sample | None, galleries: Mapping[str, NDArray[np.int64]]
+) -> dict[tuple[str, str], Columns]:
+    """Evaluate every metric on all conditions, and those with a gallery on each gallery too.
+
+    Args:
+        truth: Truth of the task.
+        y_hat: Predicted means ``[T, G]``.
+        cells: Predicted cells.
+        galleries: Positions of the conditions of each scope but ``all``.
+
+    Returns:
+        :func:`columns` by metric and scope.
+    """
+    conditions, genes = truth.y.shape
+    single = [metric for metric in METRICS.values() if "gallery" not in metric.needs]
+    several = [metric for metric in METRICS.values() if "gallery" in metric.needs]
+    size = max(1, BLOCK_VALUES // max(genes, 1))
+    blocks = [slice(begin, min(begin + size, conditions)) for begin in range(0, conditions, size)]
+    workers = min(len(blocks), available_cores())
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        parts = list(pool.map(lambda rows: columns(truth, y_hat, cells, rows, single), blocks))
+    out: dict[tuple[str, str], Columns] = {}
+    for m, metric in enumerate(single):
+        out[metric.name, ALL] = {name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]}
+    everything = columns(truth, y_hat, cells, slice(0, conditions), several)
+    for scope, rows in galleries.items():
+        # A gallery of all conditions is the whole one.
+        found = everything if len(rows) == conditions else columns(truth, y_hat, cells, rows, several)
+        out.update({(metric.name, scope): part for metric, part in zip(several, found, strict=True)})
+    out.update({(metric.name, ALL): part for metric, part in zip(several, everything, strict=True)})
+    return out

@@ -1,0 +1,190 @@
+"""``predictions.h5ad``: the file between any tool and the score.
+
+``obs`` = predicted cells (one row per condition is allowed: a mean) with ``condition`` and optionally ``context`` and
+``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.core.conditions import CONTROL, from_label, identity
+from bench.core.errors import BenchError
+from bench.core.files import atomic, check_seal, seal
+from bench.core.typing import Floats
+from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells, in_proportion
+
+CONTROLS_USED = ("input", "all", "unknown")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predicted means of the evaluated conditions.
+
+    Attributes:
+        y_hat: ``[T, G]``, float64, log1p.
+        fallbacks: Constituents of each condition about which the model knew nothing ``[T]``.
+        uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
+        cells: The predicted cells, if every condition has at least 10 rows (in each of its contexts); else None.
+    """
+
+    y_hat: Floats
+    fallbacks: NDArray[np.int64]
+    uns: dict[str, str]
+    cells: PredictedCells | None = None
+
+
+def write(
+    path: Path,
+    cells: NDArray[np.float32] | Floats,
+    obs: pd.DataFrame,
+    genes: Sequence[str],
+    uns: Mapping[str, str],
+) -> None:
+    """Write predictions atomically.
+
+    Args:
+        path: Target file.
+        cells: Predicted expression ``[rows, G]``.
+        obs: One row per row of ``cells``, with a column ``condition``.
+        genes: ``[G]``.
+        uns: Provenance.
+    """
+    import anndata
+
+    frame = obs.reset_index(drop=True)
+    frame.index = frame.index.astype(str)
+    table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
+    with atomic(path) as temporary:
+        table.write_h5ad(temporary)
+        seal(temporary)
+
+
+def read(
+    path: Path,
+    conditions: Sequence[str],
+    genes: Sequence[str],
+    contexts: Sequence[str],
+    weights: Floats,
+    expected: Mapping[str, str],
+) -> Predicted:
+    """Read and check predictions, and average them over cells.
+
+    Args:
+        path: The file.
+        conditions: Conditions that must be there ``[T]``; others are ignored.
+        genes: Genes that must be there, in the order wanted ``[G]``.
+        contexts: Context names ``[C]``.
+        weights: Weight of each context in each condition ``[T, C]``.
+        expected: ``uns`` entries that must agree where the file has them (``data_hash``, ``split_id``).
+
+    Raises:
+        BenchError: Damaged file, missing condition or gene, wrong data or split, NaN or infinite values.
+    """
+    import anndata
+
+    if not path.is_file():
+        raise BenchError(f"no such file: {path}")
+    check_seal(path)  # a flipped bit in X is still a number, and one elsewhere can make HDF5 loop for ever
+    try:
+        table = anndata.read_h5ad(path)
+    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
+        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    uns = _provenance(table.uns, path)
+    for key, value in expected.items():
+        if uns.get(key, value) != value:
+            raise BenchError(
+                f"{path}: made for {key} {uns[key]}, but the task has {value}. Predict again for this task."
+            )
+    if "condition" not in table.obs:
+        raise BenchError(
+            f"{path}: no obs column 'condition' (there are: {', '.join(map(str, table.obs.columns)) or 'none'})."
+        )
+    position = {str(name): i for i, name in enumerate(table.var_names)}
+    if len(position) != table.n_vars:
+        raise BenchError(f"{path}: duplicate gene names in var_names.")
+    absent = [gene for gene in genes if gene not in position]
+    if absent:
+        raise BenchError(
+            f"{path}: {len(absent)} of {len(genes)} genes are missing from var_names ({', '.join(absent[:5])})."
+        )
+    columns = np.array([position[gene] for gene in genes])
+
+    codes, labels = pd.factorize(table.obs["condition"].astype(str))
+    names = [identity(from_label(label, (CONTROL,), "+")) for label in labels]  # several labels may mean one condition
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    group = np.array([number[name] for name in names], dtype=np.int64)[codes]
+    ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]
+    rows_of = dict(zip(number, np.split(np.argsort(group, kind="stable"), ends), strict=True))
+    lacking = [name for name in conditions if identity(name) not in rows_of]
+    if lacking:
+        raise BenchError(
+            f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({', '.join(lacking[:5])})."
+        )
+    where = table.obs["context"].astype(str).to_numpy(dtype=str) if "context" in table.obs else None
+    counts = _fallbacks(table.obs, path)
+    x: Any = table.X
+    if x is None:
+        raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell or condition.")
+    y_hat = np.empty((len(conditions), len(genes)))
+    fallbacks = np.zeros(len(conditions), dtype=np.int64)
+    drawn: list[NDArray[np.int64]] = []
+    for i, name in enumerate(conditions):
+        rows = rows_of[identity(name)]
+        block = x[rows]
+        stored = np.asarray(block.todense() if hasattr(block, "todense") else block)[:, columns]
+        if not np.isfinite(stored).all():
+            gene = genes[int(np.argmax(~np.isfinite(stored).all(axis=0)))]
+            raise BenchError(f"{path}: NaN or infinite prediction for condition '{name}', first in gene '{gene}'.")
+        dense = stored.astype(np.float64)
+        y_hat[i] = (
+            dense.mean(axis=0)
+            if where is None
+            else _over_contexts(dense, where[rows], contexts, weights[i], name, path)
+        )
+        fallbacks[i] = counts[rows].max()
+        drawn.append(rows if where is None else in_proportion(rows, where[rows], contexts, weights[i]))
+    cells = PredictedCells(x, tuple(drawn), columns) if min(map(len, drawn), default=0) >= MIN_CELLS else None
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
+
+
+def _provenance(stored: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Read the scalars of ``uns``; R writes them as arrays of one element."""
+    scalars = {k: v.item() if isinstance(v, np.ndarray) and v.size == 1 else v for k, v in stored.items()}
+    uns = {k: str(v) for k, v in scalars.items() if isinstance(v, (str, int, float, np.generic))}
+    used = uns.get("controls_used", "unknown")
+    if used not in CONTROLS_USED:
+        raise BenchError(f"{path}: uns['controls_used'] is '{used}', expected {', '.join(CONTROLS_USED)}.")
+    return uns
+
+
+def _fallbacks(obs: pd.DataFrame, path: Path) -> NDArray[np.int64]:
+    if "fallbacks" not in obs:
+        return np.zeros(len(obs), dtype=np.int64)
+    counts = pd.to_numeric(obs["fallbacks"].astype(object), errors="coerce").to_numpy(dtype=np.float64)
+    if not ((counts >= 0) & (counts == np.floor(counts))).all():
+        raise BenchError(f"{path}: obs['fallbacks'] must hold whole numbers from 0; leave the column out if unknown.")
+    return counts.astype(np.int64)
+
+
+def _over_contexts(
+    dense: Floats, where: NDArray[np.str_], contexts: Sequence[str], weights: Floats, name: str, path: Path
+) -> Floats:
+    total = np.zeros(dense.shape[1])
+    for context, weight in zip(contexts, weights.tolist(), strict=True):
+        if weight > 0:
+            if not (where == context).any():
+                raise BenchError(
+                    f"{path}: condition '{name}' has test cells in context '{context}' but no prediction there; "
+                    f"its rows say {', '.join(sorted(set(where.tolist())))}. Predict every context, or leave the "
+                    f"column obs['context'] out."
+                )
+            total += weight * dense[where == context].mean(axis=0)
+    return total

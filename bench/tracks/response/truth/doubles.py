@@ -1,0 +1,109 @@
+"""What the truth keeps of doubles: the shifts of their singles, from all cells and from two disjoint halves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.core.conditions import constituents, identity, single
+from bench.core.typing import Floats
+from bench.data.dataset import PerturbationData
+from bench.stats.epistasis import Bools, agreement, resolved
+from bench.stats.shifts import group_sums, weighted_controls
+
+
+def singles_of(names: Sequence[str], train: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """Train singles of each test condition that is a combination of nothing else, by position."""
+    spelled = {identity(name): name for name in train}
+    found = {}
+    for i, name in enumerate(names):
+        parts = tuple(spelled.get(identity(single(gene)), "") for gene in constituents(name))
+        if len(parts) > 1 and all(parts):
+            found[i] = parts
+    return found
+
+
+def additive_shifts(
+    data: PerturbationData, singles: dict[int, tuple[str, ...]], seed: int, c_in: Floats, c_ref: Floats
+) -> Floats:
+    """Sum of the singles' shifts of each double.
+
+    Args:
+        data: The cells.
+        singles: From :func:`singles_of`, D doubles.
+        seed: Seed of the halves.
+        c_in: Mean of the input cells by context ``[C, G]``.
+        c_ref: Mean of the reference controls by context ``[C, G]``.
+
+    Returns:
+        ``[4, D, G]``: from all cells, from one half and from the other half of the singles' cells, all against the
+        input cells; and what to add to have them against the reference controls.
+    """
+    names = sorted({name for parts in singles.values() for name in parts})
+    group = np.full(len(data.condition), -1)
+    weights = np.zeros((len(names), len(data.contexts)))
+    for i, name in enumerate(names):
+        rng = np.random.default_rng([seed, 0xE915, i])
+        shuffled = rng.permutation(data.cells_of[name])
+        group[shuffled] = 2 * i + (np.arange(len(shuffled)) % 2)
+        weights[i] = np.bincount(data.context[shuffled], minlength=len(data.contexts)) / len(shuffled)
+    sums, _, cells = group_sums(data.x, group, 2 * len(names))
+    inputs = weighted_controls(c_in, weights)
+    halves = [sums[k::2] / np.maximum(cells[k::2], 1)[:, None] for k in (0, 1)]
+    whole = (sums[0::2] + sums[1::2]) / np.maximum(cells[0::2] + cells[1::2], 1)[:, None]
+    # A single of one cell has no second half: the mean of all stands in, and the double will not be resolved.
+    halves = [np.where((cells[k::2] > 0)[:, None], halves[k], whole) for k in (0, 1)]
+    parts = [whole - inputs, halves[0] - inputs, halves[1] - inputs, inputs - weighted_controls(c_ref, weights)]
+    position = {name: i for i, name in enumerate(names)}
+    return np.stack(
+        [
+            np.array([part[[position[name] for name in names_of]].sum(axis=0) for names_of in singles.values()])
+            for part in parts
+        ]
+    ).reshape(4, len(singles), sums.shape[1])
+
+
+def doubles(
+    data: PerturbationData,
+    names: Sequence[str],
+    train: Sequence[str],
+    seed: int,
+    pools: tuple[Floats, Floats],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Additive shifts of the test doubles, and which of them do measurably more than their singles.
+
+    Args:
+        data: The cells.
+        names: Test conditions ``[T]``.
+        train: Train conditions.
+        seed: Seed of the halves.
+        pools: Means of input cells and of reference controls by context ``[C, G]``.
+        facts: ``c_in``, ``c_ref``, ``train_y``, ``train_delta``, ``half_y`` and ``scored`` of the truth.
+
+    Returns:
+        ``double_row [T]`` (-1 = not a double of two train singles), ``additive [4, D, G]`` (see
+        :func:`additive_shifts`) and ``epistasis_resolved [T]``.
+    """
+    found = singles_of(names, train)
+    row = np.full(len(names), -1, dtype=np.int64)
+    row[list(found)] = np.arange(len(found))
+    known: Bools = np.zeros(len(names), dtype=np.bool_)
+    additive = np.zeros((4, 0, len(data.genes)), dtype=np.float32)
+    if found:
+        additive = additive_shifts(data, found, seed, *pools).astype(np.float32)
+        at = np.array(list(found))
+        c_in, c_ref, scored = facts["c_in"][at], facts["c_ref"][at], facts["scored"][at]
+        halves = additive[1:3].astype(np.float64)
+        mine = np.tile(facts["train_delta"], (len(at), 1))
+        truth_side = (halves + additive[3], facts["train_y"] - c_ref)
+        values = [
+            agreement((facts["half_y"][h, at] - c_ref, *truth_side), (facts["half_y"][h ^ 1, at] - c_in, halves, mine),
+                      scored)
+            for h in range(len(facts["half_y"]))
+        ]  # fmt: skip
+        replicates = np.mean([values[0::2], values[1::2]], axis=0)
+        known[at] = resolved(replicates, scored.sum(axis=1).astype(np.float64))
+    return {"double_row": row, "additive": additive, "epistasis_resolved": known}

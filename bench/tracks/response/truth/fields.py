@@ -1,0 +1,91 @@
+"""What a truth holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.typing import Floats
+from bench.stats.differential import Bools
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Truth of one task for T evaluated test conditions, G genes, C contexts and H = 2 x 5 halves.
+
+    Attributes:
+        conditions: Evaluated test conditions ``[T]``: at least ``min_cells`` cells.
+        genes: Gene names ``[G]``.
+        contexts: Context names ``[C]``.
+        weights: Share of each condition's test cells by context ``[T, C]``.
+        cells: Test cells of each condition ``[T]``.
+        y: Mean of the condition's test cells ``[T, G]``.
+        c_in: Mean of the input cells, contexts weighted by ``weights`` ``[T, G]``.
+        c_ref: Mean of the reference controls, likewise ``[T, G]``.
+        train_delta: Mean over train conditions of (their mean - c_in) ``[G]``.
+        control_sd: SD of the input controls, within contexts ``[G]``.
+        expressed: Genes seen in at least 10 train cells (train conditions and input controls) ``[G]``.
+        targets: Genes perturbed in the condition ``[T, G]``.
+        de_z: Wilcoxon z of the condition's test cells against the reference controls ``[T, G]``.
+        significant: Benjamini-Hochberg at 5% over expressed genes ``[T, G]``.
+        half_y: Mean of half the condition's cells ``[H, T, G]``; halves 2i and 2i + 1 are complements.
+        half_de_z: Wilcoxon z of each half ``[H, T, G]``.
+        gears_control: Mean of *all* controls ``[G]``, for the published ``gears_*`` forms.
+        gears_de: Top-20 genes of scanpy's t-test against all controls ``[T, 20]``.
+        n_controls: Input and reference controls by context ``[C, 2]``.
+        train_y: Mean of the train condition means ``[G]``.
+        variance: Variance over the condition's cells, ddof 1, float32 ``[T, G]``.
+        legacy_de: Top-50 genes of the same t-test ``[T, 50]``, for the published ``legacy_*`` forms.
+        legacy_spread: Mean over genes of the variance of all cells and of each half ``[1 + H, T]``, ddof 0.
+        cell_begin: Where each condition begins among the N sampled test cells ``[T + 1]``.
+        cell_side: The half (0 or 1) in which each of them is, by halving ``[5, N]``.
+        cell_scores: Their scores on ``pca_axes``, own targets held at the mean ``[N, 50]``, float32.
+        cell_panel: Their expression of the panel genes ``[N, P]``, float32.
+        legacy_cells: Their expression of the top-20 genes of ``legacy_de`` ``[N, 20]``, float32.
+        legacy_controls: The same of one random control each ``[N, 20]``, float32.
+        panel: Columns of the panel genes: those that vary most between train conditions ``[P]``.
+        pca_mean: Mean of train cells ``[G]``, float32.
+        pca_axes: Their principal axes ``[50, G]``, float32.
+        double_row: Row of each condition in ``additive``; -1 = not a double of two train singles ``[T]``.
+        additive: Sums of singles' shifts ``[4, D, G]``, float32: see
+            :func:`bench.tracks.response.truth.doubles.additive_shifts`.
+        epistasis_resolved: Doubles whose replicates agree on what they do beyond their singles ``[T]``.
+    """
+
+    conditions: tuple[str, ...]
+    genes: tuple[str, ...]
+    contexts: tuple[str, ...]
+    weights: Floats
+    cells: Floats
+    y: Floats
+    c_in: Floats
+    c_ref: Floats
+    train_delta: Floats
+    control_sd: Floats
+    expressed: Bools
+    targets: Bools
+    de_z: Floats
+    significant: Bools
+    half_y: Floats
+    half_de_z: Floats
+    gears_control: Floats
+    gears_de: NDArray[np.int64]
+    n_controls: NDArray[np.int64]
+    train_y: Floats
+    variance: NDArray[np.float32]
+    legacy_de: NDArray[np.int64]
+    legacy_spread: Floats
+    cell_begin: NDArray[np.int64]
+    cell_side: NDArray[np.int64]
+    cell_scores: NDArray[np.float32]
+    cell_panel: NDArray[np.float32]
+    legacy_cells: NDArray[np.float32]
+    legacy_controls: NDArray[np.float32]
+    panel: NDArray[np.int64]
+    pca_mean: NDArray[np.float32]
+    pca_axes: NDArray[np.float32]
+    double_row: NDArray[np.int64]
+    additive: NDArray[np.float32]
+    epistasis_resolved: Bools

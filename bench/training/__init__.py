@@ -1,0 +1,1 @@
+"""How every learned stage is trained, watched and stopped; the same code for all objectives."""

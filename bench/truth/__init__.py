@@ -1,1 +1,0 @@
-"""What the test conditions really did, measured once per task: :mod:`bench.truth.truth`."""
