@@ -82,12 +82,12 @@ class MeanError:
 
     Args:
         net: The network.
-        data: The task; nothing of its test part is used.
+        datamodule: The task; nothing of its test part is used.
     """
 
-    def __init__(self, net: CellNet, data: PerturbationDataModule) -> None:
+    def __init__(self, net: CellNet, datamodule: PerturbationDataModule) -> None:
         self.net = net
-        cells, bulk = data.data, data.pseudobulk("val")
+        cells, bulk = datamodule.dataset, datamodule.pseudobulk("val")
         self.true = torch.from_numpy(bulk.means)
         self.condition = torch.tensor([cells.conditions.index(name) for name in bulk.conditions])
         counts = [
@@ -95,7 +95,7 @@ class MeanError:
         ]
         weights = np.array(counts, dtype=np.float64)
         self.weights = torch.from_numpy(weights / weights.sum(axis=1, keepdims=True))
-        self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in data.input_rows]
+        self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
 
     @torch.no_grad()
     def __call__(self) -> float:
@@ -112,7 +112,7 @@ class MeanError:
 
 def fit_best(
     model: PerturbationModel,
-    data: PerturbationDataModule,
+    datamodule: PerturbationDataModule,
     make: Callable[[Setting, int], CellNet],
     trials: Sequence[Setting],
     epochs: int,
@@ -124,15 +124,15 @@ def fit_best(
 
     Args:
         model: Lends its runtime; gets its ledger.
-        data: The task.
+        datamodule: The task.
         make: Makes the network of a setting, for a number of steps.
         trials: Settings, the default first; tried in their order until the budget of trials or time is spent.
         epochs: Passes over the train cells.
         batch_size: Perturbed cells per step.
     """
-    module = PerturbationDataModule(data.data, data.split, batch_size, data.seed)
+    module = PerturbationDataModule(datamodule.dataset, datamodule.split, batch_size, datamodule.seed)
     steps = epochs * len(module.train_dataloader())
-    count = len(data.split.val)
+    count = len(datamodule.split.val)
     enough = count >= MIN_VAL_CONDITIONS
     offered = list(trials) if enough else list(trials[:1])
     begin, runtime, ledger = time.process_time(), model.runtime, model.ledger
@@ -144,7 +144,7 @@ def fit_best(
         with one_thread(), torch.random.fork_rng():
             torch.manual_seed(runtime.head_seed)
             net = make(setting, steps)
-            keep = KeepBest(net, MeanError(net, data), steps // LOOKS) if enough else None
+            keep = KeepBest(net, MeanError(net, datamodule), steps // LOOKS) if enough else None
             train(
                 net,
                 module.train_dataloader(),
@@ -160,7 +160,7 @@ def fit_best(
             best = error, keep.best_step if keep else steps, net
         ledger.trials = trial + 1
         ledger.steps += steps
-        ledger.cells_seen += epochs * len(data.data.rows(data.split.train))
+        ledger.cells_seen += epochs * len(datamodule.dataset.rows(datamodule.split.train))
     assert best is not None
     _, step, net = best
     how = f"smallest squared error of means on {count} val conditions, of {ledger.trials} of {len(offered)} settings"

@@ -16,11 +16,11 @@ from bench.models.response.actions import ActionTable
 from bench.training.trainer import one_thread
 
 
-def action_table(model: PerturbationModel, data: PerturbationDataModule, features: str) -> ActionTable:
+def action_table(model: PerturbationModel, datamodule: PerturbationDataModule, features: str) -> ActionTable:
     """Load the feature banks of a specification and look up every condition's actions; inputs and warnings are kept."""
-    banks = load_banks(features, data)
-    model.told(banks, data)
-    return ActionTable(data, banks)
+    banks = load_banks(features, datamodule)
+    model.told(banks, datamodule)
+    return ActionTable(datamodule, banks)
 
 
 class CellNetModel(PerturbationModel, abc.ABC):
@@ -62,28 +62,28 @@ class CellNetModel(PerturbationModel, abc.ABC):
 
     @abc.abstractmethod
     def make_net(
-        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
     ) -> CellNet:
         """Make the network of one trial.
 
         Args:
-            data: The task.
+            datamodule: The task.
             table: The actions of its conditions.
             mean: Mean expression of the train conditions, each counting once ``[G]``.
             setting: Of this trial.
             steps: Of the whole training.
         """
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Train a network per setting and keep the best."""
-        table = action_table(self, data, self.features)
+        table = action_table(self, datamodule, self.features)
         self._missing = table.missing
-        mean = data.pseudobulk("train").means.mean(axis=0)
+        mean = datamodule.pseudobulk("train").means.mean(axis=0)
 
         def make(setting: Setting, steps: int) -> CellNet:
-            return self.make_net(data, table, mean, setting, steps)
+            return self.make_net(datamodule, table, mean, setting, steps)
 
-        self.net = fit_best(self, data, make, self.trials, self.epochs, self.batch_size)
+        self.net = fit_best(self, datamodule, make, self.trials, self.epochs, self.batch_size)
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:

@@ -73,7 +73,7 @@ class ConditionFeatures:
 
 def predict_from_features(
     model: ShiftModel,
-    data: PerturbationDataModule,
+    datamodule: PerturbationDataModule,
     banks: Sequence[FeatureBank],
     settings: Sequence[Setting],
     solve: Solve[Setting],
@@ -90,7 +90,7 @@ def predict_from_features(
 
     Args:
         model: Gets its shifts, inputs, warnings and ledger.
-        data: The task.
+        datamodule: The task.
         banks: Feature banks.
         settings: Candidates, see :func:`bench.training.selection.choose`.
         solve: The closed form.
@@ -103,9 +103,9 @@ def predict_from_features(
     Raises:
         ValueError: If the banks describe fewer than two train conditions.
     """
-    features = ConditionFeatures(banks, data.split.train, standardise, identity)
-    model.told(banks, data)
-    train = data.pseudobulk("train")
+    features = ConditionFeatures(banks, datamodule.split.train, standardise, identity)
+    model.told(banks, datamodule)
+    train = datamodule.pseudobulk("train")
     described = [i for i, name in enumerate(train.conditions) if not features.missing(name)]
     if len(described) < 2:
         raise ValueError(
@@ -122,8 +122,8 @@ def predict_from_features(
             shifts[known] = solve(setting, features(usable.conditions), usable, features(predicted))
         return shifts
 
-    best = choose(settings, fit_predict, data, model.ledger)
-    names = data.predicted_conditions
+    best = choose(settings, fit_predict, datamodule, model.ledger)
+    names = datamodule.predicted_conditions
     shifts = fit_predict(best, train, names)
-    model.keep(data, {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)})
+    model.keep(datamodule, {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)})
     return best, len(described), features.width

@@ -51,7 +51,7 @@ class CellPairs:
     """Pairs of (cell, control) of a part of the data, in batches.
 
     Args:
-        data: The task.
+        datamodule: The task.
         nodes: Perturbations in the order of their graph.
         conditions: Whose cells; each is paired once with a random control, as GEARS does when it loads data.
         controls: Whether the input controls themselves are among the cells, each beside itself.
@@ -60,22 +60,25 @@ class CellPairs:
 
     def __init__(
         self,
-        data: PerturbationDataModule,
+        datamodule: PerturbationDataModule,
         nodes: Sequence[str],
         conditions: Sequence[str],
         controls: bool,
         top: dict[int, NDArray[np.int64]] | None = None,
     ) -> None:
-        self.data = data.data
-        rows = self.data.rows(conditions)
-        parts = [(data.control_rows, data.control_rows)] if controls else []
+        self.dataset = datamodule.dataset
+        rows = self.dataset.rows(conditions)
+        parts = [(datamodule.control_rows, datamodule.control_rows)] if controls else []
         if len(rows):
-            parts = [*PairSampler(self.data, rows, data.control_rows, len(rows), data.seed, shuffle=False), *parts]
+            parts = [
+                *PairSampler(self.dataset, rows, datamodule.control_rows, len(rows), datamodule.seed, shuffle=False),
+                *parts,
+            ]
         none = np.empty(0, dtype=np.int64)
         self.cells: Rows = np.concatenate([none, *(cells for cells, _ in parts)])
         self.controls: Rows = np.concatenate([none, *(partners for _, partners in parts)])
         index = {gene: i for i, gene in enumerate(nodes)}
-        self.pert_idx = [[index[gene] for gene in constituents(name)] or [-1] for name in self.data.conditions]
+        self.pert_idx = [[index[gene] for gene in constituents(name)] or [-1] for name in self.dataset.conditions]
         self.top = top or {}
 
     def __len__(self) -> int:
@@ -89,8 +92,8 @@ class CellPairs:
 
     def _graphs(self, of: Rows) -> CellGraphs:
         n, cells = len(of), self.cells[of]
-        block = torch.from_numpy(self.data.x[np.concatenate([self.controls[of], cells])].toarray())
-        condition = self.data.condition[cells].tolist()
+        block = torch.from_numpy(self.dataset.x[np.concatenate([self.controls[of], cells])].toarray())
+        condition = self.dataset.condition[cells].tolist()
         last = np.array([-1])  # as GEARS has it where it knows no differential genes
         return CellGraphs(
             x=block[:n].reshape(-1, 1),
@@ -102,12 +105,12 @@ class CellPairs:
         )
 
 
-def heard(data: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, torch.Tensor]:
+def heard(datamodule: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, torch.Tensor]:
     """Genes that are not silent in each condition, by its number; all of them for the control.
 
     Source: ``get_dropout_non_zero_genes`` (``non_zeros_gene_idx``), by which ``loss_fct`` leaves genes out.
     """
-    cells = data.data
+    cells = datamodule.dataset
     found = {
         cells.conditions.index(name): torch.from_numpy(np.flatnonzero(row_mean(cells.x, cells.cells_of[name])))
         for name in conditions
@@ -117,19 +120,19 @@ def heard(data: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, 
     return found
 
 
-def most_differential(data: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, NDArray[np.int64]]:
+def most_differential(datamodule: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, NDArray[np.int64]]:
     """The 20 genes of largest absolute Welch t against the input controls, by condition number.
 
     Source: ``get_DE_genes`` (scanpy's ``t-test``, ``rankby_abs``), which compares with all controls.
     """
-    cells = data.data
+    cells = datamodule.dataset
 
     def moments(rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         block = cells.x[rows].astype(np.float64).toarray()
         var = block.var(axis=0, ddof=1) if len(rows) > 1 else np.zeros(block.shape[1])
         return block.mean(axis=0), var, float(len(rows))
 
-    control = moments(data.control_rows)
+    control = moments(datamodule.control_rows)
     found = {}
     for name in conditions:
         mean, var, n = moments(cells.cells_of[name])

@@ -56,7 +56,7 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
-def coexpression(data: PerturbationDataModule) -> Graph:
+def coexpression(datamodule: PerturbationDataModule) -> Graph:
     """Correlations above .4 of each gene with its 20 nearest, over input controls and train cells of singles.
 
     Source: ``gears.utils.get_coexpression_network_from_train``, which takes the train conditions that name ``ctrl``.
@@ -66,11 +66,11 @@ def coexpression(data: PerturbationDataModule) -> Graph:
         import pandas as pd
         from gears.utils import GeneSimNetwork, get_coexpression_network_from_train
 
-        cells, genes = data.data, data.genes
-        rows = np.concatenate([data.control_rows, cells.rows(data.split.train)])
+        cells, genes = datamodule.dataset, datamodule.genes
+        rows = np.concatenate([datamodule.control_rows, cells.rows(datamodule.split.train)])
         condition = np.array(
-            [CONTROL] * len(data.control_rows)
-            + [cells.conditions[i] for i in cells.condition[rows[len(data.control_rows) :]]]
+            [CONTROL] * len(datamodule.control_rows)
+            + [cells.conditions[i] for i in cells.condition[rows[len(datamodule.control_rows) :]]]
         )
         adata = anndata.AnnData(
             cells.x[rows],
@@ -81,13 +81,21 @@ def coexpression(data: PerturbationDataModule) -> Graph:
         with tempfile.TemporaryDirectory(prefix="bench-gears-") as folder:
             (Path(folder) / "data").mkdir()
             table = get_coexpression_network_from_train(
-                adata, THRESHOLD, NEIGHBOURS, folder, "data", "split", 0, 0, {"train": [CONTROL, *data.split.train]}
+                adata,
+                THRESHOLD,
+                NEIGHBOURS,
+                folder,
+                "data",
+                "split",
+                0,
+                0,
+                {"train": [CONTROL, *datamodule.split.train]},
             )
         network = GeneSimNetwork(table, genes, {gene: i for i, gene in enumerate(genes)})
     return Graph(network.edge_index, network.edge_weight)
 
 
-def perturbations(data: PerturbationDataModule, gene2go: Mapping[str, frozenset[str]] | None) -> list[str]:
+def perturbations(datamodule: PerturbationDataModule, gene2go: Mapping[str, frozenset[str]] | None) -> list[str]:
     """The nodes of the perturbation graph, sorted: every perturbed gene; with GO, every measured gene that has terms.
 
     Source: ``PertData.set_pert_genes`` with ``default_pert_graph=False``. GEARS leaves out conditions whose genes have
@@ -96,7 +104,7 @@ def perturbations(data: PerturbationDataModule, gene2go: Mapping[str, frozenset[
     Raises:
         BenchError: No perturbed gene is in the file.
     """
-    perturbed = {gene for name in data.data.conditions for gene in constituents(name)}
+    perturbed = {gene for name in datamodule.dataset.conditions for gene in constituents(name)}
     if gene2go is None:
         return sorted(perturbed)
     if not perturbed & set(gene2go):
@@ -104,7 +112,7 @@ def perturbations(data: PerturbationDataModule, gene2go: Mapping[str, frozenset[
             f"gene2go: none of the {len(perturbed)} perturbed genes ({shorten(sorted(perturbed), 3)}) is in the file, "
             f"whose genes are {shorten(sorted(gene2go), 3)}. Name genes as the data do."
         )
-    return sorted(perturbed | (set(data.genes) & set(gene2go)))
+    return sorted(perturbed | (set(datamodule.genes) & set(gene2go)))
 
 
 def ontology(nodes: Sequence[str], gene2go: Mapping[str, frozenset[str]] | None) -> Graph:

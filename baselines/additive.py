@@ -16,9 +16,12 @@ class Additive(ShiftModel):
     Source: Ahlmann-Eltze and Huber 2025, with singles restricted to train.
     """
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Look up the train shifts."""
-        bulk = data.pseudobulk("train")
+        bulk = datamodule.pseudobulk("train")
         known = shifts_by_identity(bulk.conditions, bulk.shifts)
-        self.keep(data, {name: additive(name, known, data.train_shift) for name in data.predicted_conditions})
+        self.keep(
+            datamodule,
+            {name: additive(name, known, datamodule.train_shift) for name in datamodule.predicted_conditions},
+        )
         self.ledger.parameters = {"fit": bulk.shifts.size}

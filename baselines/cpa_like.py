@@ -80,10 +80,10 @@ class CPALike(CellNetModel):
         self.kl_weight, self.prediction, self.action_width = kl_weight, prediction, action_width
 
     def make_net(
-        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
     ) -> CellNet:
         """See :class:`CellNetModel`."""
-        return _Net(self, table, data.data.conditions.index(CONTROL), mean, setting, steps)
+        return _Net(self, table, datamodule.dataset.conditions.index(CONTROL), mean, setting, steps)
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:

@@ -64,37 +64,37 @@ class Gears(PerturbationModel):
         self.epochs, self.gene2go = epochs, gene2go
         self._missing: dict[str, int] = {}
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Make the graphs, train, and keep the shifts of the conditions that will be asked for."""
         with undisturbed():
             import gears  # noqa: F401 - 5 to 15 seconds, and it seeds torch: before anything is drawn
-        terms = self._terms(data)
-        nodes = perturbations(data, terms)
+        terms = self._terms(datamodule)
+        nodes = perturbations(datamodule, terms)
         go = ontology(nodes, terms)
         with one_thread():
-            network = self._network(data, nodes, go)
-            self._train(network, data, nodes)
-            self._keep(network, data, nodes)
-        self._count_missing(data, nodes, go, terms)
+            network = self._network(datamodule, nodes, go)
+            self._train(network, datamodule, nodes)
+            self._keep(network, datamodule, nodes)
+        self._count_missing(datamodule, nodes, go, terms)
         self.ledger.parameters = {"fit": sum(p.numel() for p in network.parameters())}
 
-    def _terms(self, data: PerturbationDataModule) -> Mapping[str, frozenset[str]] | None:
+    def _terms(self, datamodule: PerturbationDataModule) -> Mapping[str, frozenset[str]] | None:
         if self.gene2go is None:
             return None
-        path = find_gene2go(self.gene2go, card_of(data.data), data.data.name)
+        path = find_gene2go(self.gene2go, card_of(datamodule.dataset), datamodule.dataset.name)
         self.inputs["gene2go"] = sha256_file(path)
         return read_gene2go(path)
 
-    def _network(self, data: PerturbationDataModule, nodes: list[str], go: Graph) -> nn.Module:
+    def _network(self, datamodule: PerturbationDataModule, nodes: list[str], go: Graph) -> nn.Module:
         """The real ``GEARS_Model``, from the head seed."""
-        genes = coexpression(data)
+        genes = coexpression(datamodule)
         with undisturbed():
             from gears.model import GEARS_Model
 
             torch.manual_seed(self.runtime.head_seed)
             network: nn.Module = GEARS_Model(
                 {
-                    "num_genes": len(data.genes),
+                    "num_genes": len(datamodule.genes),
                     "num_perts": len(nodes),
                     "hidden_size": HIDDEN,
                     "decoder_hidden_size": DECODER_HIDDEN,
@@ -112,16 +112,18 @@ class Gears(PerturbationModel):
             )
         return network.to(_device(network))
 
-    def _train(self, network: nn.Module, data: PerturbationDataModule, nodes: list[str]) -> None:
+    def _train(self, network: nn.Module, datamodule: PerturbationDataModule, nodes: list[str]) -> None:
         """``GEARS.train``, with the batches of this task."""
         with undisturbed():
             from gears.utils import loss_fct
-        device, split = _device(network), data.split
-        pairs = CellPairs(data, nodes, split.train, controls=True)
+        device, split = _device(network), datamodule.split
+        pairs = CellPairs(datamodule, nodes, split.train, controls=True)
         batch_size = min(BATCH, len(pairs))
-        control = torch.from_numpy(row_mean(data.data.x, data.control_rows).astype(np.float32)).to(device)
-        genes = {code: columns.to(device) for code, columns in heard(data, split.train).items()}
-        held = CellPairs(data, nodes, split.val, controls=False, top=most_differential(data, split.val))
+        control = torch.from_numpy(row_mean(datamodule.dataset.x, datamodule.control_rows).astype(np.float32)).to(
+            device
+        )
+        genes = {code: columns.to(device) for code, columns in heard(datamodule, split.train).items()}
+        held = CellPairs(datamodule, nodes, split.val, controls=False, top=most_differential(datamodule, split.val))
         adam = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.StepLR(adam, step_size=1, gamma=DECAY)
         errors: list[float] = []
@@ -167,35 +169,37 @@ class Gears(PerturbationModel):
         return float(found["mse_de"])
 
     @torch.no_grad()
-    def _keep(self, network: nn.Module, data: PerturbationDataModule, nodes: list[str]) -> None:
+    def _keep(self, network: nn.Module, datamodule: PerturbationDataModule, nodes: list[str]) -> None:
         """Shift of the first cell of a batch, and of the others, by condition ``[2, C, G]``.
 
         The network adds the same to every control, so two empty cells show all that it would predict.
         """
         network.eval()
         index = {gene: i for i, gene in enumerate(nodes)}
-        table = torch.full((2, len(data.data.conditions), len(data.genes)), float("nan"))
-        for name in data.predicted_conditions:
-            batch = _empty(len(data.genes), [index[gene] for gene in constituents(name)], _device(network))
-            table[:, data.data.conditions.index(name)] = network(batch).cpu()
+        table = torch.full((2, len(datamodule.dataset.conditions), len(datamodule.genes)), float("nan"))
+        for name in datamodule.predicted_conditions:
+            batch = _empty(len(datamodule.genes), [index[gene] for gene in constituents(name)], _device(network))
+            table[:, datamodule.dataset.conditions.index(name)] = network(batch).cpu()
         self.register_buffer("table", table.double())
 
     def _count_missing(
         self,
-        data: PerturbationDataModule,
+        datamodule: PerturbationDataModule,
         nodes: list[str],
         go: Graph,
         terms: Mapping[str, frozenset[str]] | None,
     ) -> None:
         index = {gene: i for i, gene in enumerate(nodes)}
-        trained = set().union(*(go.sources(index[gene]) for gene in targets(data.split.train)))
-        blind = {gene for gene in targets(data.predicted_conditions) if not trained & go.sources(index[gene])}
-        self._missing = {name: sum(gene in blind for gene in constituents(name)) for name in data.predicted_conditions}
+        trained = set().union(*(go.sources(index[gene]) for gene in targets(datamodule.split.train)))
+        blind = {gene for gene in targets(datamodule.predicted_conditions) if not trained & go.sources(index[gene])}
+        self._missing = {
+            name: sum(gene in blind for gene in constituents(name)) for name in datamodule.predicted_conditions
+        }
         if terms is None:
             self.warnings.append(
                 "no gene2go file: the GO graph is empty, and unseen targets are predicted from random embeddings"
             )
-        elif bare := [gene for gene in targets(data.data.conditions) if gene not in terms]:
+        elif bare := [gene for gene in targets(datamodule.dataset.conditions) if gene not in terms]:
             self.warnings.append(f"{len(bare)} perturbed genes have no GO term and no edge ({', '.join(bare[:3])} ...)")
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:

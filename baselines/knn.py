@@ -75,13 +75,13 @@ class NearestNeighbours(ShiftModel):
             raise ValueError(f"temperature is {temperature:g}; expected a number above 0, or 0 to choose one")
         self.features, self.neighbours, self.temperature = features, neighbours, temperature
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose the number of neighbours and the temperature, and look the neighbours up.
 
         Raises:
             ValueError: If there are fewer train conditions than neighbours.
         """
-        most = len(data.split.train)
+        most = len(datamodule.split.train)
         if self.neighbours > most:
             raise ValueError(f"neighbours is {self.neighbours}, but there are only {most} train conditions")
 
@@ -93,7 +93,9 @@ class NearestNeighbours(ShiftModel):
         # One neighbour weighs 1 at any temperature, and numbers beyond the data are one and the same.
         points = ((k, t if k > 1 else temperatures[0]) for k, t in product(counts, temperatures))
         settings = [Setting(*point) for point in dict.fromkeys(points)]
-        best, rows, width = predict_from_features(self, data, load_banks(self.features, data), settings, solve)
-        self.ledger.parameters = {"fit": rows * (width + len(data.genes))}
+        best, rows, width = predict_from_features(
+            self, datamodule, load_banks(self.features, datamodule), settings, solve
+        )
+        self.ledger.parameters = {"fit": rows * (width + len(datamodule.genes))}
         if best.neighbours > rows:
             self.warnings.append(f"only {rows} train conditions have features: all of them are neighbours")

@@ -60,7 +60,7 @@ class LatentAdditive(CellNetModel):
         self.dropout = dropout
 
     def make_net(
-        self, data: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
+        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
     ) -> CellNet:
         """See :class:`CellNetModel`."""
         return _Net(self, table, mean, setting, steps)

@@ -71,45 +71,50 @@ class Linear(ShiftModel):
             raise ValueError("rank and ridge must not be negative")
         self.rank, self.ridge = rank, ridge
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose rank and ridge, then solve for K."""
         ranks = (self.rank,) if self.rank else RANKS
         ridges = (self.ridge,) if self.ridge else RIDGES
         points = product(ranks, ridges) if self.rank or self.ridge else GRID
         settings = [Setting(rank, ridge) for rank, ridge in points]
-        control = data.input_means.mean(axis=0)
+        control = datamodule.input_means.mean(axis=0)
 
         def fit_predict(setting: Setting, train: Pseudobulk, conditions: Sequence[str]) -> Floats:
-            return self._predict(setting, train, control, data, conditions)
+            return self._predict(setting, train, control, datamodule, conditions)
 
-        best = choose(settings, fit_predict, data, self.ledger)
-        train, names = data.pseudobulk("train"), data.predicted_conditions
+        best = choose(settings, fit_predict, datamodule, self.ledger)
+        train, names = datamodule.pseudobulk("train"), datamodule.predicted_conditions
         shifts = fit_predict(best, train, names)
-        missing = [len(data.data.unmeasured(name)) for name in names]
+        missing = [len(datamodule.dataset.unmeasured(name)) for name in names]
         self.keep(
-            data,
+            datamodule,
             {
-                name: (data.train_shift if n else shift, n)
+                name: (datamodule.train_shift if n else shift, n)
                 for name, shift, n in zip(names, shifts, missing, strict=True)
             },
         )
         k = min(best.rank, len(train.conditions))
-        self.ledger.parameters = {"fit": k * k + len(data.genes) * (k + 1)}
+        self.ledger.parameters = {"fit": k * k + len(datamodule.genes) * (k + 1)}
 
     def _predict(
-        self, setting: Setting, train: Pseudobulk, control: Floats, data: PerturbationDataModule, names: Sequence[str]
+        self,
+        setting: Setting,
+        train: Pseudobulk,
+        control: Floats,
+        datamodule: PerturbationDataModule,
+        names: Sequence[str],
     ) -> Floats:
         g = gene_scores(np.vstack([train.means, control]), setting.rank)
-        index = data.data.gene_index
+        index = datamodule.dataset.gene_index
 
         def embed(condition: str) -> Floats:
             return np.asarray(sum((g[index[gene]] for gene in constituents(condition)), np.zeros(g.shape[1])))
 
         # The control is a column of zeros on both sides, as in the paper's code; it only damps the mean.
         centre = train.shifts.sum(axis=0) / (len(train.conditions) + 1)
-        usable = [i for i, name in enumerate(train.conditions) if not data.data.unmeasured(name)]
+        usable = [i for i, name in enumerate(train.conditions) if not datamodule.dataset.unmeasured(name)]
         y = np.column_stack([*(train.shifts[i] - centre for i in usable), -centre])
         p = np.column_stack([*(embed(train.conditions[i]) for i in usable), np.zeros(g.shape[1])])
         k = bilinear_ridge(y, g, p, setting.ridge)
         mean = train.shifts.mean(axis=0)
-        return np.array([mean if data.data.unmeasured(n) else centre + g @ k @ embed(n) for n in names])
+        return np.array([mean if datamodule.dataset.unmeasured(n) else centre + g @ k @ embed(n) for n in names])

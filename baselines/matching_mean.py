@@ -23,14 +23,14 @@ class MatchingMean(ShiftModel):
     script computes it.
     """
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Look up the train singles."""
-        bulk = data.pseudobulk("train")
+        bulk = datamodule.pseudobulk("train")
         known, rest = shifts_by_identity(bulk.conditions, bulk.shifts), nonctl_shift(bulk)
         shifts = {}
-        for name in data.predicted_conditions:
+        for name in datamodule.predicted_conditions:
             found = [known.get(identity(single(gene))) for gene in constituents(name)]
             parts = [rest if shift is None else shift for shift in found]
             shifts[name] = np.mean(parts, axis=0), sum(shift is None for shift in found)
-        self.keep(data, shifts)
+        self.keep(datamodule, shifts)
         self.ledger.parameters = {"fit": bulk.shifts.size}

@@ -11,8 +11,8 @@ from bench.models.base import ShiftModel
 class NoChange(ShiftModel):
     """Predict no shift at all: the named bar below which a model does harm."""
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Nothing to learn."""
-        zero = np.zeros(len(data.genes))
-        self.keep(data, dict.fromkeys(data.predicted_conditions, (zero, 0)))
+        zero = np.zeros(len(datamodule.genes))
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (zero, 0)))
         self.ledger.parameters = {"fit": 0}

@@ -31,8 +31,8 @@ class NonctlMean(ShiftModel):
     Source: Viñas Torné et al. 2025 (Systema), doi:10.1038/s41587-025-02777-8.
     """
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train cells."""
-        shift = nonctl_shift(data.pseudobulk("train"))
-        self.keep(data, dict.fromkeys(data.predicted_conditions, (shift, 0)))
-        self.ledger.parameters = {"fit": len(data.genes)}
+        shift = nonctl_shift(datamodule.pseudobulk("train"))
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)))
+        self.ledger.parameters = {"fit": len(datamodule.genes)}

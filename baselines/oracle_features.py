@@ -36,20 +36,20 @@ class OracleFeatures(ShiftModel):
             raise ValueError(f"ridge is {ridge:g}; expected a penalty above 0, or 0 to choose one")
         self.ridge = ridge
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose the penalty, then solve.
 
         Raises:
             BenchError: If the data were not simulated.
         """
-        card = card_of(data.data)
+        card = card_of(datamodule.dataset)
         if card is None or card.source != "simulated":
             raise BenchError(
-                f"model 'oracle_features' reads the true network of simulated data, and '{data.data.name}' is not "
-                f"simulated. Use it with --data simulated, or ridge with --features."
+                f"model 'oracle_features' reads the true network of simulated data, and '{datamodule.dataset.name}' is "
+                f"not simulated. Use it with --data simulated, or ridge with --features."
             )
         genes, values = true_features(parameters_of(card))
-        seen = np.isin(genes, targets(data.split.train))
+        seen = np.isin(genes, targets(datamodule.split.train))
         scale = np.sqrt(values[seen].var(axis=0).mean()) if seen.any() else 1.0
         scaled = (values / max(scale, 1e-12)).astype(np.float32)
         bank = FeatureBank("true_network", genes, scaled, "the true network of the simulated data")
@@ -59,6 +59,6 @@ class OracleFeatures(ShiftModel):
             return b + wanted @ w
 
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
-        _, _, width = predict_from_features(self, data, [bank], settings, solve, standardise=False)
-        self.ledger.parameters = {"fit": len(data.genes) * (width + 1)}
+        _, _, width = predict_from_features(self, datamodule, [bank], settings, solve, standardise=False)
+        self.ledger.parameters = {"fit": len(datamodule.genes) * (width + 1)}
         self.warnings.append("oracle_features reads the true network of the simulator: head-room, not a method")

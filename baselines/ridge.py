@@ -77,7 +77,7 @@ class Ridge(ShiftModel):
         self.features, self.ridge = features, ridge
         self.cell_weights, self.identity = cell_weights, identity
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose the penalty, then solve for W."""
 
         def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
@@ -86,6 +86,6 @@ class Ridge(ShiftModel):
             return b + wanted @ w
 
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
-        banks = load_banks(self.features, data)
-        _, _, width = predict_from_features(self, data, banks, settings, solve, identity=self.identity)
-        self.ledger.parameters = {"fit": len(data.genes) * (width + 1)}
+        banks = load_banks(self.features, datamodule)
+        _, _, width = predict_from_features(self, datamodule, banks, settings, solve, identity=self.identity)
+        self.ledger.parameters = {"fit": len(datamodule.genes) * (width + 1)}

@@ -65,17 +65,17 @@ class ReducedRankRidge(ShiftModel):
             raise ValueError(f"ridge is {ridge:g}; expected a penalty above 0, or 0 to choose one")
         self.features, self.rank, self.ridge = features, rank, ridge
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose rank and penalty, then solve for W.
 
         Raises:
             ValueError: If the shifts of the train conditions do not have that many components.
         """
-        most = min(len(data.split.train) - 1, len(data.genes))
+        most = min(len(datamodule.split.train) - 1, len(datamodule.genes))
         if self.rank > most:
             raise ValueError(
-                f"rank is {self.rank}, but the shifts of {len(data.split.train)} train conditions and "
-                f"{len(data.genes)} genes have at most {most} components"
+                f"rank is {self.rank}, but the shifts of {len(datamodule.split.train)} train conditions and "
+                f"{len(datamodule.genes)} genes have at most {most} components"
             )
 
         def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
@@ -88,6 +88,8 @@ class ReducedRankRidge(ShiftModel):
         points = product(ranks, (self.ridge,) if self.ridge else RIDGES) if self.rank or self.ridge else GRID
         # Ranks beyond the data are one and the same.
         settings = list(dict.fromkeys(Setting(min(rank, most), ridge) for rank, ridge in points))
-        best, rows, width = predict_from_features(self, data, load_banks(self.features, data), settings, solve)
+        best, rows, width = predict_from_features(
+            self, datamodule, load_banks(self.features, datamodule), settings, solve
+        )
         k = min(best.rank, rows - 1)
-        self.ledger.parameters = {"fit": k * (width + 1) + len(data.genes) * (k + 1)}
+        self.ledger.parameters = {"fit": k * (width + 1) + len(datamodule.genes) * (k + 1)}

@@ -12,7 +12,7 @@ class TrainMean(ShiftModel):
     Source: the ``mean`` row of Ahlmann-Eltze and Huber 2025.
     """
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train shifts."""
-        self.keep(data, dict.fromkeys(data.predicted_conditions, (data.train_shift, 0)))
-        self.ledger.parameters = {"fit": len(data.genes)}
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (datamodule.train_shift, 0)))
+        self.ledger.parameters = {"fit": len(datamodule.genes)}

@@ -43,14 +43,14 @@ TRIALS: dict[str, list[dict[str, float]]] = {
 Panel = tuple[float, float, float, float]
 
 
-def measure(name: str, setting: dict[str, float], epochs: int, data: PerturbationDataModule, seed: int) -> Panel:
+def measure(name: str, setting: dict[str, float], epochs: int, datamodule: PerturbationDataModule, seed: int) -> Panel:
     """Pretrain with a seed; what is decodable from val cells, their effective rank, and CPU seconds."""
-    data.seed = seed
+    datamodule.seed = seed
     model = registry.load(name)(**setting, epochs=epochs)
     begin = time.process_time()
-    model.freeze_encoder(data)
+    model.freeze_encoder(datamodule)
     spent = time.process_time() - begin
-    monitor = Monitor(model.encoder, model.encoder, data)
+    monitor = Monitor(model.encoder, model.encoder, datamodule)
     with one_thread():
         monitor.look()
     look = monitor.last
@@ -67,8 +67,11 @@ def main() -> None:
     card, _ = load.resolve(options.data)
     cells = load.load(card)
     first, *others = options.seeds
-    data = PerturbationDataModule(cells, splits.draw(cells, card.split, first))
-    print(f"{options.data}, split seed {first}, {len(data.split.val)} val conditions, {options.epochs} epochs a trial")
+    datamodule = PerturbationDataModule(cells, splits.draw(cells, card.split, first))
+    print(
+        f"{options.data}, split seed {first}, {len(datamodule.split.val)} val conditions, "
+        f"{options.epochs} epochs a trial"
+    )
     for name in options.objectives:
         defaults = {key: p.default for key, p in registry.arguments(registry.load(name)).items()}
         print(f"\n{name:<48}shifts  cells   rank  CPU s", flush=True)
@@ -76,13 +79,13 @@ def main() -> None:
         noise: list[float] = []
         for setting in TRIALS[name]:
             usual = all(defaults[key] == value for key, value in setting.items())
-            panel = measure(name, setting, options.epochs, data, first)
+            panel = measure(name, setting, options.epochs, datamodule, first)
             found.append((panel, setting))
             show(setting, panel, "default" if usual else "")
             if usual:
                 noise = [panel[0]]
                 for seed in others:
-                    panel = measure(name, setting, options.epochs, data, seed)
+                    panel = measure(name, setting, options.epochs, datamodule, seed)
                     noise.append(panel[0])
                     show(setting, panel, f"seed {seed}")
         best, setting = max(found, key=lambda trial: trial[0][0])

@@ -17,11 +17,11 @@ import torch
 from bench.core.conditions import CONTROL, single
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.dataset import PerturbationData, build
+from bench.data.dataset import Dataset, build
 from bench.data.splits.split import Split
 
 
-def screen(cells: int, genes: int, density: float) -> PerturbationData:
+def screen(cells: int, genes: int, density: float) -> Dataset:
     """Generate cells of 100 conditions with 10% controls in four batches."""
     rng = np.random.default_rng(0)
     per_row = int(genes * density)

@@ -115,9 +115,9 @@ def score(folder: Path, aside: bool) -> None:
 
     if aside:
         truth.HALVINGS = 1  # the least that it can compute
-    data = load.load(load.resolve(str(folder / "card.yaml"))[0])
-    split = splits.draw(data, "custom", 1, 0, folder / "split.json")
-    facts = timed("truth", lambda: truth.compute(data, split))
+    dataset = load.load(load.resolve(str(folder / "card.yaml"))[0])
+    split = splits.draw(dataset, "custom", 1, 0, folder / "split.json")
+    facts = timed("truth", lambda: truth.compute(dataset, split))
     got = timed(
         "predictions",
         lambda: predictions.read(

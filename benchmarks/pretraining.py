@@ -152,7 +152,7 @@ class Plain(nn.Module):
 class Ours(nn.Module):
     """The registered JEPA model, without Lightning around it."""
 
-    def __init__(self, data: PerturbationDataModule, context: str, recompute: bool = False, **size: int) -> None:
+    def __init__(self, datamodule: PerturbationDataModule, context: str, recompute: bool = False, **size: int) -> None:
         super().__init__()
         self.jepa = JEPA(
             mask=MASK,
@@ -162,7 +162,7 @@ class Ours(nn.Module):
             checkpoint_activations=recompute,
             **size,
         )
-        self.jepa.prepare(data)
+        self.jepa.prepare(datamodule)
         self.student, self.teacher = self.jepa.student, self.jepa.teacher
 
     def loss(self, cells: Tensor, generator: torch.Generator) -> Tensor:
@@ -207,14 +207,16 @@ def generated(cells: int, genes: int) -> PerturbationDataModule:
     )
 
 
-def make(form: str, data: PerturbationDataModule, seed: int = 1, recompute: bool = False, **size: int) -> Plain | Ours:
+def make(
+    form: str, datamodule: PerturbationDataModule, seed: int = 1, recompute: bool = False, **size: int
+) -> Plain | Ours:
     """A model by name."""
     torch.manual_seed(seed)
     if form == "plain":
-        return Plain(len(data.genes), **size)
+        return Plain(len(datamodule.genes), **size)
     if form == SLOW:
-        return like_ours(Plain(len(data.genes), identity=True, **size), Ours(data, "all", **size))
-    return Ours(data, form, recompute, **size)
+        return like_ours(Plain(len(datamodule.genes), identity=True, **size), Ours(datamodule, "all", **size))
+    return Ours(datamodule, form, recompute, **size)
 
 
 def like_ours(plain: Plain, ours: Ours) -> Plain:
@@ -285,7 +287,7 @@ def quality(options: argparse.Namespace) -> None:
     """Val panel of all forms after equally many steps on the same cells."""
     card, _ = load.resolve("simulated")
     cells = load.load(card)
-    data = PerturbationDataModule(cells, splits.draw(cells, card.split, 1))
+    datamodule = PerturbationDataModule(cells, splits.draw(cells, card.split, 1))
     size = {"width": 32, "depth": 2, "heads": 4}
     forms = [("plain", False), (SLOW, False), ("before training", False)]
     forms += [(form, bf16) for form in ("all", "pooled") for bf16 in (False, True)]
@@ -299,11 +301,11 @@ def quality(options: argparse.Namespace) -> None:
         seconds = []
         steps = 0 if form == "before training" else options.steps
         for seed in options.seeds:
-            data.seed = seed
-            model = make(form if steps else "all", data, seed, **size)
+            datamodule.seed = seed
+            model = make(form if steps else "all", datamodule, seed, **size)
             step = Steps(model, bf16, seed, options.steps)
-            monitor = Monitor(model.teacher, model.student, data)
-            seconds.append(clocked(partial(pretrain, step, data.cells_dataloader(options.batch), steps))[1])
+            monitor = Monitor(model.teacher, model.student, datamodule)
+            seconds.append(clocked(partial(pretrain, step, datamodule.cells_dataloader(options.batch), steps))[1])
             monitor.look()
             looks.append(monitor.last)
         name = f"{form:<22}{'bf16' if bf16 else 'float32':<9}"

@@ -65,10 +65,10 @@ def ours(path: Path) -> tuple[float, float]:
 
     imports = peak_mib()
     begin = time.perf_counter()
-    data = load.load(load.resolve(str(path))[0])
-    split = splits.draw(data, "simulation", 1)
-    truth.compute(data, split)
-    next(iter(datamodule.PerturbationDataModule(data, split).train_dataloader()))
+    dataset = load.load(load.resolve(str(path))[0])
+    split = splits.draw(dataset, "simulation", 1)
+    truth.compute(dataset, split)
+    next(iter(datamodule.PerturbationDataModule(dataset, split).train_dataloader()))
     return time.perf_counter() - begin, imports
 
 

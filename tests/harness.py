@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.core.files import sha256_file
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.models import registry
 from bench.models.base import PerturbationModel
@@ -54,11 +54,11 @@ def small(name: str) -> dict[str, Any]:
     return {key: value for key, value in _SMALL.items() if key in known}
 
 
-def spec_of(name: str, data: PerturbationData, split: Split) -> RunSpec:
+def spec_of(name: str, dataset: Dataset, split: Split) -> RunSpec:
     """A spec with default arguments."""
     return RunSpec(
-        dataset=data.name,
-        data_hash=data.hash,
+        dataset=dataset.name,
+        data_hash=dataset.hash,
         split=split.kind,
         split_seed=split.seed,
         control_fold=split.control_fold,
@@ -73,25 +73,23 @@ def spec_of(name: str, data: PerturbationData, split: Split) -> RunSpec:
 
 
 def predict(
-    name: str, data: PerturbationData, split: Split, folder: Path, **arguments: Any
+    name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any
 ) -> tuple[PerturbationModel, PerturbationDataModule, Predicted]:
     """Fit a registered model (a learned one made small), predict, and read the predictions back."""
     model = registry.load(name)(**{**small(name), **arguments})
-    module = PerturbationDataModule(data, split)
+    module = PerturbationDataModule(dataset, split)
     run.fit(model, module, 1)
-    run.predict(model, module, folder / "p.h5ad", spec_of(name, data, split))
-    facts = truth.load(data, split)
+    run.predict(model, module, folder / "p.h5ad", spec_of(name, dataset, split))
+    facts = truth.load(dataset, split)
     got = read(folder / "p.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {})
     return model, module, got
 
 
-def scored(
-    name: str, data: PerturbationData, split: Split, folder: Path, **arguments: Any
-) -> tuple[Record, pd.DataFrame]:
+def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any) -> tuple[Record, pd.DataFrame]:
     """Fit, predict and score a registered model (a learned one made small)."""
-    predict(name, data, split, folder, **arguments)
-    spec, facts = spec_of(name, data, split), truth.load(data, split)
-    return score_predictions(folder / "p.h5ad", folder, data, split, facts, spec, BUDGET)
+    predict(name, dataset, split, folder, **arguments)
+    spec, facts = spec_of(name, dataset, split), truth.load(dataset, split)
+    return score_predictions(folder / "p.h5ad", folder, dataset, split, facts, spec, BUDGET)
 
 
 N_MADE = 12

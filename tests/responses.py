@@ -14,10 +14,10 @@ from bench.runner import fit as run
 
 def shift_of(model, data, names):
     """Predicted mean shifts of any conditions of one context ``[T, G]``."""
-    cells = torch.from_numpy(data.data.x[data.input_rows[0]].toarray())
+    cells = torch.from_numpy(data.dataset.x[data.input_rows[0]].toarray())
     out = []
     for name in names:
-        condition = torch.full((len(cells),), data.data.conditions.index(name))
+        condition = torch.full((len(cells),), data.dataset.conditions.index(name))
         batch = InputBatch(cells, condition, torch.zeros_like(condition))
         with torch.no_grad():
             out.append((model.predict_step(batch).double() - cells.double()).mean(dim=0).numpy())

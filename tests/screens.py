@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from bench.core.conditions import CONTROL, single
 from bench.data.controls import control_pools
-from bench.data.dataset import PerturbationData, build
+from bench.data.dataset import Dataset, build
 from bench.data.splits.split import Split, subgroup
 from bench.data.values import normalise
 
@@ -43,7 +43,7 @@ def tiny_counts(
     return sp.csr_matrix(np.vstack(rows).astype(np.int64)), frame
 
 
-def screen(counts: sp.csr_matrix, obs: pd.DataFrame, name: str = "tiny") -> PerturbationData:
+def screen(counts: sp.csr_matrix, obs: pd.DataFrame, name: str = "tiny") -> Dataset:
     """Build a data set from counts."""
     return build(
         name,
@@ -57,17 +57,17 @@ def screen(counts: sp.csr_matrix, obs: pd.DataFrame, name: str = "tiny") -> Pert
     )
 
 
-def tiny_screen(**options: float) -> PerturbationData:
+def tiny_screen(**options: float) -> Dataset:
     """The tiny screen."""
     return screen(*tiny_counts(**options))  # type: ignore[arg-type]
 
 
-def hand_split(data: PerturbationData, seed: int = 1, fold: int = 0) -> Split:
+def hand_split(dataset: Dataset, seed: int = 1, fold: int = 0) -> Split:
     """Six singles and three doubles to learn from, two val, eleven test; all four subgroups are there."""
     train = [single(g) for g in SINGLES[:7]] + ["G00+G01", "G02+G01", "G04+G05"]
     val = [single(SINGLES[7]), "G06+G05"]
-    test = [n for n in data.conditions if n not in {*train, *val, CONTROL}]
-    inputs, reference, cells, notes = control_pools(data, seed, fold)
+    test = [n for n in dataset.conditions if n not in {*train, *val, CONTROL}]
+    inputs, reference, cells, notes = control_pools(dataset, seed, fold)
     groups: dict[str, list[str]] = {}
     for name in test:
         groups.setdefault(subgroup(name, train), []).append(name)
@@ -93,11 +93,11 @@ def write_h5ad(path: Path, x: object, obs: pd.DataFrame, genes: object = GENES, 
     return path
 
 
-def dense(data: PerturbationData, rows: object) -> np.ndarray:
+def dense(dataset: Dataset, rows: object) -> np.ndarray:
     """Expression of some cells as float64 ``[cells, genes]``."""
-    return data.x[rows].toarray().astype(np.float64)
+    return dataset.x[rows].toarray().astype(np.float64)
 
 
-def rows_of(data: PerturbationData, barcodes: object) -> list[int]:
+def rows_of(dataset: Dataset, barcodes: object) -> list[int]:
     """Rows of the cells of some barcodes."""
-    return [data.barcode_index[b] for b in barcodes]
+    return [dataset.barcode_index[b] for b in barcodes]

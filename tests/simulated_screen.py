@@ -11,16 +11,16 @@ from bench.core.conditions import CONTROL, constituents
 from bench.data import load
 from bench.data.cards import find_card
 from bench.data.controls import control_pools
-from bench.data.dataset import PerturbationData, build
+from bench.data.dataset import Dataset, build
 from bench.data.splits.split import Split, subgroup
 
 N_CONTROLS = 240
 
 
-def split_of(data: PerturbationData, train: Sequence[str], val: Sequence[str] = ()) -> Split:
+def split_of(dataset: Dataset, train: Sequence[str], val: Sequence[str] = ()) -> Split:
     """Everything that is not train or val is test."""
-    test = [name for name in data.conditions if name not in {*train, *val, CONTROL}]
-    inputs, reference, cells, notes = control_pools(data, 1, 0)
+    test = [name for name in dataset.conditions if name not in {*train, *val, CONTROL}]
+    inputs, reference, cells, notes = control_pools(dataset, 1, 0)
     groups: dict[str, list[str]] = {}
     for name in test:
         groups.setdefault(subgroup(name, train), []).append(name)
@@ -31,20 +31,20 @@ def split_of(data: PerturbationData, train: Sequence[str], val: Sequence[str] = 
     )  # fmt: skip
 
 
-def random_split(data: PerturbationData, seed: int) -> Split:
+def random_split(dataset: Dataset, seed: int) -> Split:
     """Half of the conditions to learn from, a tenth to choose by."""
-    names = [name for name in data.conditions if name != CONTROL]
+    names = [name for name in dataset.conditions if name != CONTROL]
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     half, more = len(names) // 2, len(names) // 10
-    return split_of(data, shuffled[:half], shuffled[half : half + more])
+    return split_of(dataset, shuffled[:half], shuffled[half : half + more])
 
 
 @cache
-def _whole() -> PerturbationData:
+def _whole() -> Dataset:
     return load.load(find_card("simulated"))
 
 
-def task(contexts: int = 1) -> tuple[PerturbationData, Split]:
+def task(contexts: int = 1) -> tuple[Dataset, Split]:
     """Twelve singles and their doubles among the shipped `simulated`, by whose name its generator is found.
 
     Args:
@@ -58,7 +58,7 @@ def task(contexts: int = 1) -> tuple[PerturbationData, Split]:
     genes = {gene for name in singles for gene in constituents(name)}
     doubles = [name for name in whole.conditions if len(set(constituents(name)) & genes) == 2]
     rows = np.concatenate([whole.cells_of[CONTROL][:N_CONTROLS], whole.rows([*singles, *doubles])])
-    data = build(
+    dataset = build(
         "simulated",
         whole.x[rows],
         genes=whole.genes,
@@ -68,4 +68,4 @@ def task(contexts: int = 1) -> tuple[PerturbationData, Split]:
         batch=np.array(whole.batches)[whole.batch[rows]],
         source="simulated",
     )
-    return data, split_of(data, singles[:9] + doubles[::2])
+    return dataset, split_of(dataset, singles[:9] + doubles[::2])

@@ -41,12 +41,12 @@ def test_a_data_set_that_is_here_loads(name, request, monkeypatch):
         monkeypatch.setenv("BENCH_DATA", str(folder))
         if not (folder / card.source).is_file():
             pytest.skip(f"{card.source} is not in {folder.name}")
-    data = load(card)
-    assert data.name == name and data.evidence == card.evidence
-    assert data.x.dtype == np.float32 and data.x.has_canonical_format
-    assert data.x.data.min() > 0 and data.x.data.max() < np.log1p(1e4) + 1e-3
-    assert CONTROL in data.conditions and len(data.conditions) > 10
-    assert len(data.hash) == 64 and load(card).hash == data.hash
+    dataset = load(card)
+    assert dataset.name == name and dataset.evidence == card.evidence
+    assert dataset.x.dtype == np.float32 and dataset.x.has_canonical_format
+    assert dataset.x.data.min() > 0 and dataset.x.data.max() < np.log1p(1e4) + 1e-3
+    assert CONTROL in dataset.conditions and len(dataset.conditions) > 10
+    assert len(dataset.hash) == 64 and load(card).hash == dataset.hash
 
 
 def test_every_file_in_the_folder_is_a_card():

@@ -10,14 +10,14 @@ from bench.cli.run import request_of
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.data.dataset import PerturbationData
+    from bench.data.dataset import Dataset
     from bench.data.splits.split import Split
     from bench.results.spec import RunSpec
     from bench.runner.config import Request
     from bench.tracks.representation.embedding import Embedder
 
     #: (request, (split, pretrain, head) seed) -> cells, split, encoder, row name, spec
-    EncoderOf = Callable[[Request, tuple[int, int, int]], tuple[PerturbationData, Split, Embedder, str, RunSpec]]
+    EncoderOf = Callable[[Request, tuple[int, int, int]], tuple[Dataset, Split, Embedder, str, RunSpec]]
 
 
 def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:

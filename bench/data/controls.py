@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 
 #: Control cells per context from which every condition is predicted.
 MAX_INPUT_CELLS = 256
@@ -21,11 +21,11 @@ MIN_STRATUM = 20
 Pools = dict[str, tuple[str, ...]]
 
 
-def control_pools(data: PerturbationData, seed: int, fold: int) -> tuple[Pools, Pools, Pools, list[str]]:
+def control_pools(dataset: Dataset, seed: int, fold: int) -> tuple[Pools, Pools, Pools, list[str]]:
     """Cut the controls of each context in halves, stratified by batch.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         seed: Seed of the cut; barcodes are sorted first, so the order of the file does not matter.
         fold: 0, or 1 to swap the halves.
 
@@ -36,17 +36,17 @@ def control_pools(data: PerturbationData, seed: int, fold: int) -> tuple[Pools, 
         BenchError: Fewer than two control cells.
     """
     rng = np.random.default_rng([seed, 0xC0])
-    controls = data.cells_of[CONTROL]
+    controls = dataset.cells_of[CONTROL]
     if len(controls) < 2:
         raise BenchError(
-            f"data set '{data.name}' has {len(controls)} control cell: at least 2 are needed, 200 advised."
+            f"data set '{dataset.name}' has {len(controls)} control cell: at least 2 are needed, 200 advised."
         )
     notes = []
     halves: list[list[NDArray[np.int64]]] = []
     pooled = 0
-    for context in range(len(data.contexts)):
-        rows = controls[data.context[controls] == context]
-        strata = [rows[data.batch[rows] == batch] for batch in np.unique(data.batch[rows])]
+    for context in range(len(dataset.contexts)):
+        rows = controls[dataset.context[controls] == context]
+        strata = [rows[dataset.batch[rows] == batch] for batch in np.unique(dataset.batch[rows])]
         small = [stratum for stratum in strata if len(stratum) < MIN_STRATUM]
         if small and len(strata) > 1:
             pooled += len(small)
@@ -58,13 +58,13 @@ def control_pools(data: PerturbationData, seed: int, fold: int) -> tuple[Pools, 
         notes.append(f"{pooled} batches have under {MIN_STRATUM} controls: pooled within their context")
     few = [i for i, (a, b) in enumerate(halves) if len(a) + len(b) < MIN_STRATUM]
     everything = [np.concatenate([pair[half] for pair in halves]) for half in (0, 1)]
-    if few and len(data.contexts) > 1:
+    if few and len(dataset.contexts) > 1:
         notes.append(f"{len(few)} contexts have under {MIN_STRATUM} controls: those of all contexts stand in for them")
         for i in few:
             halves[i] = everything
     pools: list[Pools] = [{}, {}, {}]
-    for context, name in enumerate(data.contexts):
+    for context, name in enumerate(dataset.contexts):
         inputs, reference = halves[context][fold], halves[context][1 - fold]
         for pool, rows in zip(pools, (inputs, reference, rng.permutation(inputs)[:MAX_INPUT_CELLS]), strict=True):
-            pool[name] = tuple(sorted(data.barcodes[rows].tolist()))
+            pool[name] = tuple(sorted(dataset.barcodes[rows].tolist()))
     return pools[0], pools[1], pools[2], notes

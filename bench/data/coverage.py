@@ -57,16 +57,16 @@ def describe_features(
         BenchError: Anything wrong with the data, the split or the specification.
     """
     card, _ = resolve(name)
-    data = load(card)
-    split = splits.draw(data, kind or card.split, seed, fold, custom)
-    banks = load_banks(spec, PerturbationDataModule(data, split), card)
+    dataset = load(card)
+    split = splits.draw(dataset, kind or card.split, seed, fold, custom)
+    banks = load_banks(spec, PerturbationDataModule(dataset, split), card)
     parts = [
-        tuple(condition for condition in data.conditions if condition != CONTROL),
+        tuple(condition for condition in dataset.conditions if condition != CONTROL),
         split.train,
         split.val,
         split.test,
     ]
-    yield f"{data.name}: perturbed genes with features; split {split.kind}, seed {split.seed}"
+    yield f"{dataset.name}: perturbed genes with features; split {split.kind}, seed {split.seed}"
     yield ""
     width = max(len("bank"), *(len(bank.name) for bank in banks))
     yield f"{'bank':<{width}}  {'width':>5}  {'genes':>7}" + "".join(f"  {part:>9}" for part in PARTS)

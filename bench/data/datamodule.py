@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 import lightning
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils import data as torch_data
 
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
 from bench.data.splits.split import Split
 from bench.stats.shifts import group_sums, row_mean, train_mean, weighted_controls
@@ -86,43 +86,43 @@ class Pseudobulk:
     cells: Floats
 
 
-class _Pairs(Dataset[CellBatch]):
+class _Pairs(torch_data.Dataset[CellBatch]):
     """Cells and controls by row number; one whole batch per item."""
 
-    def __init__(self, data: PerturbationData) -> None:
-        self.data = data
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
 
     def __getitem__(self, pairs: Any) -> CellBatch:
         cells, controls = pairs
         # One row block for both, so that a batch is one allocation that its two halves are views of.
-        block = torch.from_numpy(self.data.x[np.concatenate([cells, controls])].toarray())
+        block = torch.from_numpy(self.dataset.x[np.concatenate([cells, controls])].toarray())
         return CellBatch(
             block[: len(cells)],
             block[len(cells) :],
-            torch.from_numpy(self.data.condition[cells].astype(np.int64)),
-            torch.from_numpy(self.data.context[cells].astype(np.int64)),
+            torch.from_numpy(self.dataset.condition[cells].astype(np.int64)),
+            torch.from_numpy(self.dataset.context[cells].astype(np.int64)),
         )
 
 
-class _Cells(Dataset[CellsBatch]):
+class _Cells(torch_data.Dataset[CellsBatch]):
     """Cells by row number; one whole batch per item."""
 
-    def __init__(self, data: PerturbationData) -> None:
-        self.data = data
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
 
     def __getitem__(self, rows: Any) -> CellsBatch:
         return CellsBatch(
-            torch.from_numpy(self.data.x[rows].toarray()),
-            torch.from_numpy(self.data.condition[rows].astype(np.int64)),
-            torch.from_numpy(self.data.context[rows].astype(np.int64)),
+            torch.from_numpy(self.dataset.x[rows].toarray()),
+            torch.from_numpy(self.dataset.condition[rows].astype(np.int64)),
+            torch.from_numpy(self.dataset.context[rows].astype(np.int64)),
         )
 
 
-class _Inputs(Dataset[InputBatch]):
+class _Inputs(torch_data.Dataset[InputBatch]):
     """Input cells once per (condition, context)."""
 
     def __init__(self, module: PerturbationDataModule, conditions: Sequence[str]) -> None:
-        data = module.data
+        data = module.dataset
         self.items = [
             (data.conditions.index(name), context)
             for name in conditions
@@ -144,24 +144,24 @@ class PerturbationDataModule(lightning.LightningDataModule):
     """Data of one task, shared by every model.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: Who is train, val and test, and which controls are whose.
         batch_size: Perturbed cells per batch.
         seed: Seed of batch order and pairing.
     """
 
-    def __init__(self, data: PerturbationData, split: Split, batch_size: int = 512, seed: int = 1) -> None:
+    def __init__(self, dataset: Dataset, split: Split, batch_size: int = 512, seed: int = 1) -> None:
         super().__init__()
-        self.data, self.split, self.batch_size, self.seed = data, split, batch_size, seed
+        self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
 
     @property
     def genes(self) -> list[str]:
         """Gene names, in the order of every tensor's last axis."""
-        return [str(gene) for gene in self.data.genes]
+        return [str(gene) for gene in self.dataset.genes]
 
     def _barcodes(self, pools: dict[str, tuple[str, ...]]) -> list[Rows]:
-        index = self.data.barcode_index
-        return [np.array([index[b] for b in pools[name]], dtype=np.int64) for name in self.data.contexts]
+        index = self.dataset.barcode_index
+        return [np.array([index[b] for b in pools[name]], dtype=np.int64) for name in self.dataset.contexts]
 
     @cached_property
     def input_rows(self) -> list[Rows]:
@@ -176,7 +176,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
     @cached_property
     def input_means(self) -> Floats:
         """Mean of the input cells by context ``[C, G]``."""
-        return np.stack([row_mean(self.data.x, rows) for rows in self.input_rows])
+        return np.stack([row_mean(self.dataset.x, rows) for rows in self.input_rows])
 
     def pseudobulk(self, part: Literal["train", "val"]) -> Pseudobulk:
         """Means and shifts of the train or val conditions.
@@ -187,7 +187,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
         if part not in ("train", "val"):
             raise BenchError(f"pseudobulk of '{part}': models see only train and val.")
         names: tuple[str, ...] = getattr(self.split, part)
-        data = self.data
+        data = self.dataset
         group = np.full(len(data.condition), -1)
         weights = np.zeros((len(names), len(data.contexts)))
         for i, name in enumerate(names):
@@ -207,9 +207,9 @@ class PerturbationDataModule(lightning.LightningDataModule):
         if not conditions:
             raise BenchError(f"this split has no {role} conditions to load.")
         sampler = PairSampler(
-            self.data, self.data.rows(conditions), self.control_rows, self.batch_size, self.seed, shuffle
+            self.dataset, self.dataset.rows(conditions), self.control_rows, self.batch_size, self.seed, shuffle
         )
-        return loader_for(role, conditions, _Pairs(self.data), sampler)
+        return loader_for(role, conditions, _Pairs(self.dataset), sampler)
 
     def train_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of train cells, shuffled and paired freshly per epoch."""
@@ -222,13 +222,13 @@ class PerturbationDataModule(lightning.LightningDataModule):
     def representation_rows(self, part: Literal["train", "val"]) -> Rows:
         """Cells that a representation may be learned from (train, input controls included) or chosen by (val)."""
         names: tuple[str, ...] = getattr(self.split, part)
-        rows = self.data.rows([name for name in names if name != CONTROL])
+        rows = self.dataset.rows([name for name in names if name != CONTROL])
         return np.union1d(rows, self.control_rows) if part == "train" else rows
 
     def cells_dataloader(self, batch_size: int) -> RoleLoader:
         """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch."""
         sampler = CellSampler(self.representation_rows("train"), batch_size, self.seed)
-        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.data), sampler)
+        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.dataset), sampler)
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""
@@ -237,7 +237,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
     @property
     def predicted_conditions(self) -> tuple[str, ...]:
         """Test conditions that are evaluated: those with at least ``min_cells`` cells."""
-        return tuple(name for name in self.split.test if len(self.data.cells_of[name]) >= self.data.min_cells)
+        return tuple(name for name in self.split.test if len(self.dataset.cells_of[name]) >= self.dataset.min_cells)
 
     def predict_dataloader(self) -> RoleLoader:
         """Input cells (:class:`InputBatch`), once per test condition and context; CTRL is never predicted."""

@@ -21,7 +21,7 @@ Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class PerturbationData:
+class Dataset:
     """Cells of one perturbation screen.
 
     Attributes:
@@ -131,7 +131,7 @@ def build(
     evidence: str = "full",
     notes: Sequence[str] = (),
     identity: str | None = None,
-) -> PerturbationData:
+) -> Dataset:
     """Check names, merge spellings and fix the identity of a data set.
 
     Args:
@@ -143,8 +143,8 @@ def build(
         context: Context of each cell ``[cells]``.
         batch: Batch of each cell ``[cells]``.
         source: What to call the data in errors: a file's path or a card's name.
-        min_cells: See :class:`PerturbationData`.
-        evidence: See :class:`PerturbationData`.
+        min_cells: See :class:`Dataset`.
+        evidence: See :class:`Dataset`.
         notes: Notes collected while reading.
         identity: Hash to use instead of the content's own (for generated data).
 
@@ -160,7 +160,7 @@ def build(
     to_merged = np.array([position[merged[label]] for label in labels], dtype=np.int32)
     contexts, context_codes = _codes(context)
     batches, batch_codes = _codes(batch)
-    data = PerturbationData(
+    data = Dataset(
         name=name,
         x=x,
         genes=genes,
@@ -190,36 +190,36 @@ def build(
     return _with_notes(data, [*notes, *describe_problems(data, merged)])
 
 
-def _with_notes(data: PerturbationData, notes: Sequence[str]) -> PerturbationData:
-    fields: dict[str, Any] = {**data.__dict__, "notes": tuple(notes)}
-    return PerturbationData(**{key: fields[key] for key in PerturbationData.__dataclass_fields__})
+def _with_notes(dataset: Dataset, notes: Sequence[str]) -> Dataset:
+    fields: dict[str, Any] = {**dataset.__dict__, "notes": tuple(notes)}
+    return Dataset(**{key: fields[key] for key in Dataset.__dataclass_fields__})
 
 
-def describe_problems(data: PerturbationData, merged: dict[str, str] | None = None) -> list[str]:
+def describe_problems(dataset: Dataset, merged: dict[str, str] | None = None) -> list[str]:
     """Say what is unusual about the data without being an error, one sentence each, with counts."""
     notes = []
     if merged and (doubled := sorted({a for a, b in merged.items() if a != b})):
         notes.append(f"{len(doubled)} conditions have a second spelling and were merged ({', '.join(doubled[:3])})")
-    targets = sorted({gene for name in data.conditions for gene in constituents(name)})
-    missing = [gene for gene in targets if gene not in data.gene_index]
+    targets = sorted({gene for name in dataset.conditions for gene in constituents(name)})
+    missing = [gene for gene in targets if gene not in dataset.gene_index]
     if missing:
         notes.append(
             f"{len(missing)} of {len(targets)} perturbed genes are not measured ({', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}): features taken from expression cannot describe these targets, "
             f"and models that need them fall back"
         )
-    small = [name for name in data.conditions if name != CONTROL and len(data.cells_of[name]) < data.min_cells]
+    small = [name for name in dataset.conditions if name != CONTROL and len(dataset.cells_of[name]) < dataset.min_cells]
     if small:
         notes.append(
-            f"{len(small)} conditions have under {data.min_cells} cells ({', '.join(small[:3])}): "
+            f"{len(small)} conditions have under {dataset.min_cells} cells ({', '.join(small[:3])}): "
             f"trained on, not evaluated"
         )
-    silent = int((np.bincount(data.x.indices, minlength=len(data.genes)) == 0).sum())
+    silent = int((np.bincount(dataset.x.indices, minlength=len(dataset.genes)) == 0).sum())
     if silent:
-        notes.append(f"{silent} of {len(data.genes)} genes are never expressed: left out of every metric")
-    controls = data.condition == data.conditions.index(CONTROL)
-    for i, context in enumerate(data.contexts):
-        n = int((controls & (data.context == i)).sum())
+        notes.append(f"{silent} of {len(dataset.genes)} genes are never expressed: left out of every metric")
+    controls = dataset.condition == dataset.conditions.index(CONTROL)
+    for i, context in enumerate(dataset.contexts):
+        n = int((controls & (dataset.context == i)).sum())
         if n < 200:
             notes.append(f"control-limited: context '{context}' has {n} control cells (under 200)")
     return notes

@@ -27,28 +27,28 @@ def describe(name: str) -> Iterator[str]:
     if guessed:
         yield "card, guessed from the file (save it as a .yaml and correct it if it is wrong):"
         yield from (f"  {line}" for line in to_yaml(card).splitlines())
-    data = load(card)
-    controls = data.cells_of[CONTROL]
-    perturbed = [c for c in data.conditions if c != CONTROL]
-    sizes = np.array([len(data.cells_of[c]) for c in perturbed])
+    dataset = load(card)
+    controls = dataset.cells_of[CONTROL]
+    perturbed = [c for c in dataset.conditions if c != CONTROL]
+    sizes = np.array([len(dataset.cells_of[c]) for c in perturbed])
     arity = np.array([len(constituents(c)) for c in perturbed])
     yield from (
-        f"{data.name}: {len(data.barcodes):,} cells x {len(data.genes):,} genes, "
-        f"{data.x.nnz / (len(data.barcodes) * len(data.genes)):.1%} non-zero, "
-        f"largest value {data.x.data.max(initial=0):.2f} (log1p)",
+        f"{dataset.name}: {len(dataset.barcodes):,} cells x {len(dataset.genes):,} genes, "
+        f"{dataset.x.nnz / (len(dataset.barcodes) * len(dataset.genes)):.1%} non-zero, "
+        f"largest value {dataset.x.data.max(initial=0):.2f} (log1p)",
         f"conditions: {int((arity == 1).sum())} single, {int((arity == 2).sum())} double"
         + (f", {int((arity > 2).sum())} larger" if (arity > 2).any() else "")
         + f"; cells each: {sizes.min()} to {sizes.max()}, median {np.median(sizes):.0f}",
         f"controls: {len(controls):,} cells",
-        f"contexts: {len(data.contexts)} ({', '.join(data.contexts[:5])}{', ...' if len(data.contexts) > 5 else ''}); "
-        f"batches: {len(data.batches)}",
-        f"evidence: {data.evidence}; default split: {card.split}; content hash {data.hash[:16]}",
+        f"contexts: {len(dataset.contexts)} ({', '.join(dataset.contexts[:5])}"
+        f"{', ...' if len(dataset.contexts) > 5 else ''}); batches: {len(dataset.batches)}",
+        f"evidence: {dataset.evidence}; default split: {card.split}; content hash {dataset.hash[:16]}",
     )
-    yield from (f"note: {note}" for note in data.notes)
+    yield from (f"note: {note}" for note in dataset.notes)
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
     card, _ = resolve(name)
-    data = load(card)
-    return json.dumps(splits.draw(data, kind or card.split, seed, fold, custom).summary(), indent=1)
+    dataset = load(card)
+    return json.dumps(splits.draw(dataset, kind or card.split, seed, fold, custom).summary(), indent=1)

@@ -9,7 +9,7 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays, sha256_json
 from bench.core.typing import Floats
 from bench.data.cards import Card, find_card, names
-from bench.data.dataset import PerturbationData, build
+from bench.data.dataset import Dataset, build
 from bench.data.guess import guess_card
 from bench.data.io.read import read_h5ad
 from bench.data.simulate.screens import GENERATOR_VERSION, SIMULATED, Simulation, SimulationParameters, simulate
@@ -44,18 +44,18 @@ def resolve(name: str) -> tuple[Card, bool]:
     return find_card(name), False
 
 
-def load(card: Card) -> PerturbationData:
+def load(card: Card) -> Dataset:
     """Read, or generate, the cells of a card."""
     data = generate(card) if card.source == "simulated" else read_h5ad(card.path(), card)
     _cards[data.name, data.hash] = card
     return data
 
 
-def card_of(data: PerturbationData) -> Card | None:
+def card_of(dataset: Dataset) -> Card | None:
     """Return the card that data were loaded from, else the shipped card of their name, else None."""
-    if card := _cards.get((data.name, data.hash)):
+    if card := _cards.get((dataset.name, dataset.hash)):
         return card
-    return find_card(data.name) if data.name in names() else None
+    return find_card(dataset.name) if dataset.name in names() else None
 
 
 def parameters_of(card: Card) -> SimulationParameters:
@@ -100,7 +100,7 @@ def true_features(parameters: SimulationParameters) -> tuple[tuple[str, ...], Fl
     return genes, _networks[parameters]
 
 
-def generate(card: Card) -> PerturbationData:
+def generate(card: Card) -> Dataset:
     """Generate the cells of a card with ``source: simulated``.
 
     The identity is that of the generator (version, parameters) and of its integer counts: floating-point values may

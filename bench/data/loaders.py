@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils import data as torch_data
+from torch.utils.data import DataLoader, Sampler
 
 from bench.data.controls import MIN_STRATUM
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 
 Role = Literal["train", "val", "test", "predict"]
 Rows = NDArray[np.int64]
@@ -20,7 +21,7 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
     """Draw batches of (cell rows, control rows), freshly per epoch, from (seed, epoch) alone.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         rows: Cells to draw ``[N]``.
         controls: Controls to pair them with.
         batch_size: Cells per batch.
@@ -28,19 +29,17 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
         shuffle: Whether to shuffle the cells; the pairing is random in any case.
     """
 
-    def __init__(
-        self, data: PerturbationData, rows: Rows, controls: Rows, batch_size: int, seed: int, shuffle: bool
-    ) -> None:
+    def __init__(self, dataset: Dataset, rows: Rows, controls: Rows, batch_size: int, seed: int, shuffle: bool) -> None:
         self.rows, self.batch_size, self.seed, self.shuffle, self.epoch = rows, batch_size, seed, shuffle, 0
-        stratum = data.context.astype(np.int64) * len(data.batches) + data.batch
+        stratum = dataset.context.astype(np.int64) * len(dataset.batches) + dataset.batch
         known, counts = np.unique(stratum[controls], return_counts=True)
         large = set(known[counts >= MIN_STRATUM].tolist())
         pools: dict[int, Rows] = {}
         for key in np.unique(stratum[rows]).tolist():
             same = stratum[controls] == key
             if key not in large:  # too few in this batch: pooled upward, first to the context, then to all
-                same = data.context[controls] == key // len(data.batches)
-                if same.sum() < MIN_STRATUM and len(data.contexts) > 1:
+                same = dataset.context[controls] == key // len(dataset.batches)
+                if same.sum() < MIN_STRATUM and len(dataset.contexts) > 1:
                     same = np.ones_like(same)
             pools[key] = controls[same]
         keys = np.array(sorted(pools))
@@ -107,7 +106,7 @@ def _identity(batch: Any) -> Any:
 
 
 def loader_for(
-    role: Role, conditions: tuple[str, ...], batches: Dataset[Any], sampler: Sampler[Any] | None = None
+    role: Role, conditions: tuple[str, ...], batches: torch_data.Dataset[Any], sampler: Sampler[Any] | None = None
 ) -> RoleLoader:
     """Make a loader.
 

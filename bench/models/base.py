@@ -88,22 +88,22 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         self.inputs: dict[str, str] = {}
 
     @abc.abstractmethod
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Learn from the train part (and choose by the val part) of a split."""
 
     @abc.abstractmethod
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Predict the batch's condition for its control cells: ``[cells, genes]``, log1p."""
 
-    def told(self, banks: Sequence[FeatureBank], data: PerturbationDataModule) -> None:
+    def told(self, banks: Sequence[FeatureBank], datamodule: PerturbationDataModule) -> None:
         """Keep which feature banks the model is given, and warn of perturbed genes that none of them describes.
 
         Args:
             banks: Feature banks.
-            data: The task.
+            datamodule: The task.
         """
         self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
-        genes = targets(data.data.conditions)
+        genes = targets(datamodule.dataset.conditions)
         if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
             self.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")
 
@@ -120,19 +120,19 @@ class ShiftModel(PerturbationModel):
 
     emits_cells = False
 
-    def keep(self, data: PerturbationDataModule, shifts: dict[str, tuple[Floats, int]]) -> None:
+    def keep(self, datamodule: PerturbationDataModule, shifts: dict[str, tuple[Floats, int]]) -> None:
         """Keep the shifts of the conditions that will be asked for.
 
         Args:
-            data: The task.
+            datamodule: The task.
             shifts: By condition: shift ``[G]`` and number of constituents that fell back.
         """
-        table = np.full((len(data.data.conditions), len(data.genes)), np.nan)
+        table = np.full((len(datamodule.dataset.conditions), len(datamodule.genes)), np.nan)
         for condition, (shift, _) in shifts.items():
-            table[data.data.conditions.index(condition)] = shift
+            table[datamodule.dataset.conditions.index(condition)] = shift
         self.register_buffer("table", torch.from_numpy(table))
         self._fallbacks = {condition: missing for condition, (_, missing) in shifts.items()}
-        self.ledger.cells_seen = len(data.data.rows(data.split.train)) + len(data.control_rows)
+        self.ledger.cells_seen = len(datamodule.dataset.rows(datamodule.split.train)) + len(datamodule.control_rows)
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Add the condition's shift to its input cells, in float64."""

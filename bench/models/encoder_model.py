@@ -116,7 +116,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self._missing: dict[str, int] = {}
 
     @abc.abstractmethod
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Make (and train) the encoder: a module that maps expression ``[B, G]`` to :class:`Encoded`."""
 
     def embed(self, cells: torch.Tensor) -> torch.Tensor:
@@ -129,62 +129,66 @@ class EncoderModel(PerturbationModel, abc.ABC):
         """Whether one thread is enough."""
         return self.head.predictor == "film"
 
-    def freeze_encoder(self, data: PerturbationDataModule) -> None:
+    def freeze_encoder(self, datamodule: PerturbationDataModule) -> None:
         """Make the encoder and freeze it; what ``bench frozen`` evaluates."""
         with one_thread(self.small):
-            self.encoder = self.make_encoder(data)
+            self.encoder = self.make_encoder(datamodule)
         self.encoder.eval()
         for parameter in self.encoder.parameters():
             parameter.requires_grad_(False)
         self.ledger.parameters["encoder"] = sum(p.numel() for p in self.encoder.parameters())
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Make the encoder, freeze it, and fit the response."""
-        self.freeze_encoder(data)
+        self.freeze_encoder(datamodule)
         with one_thread(self.small):
-            self._fit_response(data)
+            self._fit_response(datamodule)
 
-    def _fit_response(self, data: PerturbationDataModule) -> None:
-        rows = spread_rows(data.representation_rows("train"), MAX_CELLS, data.seed)
-        z = embed_rows(self.embed, data.data.x, rows)
+    def _fit_response(self, datamodule: PerturbationDataModule) -> None:
+        rows = spread_rows(datamodule.representation_rows("train"), MAX_CELLS, datamodule.seed)
+        z = embed_rows(self.embed, datamodule.dataset.x, rows)
         scale = scale_of(z)
-        weights, _ = linear_decoder(scale(z), data.data.x[rows])
+        weights, _ = linear_decoder(scale(z), datamodule.dataset.x[rows])
         self.register_buffer("latent_mean", torch.from_numpy(scale.mean))
         self.register_buffer("latent_sd", torch.from_numpy(scale.sd))
-        banks = self._banks(data, weights)
-        self.told(banks, data)
-        table = ActionTable(data, banks)
+        banks = self._banks(datamodule, weights)
+        self.told(banks, datamodule)
+        table = ActionTable(datamodule, banks)
         self._missing = table.missing
         if self.head.of_tokens:
-            self._fit_tokens(data, table)
+            self._fit_tokens(datamodule, table)
             return
-        task = make_task(data, table, self.embed, self.standardised, scale, weights, self.head)
+        task = make_task(datamodule, table, self.embed, self.standardised, scale, weights, self.head)
         self.register_buffer("base", task.base_genes.double())
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         if self.align_epochs:
-            task = replace(task, composer=align(table, self.head.action_width, self.align_epochs, data, self.runtime))
+            task = replace(
+                task, composer=align(table, self.head.action_width, self.align_epochs, datamodule, self.runtime)
+            )
         self.responses = nn.ModuleList(mean_fit.fit(task, self.head, self.ledger, self.runtime))
         self._record_residual(task)
         self._log_val(task)
 
-    def _fit_tokens(self, data: PerturbationDataModule, table: ActionTable) -> None:
+    def _fit_tokens(self, datamodule: PerturbationDataModule, table: ActionTable) -> None:
         aligned = None
         if self.align_epochs:
-            aligned = align(table, self.head.action_width, self.align_epochs, data, self.runtime)
-        task = TokenTask(self.encoder, table, data, aligned, self.checkpoint_activations)
+            aligned = align(table, self.head.action_width, self.align_epochs, datamodule, self.runtime)
+        task = TokenTask(self.encoder, table, datamodule, aligned, self.checkpoint_activations)
         self.responses = nn.ModuleList(token_fit.fit(task, self.head, self.ledger, self.runtime))
 
-    def _banks(self, data: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
+    def _banks(self, datamodule: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
         banks: list[FeatureBank] = []
         for spec in self.features.split("+"):
             if spec == FROM_ENCODER:
                 if not np.abs(weights).max() > 1e-12:
                     raise ValueError("features=from_encoder: this encoder's latents say nothing about any gene")
                 banks.append(
-                    FeatureBank(FROM_ENCODER, tuple(data.genes), weights.astype(np.float32), "linear decoder weights")
+                    FeatureBank(
+                        FROM_ENCODER, tuple(datamodule.genes), weights.astype(np.float32), "linear decoder weights"
+                    )
                 )
             else:
-                banks += load_banks(spec, data)
+                banks += load_banks(spec, datamodule)
         return banks
 
     @torch.no_grad()

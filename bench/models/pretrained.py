@@ -95,7 +95,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
         return self.kind == "mlp" and super().small
 
     @abc.abstractmethod
-    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
         """Make the modules that the objective needs beside the encoder; they are dropped after pretraining."""
 
     @abc.abstractmethod
@@ -107,14 +107,14 @@ class PretrainedModel(EncoderModel, abc.ABC):
             generator: Source of every random choice, fixed by (seed, step): a resumed run goes on as it would have.
         """
 
-    def prepare(self, data: PerturbationDataModule) -> int:
+    def prepare(self, datamodule: PerturbationDataModule) -> int:
         """Make student, teacher and heads from the pretraining seed; return the number of steps."""
-        self._seed = data.seed
+        self._seed = datamodule.seed
         state = torch.random.get_rng_state()
-        torch.manual_seed(data.seed)  # every objective's encoder starts from the same weights
+        torch.manual_seed(datamodule.seed)  # every objective's encoder starts from the same weights
         self.student = build_encoder(
             self.kind,
-            len(data.genes),
+            len(datamodule.genes),
             self.width,
             self.depth,
             hidden=self.hidden,
@@ -123,19 +123,19 @@ class PretrainedModel(EncoderModel, abc.ABC):
             checkpoint_activations=self.checkpoint_activations,
         )
         self.teacher = make_teacher(self.student)
-        self.extra = nn.ModuleDict(self.make_heads(data))
+        self.extra = nn.ModuleDict(self.make_heads(datamodule))
         torch.random.set_rng_state(state)
-        self._steps = self.epochs * len(data.cells_dataloader(self.batch_size))
+        self._steps = self.epochs * len(datamodule.cells_dataloader(self.batch_size))
         return self._steps
 
     def exported(self) -> nn.Module:
         """The weights that are frozen."""
         return self.teacher if self.export == "average" else self.student
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Pretrain, and return the encoder at its best step."""
-        steps = self.prepare(data)
-        monitor = Monitor(self.exported(), self.student, data)
+        steps = self.prepare(datamodule)
+        monitor = Monitor(self.exported(), self.student, datamodule)
 
         def look() -> float:
             value = monitor.look()
@@ -146,21 +146,21 @@ class PretrainedModel(EncoderModel, abc.ABC):
 
         keep = KeepBest(self.exported(), look, max(1, steps // LOOKS))
         callbacks: list[Callback] = [EMATeacher(self.momentum), monitor, keep]
-        self.ledger.flops = self._flops(data, steps)
+        self.ledger.flops = self._flops(datamodule, steps)
         train(
             self,
-            data.cells_dataloader(self.batch_size),
+            datamodule.cells_dataloader(self.batch_size),
             steps,
             "pretrain",
             callbacks=callbacks,
             precision=self.precision,
             logger=self.runtime.logger,
             say=self.runtime.say,
-            folder=self._folder(data),
+            folder=self._folder(datamodule),
             fresh=self.runtime.fresh,
         )
         self.ledger.steps += steps
-        self.ledger.cells_seen += steps * self._batch(data)
+        self.ledger.cells_seen += steps * self._batch(datamodule)
         self.ledger.parameters["pretraining heads"] = sum(p.numel() for p in self.extra.parameters())
         kept = 1 - keep.history[keep.best_step]
         if keep.best_step == 0:
@@ -176,7 +176,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
         del self.student, self.teacher, self.extra
         return encoder
 
-    def _folder(self, data: PerturbationDataModule) -> Path | None:
+    def _folder(self, datamodule: PerturbationDataModule) -> Path | None:
         """Where this pretraining's checkpoint lies: runs that differ in the second stage alone share it."""
         if self.runtime.folder is None:
             return None
@@ -186,9 +186,9 @@ class PretrainedModel(EncoderModel, abc.ABC):
             "model": type(self).__name__,
             "version": self.version,
             "arguments": own,
-            "data": data.data.hash,
-            "split": data.split.split_id,
-            "seed": data.seed,
+            "data": datamodule.dataset.hash,
+            "split": datamodule.split.split_id,
+            "seed": datamodule.seed,
         }
         return self.runtime.folder / f"{type(self).__name__.lower()}-{sha256_json(identity)[:12]}"
 
@@ -206,14 +206,14 @@ class PretrainedModel(EncoderModel, abc.ABC):
         parameters = [*self.student.parameters(), *self.extra.parameters()]
         return optimiser(parameters, self.rate, self.decay, self._steps)
 
-    def _batch(self, data: PerturbationDataModule) -> int:
-        return min(self.batch_size, len(data.representation_rows("train")))
+    def _batch(self, datamodule: PerturbationDataModule) -> int:
+        return min(self.batch_size, len(datamodule.representation_rows("train")))
 
-    def _flops(self, data: PerturbationDataModule, steps: int) -> float:
+    def _flops(self, datamodule: PerturbationDataModule, steps: int) -> float:
         """Count the floating-point operations of one step and multiply."""
-        cells = torch.zeros(2, len(data.genes))
+        cells = torch.zeros(2, len(datamodule.genes))
         batch = CellsBatch(cells, torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
         generator = torch.Generator().manual_seed(0)
         counted = flops_of(lambda: torch.stack(list(self.losses(batch, generator).values())).sum())
         self.zero_grad(set_to_none=True)
-        return counted / 2 * self._batch(data) * steps
+        return counted / 2 * self._batch(datamodule) * steps

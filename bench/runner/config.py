@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.models import registry
 from bench.results.spec import RunSpec
@@ -64,11 +64,11 @@ def split_name(split: Split) -> str:
     return f"custom-{sha256_json(lists)[:8]}"
 
 
-def task_fields(data: PerturbationData, split: Split) -> dict[str, Any]:
+def task_fields(dataset: Dataset, split: Split) -> dict[str, Any]:
     """The fields of a spec that say which task it is."""
     return {
-        "dataset": data.name,
-        "data_hash": data.hash,
+        "dataset": dataset.name,
+        "data_hash": dataset.hash,
         "split": split_name(split),
         "split_seed": split.seed,
         "control_fold": split.control_fold,
@@ -88,10 +88,10 @@ def make_model(request: Request) -> Any:
         raise BenchError(f"model '{request.model}': {error}.") from error
 
 
-def spec_of(request: Request, data: PerturbationData, split: Split, pretrain_seed: int, head_seed: int) -> RunSpec:
+def spec_of(request: Request, dataset: Dataset, split: Split, pretrain_seed: int, head_seed: int) -> RunSpec:
     """Resolve what is to be run on a task: everything that decides its numbers."""
     return RunSpec(
-        **task_fields(data, split),
+        **task_fields(dataset, split),
         model=request.name,
         model_version=registry.load(request.model).version,
         arguments=dict(request.arguments),

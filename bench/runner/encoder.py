@@ -12,7 +12,7 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data import load as data_load
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
 from bench.models import registry
@@ -23,7 +23,7 @@ from bench.runner.config import Request, make_model, spec_of
 from bench.tracks.representation.embedding import Embedder
 
 
-def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[PerturbationData, Split, Embedder, str, RunSpec]:
+def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Dataset, Split, Embedder, str, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
@@ -40,18 +40,18 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Perturbat
     if not issubclass(registry.load(request.model), EncoderModel):
         raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
     card, _ = data_load.resolve(request.data)
-    data = data_load.load(card)
-    split = splits.draw(data, request.split or card.split, split_seed, 0, request.split_file)
-    spec = spec_of(request, data, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
+    dataset = data_load.load(card)
+    split = splits.draw(dataset, request.split or card.split, split_seed, 0, request.split_file)
+    spec = spec_of(request, dataset, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     model = make_model(request)
     model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
-    note(f"{spec.label} | {data.name} | seed {split_seed}: encoder")
-    model.freeze_encoder(PerturbationDataModule(data, split, seed=pretrain_seed))
+    note(f"{spec.label} | {dataset.name} | seed {split_seed}: encoder")
+    model.freeze_encoder(PerturbationDataModule(dataset, split, seed=pretrain_seed))
 
     def embed(cells: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
             z: torch.Tensor = model.embed(torch.from_numpy(cells))
             return z.float().numpy()
 
-    return data, split, embed, spec.label, spec
+    return dataset, split, embed, spec.label, spec

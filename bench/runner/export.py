@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 
 from bench.core.files import atomic, write_json
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.load import load, resolve
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
 
 
-def export(data: PerturbationData, split: Split, folder: Path) -> list[Path]:
+def export(dataset: Dataset, split: Split, folder: Path) -> list[Path]:
     """Write train and val cells with the *input* controls, and the split.
 
     Test cells and reference controls are not written: whoever predicts from these files cannot have used them.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: The split.
         folder: Gets ``train.h5ad`` (``obs``: condition, context, batch, part, input) and ``split.json``.
 
@@ -29,26 +29,26 @@ def export(data: PerturbationData, split: Split, folder: Path) -> list[Path]:
     """
     import anndata
 
-    index = data.barcode_index
-    part = np.full(len(data.barcodes), "", dtype="<U7")
+    index = dataset.barcode_index
+    part = np.full(len(dataset.barcodes), "", dtype="<U7")
     for name in ("train", "val"):
-        part[data.rows(getattr(split, name))] = name
+        part[dataset.rows(getattr(split, name))] = name
     controls = [index[b] for pool in split.input_controls.values() for b in pool]
     part[controls] = "control"
     rows = np.flatnonzero(part != "")
     cells = {b for pool in split.input_cells.values() for b in pool}
     obs = pd.DataFrame(
         {
-            "condition": np.array(data.conditions)[data.condition[rows]],
-            "context": np.array(data.contexts)[data.context[rows]],
-            "batch": np.array(data.batches)[data.batch[rows]],
+            "condition": np.array(dataset.conditions)[dataset.condition[rows]],
+            "context": np.array(dataset.contexts)[dataset.context[rows]],
+            "batch": np.array(dataset.batches)[dataset.batch[rows]],
             "part": part[rows],
-            "input": [b in cells for b in data.barcodes[rows].tolist()],
+            "input": [b in cells for b in dataset.barcodes[rows].tolist()],
         },
-        index=data.barcodes[rows],
+        index=dataset.barcodes[rows],
     )
-    task = {"data": data.name, "data_hash": data.hash, "split_id": split.split_id, "controls_used": "input"}
-    table = anndata.AnnData(data.x[rows], obs=obs, var=pd.DataFrame(index=data.genes), uns=dict(task))
+    task = {"data": dataset.name, "data_hash": dataset.hash, "split_id": split.split_id, "controls_used": "input"}
+    table = anndata.AnnData(dataset.x[rows], obs=obs, var=pd.DataFrame(index=dataset.genes), uns=dict(task))
     cells_path, split_path = folder / "train.h5ad", folder / "split.json"
     with atomic(cells_path) as temporary:
         table.write_h5ad(temporary, compression="gzip")
@@ -60,5 +60,5 @@ def export(data: PerturbationData, split: Split, folder: Path) -> list[Path]:
 def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
     """``bench data export``: write what a model may see; return the paths."""
     card, _ = resolve(name)
-    data = load(card)
-    return export(data, splits.draw(data, kind or card.split, seed, fold, custom), out)
+    dataset = load(card)
+    return export(dataset, splits.draw(dataset, kind or card.split, seed, fold, custom), out)

@@ -45,14 +45,14 @@ class _Collect(Callback):
 
 
 def fit(
-    model: PerturbationModel, data: PerturbationDataModule, seed: int, runtime: Runtime | None = None
+    model: PerturbationModel, datamodule: PerturbationDataModule, seed: int, runtime: Runtime | None = None
 ) -> dict[str, float]:
     """Fit a model under a seed; return seconds and peak memory (MiB)."""
     model.runtime = runtime or Runtime(head_seed=seed)
     lightning.seed_everything(seed, workers=True, verbose=False)
     begin = time.perf_counter()
     try:
-        model.fit(data)
+        model.fit(datamodule)
     except ValueError as error:  # settings that turn out not to fit these data
         raise BenchError(f"model '{type(model).__module__.rsplit('.', 1)[-1]}': {error}.") from error
     return {"fit_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}
@@ -63,16 +63,18 @@ def _peak() -> float:
 
 
 def val_latents(
-    model: PerturbationModel, data: PerturbationDataModule
+    model: PerturbationModel, datamodule: PerturbationDataModule
 ) -> tuple[np.ndarray[Any, Any], list[str]] | None:
     """Latents of at most 1,500 val cells and their conditions; ``None`` where there is no encoder, or no cell."""
-    rows = spread_rows(data.representation_rows("val"), 1_500, data.seed)
+    rows = spread_rows(datamodule.representation_rows("val"), 1_500, datamodule.seed)
     if not isinstance(model, EncoderModel) or len(rows) < 3:
         return None
-    return embed_rows(model.embed, data.data.x, rows), [data.data.conditions[i] for i in data.data.condition[rows]]
+    return embed_rows(model.embed, datamodule.dataset.x, rows), [
+        datamodule.dataset.conditions[i] for i in datamodule.dataset.condition[rows]
+    ]
 
 
-def _check_role(loader: RoleLoader, data: PerturbationDataModule) -> None:
+def _check_role(loader: RoleLoader, datamodule: PerturbationDataModule) -> None:
     """Refuse to evaluate on a loader of another role, or on conditions that are not test conditions of the split.
 
     Raises:
@@ -81,17 +83,17 @@ def _check_role(loader: RoleLoader, data: PerturbationDataModule) -> None:
     role = getattr(loader, "role", "nameless")  # a plain DataLoader has none
     if role != "predict":
         raise BenchError(f"a {role} loader cannot feed an evaluation: pass the predict loader.")
-    test = {identity(name) for name in data.split.test}
+    test = {identity(name) for name in datamodule.split.test}
     odd = [name for name in loader.conditions if identity(name) not in test]
     if odd:
         raise BenchError(
-            f"the loader's '{odd[0]}' is not a test condition of this split ({data.split.kind}, seed "
-            f"{data.split.seed}); models are evaluated on test conditions only."
+            f"the loader's '{odd[0]}' is not a test condition of this split ({datamodule.split.kind}, seed "
+            f"{datamodule.split.seed}); models are evaluated on test conditions only."
         )
 
 
 def predict(
-    model: PerturbationModel, data: PerturbationDataModule, path: Path, spec: RunSpec, logger: Any = None
+    model: PerturbationModel, datamodule: PerturbationDataModule, path: Path, spec: RunSpec, logger: Any = None
 ) -> dict[str, float]:
     """Predict every evaluated test condition from the input cells and write ``predictions.h5ad``.
 
@@ -102,8 +104,8 @@ def predict(
         BenchError: If the model predicts NaN, infinity or another shape, or the loader is not one to predict from.
     """
     begin = time.perf_counter()
-    loader = data.predict_dataloader()
-    _check_role(loader, data)
+    loader = datamodule.predict_dataloader()
+    _check_role(loader, datamodule)
     collect = _Collect(model.emits_cells)
     with quiet():
         trainer = lightning.Trainer(
@@ -117,14 +119,14 @@ def predict(
         )
         trainer.predict(model, loader, return_predictions=False)
     values = np.concatenate(collect.blocks)
-    names = [data.data.conditions[condition] for condition, _ in collect.keys]
-    if values.shape[1] != len(data.genes) or not np.isfinite(values).all():
-        bad = "another shape than [cells, genes]" if values.shape[1] != len(data.genes) else "NaN or infinity"
+    names = [datamodule.dataset.conditions[condition] for condition, _ in collect.keys]
+    if values.shape[1] != len(datamodule.genes) or not np.isfinite(values).all():
+        bad = "another shape than [cells, genes]" if values.shape[1] != len(datamodule.genes) else "NaN or infinity"
         raise BenchError(f"model '{spec.model}' predicted {bad}: nothing was scored.")
     obs = pd.DataFrame(
         {
             "condition": names,
-            "context": [data.data.contexts[context] for _, context in collect.keys],
+            "context": [datamodule.dataset.contexts[context] for _, context in collect.keys],
             "fallbacks": [model.fallbacks(name) for name in names],
         }
     )
@@ -137,5 +139,5 @@ def predict(
         "controls_used": "input",
         **{key: str(value) for key, value in seeds.items()},
     }
-    predictions.write(path, values, obs, data.genes, uns)
+    predictions.write(path, values, obs, datamodule.genes, uns)
     return {"predict_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}

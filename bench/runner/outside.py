@@ -13,7 +13,7 @@ from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_file
 from bench.data import load as data_load
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
 from bench.models import registry
@@ -31,7 +31,7 @@ from bench.tracks.response.truth.fields import Truth
 def score_predictions(
     path: Path,
     folder: Path,
-    data: PerturbationData,
+    dataset: Dataset,
     split: Split,
     facts: Truth,
     spec: RunSpec,
@@ -45,7 +45,7 @@ def score_predictions(
     Args:
         path: The predictions.
         folder: Where the record goes.
-        data: The cells.
+        dataset: The cells.
         split: The split.
         facts: Its truth.
         spec: The run's spec.
@@ -57,7 +57,7 @@ def score_predictions(
     Returns:
         The record and its per-condition table.
     """
-    expected = {"data_hash": data.hash, "split_id": split.split_id}
+    expected = {"data_hash": dataset.hash, "split_id": split.split_id}
     predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in split.subgroups.items()}
@@ -72,7 +72,7 @@ def score_predictions(
     record = Record(
         run_id=spec.run_id,
         spec=spec,
-        evidence=data.evidence,
+        evidence=dataset.evidence,
         created=records.now(),
         metrics=averages[ALL],
         subgroups=score.sizes(averages),
@@ -80,9 +80,9 @@ def score_predictions(
         n_fallback=len(fell_back),
         controls_used=predicted.uns["controls_used"],
         hashes={
-            "data": data.hash,
+            "data": dataset.hash,
             "split": split.split_id,
-            "truth": truth.task_id(data, split),
+            "truth": truth.task_id(dataset, split),
             "predictions": sha256_file(path),
             "table": sha256_file(table_path),
             **inputs,
@@ -93,7 +93,7 @@ def score_predictions(
         hardware=records.hardware(),
         budget=budget,
         selection=selection,
-        warnings=(*data.notes, *split.notes, *warnings),
+        warnings=(*dataset.notes, *split.notes, *warnings),
     )
     records.write(folder / "record.json", record)
     return record, table
@@ -138,11 +138,11 @@ def score_file(
     with Stages(4) as stages:
         card, _ = data_load.resolve(data_name)
         with stages.stage(f"read {card.name}"):
-            data = data_load.load(card)
+            dataset = data_load.load(card)
         with stages.stage("split"):
-            split = splits.draw(data, kind or card.split, seed, fold, split_file)
+            split = splits.draw(dataset, kind or card.split, seed, fold, split_file)
         with stages.stage("truth"):
-            facts = truth.load(data, split)
+            facts = truth.load(dataset, split)
         label = name or file.stem
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", label):
             raise BenchError(
@@ -151,7 +151,7 @@ def score_file(
         if label in {*registry.entries(), REPLICATE, FLOOR}:
             raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
         spec = RunSpec(
-            **task_fields(data, split),
+            **task_fields(dataset, split),
             model=label,
             model_version=0,  # nobody here vouches for it
             arguments={},
@@ -161,5 +161,5 @@ def score_file(
         )
         folder = out / spec.run_id
         with stages.stage("score"):
-            record, _ = score_predictions(file, folder, data, split, facts, spec, Budget())
+            record, _ = score_predictions(file, folder, dataset, split, facts, spec, Budget())
     return hand_in(record, folder, leaderboards)

@@ -12,7 +12,7 @@ from bench.core.console import Stages, note
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.data import load as data_load
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
 from bench.results import records
@@ -51,18 +51,18 @@ def run(request: Request) -> list[Path]:
     paths, done = [], []
     with Stages(1 + STAGES_PER_RUN * len(tasks)) as stages:
         with stages.stage(f"read {card.name}"):
-            data = data_load.load(card)
+            dataset = data_load.load(card)
         for (split_seed, pretrain_seed, head_seed), fold in tasks:
-            stages.title(f"{request.name} | {data.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
+            stages.title(f"{request.name} | {dataset.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
             with stages.stage("split"):
-                split = splits.draw(data, request.split or card.split, split_seed, fold, request.split_file)
-            spec = spec_of(request, data, split, pretrain_seed, head_seed)
+                split = splits.draw(dataset, request.split or card.split, split_seed, fold, request.split_file)
+            spec = spec_of(request, dataset, split, pretrain_seed, head_seed)
             folder = request.out / spec.run_id
             if not request.force and (finished := _finished(folder)):
                 stages.skip(STAGES_PER_RUN - 1)
                 done.append(spec.run_id)
             else:
-                finished = _one(request, data, split, spec, folder, stages)
+                finished = _one(request, dataset, split, spec, folder, stages)
             paths.append(hand_in(finished, folder, request.leaderboards))
     for run_id in done:
         note(f"{run_id} is finished already (--force repeats it)")
@@ -82,7 +82,7 @@ def _finished(folder: Path) -> Record | None:
 
 def _one(
     request: Request,
-    data: PerturbationData,
+    dataset: Dataset,
     split: Split,
     spec: RunSpec,
     folder: Path,
@@ -93,9 +93,9 @@ def _one(
     from bench.runner import fit as run_stage
 
     with stages.stage("truth"):
-        facts = truth.load(data, split)
+        facts = truth.load(dataset, split)
     model = make_model(request)
-    module = PerturbationDataModule(data, split, seed=spec.pretrain_seed)
+    module = PerturbationDataModule(dataset, split, seed=spec.pretrain_seed)
     write_json(folder / "split.json", {**split.model_dump(mode="json"), "split_id": split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
@@ -121,7 +121,7 @@ def _one(
         record, table = score_predictions(
             folder / "predictions.h5ad",
             folder,
-            data,
+            dataset,
             split,
             facts,
             spec,

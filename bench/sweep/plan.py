@@ -93,14 +93,14 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
             the suite does not make, or no job left.
     """
     from bench.data import load
-    from bench.data.dataset import PerturbationData
+    from bench.data.dataset import Dataset
     from bench.data.splits import split as splits
     from bench.data.splits.split import Split
     from bench.runner.config import spec_of
 
     everything = requests(suite, places)
     check_claims(suite, everything)
-    loaded: dict[str, PerturbationData] = {}
+    loaded: dict[str, Dataset] = {}
     drawn: dict[tuple[str, str, int, int], Split] = {}
     jobs: dict[tuple[Verb, str], Job] = {}
     for verb, request in everything:

@@ -67,25 +67,25 @@ class Monitor(Callback):
     Args:
         encoder: The encoder whose weights will be frozen.
         student: The encoder that is trained.
-        data: The task; val cells are looked at, or a tenth of the train cells where there are none.
+        datamodule: The task; val cells are looked at, or a tenth of the train cells where there are none.
 
     Attributes:
         of: What is decoded, in words.
     """
 
-    def __init__(self, encoder: nn.Module, student: nn.Module, data: PerturbationDataModule) -> None:
-        self.encoder, self.student, self.x = encoder, student, data.data.x
-        rows = spread_rows(data.representation_rows("train"), FIT_CELLS + HELD_CELLS, data.seed)
-        held = spread_rows(data.representation_rows("val"), HELD_CELLS, data.seed)
+    def __init__(self, encoder: nn.Module, student: nn.Module, datamodule: PerturbationDataModule) -> None:
+        self.encoder, self.student, self.x = encoder, student, datamodule.dataset.x
+        rows = spread_rows(datamodule.representation_rows("train"), FIT_CELLS + HELD_CELLS, datamodule.seed)
+        held = spread_rows(datamodule.representation_rows("val"), HELD_CELLS, datamodule.seed)
         self.of = "val shifts"
         if not len(held):
             self.of = "shifts of held-out train cells"
-            perturbed = np.setdiff1d(rows, data.control_rows)
+            perturbed = np.setdiff1d(rows, datamodule.control_rows)
             held = perturbed[::10] if len(perturbed) else rows[::10]
             rows = np.setdiff1d(rows, held)
-        self.rows, self.held = spread_rows(rows, FIT_CELLS, data.seed), held
-        self.controls = spread_rows(data.control_rows, CONTROLS, data.seed)
-        self.condition = np.unique(data.data.condition[held], return_inverse=True)[1].astype(np.int64)
+        self.rows, self.held = spread_rows(rows, FIT_CELLS, datamodule.seed), held
+        self.controls = spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed)
+        self.condition = np.unique(datamodule.dataset.condition[held], return_inverse=True)[1].astype(np.int64)
         self.low = 0
         self.last: dict[str, float] = {}
 

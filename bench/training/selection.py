@@ -30,7 +30,7 @@ def part_of(bulk: Pseudobulk, keep: Sequence[int]) -> Pseudobulk:
 def choose(
     settings: Sequence[Setting],
     fit_predict: Callable[[Setting, Pseudobulk, tuple[str, ...]], Floats],
-    data: PerturbationDataModule,
+    datamodule: PerturbationDataModule,
     ledger: Ledger,
 ) -> Setting:
     """Choose the setting with the smallest squared error of the predicted condition means.
@@ -42,18 +42,18 @@ def choose(
     Args:
         settings: Candidates; the first wins ties.
         fit_predict: ``(setting, train, conditions) -> shifts [len(conditions), G]``, fitted on ``train`` alone.
-        data: The task.
+        datamodule: The task.
         ledger: Gets the number of trials and a sentence on how the choice was made.
     """
     if len(settings) == 1:
         ledger.trials, ledger.selection = 1, f"{settings[0]}: the only setting"
         return settings[0]
-    train, val = data.pseudobulk("train"), data.pseudobulk("val")
+    train, val = datamodule.pseudobulk("train"), datamodule.pseudobulk("val")
     if len(val.conditions) >= MIN_VAL_CONDITIONS:
         rounds = [(train, val)]
         how = f"smallest squared error on {len(val.conditions)} val conditions"
     else:
-        folds = np.random.default_rng([data.split.seed, 0xF01D]).permutation(len(train.conditions)) % FOLDS
+        folds = np.random.default_rng([datamodule.split.seed, 0xF01D]).permutation(len(train.conditions)) % FOLDS
         rounds = [
             (part_of(train, np.flatnonzero(folds != k).tolist()), part_of(train, np.flatnonzero(folds == k).tolist()))
             for k in range(FOLDS)

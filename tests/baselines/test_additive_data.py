@@ -28,17 +28,17 @@ def task(tmp_path_factory):
     card = tmp_path_factory.mktemp("card") / "additive_screen.yaml"
     wanted = {"source": "simulated", "expression": "counts", "features": ["view_a", "view_b"]}
     card.write_text(yaml.safe_dump({**wanted, "parameters": {"epistatic_share": 0.0}}))
-    data = load.load(read_card(card))
-    split = simulated_screen.split_of(data, [name for name in data.conditions if len(constituents(name)) == 1])
+    dataset = load.load(read_card(card))
+    split = simulated_screen.split_of(dataset, [name for name in dataset.conditions if len(constituents(name)) == 1])
     assert set(split.subgroups) == {"combo_seen2"}
-    return PerturbationDataModule(data, split), truth.compute(data, split)
+    return PerturbationDataModule(dataset, split), truth.compute(dataset, split)
 
 
 def epistasis(model, module, facts):
     """``epistasis_r`` of all doubles: which are resolved must not decide whether there is a bias."""
     model.fit(module)
     table = model.get_buffer("table").numpy()
-    shifts = np.array([table[module.data.conditions.index(name)] for name in facts.conditions])
+    shifts = np.array([table[module.dataset.conditions.index(name)] for name in facts.conditions])
     return interactions(score.case_of(facts, facts.c_in + shifts))
 
 
@@ -80,7 +80,7 @@ BRIEF = {
 def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
     """Noise of the train singles, which learned models carry, pulls it below 0 (tests/stats/test_epistasis.py)."""
     module, facts = task
-    got = harness.predict(name, module.data, module.split, tmp_path, **BRIEF[name])[2]
+    got = harness.predict(name, module.dataset, module.split, tmp_path, **BRIEF[name])[2]
     case = score.case_of(facts, got.y_hat)
     learned = evaluate(METRICS["pearson_delta"], case).values.mean()
     values = interactions(case)
@@ -91,9 +91,9 @@ def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
 
 def noiseless(module):
     """The same task, but the train shifts are those that the generator planted."""
-    made = PerturbationDataModule(module.data, module.split)
+    made = PerturbationDataModule(module.dataset, module.split)
     bulk = made.pseudobulk("train")
-    true = simulate(load.parameters_of(load.card_of(module.data))).truth
+    true = simulate(load.parameters_of(load.card_of(module.dataset))).truth
     at = {name: i for i, name in enumerate(true.conditions.tolist())}
     shifts = true.shifts[[at[name] for name in bulk.conditions]]
     planted = replace(bulk, shifts=shifts, means=bulk.means - bulk.shifts + shifts)

@@ -124,7 +124,7 @@ def test_the_setting_of_the_smallest_val_error_is_taken(many_val):
     """Each setting on its own reaches what it reached among all; the best of these is the choice."""
     model = fit(many_val, width=0)
     assert model.ledger.trials == len(settings(0, 0.0)) == 6
-    assert model.ledger.cells_seen == 6 * 2 * len(many_val.data.rows(many_val.split.train))
+    assert model.ledger.cells_seen == 6 * 2 * len(many_val.dataset.rows(many_val.split.train))
     errors = {}
     for setting in settings(0, 0.0):
         alone = fit(many_val, width=setting.width, learning_rate=setting.rate)

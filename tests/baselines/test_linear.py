@@ -98,7 +98,7 @@ def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_s
     counts, obs = screens.tiny_counts()
     keep = [i for i in range(len(screens.GENES)) if screens.GENES[i] != "G08"]
     full = screens.screen(counts, obs)
-    data = screens.build(
+    dataset = screens.build(
         "tiny",
         full.x[:, keep],
         genes=screens.GENES[keep],
@@ -108,7 +108,7 @@ def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_s
         batch=obs["batch"].to_numpy(dtype=str),
         source="tiny",
     )
-    module = PerturbationDataModule(data, screens.hand_split(data))
+    module = PerturbationDataModule(dataset, screens.hand_split(dataset))
     model = Linear()
     model.fit(module)
     table = model.get_buffer("table").numpy()
@@ -116,8 +116,8 @@ def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_s
         missing = name.split("+").count("G08")
         assert model.fallbacks(name) == missing
         if missing:
-            np.testing.assert_array_equal(table[data.conditions.index(name)], module.train_shift)
-    assert any("1 of 12 perturbed genes are not measured (G08)" in note for note in data.notes)
+            np.testing.assert_array_equal(table[dataset.conditions.index(name)], module.train_shift)
+    assert any("1 of 12 perturbed genes are not measured (G08)" in note for note in dataset.notes)
 
 
 def test_negative_hyperparameters_are_refused():

@@ -86,17 +86,17 @@ def test_a_file_that_calls_itself_simulated_is_refused(small, tmp_path, monkeypa
 @pytest.mark.parametrize("dataset", ["simulated", "simulated_hard"])
 def test_it_stands_above_ridge_on_the_noisy_views(dataset):
     """By squared error to the planted shifts, over three splits: else it would be no head-room."""
-    data = load.load(find_card(dataset))
+    dataset = load.load(find_card(dataset))
     planted = simulate(load.parameters_of(find_card(dataset))).truth
     at = {frozenset(constituents(name)): i for i, name in enumerate(planted.conditions.tolist())}
     errors = {OracleFeatures: 0.0, RidgeOnViews: 0.0}
     for seed in (1, 2, 3):
-        module = PerturbationDataModule(data, simulated_screen.random_split(data, seed))
+        module = PerturbationDataModule(dataset, simulated_screen.random_split(dataset, seed))
         names = module.predicted_conditions
         shifts = planted.shifts[[at[frozenset(constituents(name))] for name in names]]
         for kind in errors:
             model = kind()
             model.fit(module)
-            ours = model.get_buffer("table")[[data.conditions.index(name) for name in names]].numpy()
+            ours = model.get_buffer("table")[[dataset.conditions.index(name) for name in names]].numpy()
             errors[kind] += float(((ours - shifts) ** 2).mean())
     assert errors[OracleFeatures] < 0.95 * errors[RidgeOnViews]

@@ -107,9 +107,9 @@ def test_a_card_and_its_file_load(tmp_path):
     write_h5ad(tmp_path / "x.h5ad", counts, obs.rename(columns={"condition": "pert"}))
     text = "source: x.h5ad\ncolumns: {condition: pert, context: context}\nexpression: counts\nmin_cells: 4\n"
     card, guessed = resolve(str(write(tmp_path / "t.yaml", text)))
-    data = load(card)
+    dataset = load(card)
     assert not guessed
-    assert (data.name, data.min_cells, len(data.conditions), data.contexts) == ("t", 4, 23, ("line0",))
+    assert (dataset.name, dataset.min_cells, len(dataset.conditions), dataset.contexts) == ("t", 4, 23, ("line0",))
 
 
 def test_an_unknown_parameter_of_the_simulator():

@@ -135,11 +135,11 @@ def test_genes_silent_in_training_are_not_described(spec, tiny, tiny_split):
 
 def test_simulated_data_ship_their_tables():
     card = find_card("simulated_hard")
-    data = data_load.load(card)
-    conditions = [c for c in data.conditions if c != CONTROL]
+    dataset = data_load.load(card)
+    conditions = [c for c in dataset.conditions if c != CONTROL]
     half = len(conditions) // 2
     split = screens.hand_split(screens.tiny_screen())
-    task = PerturbationDataModule(data, split.model_copy(update={"train": tuple(conditions[:half])}))
+    task = PerturbationDataModule(dataset, split.model_copy(update={"train": tuple(conditions[:half])}))
     banks = load_banks("card", task)
     truth = simulate(replace(SIMULATED, **card.parameters))
     assert [bank.name for bank in banks] == ["view_a", "view_b"] == list(truth.feature_tables)

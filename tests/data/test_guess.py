@@ -47,9 +47,9 @@ def test_labels_of_any_house(tmp_path, separator, control, filled):
     path = write_h5ad(tmp_path / "t.h5ad", LOG, obs(labels, "perturbation"))
     card = guess_card(path)
     assert card.columns.condition == "perturbation" and card.control == (control,) and card.separator == separator
-    data = load(reread(card, tmp_path))
-    assert {identity(c) for c in data.conditions} == {identity(c) for c in NAMES}
-    assert data.hash == load(card).hash
+    dataset = load(reread(card, tmp_path))
+    assert {identity(c) for c in dataset.conditions} == {identity(c) for c in NAMES}
+    assert dataset.hash == load(card).hash
 
 
 def test_a_control_written_twice_fills_singles_too(tmp_path):

@@ -88,9 +88,9 @@ def test_log_values_of_any_layout(log, reference, layout, compression, tmp_path)
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float32, np.float64])
 def test_counts_are_normalised_to_what_log_values_read_as(counts, reference, layout, dtype, tmp_path):
     path = write_h5ad(tmp_path / "t.h5ad", LAYOUTS[layout](counts[0]).astype(dtype), counts[1])
-    data = read_h5ad(path, card(expression="counts"))
-    assert_same(data, reference)
-    assert any("normalised to 10000" in note for note in data.notes)
+    dataset = read_h5ad(path, card(expression="counts"))
+    assert_same(dataset, reference)
+    assert any("normalised to 10000" in note for note in dataset.notes)
 
 
 def test_normalising_is_scanpys(counts, tmp_path):
@@ -104,8 +104,8 @@ def test_normalising_is_scanpys(counts, tmp_path):
 def test_a_gene_subset_is_normalised_by_the_library(counts, tmp_path):
     x, obs = counts
     path = write_h5ad(tmp_path / "t.h5ad", x[:, :20], obs.assign(ncounts=np.asarray(x.sum(axis=1)).ravel()), GENES[:20])
-    data = read_h5ad(path, card(expression="counts", columns={"total": "ncounts"}))
-    assert (data.x != normalise(x)[:, :20]).nnz == 0
+    dataset = read_h5ad(path, card(expression="counts", columns={"total": "ncounts"}))
+    assert (dataset.x != normalise(x)[:, :20]).nnz == 0
 
 
 def test_half_floats_and_entries_in_two_parts(counts, log, reference, tmp_path):
@@ -145,9 +145,9 @@ def test_the_file_of_gears(counts, reference, tmp_path):
     )
     full.write_h5ad(tmp_path / "perturb_processed.h5ad", compression="gzip")
     columns = Columns(context="cell_type", gene="gene_name")
-    data = read_h5ad(tmp_path / "perturb_processed.h5ad", Card(name="g", source="x", columns=columns))
-    assert (data.x != reference.x).nnz == 0 and data.genes.tolist() == GENES.tolist()
-    assert data.contexts == ("K562",) and data.batches == ("all",) and data.conditions == reference.conditions
+    dataset = read_h5ad(tmp_path / "perturb_processed.h5ad", Card(name="g", source="x", columns=columns))
+    assert (dataset.x != reference.x).nnz == 0 and dataset.genes.tolist() == GENES.tolist()
+    assert dataset.contexts == ("K562",) and dataset.batches == ("all",) and dataset.conditions == reference.conditions
 
 
 def test_the_layout_of_anndata_0_7(log, reference, tmp_path):
@@ -193,9 +193,9 @@ def test_the_whole_matrix_is_never_dense(layout, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.data.io.h5ad._DENSE_BLOCK_VALUES", 1_000_000)
     tracemalloc.start()
     try:
-        data = read_h5ad(path, Card(name="wide", source="x"))
+        dataset = read_h5ad(path, Card(name="wide", source="x"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert (data.x != x).nnz == 0
+    assert (dataset.x != x).nnz == 0
     assert peak < n * g * 4 / 4  # bytes: a quarter of the dense matrix

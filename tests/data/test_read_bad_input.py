@@ -195,7 +195,7 @@ def test_two_spellings_are_one_condition(tmp_path):
     pairs = [i for i, label in enumerate(OBS["condition"]) if label == "G00+G01"]
     singles = [i for i, label in enumerate(OBS["condition"]) if label == "G05+ctrl"]
     obs = labelled({pairs[0]: "G01+G00", singles[0]: "ctrl+G05"})
-    data = read_h5ad(write_h5ad(tmp_path / "t.h5ad", X, obs), CARD)
-    assert any("2 conditions have a second spelling" in note for note in data.notes)
-    assert len(data.cells_of["G00+G01"]) == 12 and "G01+G00" not in data.conditions
-    assert {"G00+G01", "G01+G00", "ctrl+G05", "G05+ctrl"} <= set(data.file_conditions)
+    dataset = read_h5ad(write_h5ad(tmp_path / "t.h5ad", X, obs), CARD)
+    assert any("2 conditions have a second spelling" in note for note in dataset.notes)
+    assert len(dataset.cells_of["G00+G01"]) == 12 and "G01+G00" not in dataset.conditions
+    assert {"G00+G01", "G01+G00", "ctrl+G05", "G05+ctrl"} <= set(dataset.file_conditions)

@@ -136,7 +136,7 @@ def test_cells_of_a_perfect_model() -> None:
     """The replicate is other cells of the same condition: distances 0, coverage nominal; shifted controls: neither."""
     t = task()
     rng = np.random.default_rng(0)
-    control = t.data.x[rng.choice(t.data.cells_of["ctrl"], 100)].toarray()
+    control = t.dataset.x[rng.choice(t.dataset.cells_of["ctrl"], 100)].toarray()
     groups = {"all": list(t.facts.conditions)}
     fallbacks = np.zeros(len(t.facts.conditions), dtype=int)
     table = score.score_table(t.facts, t.facts.y, fallbacks, groups, [control + s for s in t.shifts])

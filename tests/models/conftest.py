@@ -28,12 +28,12 @@ def simulated(tmp_path_factory):
     card = tmp_path_factory.mktemp("card") / "small_simulated.yaml"
     wanted = {"source": "simulated", "expression": "counts", "features": ["view_a", "view_b"], "parameters": PARAMETERS}
     card.write_text(yaml.safe_dump(wanted))
-    data = load.load(read_card(card))
-    names = [name for name in data.conditions if constituents(name)]
+    dataset = load.load(read_card(card))
+    names = [name for name in dataset.conditions if constituents(name)]
     order = np.random.default_rng(0).permutation(len(names))
     parts = {"test": order[:60], "val": order[60:72], "train": order[72:]}
     lists = {part: tuple(names[i] for i in sorted(rows)) for part, rows in parts.items()}
-    inputs, reference, cells, notes = control_pools(data, 1, 0)
+    inputs, reference, cells, notes = control_pools(dataset, 1, 0)
     groups: dict[str, list[str]] = {}
     for name in lists["test"]:
         groups.setdefault(subgroup(name, lists["train"]), []).append(name)
@@ -41,4 +41,4 @@ def simulated(tmp_path_factory):
         kind="custom", seed=1, control_fold=0, unused=(), **lists, subgroups={k: tuple(v) for k, v in groups.items()},
         input_controls=inputs, reference_controls=reference, input_cells=cells, notes=tuple(notes),
     )  # fmt: skip
-    return PerturbationDataModule(data, split, seed=1)
+    return PerturbationDataModule(dataset, split, seed=1)

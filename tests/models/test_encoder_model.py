@@ -20,7 +20,7 @@ def test_features_from_an_encoder_are_its_decoder_weights(module):
     """Against sklearn: ridge regression of each gene on the standardised components."""
     model = registry.load("pca_encoder")(**small("pca_encoder"), features=FROM_ENCODER, components=8)
     run.fit(model, module, 1)
-    cells = module.data.x[module.representation_rows("train")].toarray().astype(np.float64)
+    cells = module.dataset.x[module.representation_rows("train")].toarray().astype(np.float64)
     z = PCA(8, svd_solver="full").fit_transform(cells)
     z /= z.std(axis=0)
     expected = Ridge(alpha=0.01 * len(z)).fit(z, cells).coef_  # [G, 8], up to the components' signs
@@ -31,8 +31,8 @@ def test_features_from_an_encoder_are_its_decoder_weights(module):
     wanted = ((expected - chosen.mean(axis=0)) / scale).clip(-10, 10)
     table: ActionTable = model.responses[0].table
     assert table.widths == {FROM_ENCODER: 8}
-    values, known = table.features(torch.arange(len(module.data.conditions)))
-    for i, name in enumerate(module.data.conditions):
+    values, known = table.features(torch.arange(len(module.dataset.conditions)))
+    for i, name in enumerate(module.dataset.conditions):
         if name.endswith("+ctrl"):
             assert known[FROM_ENCODER][i, 0]
             got = values[FROM_ENCODER][i, 0].numpy()
@@ -80,7 +80,7 @@ def test_the_latent_that_a_start_has_is_standardised_by_train_cells(module):
     model = registry.load("pca_encoder")(**small("pca_encoder"), components=5)
     run.fit(model, module, 1)
     rows = module.representation_rows("train")
-    z = model.standardised(torch.from_numpy(module.data.x[rows].toarray())).pooled.numpy()
+    z = model.standardised(torch.from_numpy(module.dataset.x[rows].toarray())).pooled.numpy()
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(axis=0), 1, atol=1e-3)
 

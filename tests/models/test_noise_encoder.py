@@ -19,11 +19,11 @@ def encoder_of(module, **arguments):
 
 
 def latents(module, rows, **arguments):
-    return embed_rows(encoder_of(module, **arguments).embed, module.data.x, rows)
+    return embed_rows(encoder_of(module, **arguments).embed, module.dataset.x, rows)
 
 
 def test_the_latents_are_standard_normal_and_independent(module):
-    z = latents(module, np.arange(module.data.x.shape[0]), width=64)
+    z = latents(module, np.arange(module.dataset.x.shape[0]), width=64)
     assert scipy.stats.kstest(z.ravel(), "norm").pvalue > 0.01
     correlation = np.corrcoef(z)[np.triu_indices(len(z), 1)]
     assert abs(correlation.mean()) < 0.005
@@ -32,7 +32,7 @@ def test_the_latents_are_standard_normal_and_independent(module):
 
 def test_a_cell_has_its_noise_in_any_batch_and_any_order(module):
     embed = encoder_of(module).embed
-    cells = torch.from_numpy(module.data.x[:40].toarray())
+    cells = torch.from_numpy(module.dataset.x[:40].toarray())
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(embed(cells[order]), embed(cells)[order], atol=0, rtol=0)
     torch.testing.assert_close(embed(cells[7:8])[0], embed(cells)[7], atol=0, rtol=0)
@@ -40,7 +40,7 @@ def test_a_cell_has_its_noise_in_any_batch_and_any_order(module):
 
 def test_one_count_more_is_another_cell(module):
     embed = encoder_of(module, width=256).embed
-    cells = torch.from_numpy(module.data.x[:40].toarray())
+    cells = torch.from_numpy(module.dataset.x[:40].toarray())
     other = cells.clone()
     other[:, 3] += 1e-4
     before, after = embed(cells), embed(other)
@@ -52,12 +52,12 @@ def test_one_count_more_is_another_cell(module):
 
 def test_the_seed_of_the_representation_draws_it(module):
     rows = np.arange(30)
-    other = PerturbationDataModule(module.data, module.split, seed=2)
+    other = PerturbationDataModule(module.dataset, module.split, seed=2)
     assert np.abs(np.corrcoef(latents(module, rows).ravel(), latents(other, rows).ravel())[0, 1]) < 0.2
 
 
 def test_nothing_of_a_cell_or_a_condition_can_be_decoded(module):
-    data = module.data
+    data = module.dataset
     fit, held = module.representation_rows("train"), data.rows(module.split.test)
     parts = [(latents(module, rows), data.x[rows]) for rows in (fit, module.control_rows, held)]
     condition = np.unique(data.condition[held], return_inverse=True)[1]

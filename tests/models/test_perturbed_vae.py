@@ -120,7 +120,7 @@ def test_genes_of_which_nothing_is_known_act_alike_and_are_counted(task, monkeyp
     model = fitted(task)
     # G03 has no features but is in train.
     assert [model.fallbacks(name) for name in ("G08+G09", "G08+ctrl", "G10+G11", "G03+ctrl")] == [2, 1, 0, 0]
-    index = {name: i for i, name in enumerate(task.data.conditions)}
+    index = {name: i for i, name in enumerate(task.dataset.conditions)}
     singles = ("G08+ctrl", "G09+ctrl", "G10+ctrl", "G11+ctrl", "G03+ctrl")
     shift = model.net.effects(torch.tensor([index[name] for name in singles])).mechanism.shift
     torch.testing.assert_close(shift[0], shift[1])

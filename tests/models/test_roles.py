@@ -13,7 +13,7 @@ from bench.tracks.representation import heldout
 def fitted(request, module):
     model = registry.load(request.param)(**small(request.param))
     run.fit(model, module, 1)
-    return model, spec_of(request.param, module.data, module.split)
+    return model, spec_of(request.param, module.dataset, module.split)
 
 
 @pytest.mark.parametrize("role", ["train", "val", "test"])
@@ -62,10 +62,10 @@ def test_the_right_loader_is_accepted(fitted, module, tmp_path):
 def test_the_frozen_protocol_takes_the_test_loader_only(role, module):
     loader = getattr(module, f"{role}_dataloader")()
     with pytest.raises(BenchError, match=f"a {role} loader cannot feed an evaluation"):
-        heldout.from_loader(module.data, loader, module.split, 1)
+        heldout.from_loader(module.dataset, loader, module.split, 1)
     loader.role = "test"  # its conditions give it away
     if role != "predict":
         with pytest.raises(BenchError, match=f"is a {role} condition"):
-            heldout.from_loader(module.data, loader, module.split, 1)
-    held = heldout.from_loader(module.data, module.test_dataloader(), module.split, 1)
-    assert set(held.rows) <= set(module.data.rows(module.split.test))
+            heldout.from_loader(module.dataset, loader, module.split, 1)
+    held = heldout.from_loader(module.dataset, module.test_dataloader(), module.split, 1)
+    assert set(held.rows) <= set(module.dataset.rows(module.split.test))

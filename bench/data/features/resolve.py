@@ -48,7 +48,7 @@ def targets(conditions: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({gene for name in conditions for gene in constituents(name)}))
 
 
-def load_banks(spec: str, data: PerturbationDataModule, card: Card | None = None) -> tuple[FeatureBank, ...]:
+def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None = None) -> tuple[FeatureBank, ...]:
     """Load or make the feature banks of a specification, in its order.
 
     Banks made from expression see train cells and input controls alone. Files are looked for in the working folder,
@@ -56,20 +56,20 @@ def load_banks(spec: str, data: PerturbationDataModule, card: Card | None = None
 
     Args:
         spec: See the module.
-        data: The task.
+        datamodule: The task.
         card: The data set's card; by default the one that the cells were loaded from.
 
     Raises:
         BenchError: Unknown bank, missing or bad file, a file that describes no perturbed gene, or one bank twice.
     """
-    card = card or card_of(data.data)
+    card = card or card_of(datamodule.dataset)
     banks: list[FeatureBank] = []
     for part in (part.strip() for part in spec.split("+")):
         if part == "card":
             named = card.features if card else ("pca",)
-            banks += [_load(each, data, card, from_card=True) for each in named]
+            banks += [_load(each, datamodule, card, from_card=True) for each in named]
         else:
-            banks.append(_load(part, data, card, from_card=False))
+            banks.append(_load(part, datamodule, card, from_card=False))
     names = [bank.name for bank in banks]
     for i, name in enumerate(names):
         if name in names[:i]:
@@ -81,9 +81,9 @@ def load_banks(spec: str, data: PerturbationDataModule, card: Card | None = None
     return tuple(banks)
 
 
-def _load(spec: str, data: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
+def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
     if spec in MEASURED:
-        return _measured(spec, data)
+        return _measured(spec, datamodule)
     shipped = feature_tables(parameters_of(card)) if card and card.source == "simulated" else ((), {})
     if spec in shipped[1]:
         values = shipped[1][spec].astype(np.float32)
@@ -96,10 +96,10 @@ def _load(spec: str, data: PerturbationDataModule, card: Card | None, from_card:
     if not file.endswith(suffixes):
         raise BenchError(f"features '{spec}': expected a file that ends in {', '.join(suffixes)}.")
     # Data without a card: files are looked for in the same places, but beside it.
-    path = _find(file, card or Card.model_construct(name=data.data.name, source=file), from_card)
+    path = _find(file, card or Card.model_construct(name=datamodule.dataset.name, source=file), from_card)
     stem = re.sub(r"[^A-Za-z0-9_-]", "_", path.name.removesuffix(".gz").rsplit(".", 1)[0])
     bank = read_pairs(path, f"pairs_{stem}") if pairs else read_table(path, f"table_{stem}")
-    _check_overlap(bank, targets(data.data.conditions))
+    _check_overlap(bank, targets(datamodule.dataset.conditions))
     return bank
 
 
@@ -118,17 +118,17 @@ def _find(file: str, card: Card, from_card: bool) -> Path:
     return path
 
 
-def _measured(kind: str, data: PerturbationDataModule) -> FeatureBank:
+def _measured(kind: str, datamodule: PerturbationDataModule) -> FeatureBank:
     """Make a bank from the cells that a model may learn from; genes silent in all of them have no features."""
-    cells = data.data
+    cells = datamodule.dataset
     if kind == "pca":
         # The input cells stand for the control, contexts counting alike, as in the linear baseline.
-        means = np.vstack([data.pseudobulk("train").means, data.input_means.mean(axis=0)])
+        means = np.vstack([datamodule.pseudobulk("train").means, datamodule.input_means.mean(axis=0)])
         heard = np.flatnonzero((means > 0).any(axis=0))
         values: Floats = gene_scores(means)[heard]
         source = "principal components of train conditions and input cells"
     else:
-        rows = np.union1d(cells.rows(data.split.train), data.control_rows)
+        rows = np.union1d(cells.rows(datamodule.split.train), datamodule.control_rows)
         matrix, heard = correlation(cells.x, rows)
         values = leading(matrix)
         source = "co-expression over train cells and input controls"

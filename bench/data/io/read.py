@@ -1,4 +1,4 @@
-"""h5ad -> :class:`~bench.data.dataset.PerturbationData`, without ever holding the whole matrix dense.
+"""h5ad -> :class:`~bench.data.dataset.Dataset`, without ever holding the whole matrix dense.
 
 Accepts what GEARS and scanpy write: integer counts or log1p values, dense, CSR or CSC, any float type, compressed
 or not. ``X`` is read on its own, so layers and embeddings of a large file cost nothing.
@@ -19,7 +19,7 @@ from bench.core.conditions import from_label
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.data.cards import Card
-from bench.data.dataset import PerturbationData, Strings, build, check_names
+from bench.data.dataset import Dataset, Strings, build, check_names
 from bench.data.io.h5ad import open_h5ad, read_frame, read_matrix
 from bench.data.values import TARGET_SUM, canonical, check_values, normalise
 
@@ -108,7 +108,7 @@ class _Problems:
             raise BenchError(f"{self.source}: {' Also: '.join(self.found)}")
 
 
-def read_h5ad(path: Path, card: Card) -> PerturbationData:
+def read_h5ad(path: Path, card: Card) -> Dataset:
     """Read one data set.
 
     Args:

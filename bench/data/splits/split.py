@@ -22,7 +22,7 @@ from bench.core.conditions import CONTROL, constituents, identity, single
 from bench.core.errors import BenchError, unknown
 from bench.core.files import cache_dir, sha256_json, write_json
 from bench.data.controls import control_pools
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits import doubles
 
 KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single", "doubles", "custom")
@@ -222,12 +222,12 @@ def merge_parts(lists: Mapping[str, Sequence[str]], name_of: Mapping[str, str]) 
 
 
 def draw(
-    data: PerturbationData, kind: str = "simulation", seed: int = 1, control_fold: int = 0, custom: Path | None = None
+    dataset: Dataset, kind: str = "simulation", seed: int = 1, control_fold: int = 0, custom: Path | None = None
 ) -> Split:
     """Draw the split of a data set.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         kind: One of :data:`KINDS`.
         seed: Seed of the draw.
         control_fold: 0 or 1.
@@ -240,7 +240,7 @@ def draw(
         raise unknown("split", kind, KINDS)
     if control_fold not in (0, 1):
         raise BenchError(f"control fold {control_fold}: expected 0 or 1.")
-    labels = data.file_conditions
+    labels = dataset.file_conditions
     left_out: list[str] = []
     if kind == doubles.KIND:
         lists, left_out = doubles.parts(labels)
@@ -250,7 +250,7 @@ def draw(
         lists = read_custom(custom, labels)
     else:
         lists = _cached_lists(labels, kind, seed)
-    by_identity = {identity(name): name for name in data.conditions}
+    by_identity = {identity(name): name for name in dataset.conditions}
     parts, moved = merge_parts(lists, {label: by_identity[identity(label)] for label in labels})
     for part in ("train", "test"):
         if not parts[part]:
@@ -259,19 +259,19 @@ def draw(
                 f"split '{kind}' with seed {seed} has no {part} conditions ({sizes}). Choose another split."
             )
     named = {name for part in parts.values() for name in part}
-    unused = tuple(name for name in data.conditions if name not in named and name != CONTROL)
+    unused = tuple(name for name in dataset.conditions if name not in named and name != CONTROL)
     groups: dict[str, list[str]] = {}
     for name in parts["test"]:
         groups.setdefault(subgroup(name, parts["train"]), []).append(name)
-    inputs, reference, cells, notes = control_pools(data, seed, control_fold)
+    inputs, reference, cells, notes = control_pools(dataset, seed, control_fold)
     notes += left_out
     if moved:
         notes.append(f"{moved} conditions had spellings in different parts: moved to test before val before train")
     if unused and not left_out:
         notes.append(f"{len(unused)} conditions are in no part of this split")
-    small = [name for name in parts["test"] if len(data.cells_of[name]) < data.min_cells]
+    small = [name for name in parts["test"] if len(dataset.cells_of[name]) < dataset.min_cells]
     if small:
-        notes.append(f"{len(small)} test conditions have under {data.min_cells} cells: not evaluated")
+        notes.append(f"{len(small)} test conditions have under {dataset.min_cells} cells: not evaluated")
     return Split(
         kind=kind,
         seed=seed,

@@ -25,6 +25,6 @@ class ConstantEncoder(EncoderModel):
     Source: replacing z by its train mean, which after standardisation is 0.
     """
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """A constant."""
         return _Constant()

@@ -18,6 +18,6 @@ class _Identity(nn.Module):
 class IdentityEncoder(EncoderModel):
     """The shared response on the genes themselves: nothing is lost, and nothing learned."""
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Hand expression through."""
         return _Identity()

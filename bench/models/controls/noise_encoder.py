@@ -53,6 +53,6 @@ class NoiseEncoder(EncoderModel):
             raise ValueError("width must be at least 1")
         self.width = width
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Noise of the pretraining seed."""
-        return _Noise(self.width, data.seed)
+        return _Noise(self.width, datamodule.seed)

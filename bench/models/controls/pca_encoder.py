@@ -47,9 +47,9 @@ class PCAEncoder(EncoderModel):
             raise ValueError("components must be at least 1")
         self.components = components
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Fit the axes on (a sample of) the train cells and input controls."""
-        rows = spread_rows(data.representation_rows("train"), PCA_CELLS, data.seed)
-        mean, axes = principal_axes(data.data.x[rows].toarray(), self.components)
+        rows = spread_rows(datamodule.representation_rows("train"), PCA_CELLS, datamodule.seed)
+        mean, axes = principal_axes(datamodule.dataset.x[rows].toarray(), self.components)
         self.ledger.cells_seen += len(rows)
         return _Projection(torch.from_numpy(mean).float(), torch.from_numpy(axes).float())

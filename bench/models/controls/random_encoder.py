@@ -41,13 +41,13 @@ class RandomEncoder(EncoderModel):
         self.kind, self.width, self.depth, self.hidden = encoder, width, depth, hidden
         self.token_identity = token_identity
 
-    def make_encoder(self, data: PerturbationDataModule) -> nn.Module:
+    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """The weights that pretraining would start from."""
         state = torch.random.get_rng_state()
-        torch.manual_seed(data.seed)
+        torch.manual_seed(datamodule.seed)
         encoder = build_encoder(
             self.kind,
-            len(data.genes),
+            len(datamodule.genes),
             self.width,
             self.depth,
             hidden=self.hidden,

@@ -78,17 +78,19 @@ class Targets(nn.Module):
     multi_hot: Tensor
     cells: Tensor
 
-    def __init__(self, data: PerturbationDataModule, table: ActionTable) -> None:
+    def __init__(self, datamodule: PerturbationDataModule, table: ActionTable) -> None:
         super().__init__()
         self.table = table
-        names = data.data.conditions
+        names = datamodule.dataset.conditions
         slots = table.identity.shape[1]
         sizes = torch.tensor([len(constituents(name)) for name in names])
         self.register_buffer("present", torch.arange(slots) < sizes[:, None])
         hot = torch.zeros(len(names), table.identities + 1)
         hot.scatter_(1, table.identity, 1.0)
         self.register_buffer("multi_hot", hot[:, 1:])
-        train = torch.tensor([len(data.data.cells_of[name]) * (name in data.split.train) for name in names])
+        train = torch.tensor(
+            [len(datamodule.dataset.cells_of[name]) * (name in datamodule.split.train) for name in names]
+        )
         carried = torch.cat([torch.zeros(1), (train.float() @ hot)[1:]])
         self.register_buffer("cells", carried[table.identity])
 

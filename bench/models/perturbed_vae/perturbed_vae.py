@@ -138,14 +138,16 @@ class PerturbedVAE(PerturbationModel):
         self._seed = self._steps = self._seen = self._control = 0
         self._missing: dict[str, int] = {}
 
-    def fit(self, data: PerturbationDataModule) -> None:
+    def fit(self, datamodule: PerturbationDataModule) -> None:
         """Train on train cells and input controls; keep the step that predicts the val conditions best."""
         with one_thread():
-            loader = PerturbationDataModule(data.data, data.split, self.batch_size, data.seed).train_dataloader()
+            loader = PerturbationDataModule(
+                datamodule.dataset, datamodule.split, self.batch_size, datamodule.seed
+            ).train_dataloader()
             self._steps = max(self.epochs * len(loader), self.min_steps)
-            self._prepare(data)
-            enough, seed = len(data.split.val) >= MIN_VAL_CONDITIONS, self.runtime.head_seed
-            watch = Watch(self.net, data, "val" if enough else "train", self.kind, self._log_look, seed)
+            self._prepare(datamodule)
+            enough, seed = len(datamodule.split.val) >= MIN_VAL_CONDITIONS, self.runtime.head_seed
+            watch = Watch(self.net, datamodule, "val" if enough else "train", self.kind, self._log_look, seed)
             keep = KeepBest(self.net, watch, max(1, self._steps // LOOKS)) if enough else None
             kept, logger, say = [keep] if keep else [], self.runtime.logger, self.runtime.say
             train(self, loader, self._steps, "train", callbacks=kept, logger=logger, say=say)
@@ -156,27 +158,29 @@ class PerturbedVAE(PerturbationModel):
             self.ledger.steps, self.ledger.cells_seen = self._steps, self._seen
             self.ledger.selection = watch.selection(numbers, keep, self._steps)
 
-    def _prepare(self, data: PerturbationDataModule) -> None:
+    def _prepare(self, datamodule: PerturbationDataModule) -> None:
         """Make the network from the seed, and say what is odd about the task."""
-        banks = load_banks(self.features, data)
-        self.told(banks, data)
-        table = ActionTable(data, banks)
+        banks = load_banks(self.features, datamodule)
+        self.told(banks, datamodule)
+        table = ActionTable(datamodule, banks)
         self._missing = table.missing
         if word := narrowed(table.identities, self.d_v):
             self.warnings.append(word)
-        rows = spread_rows(data.representation_rows("train"), MEAN_CELLS, data.seed)
-        means = gene_means(torch.from_numpy(data.data.x[rows].toarray()), self.settings.likelihood, data.data.name)
+        rows = spread_rows(datamodule.representation_rows("train"), MEAN_CELLS, datamodule.seed)
+        means = gene_means(
+            torch.from_numpy(datamodule.dataset.x[rows].toarray()), self.settings.likelihood, datamodule.dataset.name
+        )
         state = torch.random.get_rng_state()
-        torch.manual_seed(data.seed)
-        known = Targets(data, table)
-        self.net = PerturbedNet(known, self.shape(len(data.genes), known), self.settings, means)
+        torch.manual_seed(datamodule.seed)
+        known = Targets(datamodule, table)
+        self.net = PerturbedNet(known, self.shape(len(datamodule.genes), known), self.settings, means)
         torch.random.set_rng_state(state)
-        self._noises, self._seed = Noises(self.net, self.runtime.head_seed), data.seed
-        self._control = data.data.conditions.index(CONTROL)
+        self._noises, self._seed = Noises(self.net, self.runtime.head_seed), datamodule.seed
+        self._control = datamodule.dataset.conditions.index(CONTROL)
         self.ledger.parameters["autoencoder"] = sum(p.numel() for p in self.net.vae.parameters())
         mechanisms = [*self.net.composer.parameters(), *self.net.head.parameters()]
         self.ledger.parameters["mechanisms"] = sum(p.numel() for p in mechanisms)
-        self.ledger.flops = self._flops(len(data.genes))
+        self.ledger.flops = self._flops(len(datamodule.genes))
 
     def shape(self, genes: int, known: Targets) -> Shape:
         """Sizes of the network."""

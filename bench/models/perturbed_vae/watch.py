@@ -90,7 +90,7 @@ class Watch:
 
     Args:
         net: The network.
-        data: The task; nothing of its test part is used.
+        datamodule: The task; nothing of its test part is used.
         part: Conditions to predict.
         prediction: How.
         log: Gets the numbers of a look.
@@ -100,23 +100,23 @@ class Watch:
     def __init__(
         self,
         net: PerturbedNet,
-        data: PerturbationDataModule,
+        datamodule: PerturbationDataModule,
         part: Literal["train", "val"],
         prediction: Prediction,
         log: Callable[[dict[str, float]], None],
         seed: int,
     ) -> None:
-        self.net, self.data, self.prediction, self.log = net, data, prediction, log
-        bulk = data.pseudobulk(part) if getattr(data.split, part) else None
-        self.true = np.empty((0, len(data.genes))) if bulk is None else bulk.shifts
+        self.net, self.datamodule, self.prediction, self.log = net, datamodule, prediction, log
+        bulk = datamodule.pseudobulk(part) if getattr(datamodule.split, part) else None
+        self.true = np.empty((0, len(datamodule.genes))) if bulk is None else bulk.shifts
         names = () if bulk is None else bulk.conditions
-        cells = data.data
+        cells = datamodule.dataset
         self.condition = torch.tensor([cells.conditions.index(name) for name in names], dtype=torch.int64)
         counts = [np.bincount(cells.context[cells.cells_of[name]], minlength=len(cells.contexts)) for name in names]
         self.weights = np.array(counts, dtype=np.float64).reshape(len(names), -1)
         self.weights /= np.maximum(self.weights.sum(axis=1, keepdims=True), 1)
-        self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in data.input_rows]
-        self.rows = spread_rows(data.representation_rows("train"), WATCHED, data.seed)
+        self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
+        self.rows = spread_rows(datamodule.representation_rows("train"), WATCHED, datamodule.seed)
         self.noises = Noises(net, seed)
 
     def shifts(self) -> Floats:
@@ -139,7 +139,7 @@ class Watch:
 
     def latents(self) -> dict[str, float]:
         """Numbers of :func:`blocks` on train cells and input controls."""
-        cells = self.data.data
+        cells = self.datamodule.dataset
         device = next(self.net.parameters()).device
         hot = self.net.targets.multi_hot
         conditions = iter(torch.from_numpy(cells.condition[self.rows].astype(np.int64)))
@@ -168,7 +168,7 @@ class Watch:
             keep: Which step was kept; ``None`` = the last, as the val conditions are too few.
             steps: Of the whole training.
         """
-        n_val = len(self.data.split.val)
+        n_val = len(self.datamodule.split.val)
         step, of, how = steps, "train", f"default: only {n_val} val conditions"
         if keep is not None:
             step, of, how = keep.best_step, "val", f"largest pearson of shifts on {n_val} val conditions"

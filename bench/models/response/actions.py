@@ -25,18 +25,18 @@ class ActionTable(nn.Module):
     present: torch.Tensor
     identity: torch.Tensor
 
-    def __init__(self, data: PerturbationDataModule, banks: Sequence[FeatureBank]) -> None:
+    def __init__(self, datamodule: PerturbationDataModule, banks: Sequence[FeatureBank]) -> None:
         """Look up every constituent of every condition.
 
         Args:
-            data: The task.
+            datamodule: The task.
             banks: Feature banks; each is standardised on the genes that train conditions perturb.
         """
         super().__init__()
-        conditions = data.data.conditions
+        conditions = datamodule.dataset.conditions
         genes = [constituents(name) for name in conditions]
         slots = max((len(names) for names in genes), default=1) or 1
-        seen = sorted({gene for name in data.split.train for gene in constituents(name)})
+        seen = sorted({gene for name in datamodule.split.train for gene in constituents(name)})
         number = {gene: i + 1 for i, gene in enumerate(seen)}
         self.identities = len(seen)
         identity = np.zeros((len(conditions), slots), dtype=np.int64)

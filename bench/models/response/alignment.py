@@ -28,25 +28,25 @@ class Alignment(lightning.LightningModule):
 
     Args:
         table: Actions of the conditions.
-        data: The task.
+        datamodule: The task.
         width: Width of an action.
         steps: Training steps.
     """
 
-    def __init__(self, table: ActionTable, data: PerturbationDataModule, width: int, steps: int) -> None:
+    def __init__(self, table: ActionTable, datamodule: PerturbationDataModule, width: int, steps: int) -> None:
         super().__init__()
         if len(table.widths) < 2:
             raise ValueError(f"align_epochs needs two feature banks; there is {len(table.widths)}")
         self.names = list(table.widths)[:2]
         self.composer = Composer(table.widths, width=width)
         self.steps = steps
-        index = {name: i for i, name in enumerate(data.data.conditions)}
-        rows = torch.tensor([index[name] for name in data.split.train])
+        index = {name: i for i, name in enumerate(datamodule.dataset.conditions)}
+        rows = torch.tensor([index[name] for name in datamodule.split.train])
         values, known = table.features(rows)
         slot = known[self.names[0]] & known[self.names[1]]
         numbers: dict[str, int] = {}
         gene = torch.full(slot.shape, -1)
-        for i, name in enumerate(data.split.train):
+        for i, name in enumerate(datamodule.split.train):
             for a, target in enumerate(constituents(name)):
                 gene[i, a] = numbers.setdefault(target, len(numbers))
         self.gene = gene[slot]
@@ -79,7 +79,7 @@ class Alignment(lightning.LightningModule):
 
 
 def align(
-    table: ActionTable, width: int, epochs: int, data: PerturbationDataModule, runtime: Runtime
+    table: ActionTable, width: int, epochs: int, datamodule: PerturbationDataModule, runtime: Runtime
 ) -> dict[str, torch.Tensor]:
     """Train an alignment and return its composer's weights, from which every response starts.
 
@@ -88,8 +88,8 @@ def align(
     """
     state = torch.random.get_rng_state()
     torch.manual_seed(runtime.head_seed)
-    batches = 1 + (sum(len(constituents(name)) for name in data.split.train) - 1) // BATCH
-    module = Alignment(table, data, width, epochs * batches)
+    batches = 1 + (sum(len(constituents(name)) for name in datamodule.split.train) - 1) // BATCH
+    module = Alignment(table, datamodule, width, epochs * batches)
     torch.random.set_rng_state(state)
     steps = epochs * batches
     loader: DataLoader[int] = DataLoader(range(steps), batch_size=None, collate_fn=int)  # type: ignore[arg-type]

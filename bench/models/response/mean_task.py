@@ -11,7 +11,7 @@ import torch
 from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.models.response.actions import ActionTable
 from bench.models.response.mean_response import ResponseTask, Targets
 from bench.models.response.settings import CELLS, HeadSettings, Residual
@@ -24,7 +24,7 @@ Keys = tuple[tuple[int, int], ...]
 
 
 def make_task(
-    data: PerturbationDataModule,
+    datamodule: PerturbationDataModule,
     table: ActionTable,
     embed: Embed,
     standardised: Callable[[torch.Tensor], Encoded],
@@ -35,7 +35,7 @@ def make_task(
     """Take the means of the train and val conditions, and what is predicted before anything is learned.
 
     Args:
-        data: The task.
+        datamodule: The task.
         table: Actions of the conditions.
         embed: The frozen encoder's pooled vectors.
         standardised: The frozen encoder, its pooled vector standardised.
@@ -46,26 +46,30 @@ def make_task(
     own = settings.latent_target == "own"
 
     def latents(rows: Rows) -> Singles:
-        return scale(embed_rows(embed, data.data.x, rows))
+        return scale(embed_rows(embed, datamodule.dataset.x, rows))
 
     controls = [
-        data.control_rows[data.data.context[data.control_rows] == c]
-        if (data.data.context[data.control_rows] == c).any()
-        else data.control_rows
-        for c in range(len(data.data.contexts))
+        datamodule.control_rows[datamodule.dataset.context[datamodule.control_rows] == c]
+        if (datamodule.dataset.context[datamodule.control_rows] == c).any()
+        else datamodule.control_rows
+        for c in range(len(datamodule.dataset.contexts))
     ]
     control_z = [latents(rows) for rows in controls]
-    control_genes = data.input_means
+    control_genes = datamodule.input_means
     parts: dict[str, Targets] = {}
     cells: dict[str, Floats] = {}
     shifts: dict[str, tuple[Keys, Floats, Floats]] = {}
     for part in ("train", "val"):
-        keys, means, cells[part] = _means_by_context(data.data, getattr(data.split, part), data.data.x)
+        keys, means, cells[part] = _means_by_context(
+            datamodule.dataset, getattr(datamodule.split, part), datamodule.dataset.x
+        )
         genes = means - control_genes[[c for _, c in keys]] if keys else means
         target = genes
         if own:
-            rows = data.data.rows(getattr(data.split, part))
-            z_means = _means_of(latents(rows), data.data, rows, keys) if keys else np.empty((0, len(scale.mean)))
+            rows = datamodule.dataset.rows(getattr(datamodule.split, part))
+            z_means = (
+                _means_of(latents(rows), datamodule.dataset, rows, keys) if keys else np.empty((0, len(scale.mean)))
+            )
             target = z_means - np.stack([control_z[c].mean(axis=0) for _, c in keys]) if keys else z_means
         shifts[part] = (keys, genes, target)
         parts[part] = Targets(
@@ -78,54 +82,58 @@ def make_task(
     def rebase(kept: torch.Tensor) -> torch.Tensor:
         rows = np.flatnonzero(kept.numpy())
         some = tuple(keys[i] for i in rows.tolist())
-        base = base_of(data.data.conditions, some, target[rows], cells["train"][rows], settings.residual)
+        base = base_of(datamodule.dataset.conditions, some, target[rows], cells["train"][rows], settings.residual)
         return torch.from_numpy(base.astype(np.float32))
 
     pooled = [torch.from_numpy(z) for z in control_z]
     starts = None
     if settings.predictor != "film":
-        starts = [torch.from_numpy(data.data.x[rows].toarray()) for rows in controls]
+        starts = [torch.from_numpy(datamodule.dataset.x[rows].toarray()) for rows in controls]
     return ResponseTask(
         table=table,
         base=rebase(torch.ones(len(keys), dtype=torch.bool)),
-        base_genes=torch.from_numpy(base_of(data.data.conditions, keys, genes, cells["train"], settings.residual)),
+        base_genes=torch.from_numpy(
+            base_of(datamodule.dataset.conditions, keys, genes, cells["train"], settings.residual)
+        ),
         rebase=rebase,
         train=parts["train"],
         val=parts["val"],
-        all_known=all_known(data, table),
+        all_known=all_known(datamodule, table),
         starts=_starts(pooled, starts, standardised),
         to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
         latent_width=len(scale.mean),
-        genes=len(data.genes),
+        genes=len(datamodule.genes),
     )
 
 
-def all_known(data: PerturbationDataModule, table: ActionTable) -> bool:
+def all_known(datamodule: PerturbationDataModule, table: ActionTable) -> bool:
     """Whether train conditions perturb every gene of the test conditions, as in the split ``doubles``."""
-    tested = [data.data.conditions.index(name) for name in data.split.test]
-    perturbed = [len(constituents(name)) for name in data.split.test]
+    tested = [datamodule.dataset.conditions.index(name) for name in datamodule.split.test]
+    perturbed = [len(constituents(name)) for name in datamodule.split.test]
     return bool(((table.identity[tested] > 0).sum(dim=1) == torch.tensor(perturbed)).all())
 
 
-def _means_by_context(data: PerturbationData, names: tuple[str, ...], x: Any) -> tuple[Keys, Floats, Floats]:
+def _means_by_context(dataset: Dataset, names: tuple[str, ...], x: Any) -> tuple[Keys, Floats, Floats]:
     """Which (condition, context) have cells, their mean expression ``[T, G]`` and their number of cells ``[T]``."""
-    index = {name: i for i, name in enumerate(data.conditions)}
-    wanted = np.full(len(data.conditions), -1)
+    index = {name: i for i, name in enumerate(dataset.conditions)}
+    wanted = np.full(len(dataset.conditions), -1)
     wanted[[index[name] for name in names]] = np.arange(len(names))
-    code = np.where(wanted[data.condition] >= 0, wanted[data.condition] * len(data.contexts) + data.context, -1)
+    code = np.where(
+        wanted[dataset.condition] >= 0, wanted[dataset.condition] * len(dataset.contexts) + dataset.context, -1
+    )
     present = np.unique(code[code >= 0])
     if not len(present):
         return (), np.empty((0, x.shape[1])), np.empty(0)
     group = np.where(code >= 0, np.searchsorted(present, code), -1)
     sums, _, cells = group_sums(x, group, len(present))
-    keys = tuple((index[names[p // len(data.contexts)]], p % len(data.contexts)) for p in present.tolist())
+    keys = tuple((index[names[p // len(dataset.contexts)]], p % len(dataset.contexts)) for p in present.tolist())
     return keys, sums / cells[:, None], cells
 
 
-def _means_of(z: Any, data: PerturbationData, rows: Any, keys: Keys) -> Floats:
+def _means_of(z: Any, dataset: Dataset, rows: Any, keys: Keys) -> Floats:
     """Mean latent of each (condition, context) ``[T, D]`` of cells ``rows`` with latents ``z``."""
-    code = data.condition[rows].astype(np.int64) * len(data.contexts) + data.context[rows]
-    wanted = np.array([k * len(data.contexts) + c for k, c in keys])
+    code = dataset.condition[rows].astype(np.int64) * len(dataset.contexts) + dataset.context[rows]
+    wanted = np.array([k * len(dataset.contexts) + c for k, c in keys])
     order = np.argsort(wanted)
     group = order[np.searchsorted(wanted[order], code)]
     sums = np.zeros((len(keys), z.shape[1]))

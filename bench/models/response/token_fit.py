@@ -37,26 +37,26 @@ class TokenTask:
     Attributes:
         encoder: Frozen.
         table: Actions of the conditions.
-        data: Cells and split.
+        datamodule: Cells and split.
         composer: Weights that the action composer starts from, where it was aligned.
         checkpoint_activations: Trade time for memory.
     """
 
     encoder: nn.Module
     table: ActionTable
-    data: PerturbationDataModule
+    datamodule: PerturbationDataModule
     composer: dict[str, torch.Tensor] | None = None
     checkpoint_activations: bool = False
 
 
 @torch.no_grad()
-def token_width(encoder: nn.Module, data: PerturbationDataModule, settings: HeadSettings) -> int:
+def token_width(encoder: nn.Module, datamodule: PerturbationDataModule, settings: HeadSettings) -> int:
     """Width of an encoder's tokens.
 
     Raises:
         ValueError: If it does not have one token per gene, also under the mask that is asked for.
     """
-    genes = len(data.genes)
+    genes = len(datamodule.genes)
     cell = torch.zeros(1, genes)
     tokens = encoder(cell).tokens
     if tokens.shape[1] != genes:
@@ -85,7 +85,9 @@ def _train(
         return float("inf"), 0
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
     keep = KeepBest(kept, measure, max(1, steps // LOOKS)) if measure else None
-    pairs = PerturbationDataModule(task.data.data, task.data.split, batch_size=PAIR_BATCH, seed=stage.seed)
+    pairs = PerturbationDataModule(
+        task.datamodule.dataset, task.datamodule.split, batch_size=PAIR_BATCH, seed=stage.seed
+    )
     train(
         stage,
         pairs.train_dataloader(),
@@ -101,7 +103,7 @@ def _train(
 
 def _flops(stage: PairStage, task: TokenTask) -> float:
     """Floating-point operations of a training step, per pair."""
-    cells, index = torch.zeros(2, len(task.data.genes)), torch.zeros(2, dtype=torch.int64)
+    cells, index = torch.zeros(2, len(task.datamodule.genes)), torch.zeros(2, dtype=torch.int64)
     batch, generator = CellBatch(cells, cells, index, index), torch.Generator().manual_seed(0)
     counted = flops_of(lambda: torch.stack(list(stage.losses(batch, generator).values())).sum())
     stage.zero_grad(set_to_none=True)
@@ -124,9 +126,9 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: Ledger, runtime: Runtim
     Raises:
         ValueError: If the encoder does not fit.
     """
-    width, genes = token_width(task.encoder, task.data, settings), len(task.data.genes)
-    enough = len(task.data.split.val) >= MIN_VAL_CONDITIONS
-    held = HeldOut(task.data, task.encoder) if enough else None
+    width, genes = token_width(task.encoder, task.datamodule, settings), len(task.datamodule.genes)
+    enough = len(task.datamodule.split.val) >= MIN_VAL_CONDITIONS
+    held = HeldOut(task.datamodule, task.encoder) if enough else None
     rates = (settings.rate,) if settings.rate else RATES if enough else (DEFAULT_RATE,)
 
     def actions(rate: float, seed: int) -> tuple[float, int, float, TokenResponse]:
@@ -165,7 +167,7 @@ def _record(
     ledger: Ledger,
 ) -> None:
     """Write down what was fitted and how it was chosen."""
-    n_val = len(task.data.split.val)
+    n_val = len(task.datamodule.split.val)
     if n_val >= MIN_VAL_CONDITIONS:
         how = f"smallest squared error of means on {n_val} val conditions, of {ledger.trials} rates"
     else:

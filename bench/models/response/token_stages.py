@@ -147,18 +147,18 @@ class HeldOut:
     What a mean is predicted to be is compared with the mean itself: the shift from any control has the same error.
 
     Args:
-        data: The task.
+        datamodule: The task.
         encoder: Frozen; one token per gene.
     """
 
-    def __init__(self, data: PerturbationDataModule, encoder: nn.Module) -> None:
-        self.encoder, self.x, inner = encoder, data.data.x, data.data
+    def __init__(self, datamodule: PerturbationDataModule, encoder: nn.Module) -> None:
+        self.encoder, self.x, inner = encoder, datamodule.dataset.x, datamodule.dataset
         self.cells: list[tuple[int, int, Rows]] = []
-        for name in data.split.val:
+        for name in datamodule.split.val:
             rows = inner.cells_of[name]
             for context in np.unique(inner.context[rows]).tolist():
                 self.cells.append((inner.conditions.index(name), context, rows[inner.context[rows] == context]))
-        self.controls = [torch.from_numpy(inner.x[rows[:CELLS]].toarray()) for rows in data.input_rows]
+        self.controls = [torch.from_numpy(inner.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
         self._tokens: list[torch.Tensor] = []
 
     def _mean_tokens(self, rows: Rows, device: torch.device) -> torch.Tensor:

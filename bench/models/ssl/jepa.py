@@ -55,9 +55,9 @@ class JEPA(PretrainedModel):
         self.mask, self.predictor_depth, self.predictor_context = mask, predictor_depth, predictor_context
         self.weights, self.regularised = (invariance, variance, covariance), regularised
 
-    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
         """The masked predictor."""
-        genes = len(data.genes)
+        genes = len(datamodule.genes)
         if self.kind == "mlp":
             return {"predictor": VectorMaskedPredictor(self.width, genes, self.hidden)}
         return {

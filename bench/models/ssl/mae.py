@@ -34,9 +34,9 @@ class MAE(PretrainedModel):
             raise ValueError("zero_weight must be in [0, 1)")
         self.mask, self.decoder_depth, self.zero_weight = mask, decoder_depth, zero_weight
 
-    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
         """A decoder to one value per gene."""
-        genes = len(data.genes)
+        genes = len(datamodule.genes)
         if self.kind == "mlp":
             # As large as JEPA's predictor: hidden layer, then one value per gene.
             return {

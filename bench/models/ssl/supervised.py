@@ -28,9 +28,9 @@ class Supervised(PretrainedModel):
             raise ValueError("mask and smoothing must be in [0, 1)")
         self.mask, self.smoothing = mask, smoothing
 
-    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
         """A linear classifier over all conditions; those that are not in train never occur."""
-        return {"classes": nn.Linear(self.width, len(data.data.conditions))}
+        return {"classes": nn.Linear(self.width, len(datamodule.dataset.conditions))}
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Cross-entropy of the condition."""

@@ -78,7 +78,7 @@ class VICReg(PretrainedModel):
         self.mask, self.least_kept, self.jitter, self.expander = mask, least_kept, jitter, expander
         self.weights = (invariance, variance, covariance)
 
-    def make_heads(self, data: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
         """The expander, D-4D-4D-4D."""
         wide = self.expander * self.width
         return {

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, identity
 from bench.core.errors import BenchError
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 
 Rows = NDArray[np.int64]
@@ -41,7 +41,7 @@ class HeldOut:
     """Cells of test conditions, and controls of the reference pool; anything else is refused.
 
     Attributes:
-        data: The cells.
+        dataset: The cells.
         split: The split the encoder was trained on.
         rows: Rows of perturbed cells ``[N]``.
         controls: Rows of control cells ``[M]``.
@@ -52,18 +52,18 @@ class HeldOut:
             see.
     """
 
-    data: PerturbationData
+    dataset: Dataset
     split: Split
     rows: Rows
     controls: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        names = [self.data.conditions[i] for i in np.unique(self.data.condition[self.rows]).tolist()]
+        names = [self.dataset.conditions[i] for i in np.unique(self.dataset.condition[self.rows]).tolist()]
         check_conditions(names, self.split)
         visible = {b for pool in (self.split.input_controls, self.split.input_cells) for b in _barcodes(pool)}
         reference = set(_barcodes(self.split.reference_controls))
-        seen = [b for b in self.data.barcodes[self.controls].tolist() if b in visible or b not in reference]
+        seen = [b for b in self.dataset.barcodes[self.controls].tolist() if b in visible or b not in reference]
         if seen:
             raise BenchError(
                 f"{len(seen)} control cells ({seen[0]}, ...) are not held out from the models. "
@@ -73,17 +73,17 @@ class HeldOut:
     @property
     def conditions(self) -> NDArray[np.int64]:
         """Condition of each cell, numbered from 0 among those that are there ``[N]``."""
-        return _renumber(self.data.condition[self.rows])
+        return _renumber(self.dataset.condition[self.rows])
 
     @property
     def batches(self) -> NDArray[np.int64]:
         """Batch of each cell within its context, numbered from 0 ``[N]``."""
-        return _renumber(strata(self.data, self.rows))
+        return _renumber(strata(self.dataset, self.rows))
 
     @property
     def control_batches(self) -> NDArray[np.int64]:
         """Batch of each control within its context, numbered from 0 ``[M]``."""
-        return _renumber(strata(self.data, self.controls))
+        return _renumber(strata(self.dataset, self.controls))
 
 
 def check_conditions(names: Iterable[str], split: Split, what: str = "") -> None:
@@ -114,16 +114,16 @@ def check_loader(loader: Loader, split: Split) -> None:
     check_conditions(loader.conditions, split, "the loader's ")
 
 
-def strata(data: PerturbationData, rows: Rows) -> NDArray[np.int64]:
+def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     """Number (context, batch) pairs: batches of two contexts are different batches ``[N]``."""
-    return data.context[rows].astype(np.int64) * len(data.batches) + data.batch[rows]
+    return dataset.context[rows].astype(np.int64) * len(dataset.batches) + dataset.batch[rows]
 
 
-def draw(data: PerturbationData, split: Split, seed: int, names: Iterable[str] | None = None) -> HeldOut:
+def draw(dataset: Dataset, split: Split, seed: int, names: Iterable[str] | None = None) -> HeldOut:
     """Draw the held-out cells of a split.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: The split.
         seed: Seed of the draw from conditions with over :data:`MAX_CELLS` cells.
         names: Conditions; absent = all test conditions.
@@ -137,31 +137,31 @@ def draw(data: PerturbationData, split: Split, seed: int, names: Iterable[str] |
     rng = np.random.default_rng([seed, 0xF0])
     names = sorted(split.test if names is None else names)
     check_conditions(names, split)
-    large = [name for name in names if len(data.cells_of[name]) >= MIN_CELLS]
+    large = [name for name in names if len(dataset.cells_of[name]) >= MIN_CELLS]
     if len(large) < 2:
         raise BenchError(
-            f"'{data.name}', split {split.kind}, seed {split.seed}: {len(large)} of {len(names)} test conditions have "
-            f"at least {MIN_CELLS} cells; the frozen-encoder protocol needs 2."
+            f"'{dataset.name}', split {split.kind}, seed {split.seed}: {len(large)} of {len(names)} test conditions "
+            f"have at least {MIN_CELLS} cells; the frozen-encoder protocol needs 2."
         )
-    index = data.barcode_index
+    index = dataset.barcode_index
     controls = np.array(sorted(index[b] for b in set(_barcodes(split.reference_controls))), dtype=np.int64)
     return HeldOut(
-        data,
+        dataset,
         split,
-        np.concatenate([some(data.cells_of[name], MAX_CELLS, rng) for name in large]),
+        np.concatenate([some(dataset.cells_of[name], MAX_CELLS, rng) for name in large]),
         some(controls, MAX_CONTROLS, rng),
         len(names) - len(large),
     )
 
 
-def from_loader(data: PerturbationData, loader: Loader, split: Split, seed: int) -> HeldOut:
+def from_loader(dataset: Dataset, loader: Loader, split: Split, seed: int) -> HeldOut:
     """Draw the held-out cells that a loader holds.
 
     Raises:
         BenchError: It is not a test loader of this split.
     """
     check_loader(loader, split)
-    return draw(data, split, seed, loader.conditions)
+    return draw(dataset, split, seed, loader.conditions)
 
 
 def some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.tracks.representation import geometry, heldout, probes, retrieval
 from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
@@ -105,7 +105,7 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     Raises:
         BenchError: An encoder fitted on test conditions; embeddings that are not finite or not ``[n, D]``.
     """
-    data, split = cells.data, cells.split
+    data, split = cells.dataset, cells.split
     _check_fit(embed, split)
     rng = np.random.default_rng([seed, 0xE0])
     train = some(data.rows(split.train), MAX_TRAIN, rng)
@@ -135,10 +135,10 @@ def _check_fit(embed: Embedder, split: Split) -> None:
         )
 
 
-def _probe_rows(data: PerturbationData, names: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
-    large = np.array(sorted(name for name in names if len(data.cells_of[name]) >= heldout.MIN_CELLS))
+def _probe_rows(dataset: Dataset, names: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
+    large = np.array(sorted(name for name in names if len(dataset.cells_of[name]) >= heldout.MIN_CELLS))
     chosen = some(np.arange(len(large)), PROBE_CONDITIONS, rng)
-    parts = [some(data.cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
+    parts = [some(dataset.cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
@@ -155,7 +155,7 @@ def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Numbers:
         :data:`NAMES`; ``None`` = undefined.
     """
     cells = embedded.cells
-    check_conditions((cells.data.conditions[i] for i in np.unique(cells.data.condition[cells.rows])), cells.split)
+    check_conditions((cells.dataset.conditions[i] for i in np.unique(cells.dataset.condition[cells.rows])), cells.split)
     condition, batch = cells.conditions, cells.batches
     seen = embedded.seen_condition
     if shuffle:
@@ -209,7 +209,7 @@ def _few(condition: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.i
 
 
 def evaluate(
-    data: PerturbationData,
+    dataset: Dataset,
     split: Split,
     embed: Embedder,
     seed: int,
@@ -219,7 +219,7 @@ def evaluate(
     """Evaluate a frozen encoder on the held-out cells of a split.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: The split that the encoder was trained on.
         embed: The encoder: dense log1p expression ``[n, G]`` float32 -> pooled embeddings ``[n, D]``.
         seed: Seed of all draws (the split's, so that all encoders are compared on the same draws).
@@ -232,7 +232,7 @@ def evaluate(
     Raises:
         BenchError: Too few test conditions, cells that are not held out, or a broken embedding.
     """
-    cells = heldout.draw(data, split, seed) if cells is None else cells
-    if cells.split.split_id != split.split_id or cells.data.hash != data.hash:
+    cells = heldout.draw(dataset, split, seed) if cells is None else cells
+    if cells.split.split_id != split.split_id or cells.dataset.hash != dataset.hash:
         raise BenchError("these held-out cells belong to another split or data set.")
     return score(embed_split(cells, embed, seed), seed, shuffle)

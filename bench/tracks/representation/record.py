@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bench.core.errors import BenchError
 from bench.core.files import safe_name, write_json
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.results import records
 from bench.results.spec import RunSpec
 from bench.tracks.representation.protocol import NAMES, VERSION
@@ -73,7 +73,7 @@ class FrozenRecord(BaseModel):
 
 
 def make(
-    data: PerturbationData,
+    dataset: Dataset,
     spec: RunSpec,
     label: str,
     kind: Literal["model", "reference"],
@@ -83,7 +83,7 @@ def make(
     """Put a record together.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         spec: What was trained.
         label: The row's name.
         kind: See :class:`FrozenRecord`.
@@ -98,7 +98,7 @@ def make(
         spec=spec,
         protocol_version=VERSION,
         seed=spec.split_seed,
-        evidence=data.evidence,
+        evidence=dataset.evidence,
         created=records.now(),
         width=int(numbers["width"] or 0),
         numbers=dict(numbers),

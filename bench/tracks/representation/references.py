@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.stats.cellspace import principal_axes
 from bench.tracks.representation.heldout import some
@@ -42,10 +42,10 @@ class Projection:
         return np.asarray((cells - self.mean) @ self.axes.T, dtype=np.float32)
 
 
-def pca(data: PerturbationData, split: Split, seed: int, width: int = WIDTH) -> Projection:
+def pca(dataset: Dataset, split: Split, seed: int, width: int = WIDTH) -> Projection:
     """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
-    rows = some(data.rows(split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
-    mean, axes = principal_axes(data.x[rows].toarray(), width)
+    rows = some(dataset.rows(split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    mean, axes = principal_axes(dataset.x[rows].toarray(), width)
     return Projection(mean, axes, split.train)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from bench.core.console import note
 from bench.core.errors import BenchError
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.results.spec import RunSpec
 from bench.tracks.representation import heldout, protocol, references
@@ -21,7 +21,7 @@ from bench.tracks.representation.record import FrozenRecord
 
 
 def run_encoder(
-    data: PerturbationData,
+    dataset: Dataset,
     split: Split,
     embed: Embedder,
     label: str,
@@ -33,7 +33,7 @@ def run_encoder(
     """Evaluate an encoder, write its record and that of every reference; what is finished is not repeated.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: The split that the encoder was trained on.
         embed: The encoder.
         label: The row's name.
@@ -51,16 +51,16 @@ def run_encoder(
     """
     if label in references.NAMES or spec.model in references.NAMES:
         raise BenchError(f"'{label}' is the name of a reference row; rename the model.")
-    if (spec.data_hash, spec.split_id) != (data.hash, split.split_id):
+    if (spec.data_hash, spec.split_id) != (dataset.hash, split.split_id):
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
-    cells = heldout.draw(data, split, spec.split_seed)
+    cells = heldout.draw(dataset, split, spec.split_seed)
     task = _Task(cells, out, leaderboards, force)
     path = task.finish(label, "model", spec, lambda: embed)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
-        references.PCA: lambda: references.pca(data, split, seed),
-        references.RANDOM: lambda: references.random_projection(len(data.genes), seed),
-        references.SHUFFLED: lambda: references.pca(data, split, seed),
+        references.PCA: lambda: references.pca(dataset, split, seed),
+        references.RANDOM: lambda: references.random_projection(len(dataset.genes), seed),
+        references.SHUFFLED: lambda: references.pca(dataset, split, seed),
     }
     for name, make in makers.items():  # fitted only where a record is missing
         task.finish(name, "reference", reference_spec(spec, name), make)
@@ -81,7 +81,7 @@ class _Task:
         path, target = self.out / spec.run_id / frozen_record.FILE, frozen_record.place(self.leaderboards, spec)
         record = None if self.force else _finished(path)
         if record is None:
-            data, begin = self.cells.data, time.perf_counter()
+            data, begin = self.cells.dataset, time.perf_counter()
             shuffle = label == references.SHUFFLED
             numbers = protocol.evaluate(data, self.cells.split, make(), spec.split_seed, self.cells, shuffle)
             record = frozen_record.make(data, spec, label, kind, numbers, time.perf_counter() - begin)

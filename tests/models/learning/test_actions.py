@@ -21,7 +21,7 @@ def bank(module, without=(), name="made", seed=0):
 
 
 def table_of(module, *banks):
-    return ActionTable(module, list(banks)), {name: i for i, name in enumerate(module.data.conditions)}
+    return ActionTable(module, list(banks)), {name: i for i, name in enumerate(module.dataset.conditions)}
 
 
 # G00 .. G06 are perturbed in train; G07 in val; G07 .. G11 in test.
@@ -99,7 +99,7 @@ def test_the_order_within_a_double_changes_no_prediction(simulated):
     finally:
         mean_fit.fit = grab
     (fitted,) = model.responses
-    doubles = torch.tensor([i for i, name in enumerate(simulated.data.conditions) if len(constituents(name)) == 2])
+    doubles = torch.tensor([i for i, name in enumerate(simulated.dataset.conditions) if len(constituents(name)) == 2])
     start = tasks[0].starts(torch.zeros(len(doubles), dtype=torch.int64), torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = fitted(start, doubles)

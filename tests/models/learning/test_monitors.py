@@ -239,7 +239,7 @@ def test_numbers_of_a_look(module):
     encoder, student = Planted(lambda x: x), Planted(lambda x: x + 2.0)
     monitor = Monitor(encoder, student, module)
     left = monitor.look()
-    x = module.data.x[monitor.held].toarray()
+    x = module.dataset.x[monitor.held].toarray()
     assert monitor.last["decodable_shifts"] == pytest.approx(1 - left)
     assert left < 0.05  # expression is decodable from expression
     assert monitor.last["decodable_cells"] > 0.95
@@ -251,7 +251,7 @@ def test_numbers_of_a_look(module):
 
 def test_looks_are_at_val_cells_fitted_on_train_cells(module):
     monitor = Monitor(Planted(lambda x: x), Planted(lambda x: x), module)
-    data, split = module.data, module.split
+    data, split = module.dataset, module.split
     assert set(monitor.held) == set(data.rows(split.val))
     assert set(monitor.rows) <= set(data.rows(split.train)) | set(module.control_rows)
     assert set(monitor.controls) <= set(module.control_rows)

@@ -145,7 +145,7 @@ def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes)
         return step(batch, batch_idx)
 
     model.training_step = counted
-    data = module if seed is None else PerturbationDataModule(module.data, module.split, seed=seed)
+    data = module if seed is None else PerturbationDataModule(module.dataset, module.split, seed=seed)
     encoder = model.make_encoder(data)
     return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
 
@@ -290,13 +290,13 @@ def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_p
     import screens
 
     other = screens.tiny_screen(seed=5)
-    split = screens.hand_split(module.data, fold=1)
+    split = screens.hand_split(module.dataset, fold=1)
     assert split.split_id != module.split.split_id
     folders = [
         folder_of(module, tmp_path),
         folder_of(PerturbationDataModule(other, screens.hand_split(other), seed=1), tmp_path),
-        folder_of(PerturbationDataModule(module.data, split, seed=1), tmp_path),
-        folder_of(PerturbationDataModule(module.data, module.split, seed=2), tmp_path),
+        folder_of(PerturbationDataModule(module.dataset, split, seed=1), tmp_path),
+        folder_of(PerturbationDataModule(module.dataset, module.split, seed=2), tmp_path),
         folder_of(module, tmp_path, "supervised"),
     ]
     assert len(set(folders)) == len(folders)

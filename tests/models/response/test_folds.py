@@ -40,7 +40,7 @@ def task_of(module, monkeypatch, **arguments):
 
 
 def names_of(module, targets):
-    return [module.data.conditions[i] for i in targets.condition.tolist()]
+    return [module.dataset.conditions[i] for i in targets.condition.tolist()]
 
 
 @pytest.mark.parametrize("residual", ["train_mean", "additive"])
@@ -53,10 +53,10 @@ def test_the_base_of_a_fold_is_the_baseline_fitted_on_what_it_keeps(residual, mo
         left += out
         assert sorted(kept + out) == sorted(module.split.train)
         split = module.split.model_copy(update={"train": tuple(kept), "test": (*module.split.test, *out)})
-        reduced = PerturbationDataModule(module.data, split, seed=1)
+        reduced = PerturbationDataModule(module.dataset, split, seed=1)
         baseline = registry.load(residual)()
         baseline.fit(reduced)
-        rows = [module.data.conditions.index(name) for name in reduced.predicted_conditions]
+        rows = [module.dataset.conditions.index(name) for name in reduced.predicted_conditions]
         assert set(out) <= set(reduced.predicted_conditions)
         np.testing.assert_allclose(fold.base[rows], baseline.table[rows], atol=1e-6)
         assert not np.allclose(fold.base[rows], task.base[rows], atol=1e-3)
@@ -67,7 +67,7 @@ def test_the_base_of_a_fold_is_the_baseline_fitted_on_what_it_keeps(residual, mo
 def test_what_is_left_out_cannot_move_the_base(residual, module, monkeypatch):
     """Cells of one train condition are replaced: the base changes in every fold but the one that leaves it out."""
     planted = "G03+ctrl"
-    data = module.data
+    data = module.dataset
     x = data.x.toarray()
     x[data.cells_of[planted]] += np.random.default_rng(0).uniform(0, 2, x.shape[1]).astype(np.float32)
     moved = build(
@@ -91,7 +91,7 @@ def test_genes_that_only_others_perturb_have_no_identity(module, monkeypatch):
     task = task_of(module, monkeypatch)
     for fold, _ in folds.folds(task, 1):
         known = {gene for name in names_of(module, fold.train) for gene in constituents(name)}
-        for i, name in enumerate(module.data.conditions):
+        for i, name in enumerate(module.dataset.conditions):
             got = fold.table.identity[i].tolist()
             for slot, gene in enumerate(constituents(name)):
                 assert got[slot] == (task.table.identity[i, slot] if gene in known else 0), (name, gene)
@@ -102,7 +102,7 @@ def test_genes_that_only_others_perturb_have_no_identity(module, monkeypatch):
 def test_a_gene_of_which_a_fold_knows_nothing_is_no_action(module, monkeypatch):
     """Without features, identities are all that tells actions apart."""
     task = task_of(module, monkeypatch)
-    index = {name: i for i, name in enumerate(module.data.conditions)}
+    index = {name: i for i, name in enumerate(module.dataset.conditions)}
     bare = replace(task, table=ActionTable(module, []))
     kept = torch.tensor([index["G00+ctrl"], index["G02+G01"]])
     table = folds.knowing(bare.table, kept)
@@ -151,13 +151,13 @@ def fitted(module, path):
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), **settings})
     run.fit(model, module, 1)
     assert "over 5 folds of the train conditions" in model.ledger.selection
-    cells = torch.from_numpy(module.data.x[module.input_rows[0]].toarray())
+    cells = torch.from_numpy(module.dataset.x[module.input_rows[0]].toarray())
     inputs = cells.double().mean(dim=0).numpy()
     error, floor = 0.0, 0.0
     for name in module.split.test:
-        condition = torch.full((len(cells),), module.data.conditions.index(name))
+        condition = torch.full((len(cells),), module.dataset.conditions.index(name))
         batch = InputBatch(cells, condition, torch.zeros_like(condition))
-        shift = row_mean(module.data.x, module.data.cells_of[name]) - inputs
+        shift = row_mean(module.dataset.x, module.dataset.cells_of[name]) - inputs
         error += ((model.predict_step(batch).mean(dim=0).numpy() - inputs - shift) ** 2).mean()
         floor += ((module.train_shift - shift) ** 2).mean()
     return int(model.ledger.selection.split("steps ")[1].split(" of")[0]), error / floor
@@ -202,7 +202,7 @@ def test_where_all_genes_are_known_no_fold_chooses(tiny):
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), **settings})
     run.fit(model, module, 1)
     assert "steps 150 of 150: default rate, the last step" in model.ledger.selection
-    true = module.data.x
+    true = module.dataset.x
     shifts = np.array([row_mean(true, tiny.cells_of[name]) for name in split.test]) - module.input_means[0]
     got = shift_of(model, module, split.test)
     r = [np.corrcoef(a, b)[0, 1] for a, b in zip(got, shifts, strict=True)]

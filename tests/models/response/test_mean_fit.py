@@ -64,7 +64,7 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
 
     Trained to the end, as the val conditions, whose labels stay, would otherwise choose not to train at all.
     """
-    data, split = simulated.data, simulated.split
+    data, split = simulated.dataset, simulated.split
     facts = truth.compute(data, split)
     to_the_end(monkeypatch, 100)
     arguments = {"head_width": 64, "action_width": 64, "head_steps": 100, "head_learning_rate": 3e-3}

@@ -67,7 +67,7 @@ def test_shifts_are_those_of_the_pseudobulk(module, monkeypatch):
     _rest = (model.head, 1e-3, 1)
     run.fit(model, module, 1)
     (task,) = tasks
-    data = module.data
+    data = module.dataset
     inputs = row_mean(data.x, module.input_rows[0])
     for part, targets in (("train", task.train), ("val", task.val)):
         names = [data.conditions[i] for i in targets.condition.tolist()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL
 from bench.core.typing import Floats
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.stats.cellspace import MAX_CELLS, principal_axes, project
 
 Rows = NDArray[np.int64]
@@ -22,23 +22,23 @@ PCA_CELLS = 2_000
 PANEL_GENES = 50
 
 
-def sample(data: PerturbationData, names: Sequence[str], seed: int) -> tuple[Rows, Rows]:
+def sample(dataset: Dataset, names: Sequence[str], seed: int) -> tuple[Rows, Rows]:
     """Draw at most 128 cells of each condition.
 
     Returns:
         Their rows in random order, condition after condition ``[N]``, and where each condition begins ``[T + 1]``.
     """
     rng = np.random.default_rng([seed, 0xCE11])
-    drawn = [rng.permutation(data.cells_of[name])[:MAX_CELLS] for name in names]
+    drawn = [rng.permutation(dataset.cells_of[name])[:MAX_CELLS] for name in names]
     return np.concatenate(drawn), np.cumsum([0, *map(len, drawn)])
 
 
-def axes_of(data: PerturbationData, train_rows: Rows, seed: int) -> dict[str, Any]:
+def axes_of(dataset: Dataset, train_rows: Rows, seed: int) -> dict[str, Any]:
     """Principal axes of (a sample of) the train cells: ``pca_mean`` and ``pca_axes``."""
-    rows = train_rows[np.argsort(data.barcodes[train_rows], kind="stable")]  # whatever the order of the file
+    rows = train_rows[np.argsort(dataset.barcodes[train_rows], kind="stable")]  # whatever the order of the file
     if len(rows) > PCA_CELLS:
         rows = rows[np.random.default_rng([seed, 0x9CA]).permutation(len(rows))[:PCA_CELLS]]
-    mean, axes = principal_axes(data.x[rows].toarray())
+    mean, axes = principal_axes(dataset.x[rows].toarray())
     return {"pca_mean": mean, "pca_axes": axes}
 
 
@@ -57,15 +57,15 @@ def panel_genes(train_means: Floats, control_sd: Floats, allowed: Bools) -> NDAr
     return np.sort(order[: min(PANEL_GENES, int(allowed.sum()))])
 
 
-def paired_controls(data: PerturbationData, rows: Rows, seed: int) -> Rows:
+def paired_controls(dataset: Dataset, rows: Rows, seed: int) -> Rows:
     """One random control for each cell: of its batch and context, else of its context, else any.
 
     Source: BioJEPAC draws one control of the same gem group per cell, with replacement.
     """
     rng = np.random.default_rng([seed, 0x1E6A])
-    controls = data.cells_of[CONTROL]
+    controls = dataset.cells_of[CONTROL]
     luck = rng.random(len(rows))
-    labels = np.stack([data.context, data.batch, np.zeros_like(data.batch)])
+    labels = np.stack([dataset.context, dataset.batch, np.zeros_like(dataset.batch)])
     drawn = np.full(len(rows), -1, dtype=np.int64)
     for which in ([0, 1], [0], [2]):  # the last is the same for all cells
         wanted, there = labels[which][:, rows], labels[which][:, controls]
@@ -78,7 +78,7 @@ def paired_controls(data: PerturbationData, rows: Rows, seed: int) -> Rows:
 
 
 def values(
-    data: PerturbationData,
+    dataset: Dataset,
     rows: Rows,
     controls: Rows,
     begins: Rows,
@@ -90,7 +90,7 @@ def values(
     """Read what is kept of the sampled cells.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         rows: Sampled rows ``[N]``.
         controls: A control for each of them ``[N]``.
         begins: Where each condition begins ``[T + 1]``.
@@ -105,9 +105,9 @@ def values(
     kept: dict[str, list[NDArray[Any]]] = {k: [] for k in ("cell_scores", "cell_panel", "legacy_cells")}
     kept["legacy_controls"] = []
     for t, (begin, end) in enumerate(zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True)):
-        block = data.x[rows[begin:end]].toarray()
+        block = dataset.x[rows[begin:end]].toarray()
         kept["cell_scores"].append(project(block, space["pca_mean"], space["pca_axes"], targets[t]))
         kept["cell_panel"].append(block[:, panel])
         kept["legacy_cells"].append(block[:, top[t]])
-        kept["legacy_controls"].append(data.x[controls[begin:end]].toarray()[:, top[t]])
+        kept["legacy_controls"].append(dataset.x[controls[begin:end]].toarray()[:, top[t]])
     return {name: np.concatenate(blocks).astype(np.float32) for name, blocks in kept.items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.core.conditions import constituents, identity, single
 from bench.core.typing import Floats
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.stats.epistasis import Bools, agreement, resolved
 from bench.stats.shifts import group_sums, weighted_controls
 
@@ -26,12 +26,12 @@ def singles_of(names: Sequence[str], train: Sequence[str]) -> dict[int, tuple[st
 
 
 def additive_shifts(
-    data: PerturbationData, singles: dict[int, tuple[str, ...]], seed: int, c_in: Floats, c_ref: Floats
+    dataset: Dataset, singles: dict[int, tuple[str, ...]], seed: int, c_in: Floats, c_ref: Floats
 ) -> Floats:
     """Sum of the singles' shifts of each double.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         singles: From :func:`singles_of`, D doubles.
         seed: Seed of the halves.
         c_in: Mean of the input cells by context ``[C, G]``.
@@ -42,14 +42,14 @@ def additive_shifts(
         input cells; and what to add to have them against the reference controls.
     """
     names = sorted({name for parts in singles.values() for name in parts})
-    group = np.full(len(data.condition), -1)
-    weights = np.zeros((len(names), len(data.contexts)))
+    group = np.full(len(dataset.condition), -1)
+    weights = np.zeros((len(names), len(dataset.contexts)))
     for i, name in enumerate(names):
         rng = np.random.default_rng([seed, 0xE915, i])
-        shuffled = rng.permutation(data.cells_of[name])
+        shuffled = rng.permutation(dataset.cells_of[name])
         group[shuffled] = 2 * i + (np.arange(len(shuffled)) % 2)
-        weights[i] = np.bincount(data.context[shuffled], minlength=len(data.contexts)) / len(shuffled)
-    sums, _, cells = group_sums(data.x, group, 2 * len(names))
+        weights[i] = np.bincount(dataset.context[shuffled], minlength=len(dataset.contexts)) / len(shuffled)
+    sums, _, cells = group_sums(dataset.x, group, 2 * len(names))
     inputs = weighted_controls(c_in, weights)
     halves = [sums[k::2] / np.maximum(cells[k::2], 1)[:, None] for k in (0, 1)]
     whole = (sums[0::2] + sums[1::2]) / np.maximum(cells[0::2] + cells[1::2], 1)[:, None]
@@ -66,7 +66,7 @@ def additive_shifts(
 
 
 def doubles(
-    data: PerturbationData,
+    dataset: Dataset,
     names: Sequence[str],
     train: Sequence[str],
     seed: int,
@@ -76,7 +76,7 @@ def doubles(
     """Additive shifts of the test doubles, and which of them do measurably more than their singles.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         names: Test conditions ``[T]``.
         train: Train conditions.
         seed: Seed of the halves.
@@ -91,9 +91,9 @@ def doubles(
     row = np.full(len(names), -1, dtype=np.int64)
     row[list(found)] = np.arange(len(found))
     known: Bools = np.zeros(len(names), dtype=np.bool_)
-    additive = np.zeros((4, 0, len(data.genes)), dtype=np.float32)
+    additive = np.zeros((4, 0, len(dataset.genes)), dtype=np.float32)
     if found:
-        additive = additive_shifts(data, found, seed, *pools).astype(np.float32)
+        additive = additive_shifts(dataset, found, seed, *pools).astype(np.float32)
         at = np.array(list(found))
         c_in, c_ref, scored = facts["c_in"][at], facts["c_ref"][at], facts["scored"][at]
         halves = additive[1:3].astype(np.float64)

@@ -20,7 +20,7 @@ from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.core.files import atomic, cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
-from bench.data.dataset import PerturbationData
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean, weighted_controls
@@ -36,7 +36,7 @@ VERSION = 1
 HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
-    "truth": ("truth", "fields", "cells", "doubles", "halves"),
+    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves"),
     "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
 #: A gene counts as expressed when at least this many train cells have it.
@@ -52,46 +52,49 @@ class Moments(NamedTuple):
     spread: Floats
 
 
-def _evaluated(data: PerturbationData, split: Split) -> tuple[str, ...]:
-    names = tuple(n for n in split.test if len(data.cells_of[n]) >= data.min_cells and n != CONTROL)
+def _evaluated(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    names = tuple(n for n in split.test if len(dataset.cells_of[n]) >= dataset.min_cells and n != CONTROL)
     if not names:
         raise BenchError(
-            f"no test condition has {data.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
+            f"no test condition has {dataset.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
         )
     return names
 
 
-def _pools(data: PerturbationData, split: Split) -> dict[str, list[Rows]]:
+def _pools(dataset: Dataset, split: Split) -> dict[str, list[Rows]]:
     """Rows of the input cells, input controls and reference controls, each by context."""
-    index = data.barcode_index
+    index = dataset.barcode_index
     named = {"in": split.input_cells, "seen": split.input_controls, "ref": split.reference_controls}
     return {
-        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in data.contexts]
+        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in dataset.contexts]
         for key, pool in named.items()
     }
 
 
-def _weights(data: PerturbationData, names: tuple[str, ...]) -> Floats:
+def _weights(dataset: Dataset, names: tuple[str, ...]) -> Floats:
     """Share of each condition's cells by context ``[T, C]``."""
-    n = len(data.contexts)
-    share = [np.bincount(data.context[data.cells_of[name]], minlength=n) / len(data.cells_of[name]) for name in names]
+    n = len(dataset.contexts)
+    share = [
+        np.bincount(dataset.context[dataset.cells_of[name]], minlength=n) / len(dataset.cells_of[name])
+        for name in names
+    ]
     return np.array(share).reshape(len(names), n)
 
 
-def _targets(data: PerturbationData, names: tuple[str, ...]) -> Bools:
+def _targets(dataset: Dataset, names: tuple[str, ...]) -> Bools:
     """Genes perturbed in each condition ``[T, G]``."""
-    targets = np.zeros((len(names), len(data.genes)), dtype=np.bool_)
+    targets = np.zeros((len(names), len(dataset.genes)), dtype=np.bool_)
     for i, name in enumerate(names):
-        targets[i, [data.gene_index[gene] for gene in constituents(name) if gene in data.gene_index]] = True
+        targets[i, [dataset.gene_index[gene] for gene in constituents(name) if gene in dataset.gene_index]] = True
     return targets
 
 
-def _moments(data: PerturbationData, names: tuple[str, ...]) -> Moments:
+def _moments(dataset: Dataset, names: tuple[str, ...]) -> Moments:
     """Mean, variance with ddof 1, and mean over genes of the variance with ddof 0, of each condition's cells."""
-    group = np.full(len(data.condition), -1)
+    group = np.full(len(dataset.condition), -1)
     for i, name in enumerate(names):
-        group[data.cells_of[name]] = i
-    means, var, cells = group_sums(data.x, group, len(names))
+        group[dataset.cells_of[name]] = i
+    means, var, cells = group_sums(dataset.x, group, len(names))
     n = np.maximum(cells, 1)[:, None]
     means /= n
     var /= n
@@ -102,58 +105,58 @@ def _moments(data: PerturbationData, names: tuple[str, ...]) -> Moments:
     return Moments(means, var, cells, spread)
 
 
-def _control_sd(data: PerturbationData, seen: Rows) -> Floats:
+def _control_sd(dataset: Dataset, seen: Rows) -> Floats:
     """SD of the input controls, within contexts ``[G]``."""
-    group = np.full(len(data.condition), -1)
-    group[seen] = data.context[seen]
-    sums, squares, cells = group_sums(data.x, group, len(data.contexts))
+    group = np.full(len(dataset.condition), -1)
+    group[seen] = dataset.context[seen]
+    sums, squares, cells = group_sums(dataset.x, group, len(dataset.contexts))
     residual = (squares - sums**2 / np.maximum(cells, 1)[:, None]).sum(axis=0)
-    sd: Floats = np.sqrt(np.maximum(residual, 0) / max(1, len(seen) - len(data.contexts)))
+    sd: Floats = np.sqrt(np.maximum(residual, 0) / max(1, len(seen) - len(dataset.contexts)))
     return sd
 
 
-def compute(data: PerturbationData, split: Split) -> Truth:
+def compute(dataset: Dataset, split: Split) -> Truth:
     """Compute the truth of a task in float64.
 
     Args:
-        data: The cells.
+        dataset: The cells.
         split: Its split.
 
     Raises:
         BenchError: If no test condition has ``min_cells`` cells.
     """
-    names = _evaluated(data, split)
-    pools, weights = _pools(data, split), _weights(data, names)
-    c_in, c_ref = (np.stack([row_mean(data.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
+    names = _evaluated(dataset, split)
+    pools, weights = _pools(dataset, split), _weights(dataset, names)
+    c_in, c_ref = (np.stack([row_mean(dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
     seen = np.unique(np.concatenate(pools["seen"]))  # where those of all contexts stand in, rows are in several pools
-    train_rows = np.concatenate([data.rows(split.train), seen])
-    expressed = expressing_cells(data.x, train_rows) >= MIN_EXPRESSING_CELLS
-    control_sd = _control_sd(data, seen)
+    train_rows = np.concatenate([dataset.rows(split.train), seen])
+    expressed = expressing_cells(dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
+    control_sd = _control_sd(dataset, seen)
 
-    test, train, control = (_moments(data, conditions) for conditions in (names, split.train, (CONTROL,)))
-    side = halves.draw(data, names, HALVINGS, split.seed)
-    tested = halves.halved(data, names, side)
-    half_y, half_spread = halves.half_means(data, tested)
-    z = wilcoxon(data.x, tested, data.context, pools["ref"])
+    test, train, control = (_moments(dataset, conditions) for conditions in (names, split.train, (CONTROL,)))
+    side = halves.draw(dataset, names, HALVINGS, split.seed)
+    tested = halves.halved(dataset, names, side)
+    half_y, half_spread = halves.half_means(dataset, tested)
+    z = wilcoxon(dataset.x, tested, dataset.context, pools["ref"])
 
-    targets = _targets(data, names)
+    targets = _targets(dataset, names)
     top = t_test_top(test.mean, test.var, test.cells, (control.mean[0], control.var[0], float(control.cells[0])), 50)
-    sampled, begins = sample(data, names, split.seed)
+    sampled, begins = sample(dataset, names, split.seed)
     panel = panel_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
-    space = axes_of(data, train_rows, split.seed)
-    controls = paired_controls(data, sampled, split.seed)
+    space = axes_of(dataset, train_rows, split.seed)
+    controls = paired_controls(dataset, sampled, split.seed)
     shared: dict[str, Any] = {
         "c_in": weighted_controls(c_in, weights),
         "c_ref": weighted_controls(c_ref, weights),
-        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(data, split.train))),
+        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(dataset, split.train))),
         "train_y": train_mean(train.mean),
         "half_y": half_y,
     }
     pair_facts = {**shared, "scored": expressed & ~targets}
     return Truth(
         conditions=names,
-        genes=tuple(data.genes.tolist()),
-        contexts=data.contexts,
+        genes=tuple(dataset.genes.tolist()),
+        contexts=dataset.contexts,
         weights=weights,
         cells=test.cells,
         y=test.mean,
@@ -174,34 +177,34 @@ def compute(data: PerturbationData, split: Split) -> Truth:
         panel=panel,
         **shared,
         **space,
-        **values(data, sampled, controls, begins, space, targets, panel, top[:, :20]),
-        **doubles(data, names, split.train, split.seed, (c_in, c_ref), pair_facts),
+        **values(dataset, sampled, controls, begins, space, targets, panel, top[:, :20]),
+        **doubles(dataset, names, split.train, split.seed, (c_in, c_ref), pair_facts),
     )
 
 
-def task_id(data: PerturbationData, split: Split) -> str:
+def task_id(dataset: Dataset, split: Split) -> str:
     """Hash that names a task and the version of its truth (24 hex digits)."""
-    of = {"data": data.hash, "split": split.split_id, "min_cells": data.min_cells, "version": VERSION}
+    of = {"data": dataset.hash, "split": split.split_id, "min_cells": dataset.min_cells, "version": VERSION}
     return sha256_json(of)[:24]
 
 
 @cache
 def _code_hash() -> str:
     """8 hex digits of the code that computes a truth: a cache made by other code is another cache."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[3]
     paths = [root / package / f"{name}.py" for package, names in CODE.items() for name in names]
     return sha256_json([sha256_file(path) for path in paths])[:8]
 
 
-def load(data: PerturbationData, split: Split) -> Truth:
+def load(dataset: Dataset, split: Split) -> Truth:
     """Return the truth of a task, from the cache where it is there and whole.
 
     A damaged cache file is computed again, never used: every member of the archive carries a checksum.
     """
-    path = cache_dir() / "truth" / f"{task_id(data, split)}-{_code_hash()}.npz"
+    path = cache_dir() / "truth" / f"{task_id(dataset, split)}-{_code_hash()}.npz"
     with contextlib.suppress(Exception):  # a damaged archive raises a dozen kinds
         return _read(path)
-    truth = compute(data, split)
+    truth = compute(dataset, split)
     with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
         arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth)}
         np.savez(handle, **arrays)
