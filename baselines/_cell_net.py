@@ -130,7 +130,7 @@ def fit_best(
         epochs: Passes over the train cells.
         batch_size: Perturbed cells per step.
     """
-    module = PerturbationDataModule(datamodule.dataset, datamodule.split, batch_size, datamodule.seed)
+    module = PerturbationDataModule(datamodule.task, batch_size, datamodule.seed)
     steps = epochs * len(module.train_dataloader())
     count = len(datamodule.split.val)
     enough = count >= MIN_VAL_CONDITIONS

@@ -19,6 +19,7 @@ from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset, build
 from bench.data.splits.split import Split
+from bench.data.task import Task
 
 
 def screen(cells: int, genes: int, density: float) -> Dataset:
@@ -78,7 +79,7 @@ def main() -> None:
         reference_controls=reference,
         input_cells=cells,
     )
-    loader = PerturbationDataModule(data, split, batch_size=options.batch_size).train_dataloader()
+    loader = PerturbationDataModule(Task(data, split), batch_size=options.batch_size).train_dataloader()
 
     def separately() -> object:
         for rows, controls in loader.sampler:

@@ -33,6 +33,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.core.conditions import CONTROL, single
+from bench.data.task import Task
 
 TRAIN = 4  # conditions that only our file has, of 25 cells: the floor is a mean of train shifts
 CARD = "name: generated\nsource: ours.h5ad\nexpression: log1p\n"
@@ -117,7 +118,7 @@ def score(folder: Path, aside: bool) -> None:
         truth.HALVINGS = 1  # the least that it can compute
     dataset = load.load(load.resolve(str(folder / "card.yaml"))[0])
     split = splits.draw(dataset, "custom", 1, 0, folder / "split.json")
-    facts = timed("truth", lambda: truth.compute(dataset, split))
+    facts = timed("truth", lambda: truth.compute(Task(dataset, split)))
     got = timed(
         "predictions",
         lambda: predictions.read(

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.task import Task
+
 
 def generate(path: Path, cells: int, genes: int, conditions: int = 100) -> None:
     """Write log1p counts, 15% non-zero, with 10% controls and shifted genes, in the columns that GEARS expects."""
@@ -67,8 +69,8 @@ def ours(path: Path) -> tuple[float, float]:
     begin = time.perf_counter()
     dataset = load.load(load.resolve(str(path))[0])
     split = splits.draw(dataset, "simulation", 1)
-    truth.compute(dataset, split)
-    next(iter(datamodule.PerturbationDataModule(dataset, split).train_dataloader()))
+    truth.compute(Task(dataset, split))
+    next(iter(datamodule.PerturbationDataModule(Task(dataset, split)).train_dataloader()))
     return time.perf_counter() - begin, imports
 
 

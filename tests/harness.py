@@ -12,6 +12,7 @@ from bench.core.files import sha256_file
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.results import records
@@ -54,8 +55,9 @@ def small(name: str) -> dict[str, Any]:
     return {key: value for key, value in _SMALL.items() if key in known}
 
 
-def spec_of(name: str, dataset: Dataset, split: Split) -> RunSpec:
+def spec_of(name: str, task: Task) -> RunSpec:
     """A spec with default arguments."""
+    dataset, split = task.dataset, task.split
     return RunSpec(
         dataset=dataset.name,
         data_hash=dataset.hash,
@@ -77,10 +79,10 @@ def predict(
 ) -> tuple[PerturbationModel, PerturbationDataModule, Predicted]:
     """Fit a registered model (a learned one made small), predict, and read the predictions back."""
     model = registry.load(name)(**{**small(name), **arguments})
-    module = PerturbationDataModule(dataset, split)
+    module = PerturbationDataModule(Task(dataset, split))
     run.fit(model, module, 1)
-    run.predict(model, module, folder / "p.h5ad", spec_of(name, dataset, split))
-    facts = truth.load(dataset, split)
+    run.predict(model, module, folder / "p.h5ad", spec_of(name, Task(dataset, split)))
+    facts = truth.load(Task(dataset, split))
     got = read(folder / "p.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {})
     return model, module, got
 
@@ -88,8 +90,8 @@ def predict(
 def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any) -> tuple[Record, pd.DataFrame]:
     """Fit, predict and score a registered model (a learned one made small)."""
     predict(name, dataset, split, folder, **arguments)
-    spec, facts = spec_of(name, dataset, split), truth.load(dataset, split)
-    return score_predictions(folder / "p.h5ad", folder, dataset, split, facts, spec, BUDGET)
+    spec, facts = spec_of(name, Task(dataset, split)), truth.load(Task(dataset, split))
+    return score_predictions(folder / "p.h5ad", folder, Task(dataset, split), facts, spec, BUDGET)
 
 
 N_MADE = 12

@@ -10,6 +10,7 @@ from harness import small
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
 from bench.runner import fit as run
 
@@ -22,7 +23,7 @@ def fitted(module, seed=1, **arguments):
 
 def tiny_task():
     data = screens.tiny_screen()
-    return PerturbationDataModule(data, screens.hand_split(data), seed=1)
+    return PerturbationDataModule(Task(data, screens.hand_split(data)), seed=1)
 
 
 def planted(conditions=10, cells=80, genes=60, latents=8):
@@ -64,4 +65,4 @@ def planted_task():
         reference_controls=pools[1],
         input_cells=pools[2],
     )
-    return PerturbationDataModule(data, split, seed=1)
+    return PerturbationDataModule(Task(data, split), seed=1)

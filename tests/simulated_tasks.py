@@ -51,7 +51,7 @@ def task(hard: bool = False, seed: int = 0, doubles_only: bool = False, **change
         subgroups={k: tuple(v) for k, v in groups.items()}, input_controls=inputs, reference_controls=reference,
         input_cells=cells,
     )  # fmt: skip
-    facts = truth.compute(dataset, split)
+    facts = truth.compute(Task(dataset, split))
     c_in = row_mean(dataset.x, np.array([dataset.barcode_index[b] for b in cells[dataset.contexts[0]]]))
     known = {identity(n): row_mean(dataset.x, dataset.cells_of[n]) - c_in for n in train}
     planted = {identity(n): i for i, n in enumerate(sim.truth.conditions.tolist())}

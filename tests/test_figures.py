@@ -13,6 +13,7 @@ from harness import N_MADE, made_record
 
 from bench.cli.figures import figures as verb
 from bench.core.errors import BenchError
+from bench.data.task import Task
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
 from bench.reports.figures.material import material, printed
@@ -231,7 +232,7 @@ def test_figures_without_their_metric_are_left_out(tmp_path):
 def test_unknown_names(folder, tmp_path, options, said):
     dataset, split, models = options
     with pytest.raises(BenchError) as error:
-        figures.draw([folder], dataset, split, tmp_path / "out", models)
+        figures.draw([folder], Task(dataset, split), tmp_path / "out", models)
     assert said in str(error.value)
     assert not (tmp_path / "out").exists()
 

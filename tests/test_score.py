@@ -5,6 +5,7 @@ import pytest
 import screens
 from harness import predict, scored
 
+from bench.data.task import Task
 from bench.runner.publish import largest_difference
 from bench.tracks.response import panel, score
 from bench.tracks.response.cases import half_sample
@@ -15,7 +16,7 @@ from bench.tracks.response.truth import truth
 
 @pytest.fixture(scope="module")
 def facts(tiny, tiny_split):
-    return truth.load(tiny, tiny_split)
+    return truth.load(Task(tiny, tiny_split))
 
 
 def table_of(facts, split, y_hat):
@@ -180,7 +181,7 @@ def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
     for seed in range(100):
         data = permuted(counts, obs, seed)
         split = screens.hand_split(data, seed=seed)
-        facts = truth.compute(data, split)
+        facts = truth.compute(Task(data, split))
         case = score.case_of(facts, facts.c_in + facts.train_delta)
         ours.append(METRICS["pearson_delta"].compute(case).mean())
         shared.append(METRICS["gears_pearson_delta"].compute(case).mean())

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.cli.run import request_of
 from bench.core.errors import BenchError
 
-if TYPE_CHECKING:
-    from bench.data.dataset import Dataset
-    from bench.data.splits.split import Split
-    from bench.results.spec import RunSpec
-    from bench.runner.config import Request
-    from bench.tracks.representation.embedding import Embedder
 
-    #: (request, (split, pretrain, head) seed) -> cells, split, encoder, row name, spec
-    EncoderOf = Callable[[Request, tuple[int, int, int]], tuple[Dataset, Split, Embedder, str, RunSpec]]
-
-
-def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
-    """``bench frozen``.
-
-    Args:
-        argv: Words after the verb.
-        encoder_of: Trains an encoder, or loads a trained one; absent = ``bench.runner.encoder.encoder_of``.
-    """
+def frozen(argv: Sequence[str]) -> int:
+    """``bench frozen``."""
     found = request_of(argv, "frozen", "Freeze a model's encoder and ask what it says about held-out cells.")
     if found is None:
         return 0
@@ -37,11 +21,10 @@ def frozen(argv: Sequence[str], encoder_of: EncoderOf | None = None) -> int:
     from bench.tracks.representation import board
     from bench.tracks.representation.run import run_encoder
 
-    train: EncoderOf = encoder_of or encoder.encoder_of
     paths = []
     for seeds in request.seeds:
-        data, split, embed, label, spec = train(request, seeds)
-        paths.append(run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force))
+        task, embed, spec = encoder.encoder_of(request, seeds)
+        paths.append(run_encoder(task, embed, spec, request.out, request.leaderboards, request.force))
     print_boards([request.leaderboards, Path(arguments["published"])], paths)
     board.regenerate(request.leaderboards)
     print(paths[-1], flush=True)

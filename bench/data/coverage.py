@@ -11,8 +11,7 @@ from bench.core.conditions import CONTROL
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import load_banks, targets
-from bench.data.load import load, resolve
-from bench.data.splits import split as splits
+from bench.data.task import resolve_task
 
 PARTS = ("all", "train", "val", "test")
 _COLUMNS = 100
@@ -56,10 +55,9 @@ def describe_features(
     Raises:
         BenchError: Anything wrong with the data, the split or the specification.
     """
-    card, _ = resolve(name)
-    dataset = load(card)
-    split = splits.draw(dataset, kind or card.split, seed, fold, custom)
-    banks = load_banks(spec, PerturbationDataModule(dataset, split), card)
+    task = resolve_task(name, kind, seed, fold, custom)
+    dataset, split = task.dataset, task.split
+    banks = load_banks(spec, PerturbationDataModule(task))
     parts = [
         tuple(condition for condition in dataset.conditions if condition != CONTROL),
         split.train,

@@ -22,6 +22,7 @@ from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.stats.shifts import group_sums, row_mean, train_mean, weighted_controls
 
 
@@ -150,9 +151,19 @@ class PerturbationDataModule(lightning.LightningDataModule):
         seed: Seed of batch order and pairing.
     """
 
-    def __init__(self, dataset: Dataset, split: Split, batch_size: int = 512, seed: int = 1) -> None:
+    def __init__(self, task: Task, batch_size: int = 512, seed: int = 1) -> None:
         super().__init__()
-        self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
+        self.task, self.batch_size, self.seed = task, batch_size, seed
+
+    @property
+    def dataset(self) -> Dataset:
+        """The cells."""
+        return self.task.dataset
+
+    @property
+    def split(self) -> Split:
+        """Who is train, val and test, and which controls are whose."""
+        return self.task.split
 
     @property
     def genes(self) -> list[str]:

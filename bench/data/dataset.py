@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -160,7 +159,7 @@ def build(
     to_merged = np.array([position[merged[label]] for label in labels], dtype=np.int32)
     contexts, context_codes = _codes(context)
     batches, batch_codes = _codes(batch)
-    data = Dataset(
+    built = Dataset(
         name=name,
         x=x,
         genes=genes,
@@ -187,12 +186,7 @@ def build(
         min_cells=min_cells,
         evidence=evidence,
     )
-    return _with_notes(data, [*notes, *describe_problems(data, merged)])
-
-
-def _with_notes(dataset: Dataset, notes: Sequence[str]) -> Dataset:
-    fields: dict[str, Any] = {**dataset.__dict__, "notes": tuple(notes)}
-    return Dataset(**{key: fields[key] for key in Dataset.__dataclass_fields__})
+    return replace(built, notes=(*notes, *describe_problems(built, merged)))
 
 
 def describe_problems(dataset: Dataset, merged: dict[str, str] | None = None) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from bench.core.conditions import CONTROL, constituents
 from bench.data.guess import to_yaml
 from bench.data.load import load, resolve
-from bench.data.splits import split as splits
+from bench.data.task import resolve_task
 
 
 def describe(name: str) -> Iterator[str]:
@@ -49,6 +49,4 @@ def describe(name: str) -> Iterator[str]:
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
-    card, _ = resolve(name)
-    dataset = load(card)
-    return json.dumps(splits.draw(dataset, kind or card.split, seed, fold, custom).summary(), indent=1)
+    return json.dumps(resolve_task(name, kind, seed, fold, custom).split.summary(), indent=1)

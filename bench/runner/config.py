@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json
-from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models import registry
 from bench.results.spec import RunSpec
 from bench.runner.tracking import Tracking
@@ -64,15 +64,15 @@ def split_name(split: Split) -> str:
     return f"custom-{sha256_json(lists)[:8]}"
 
 
-def task_fields(dataset: Dataset, split: Split) -> dict[str, Any]:
+def task_fields(task: Task) -> dict[str, Any]:
     """The fields of a spec that say which task it is."""
     return {
-        "dataset": dataset.name,
-        "data_hash": dataset.hash,
-        "split": split_name(split),
-        "split_seed": split.seed,
-        "control_fold": split.control_fold,
-        "split_id": split.split_id,
+        "dataset": task.dataset.name,
+        "data_hash": task.dataset.hash,
+        "split": split_name(task.split),
+        "split_seed": task.split.seed,
+        "control_fold": task.split.control_fold,
+        "split_id": task.split.split_id,
     }
 
 
@@ -88,10 +88,10 @@ def make_model(request: Request) -> Any:
         raise BenchError(f"model '{request.model}': {error}.") from error
 
 
-def spec_of(request: Request, dataset: Dataset, split: Split, pretrain_seed: int, head_seed: int) -> RunSpec:
+def spec_of(request: Request, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
     """Resolve what is to be run on a task: everything that decides its numbers."""
     return RunSpec(
-        **task_fields(dataset, split),
+        **task_fields(task),
         model=request.name,
         model_version=registry.load(request.model).version,
         arguments=dict(request.arguments),

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 
 from bench.core.console import note
 from bench.core.errors import BenchError
-from bench.data import load as data_load
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.dataset import Dataset
-from bench.data.splits import split as splits
-from bench.data.splits.split import Split
+from bench.data.task import Task, resolve_task
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.models.encoder_model import EncoderModel
@@ -23,7 +20,7 @@ from bench.runner.config import Request, make_model, spec_of
 from bench.tracks.representation.embedding import Embedder
 
 
-def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Dataset, Split, Embedder, str, RunSpec]:
+def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
@@ -31,7 +28,7 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Dataset, 
         seeds: ``(split, pretrain, head)``.
 
     Returns:
-        Cells, split, the encoder as a function of dense expression, the row's name, and the spec.
+        The task, the encoder as a function of dense expression, and the spec.
 
     Raises:
         BenchError: A model that has no encoder.
@@ -39,19 +36,17 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Dataset, 
     split_seed, pretrain_seed, _ = seeds
     if not issubclass(registry.load(request.model), EncoderModel):
         raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
-    card, _ = data_load.resolve(request.data)
-    dataset = data_load.load(card)
-    split = splits.draw(dataset, request.split or card.split, split_seed, 0, request.split_file)
-    spec = spec_of(request, dataset, split, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
+    task = resolve_task(request.data, request.split, split_seed, 0, request.split_file)
+    spec = spec_of(request, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     model = make_model(request)
     model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
-    note(f"{spec.label} | {dataset.name} | seed {split_seed}: encoder")
-    model.freeze_encoder(PerturbationDataModule(dataset, split, seed=pretrain_seed))
+    note(f"{spec.label} | {task.dataset.name} | seed {split_seed}: encoder")
+    model.freeze_encoder(PerturbationDataModule(task, seed=pretrain_seed))
 
     def embed(cells: NDArray[Any]) -> NDArray[Any]:
         with torch.inference_mode():
             z: torch.Tensor = model.embed(torch.from_numpy(cells))
             return z.float().numpy()
 
-    return dataset, split, embed, spec.label, spec
+    return task, embed, spec

@@ -13,9 +13,8 @@ from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_file
 from bench.data import load as data_load
-from bench.data.dataset import Dataset
 from bench.data.splits import split as splits
-from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models import registry
 from bench.results import records
 from bench.results.board import FLOOR, REPLICATE
@@ -31,8 +30,7 @@ from bench.tracks.response.truth.fields import Truth
 def score_predictions(
     path: Path,
     folder: Path,
-    dataset: Dataset,
-    split: Split,
+    task: Task,
     facts: Truth,
     spec: RunSpec,
     budget: Budget,
@@ -45,8 +43,7 @@ def score_predictions(
     Args:
         path: The predictions.
         folder: Where the record goes.
-        dataset: The cells.
-        split: The split.
+        task: The task.
         facts: Its truth.
         spec: The run's spec.
         budget: What the run cost.
@@ -57,10 +54,10 @@ def score_predictions(
     Returns:
         The record and its per-condition table.
     """
-    expected = {"data_hash": dataset.hash, "split_id": split.split_id}
+    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
     evaluated = set(facts.conditions)
-    groups = {name: [c for c in names if c in evaluated] for name, names in split.subgroups.items()}
+    groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}
     table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
     table_path = folder / "record.parquet"
@@ -72,7 +69,7 @@ def score_predictions(
     record = Record(
         run_id=spec.run_id,
         spec=spec,
-        evidence=dataset.evidence,
+        evidence=task.dataset.evidence,
         created=records.now(),
         metrics=averages[ALL],
         subgroups=score.sizes(averages),
@@ -80,9 +77,9 @@ def score_predictions(
         n_fallback=len(fell_back),
         controls_used=predicted.uns["controls_used"],
         hashes={
-            "data": dataset.hash,
-            "split": split.split_id,
-            "truth": truth.task_id(dataset, split),
+            "data": task.dataset.hash,
+            "split": task.split.split_id,
+            "truth": truth.task_id(task),
             "predictions": sha256_file(path),
             "table": sha256_file(table_path),
             **inputs,
@@ -93,7 +90,7 @@ def score_predictions(
         hardware=records.hardware(),
         budget=budget,
         selection=selection,
-        warnings=(*dataset.notes, *split.notes, *warnings),
+        warnings=(*task.dataset.notes, *task.split.notes, *warnings),
     )
     records.write(folder / "record.json", record)
     return record, table
@@ -142,7 +139,7 @@ def score_file(
         with stages.stage("split"):
             split = splits.draw(dataset, kind or card.split, seed, fold, split_file)
         with stages.stage("truth"):
-            facts = truth.load(dataset, split)
+            facts = truth.load(Task(dataset, split))
         label = name or file.stem
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", label):
             raise BenchError(
@@ -151,7 +148,7 @@ def score_file(
         if label in {*registry.entries(), REPLICATE, FLOOR}:
             raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
         spec = RunSpec(
-            **task_fields(dataset, split),
+            **task_fields(Task(dataset, split)),
             model=label,
             model_version=0,  # nobody here vouches for it
             arguments={},
@@ -161,5 +158,5 @@ def score_file(
         )
         folder = out / spec.run_id
         with stages.stage("score"):
-            record, _ = score_predictions(file, folder, dataset, split, facts, spec, Budget())
+            record, _ = score_predictions(file, folder, Task(dataset, split), facts, spec, Budget())
     return hand_in(record, folder, leaderboards)

@@ -12,9 +12,8 @@ from bench.core.console import Stages, note
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.data import load as data_load
-from bench.data.dataset import Dataset
 from bench.data.splits import split as splits
-from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
@@ -55,14 +54,15 @@ def run(request: Request) -> list[Path]:
         for (split_seed, pretrain_seed, head_seed), fold in tasks:
             stages.title(f"{request.name} | {dataset.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
             with stages.stage("split"):
-                split = splits.draw(dataset, request.split or card.split, split_seed, fold, request.split_file)
-            spec = spec_of(request, dataset, split, pretrain_seed, head_seed)
+                kind = request.split or card.split
+                task = Task(dataset, splits.draw(dataset, kind, split_seed, fold, request.split_file))
+            spec = spec_of(request, task, pretrain_seed, head_seed)
             folder = request.out / spec.run_id
             if not request.force and (finished := _finished(folder)):
                 stages.skip(STAGES_PER_RUN - 1)
                 done.append(spec.run_id)
             else:
-                finished = _one(request, dataset, split, spec, folder, stages)
+                finished = _one(request, task, spec, folder, stages)
             paths.append(hand_in(finished, folder, request.leaderboards))
     for run_id in done:
         note(f"{run_id} is finished already (--force repeats it)")
@@ -82,8 +82,7 @@ def _finished(folder: Path) -> Record | None:
 
 def _one(
     request: Request,
-    dataset: Dataset,
-    split: Split,
+    task: Task,
     spec: RunSpec,
     folder: Path,
     stages: Stages,
@@ -93,10 +92,10 @@ def _one(
     from bench.runner import fit as run_stage
 
     with stages.stage("truth"):
-        facts = truth.load(dataset, split)
+        facts = truth.load(task)
     model = make_model(request)
-    module = PerturbationDataModule(dataset, split, seed=spec.pretrain_seed)
-    write_json(folder / "split.json", {**split.model_dump(mode="json"), "split_id": split.split_id})
+    module = PerturbationDataModule(task, seed=spec.pretrain_seed)
+    write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
     with stages.stage("fit"):
@@ -121,8 +120,7 @@ def _one(
         record, table = score_predictions(
             folder / "predictions.h5ad",
             folder,
-            dataset,
-            split,
+            task,
             facts,
             spec,
             budget,

@@ -78,8 +78,8 @@ def execute(content: Mapping[str, Any]) -> None:
         pipeline.run(request)
         return
     seeds = request.seeds[0]
-    data, split, embed, label, spec = encoder_of(request, seeds)
-    run_encoder(data, split, embed, label, spec, request.out, request.leaderboards, request.force)
+    task, embed, spec = encoder_of(request, seeds)
+    run_encoder(task, embed, spec, request.out, request.leaderboards, request.force)
 
 
 def command(job: Job) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.cli.flags import model_from
 from bench.cli.run import request_of
 from bench.core.errors import BenchError, unknown
+from bench.data.task import Task
 from bench.sweep.job import Job
 from bench.sweep.suite import Scalar, Suite, Verb, points
 
@@ -95,30 +96,29 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     from bench.data import load
     from bench.data.dataset import Dataset
     from bench.data.splits import split as splits
-    from bench.data.splits.split import Split
     from bench.runner.config import spec_of
 
     everything = requests(suite, places)
     check_claims(suite, everything)
     loaded: dict[str, Dataset] = {}
-    drawn: dict[tuple[str, str, int, int], Split] = {}
+    tasks: dict[tuple[str, str, int, int], Task] = {}
     jobs: dict[tuple[Verb, str], Job] = {}
     for verb, request in everything:
         if not _wanted(verb, request, only):
             continue
         (split_seed, pretrain_seed, head_seed), fold = request.seeds[0], request.folds[0]
-        task = (request.data, str(request.split), split_seed, fold)
+        key = (request.data, str(request.split), split_seed, fold)
         try:
             if request.data not in loaded:
                 loaded[request.data] = load.load(load.resolve(request.data)[0])
-            data = loaded[request.data]
-            if task not in drawn:
-                drawn[task] = splits.draw(data, str(request.split), split_seed, fold)
+            if key not in tasks:
+                dataset = loaded[request.data]
+                tasks[key] = Task(dataset, splits.draw(dataset, str(request.split), split_seed, fold))
         except BenchError as error:
             raise BenchError(f"suite '{suite.name}': {error}") from error
         # An encoder has no head: one encoder, one record.
         head_seed = pretrain_seed if verb == "frozen" else head_seed
-        spec = spec_of(request, data, drawn[task], pretrain_seed, head_seed)
+        spec = spec_of(request, tasks[key], pretrain_seed, head_seed)
         jobs.setdefault((verb, spec.run_id), Job(verb, request, spec, _key(verb, request, spec.run_id)))
     if not jobs:
         raise BenchError(f"suite '{suite.name}': no run holds {' and '.join(repr(w) for w in only)}; see --dry-run.")

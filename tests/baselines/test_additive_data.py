@@ -13,6 +13,7 @@ from bench.data import load
 from bench.data.cards import read_card
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.simulate.screens import simulate
+from bench.data.task import Task
 from bench.models import registry
 from bench.tracks.response import score
 from bench.tracks.response.metrics.registry import METRICS, evaluate
@@ -31,7 +32,7 @@ def task(tmp_path_factory):
     dataset = load.load(read_card(card))
     split = simulated_screen.split_of(dataset, [name for name in dataset.conditions if len(constituents(name)) == 1])
     assert set(split.subgroups) == {"combo_seen2"}
-    return PerturbationDataModule(dataset, split), truth.compute(dataset, split)
+    return PerturbationDataModule(Task(dataset, split)), truth.compute(Task(dataset, split))
 
 
 def epistasis(model, module, facts):
@@ -91,7 +92,7 @@ def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
 
 def noiseless(module):
     """The same task, but the train shifts are those that the generator planted."""
-    made = PerturbationDataModule(module.dataset, module.split)
+    made = PerturbationDataModule(module.task)
     bulk = made.pseudobulk("train")
     true = simulate(load.parameters_of(load.card_of(module.dataset))).truth
     at = {name: i for i, name in enumerate(true.conditions.tolist())}

@@ -7,6 +7,7 @@ from scipy import stats
 
 from baselines.cpa_like import CPALike
 from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.data.task import Task
 from bench.runner import fit as run
 
 
@@ -18,7 +19,7 @@ def fit(task, **arguments):
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from baselines.ridge import RIDGES, ridge_regression
 from baselines.rrr import leading_components
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 
 MODELS = ("ridge", "rrr", "knn")
@@ -56,7 +57,7 @@ def design(frames, train, names, drop=()):
 
 def fitted(name, data, split, **arguments):
     """The model, the module and the shifts of the predicted conditions."""
-    model, module = registry.load(name)(**arguments), PerturbationDataModule(data, split)
+    model, module = registry.load(name)(**arguments), PerturbationDataModule(Task(data, split))
     model.fit(module)
     rows = [data.conditions.index(condition) for condition in module.predicted_conditions]
     return model, module, model.get_buffer("table")[rows].numpy()
@@ -182,7 +183,7 @@ def test_knn_from_files_finds_scikit_learns_neighbours(tables, tiny, tiny_split)
 @pytest.mark.parametrize("name", MODELS)
 def test_linear_effects_of_features_are_found(name, tables, tiny, tiny_split):
     """Shifts that are a linear function of the features are recovered on unseen conditions, by knn roughly."""
-    module = PerturbationDataModule(tiny, tiny_split)
+    module = PerturbationDataModule(Task(tiny, tiny_split))
     frames = [next(iter(tables.values()))]  # 4 features, 10 train conditions
     bulk, rng = module.pseudobulk("train"), np.random.default_rng(0)
     effect = rng.normal(size=(4, len(module.genes)))

@@ -19,6 +19,7 @@ from bench.core.conditions import constituents
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import PairSampler
+from bench.data.task import Task
 from bench.runner import fit as run
 from bench.training.trainer import one_thread
 
@@ -38,7 +39,7 @@ def tiny_split(tiny):
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 @pytest.fixture(scope="module")
@@ -268,13 +269,13 @@ def test_refusals(task, tmp_path):
 
 def test_without_val_conditions_the_last_epoch_stays(tiny, tiny_split):
     model = Gears(epochs=1)
-    model.fit(PerturbationDataModule(tiny, tiny_split.model_copy(update={"val": ()})))
+    model.fit(PerturbationDataModule(Task(tiny, tiny_split.model_copy(update={"val": ()}))))
     assert "the last of 1 epochs: no val conditions" in model.ledger.selection
 
 
 def test_two_contexts_are_paired_within_theirs():
     data = screens.tiny_screen(contexts=2)
-    module = PerturbationDataModule(data, screens.hand_split(data))
+    module = PerturbationDataModule(Task(data, screens.hand_split(data)))
     pairs = CellPairs(module, perturbations(module, None), module.split.train, controls=True)
     np.testing.assert_array_equal(data.context[pairs.cells], data.context[pairs.controls])
     assert set(pairs.controls.tolist()) <= set(module.control_rows.tolist())

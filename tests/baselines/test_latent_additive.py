@@ -11,6 +11,7 @@ from baselines._cell_net import MeanError, settings
 from baselines.latent_additive import LatentAdditive
 from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.runner import fit as run
 
 
@@ -22,7 +23,7 @@ def fit(task, **arguments):
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def many_val(tiny, tiny_split):
     moved = tiny_split.test[:8]
     rest = {name: tuple(c for c in of if c not in moved) for name, of in tiny_split.subgroups.items()}
     update = {"val": (*tiny_split.val, *moved), "test": tiny_split.test[8:], "subgroups": rest}
-    return PerturbationDataModule(tiny, tiny_split.model_copy(update=update))
+    return PerturbationDataModule(Task(tiny, tiny_split.model_copy(update=update)))
 
 
 def dense(weights, prefix, x, first=True):
@@ -104,7 +105,7 @@ def test_an_unseen_target_falls_back_only_without_features(task, tmp_path):
 
 def test_the_error_of_val_means_by_loops():
     data = screens.tiny_screen(contexts=2)
-    task = PerturbationDataModule(data, screens.hand_split(data))
+    task = PerturbationDataModule(Task(data, screens.hand_split(data)))
     net = fit(task).net
     errors = []
     for name in task.split.val:

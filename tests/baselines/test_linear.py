@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 
 from baselines.linear import GRID, RANKS, RIDGES, Linear, bilinear_ridge, gene_scores
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 
 
 def test_equals_an_explicit_kronecker_ridge_on_6_by_5():
@@ -40,7 +41,7 @@ def test_rank_is_capped_by_the_data():
 
 @pytest.fixture(scope="module")
 def module(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 def test_whole_prediction_equals_the_formula_written_out(module, tiny):
@@ -108,7 +109,7 @@ def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_s
         batch=obs["batch"].to_numpy(dtype=str),
         source="tiny",
     )
-    module = PerturbationDataModule(dataset, screens.hand_split(dataset))
+    module = PerturbationDataModule(Task(dataset, screens.hand_split(dataset)))
     model = Linear()
     model.fit(module)
     table = model.get_buffer("table").numpy()

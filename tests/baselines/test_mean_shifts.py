@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from harness import predict
 
+from bench.data.task import Task
 from bench.tracks.response import score
 from bench.tracks.response.truth import truth
 
 
 @pytest.fixture(scope="module")
 def facts(tiny, tiny_split):
-    return truth.load(tiny, tiny_split)
+    return truth.load(Task(tiny, tiny_split))
 
 
 def test_no_change_is_the_input_mean(tiny, tiny_split, facts, tmp_path):

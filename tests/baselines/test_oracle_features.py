@@ -17,6 +17,7 @@ from bench.data.cards import find_card
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.resolve import load_banks
 from bench.data.simulate.screens import SIMULATED, simulate
+from bench.data.task import Task
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_its_features_are_the_cause_and_not_the_shifts(truth):
 
 def test_no_other_model_can_ask_for_them(small):
     data, split = small
-    module = PerturbationDataModule(data, split)
+    module = PerturbationDataModule(Task(data, split))
     for spec in ("true_network", "network_features"):
         with pytest.raises(BenchError, match="unknown features"):
             load_banks(spec, module)
@@ -91,7 +92,7 @@ def test_it_stands_above_ridge_on_the_noisy_views(dataset):
     at = {frozenset(constituents(name)): i for i, name in enumerate(planted.conditions.tolist())}
     errors = {OracleFeatures: 0.0, RidgeOnViews: 0.0}
     for seed in (1, 2, 3):
-        module = PerturbationDataModule(dataset, simulated_screen.random_split(dataset, seed))
+        module = PerturbationDataModule(Task(dataset, simulated_screen.random_split(dataset, seed)))
         names = module.predicted_conditions
         shifts = planted.shifts[[at[frozenset(constituents(name))] for name in names]]
         for kind in errors:

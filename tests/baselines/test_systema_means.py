@@ -6,6 +6,7 @@ import screens
 from harness import predict
 
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 
 
 def uneven(contexts):
@@ -85,5 +86,5 @@ def test_without_train_conditions_nothing_is_divided_by_zero(tiny, tiny_split):
     from baselines.nonctl_mean import nonctl_shift
     from bench.training.selection import part_of
 
-    empty = part_of(PerturbationDataModule(tiny, tiny_split).pseudobulk("train"), [])
+    empty = part_of(PerturbationDataModule(Task(tiny, tiny_split)).pseudobulk("train"), [])
     np.testing.assert_array_equal(nonctl_shift(empty), np.zeros(len(tiny.genes)))

@@ -9,11 +9,12 @@ from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.data.datamodule import CellBatch, CellsBatch, InputBatch, PerturbationDataModule
 from bench.data.loaders import CellSampler
+from bench.data.task import Task
 
 
 @pytest.fixture
 def module(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split, batch_size=64, seed=3)
+    return PerturbationDataModule(Task(tiny, tiny_split), batch_size=64, seed=3)
 
 
 def epoch(loader, number=0):
@@ -48,7 +49,7 @@ def test_every_train_cell_once_per_epoch_and_nothing_else(module, tiny, tiny_spl
 def test_controls_are_input_controls_of_the_same_context_and_batch():
     data = screens.tiny_screen(contexts=2, controls=200)
     split = screens.hand_split(data)
-    loader = PerturbationDataModule(data, split).train_dataloader()
+    loader = PerturbationDataModule(Task(data, split)).train_dataloader()
     cells, controls = pairs(loader)
     np.testing.assert_array_equal(data.context[cells], data.context[controls])
     np.testing.assert_array_equal(data.batch[cells], data.batch[controls])
@@ -62,9 +63,9 @@ def test_pairing_is_fresh_per_epoch_and_fixed_by_the_seed(module, tiny, tiny_spl
     assert not np.array_equal(one[0], two[0])
     order = np.argsort(one[0]), np.argsort(two[0])
     assert not np.array_equal(one[1][order[0]], two[1][order[1]])
-    again = PerturbationDataModule(tiny, tiny_split, batch_size=64, seed=3).train_dataloader()
+    again = PerturbationDataModule(Task(tiny, tiny_split), batch_size=64, seed=3).train_dataloader()
     np.testing.assert_array_equal(pairs(again, 1), two)
-    other = PerturbationDataModule(tiny, tiny_split, batch_size=64, seed=4).train_dataloader()
+    other = PerturbationDataModule(Task(tiny, tiny_split), batch_size=64, seed=4).train_dataloader()
     assert not np.array_equal(pairs(other, 0)[0], one[0])
 
 
@@ -109,7 +110,7 @@ def test_cells_are_drawn_by_seed_and_epoch_alone():
 def test_a_representation_is_learned_from_train_cells_and_input_controls(contexts):
     data = screens.tiny_screen(contexts=contexts)
     split = screens.hand_split(data)
-    module = PerturbationDataModule(data, split, seed=3)
+    module = PerturbationDataModule(Task(data, split), seed=3)
     loader = module.cells_dataloader(32)
     assert loader.role == "train" and set(loader.conditions) == {*split.train, CONTROL}
     inputs = {b for pool in split.input_controls.values() for b in pool}
@@ -166,7 +167,7 @@ def test_small_conditions_are_trained_on_but_not_predicted(tiny_split):
     drop = np.concatenate([np.flatnonzero(obs["condition"] == name)[4:] for name in few])
     keep = np.setdiff1d(np.arange(len(obs)), drop)
     data = screens.screen(counts[keep], obs.iloc[keep])
-    module = PerturbationDataModule(data, screens.hand_split(data))
+    module = PerturbationDataModule(Task(data, screens.hand_split(data)))
     assert "G00+ctrl" in module.pseudobulk("train").conditions
     assert "G08+ctrl" not in module.predicted_conditions
 

@@ -10,11 +10,12 @@ from bank_tests import refused
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.resolve import load_banks
 from bench.data.features.tables import read_table
+from bench.data.task import Task
 
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 def test_every_kind_of_table_holds_the_same(tmp_path):

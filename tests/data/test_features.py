@@ -19,11 +19,12 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.bank import LIMIT, FeatureBank
 from bench.data.features.resolve import load_banks, targets
 from bench.data.simulate.screens import SIMULATED, simulate
+from bench.data.task import Task
 
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 BANK = FeatureBank("b", ("A", "B", "C", "D"), np.array([[1, 5], [3, 5], [5, 5], [9, 6.0]]), "here")
@@ -113,12 +114,12 @@ def test_unseen_cells_change_nothing_bit_for_bit(spec, tiny, tiny_split, task):
     reference = np.array([index[b] for pool in tiny_split.reference_controls.values() for b in pool])
     x = tiny.x.tolil()
     x[np.concatenate([unseen, reference])] = 9.0
-    spoilt = PerturbationDataModule(replace(tiny, x=sp.csr_matrix(x)), tiny_split)
+    spoilt = PerturbationDataModule(Task(replace(tiny, x=sp.csr_matrix(x)), tiny_split))
     before, after = load_banks(spec, task)[0], load_banks(spec, spoilt)[0]
     assert before.genes == after.genes and (before.values == after.values).all()
     assert before.content_hash == after.content_hash
     x[tiny.rows(tiny_split.train[:1])] = 9.0  # and the train cells do
-    changed = load_banks(spec, PerturbationDataModule(replace(tiny, x=sp.csr_matrix(x)), tiny_split))[0]
+    changed = load_banks(spec, PerturbationDataModule(Task(replace(tiny, x=sp.csr_matrix(x)), tiny_split)))[0]
     assert changed.content_hash != before.content_hash
 
 
@@ -126,7 +127,7 @@ def test_unseen_cells_change_nothing_bit_for_bit(spec, tiny, tiny_split, task):
 def test_genes_silent_in_training_are_not_described(spec, tiny, tiny_split):
     x = tiny.x.tolil()
     x[np.setdiff1d(np.arange(len(tiny.barcodes)), tiny.rows(tiny_split.test)), 3] = 0.0
-    (bank,) = load_banks(spec, PerturbationDataModule(replace(tiny, x=sp.csr_matrix(x)), tiny_split))
+    (bank,) = load_banks(spec, PerturbationDataModule(Task(replace(tiny, x=sp.csr_matrix(x)), tiny_split)))
     assert bank.missing(tiny.genes) == ("G03",) and "1 of 60 genes are silent" in bank.notes[0]
 
 
@@ -139,7 +140,7 @@ def test_simulated_data_ship_their_tables():
     conditions = [c for c in dataset.conditions if c != CONTROL]
     half = len(conditions) // 2
     split = screens.hand_split(screens.tiny_screen())
-    task = PerturbationDataModule(dataset, split.model_copy(update={"train": tuple(conditions[:half])}))
+    task = PerturbationDataModule(Task(dataset, split.model_copy(update={"train": tuple(conditions[:half])})))
     banks = load_banks("card", task)
     truth = simulate(replace(SIMULATED, **card.parameters))
     assert [bank.name for bank in banks] == ["view_a", "view_b"] == list(truth.feature_tables)
@@ -163,7 +164,7 @@ def test_the_card_is_the_one_that_the_cells_came_from(tmp_path, monkeypatch, tin
         "features: [beside.csv, pca, far.away.csv.gz]\n"
     )
     card, _ = data_load.resolve(str(tmp_path / "t.yaml"))
-    mine = PerturbationDataModule(data_load.load(card), tiny_split)
+    mine = PerturbationDataModule(Task(data_load.load(card), tiny_split))
     assert [bank.name for bank in load_banks("card+coexpression", mine)] == [
         "table_beside",
         "pca",

@@ -10,11 +10,12 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.gene_embedding import spectral_embedding
 from bench.data.features.gene_pairs import read_pairs
 from bench.data.features.resolve import targets
+from bench.data.task import Task
 
 
 @pytest.fixture(scope="module")
 def task(tiny, tiny_split):
-    return PerturbationDataModule(tiny, tiny_split)
+    return PerturbationDataModule(Task(tiny, tiny_split))
 
 
 def pairs(path, rows, header="entity1,entity2"):

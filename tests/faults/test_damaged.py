@@ -11,6 +11,7 @@ from harness import made_record, scored
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json, write_json
 from bench.data.splits import split as splits
+from bench.data.task import Task
 from bench.results import leaderboard, records
 from bench.tracks.response import predictions
 from bench.tracks.response.truth import truth
@@ -100,7 +101,7 @@ def test_a_digit_of_a_record_cannot_be_changed(tmp_path):
 @few_and_many
 @pytest.mark.parametrize("layout", ["written by bench run", "cells"])
 def test_damaged_predictions(tiny, tiny_split, tmp_path, n, layout):
-    facts = truth.load(tiny, tiny_split)
+    facts = truth.load(Task(tiny, tiny_split))
     path = tmp_path / "p.h5ad"
     if layout == "written by bench run":
         scored("additive", tiny, tiny_split, tmp_path)
@@ -157,11 +158,11 @@ def same_truth(a, b):
 @few_and_many
 def test_damaged_cached_truths(tiny, tiny_split, tmp_path, monkeypatch, n):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    wanted = truth.load(tiny, tiny_split)
+    wanted = truth.load(Task(tiny, tiny_split))
     monkeypatch.setattr(truth, "compute", lambda *_: wanted)
     (path,) = tmp_path.rglob("truth/*.npz")
     for _ in damaged(path, n, n):
-        assert same_truth(truth.load(tiny, tiny_split), wanted)
+        assert same_truth(truth.load(Task(tiny, tiny_split)), wanted)
     with zipfile.ZipFile(path) as archive:
         starts = [info.header_offset for info in archive.infolist()]
     original = path.read_bytes()
@@ -172,4 +173,4 @@ def test_damaged_cached_truths(tiny, tiny_split, tmp_path, monkeypatch, n):
             blob = bytearray(original)
             blob[at] ^= 1 << int(rng.integers(8))
             path.write_bytes(blob)
-            assert same_truth(truth.load(tiny, tiny_split), wanted)
+            assert same_truth(truth.load(Task(tiny, tiny_split)), wanted)

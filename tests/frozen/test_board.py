@@ -12,11 +12,13 @@ import screens
 
 from bench.cli.frozen import frozen
 from bench.core.errors import BenchError
+from bench.data.task import Task
 from bench.results.spec import RunSpec
 from bench.tracks.representation import board, protocol, record, references, run, table
 
 
-def spec_of(data, split, model="jepa", **changes):
+def spec_of(task, model="jepa", **changes):
+    data, split = task.dataset, task.split
     return RunSpec(
         **{
             "dataset": data.name,
@@ -38,7 +40,7 @@ def spec_of(data, split, model="jepa", **changes):
 
 def fake(data, split, model, mrr, kind="model", **changes):
     """A record whose numbers are made up."""
-    spec = spec_of(data, split, model, **changes)
+    spec = spec_of(Task(data, split), model, **changes)
     numbers = {**dict.fromkeys(protocol.NAMES, 0.25), protocol.PRIMARY: mrr, "width": 8.0, "batch_probe_scaled": None}
     return record.make(data, spec, spec.label, kind, numbers, 1.0)
 
@@ -170,9 +172,9 @@ def test_the_table_fits_100_columns(folder):
 
 def test_an_encoder_and_its_references_get_records(data, tmp_path, monkeypatch):
     split = screens.hand_split(data)
-    embed, spec = references.random_projection(60, 5, 8), spec_of(data, split)
+    embed, spec = references.random_projection(60, 5, 8), spec_of(Task(data, split))
     out, boards = tmp_path / "runs", tmp_path / "boards"
-    path = run.run_encoder(data, split, embed, "jepa", spec, out, boards)
+    path = run.run_encoder(Task(data, split), embed, spec, out, boards)
     assert path == record.place(boards, spec)
     assert record.read(out / spec.run_id / "frozen.json") == record.read(path)
     assert record.read(path).width == 8
@@ -180,16 +182,16 @@ def test_an_encoder_and_its_references_get_records(data, tmp_path, monkeypatch):
     shuffled = next(item.record for item in board.collect([boards]) if item.record.label == "shuffled")
     assert shuffled.numbers["retrieval_mrr_1"] == pytest.approx(shuffled.numbers["retrieval_mrr_chance"], abs=0.06)
     monkeypatch.setattr(protocol, "evaluate", lambda *_: pytest.fail("finished, and evaluated again"))
-    assert run.run_encoder(data, split, embed, "jepa", spec, out, boards) == path
+    assert run.run_encoder(Task(data, split), embed, spec, out, boards) == path
 
 
 def test_a_reference_cannot_be_impersonated_nor_a_task_swapped(data, tmp_path):
     split = screens.hand_split(data)
     embed = references.random_projection(60, 5, 8)
     with pytest.raises(BenchError, match="name of a reference"):
-        run.run_encoder(data, split, embed, "pca", spec_of(data, split, "pca"), tmp_path, tmp_path)
+        run.run_encoder(Task(data, split), embed, spec_of(Task(data, split), "pca"), tmp_path, tmp_path)
     with pytest.raises(BenchError, match="another data set or split"):
-        run.run_encoder(data, screens.hand_split(data, 2), embed, "jepa", spec_of(data, split), tmp_path, tmp_path)
+        run.run_encoder(Task(data, screens.hand_split(data, 2)), embed, spec_of(Task(data, split)), tmp_path, tmp_path)
 
 
 def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys):
@@ -201,7 +203,7 @@ def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys):
             split,
             references.random_projection(60, seeds[1], 8),
             "train_mean",
-            spec_of(data, split, request.model),
+            spec_of(Task(data, split), request.model),
         )
 
     where = [f"--out={tmp_path / 'runs'}", f"--leaderboards={tmp_path / 'boards'}", f"--published={tmp_path / 'none'}"]

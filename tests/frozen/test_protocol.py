@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
-from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.tracks.representation import heldout, protocol, references
 from bench.tracks.representation.embedding import embed_rows, standardise
 from bench.tracks.representation.heldout import HeldOut
@@ -22,7 +22,7 @@ def screen():
 @pytest.fixture(scope="module")
 def numbers(screen):
     data, split = screen
-    return protocol.evaluate(data, split, references.pca(data, split, 1, 20), 1)
+    return protocol.evaluate(Task(data, split), references.pca(Task(data, split), 1, 20), 1)
 
 
 def test_every_number_is_there(numbers):
@@ -38,7 +38,7 @@ def test_signal_is_found_above_chance(numbers):
 
 def test_shuffled_labels_are_at_chance(screen, numbers):
     data, split = screen
-    shuffled = protocol.evaluate(data, split, references.pca(data, split, 1, 20), 1, shuffle=True)
+    shuffled = protocol.evaluate(Task(data, split), references.pca(Task(data, split), 1, 20), 1, shuffle=True)
     for name in ("retrieval_top1_1", "retrieval_mrr_1", "cross_batch_mrr_1", "probe_heldout_accuracy", "knn_purity"):
         assert shuffled[name] == pytest.approx(numbers[protocol.CHANCE[name]], abs=0.05), name
     assert shuffled["retrieval_mrr_20"] == pytest.approx(numbers["retrieval_mrr_chance"], abs=0.12)
@@ -58,13 +58,13 @@ def test_shuffling_keeps_each_batch_its_labels():
 
 def test_same_seed_same_numbers(screen, numbers):
     data, split = screen
-    assert protocol.evaluate(data, split, references.pca(data, split, 1, 20), 1) == numbers
-    assert protocol.evaluate(data, split, references.pca(data, split, 2, 20), 2) != numbers
+    assert protocol.evaluate(Task(data, split), references.pca(Task(data, split), 1, 20), 1) == numbers
+    assert protocol.evaluate(Task(data, split), references.pca(Task(data, split), 2, 20), 2) != numbers
 
 
 def test_a_constant_encoder_is_at_chance(screen):
     data, split = screen
-    found = protocol.evaluate(data, split, lambda cells: np.full((len(cells), 7), 0.1, dtype=np.float32), 1)
+    found = protocol.evaluate(Task(data, split), lambda cells: np.full((len(cells), 7), 0.1, dtype=np.float32), 1)
     for name, chance in protocol.CHANCE.items():
         if name != "batch_probe_accuracy":
             assert found[name] == pytest.approx(found[chance]), name
@@ -78,30 +78,30 @@ def test_cells_of_train_and_val_conditions_are_refused(screen, part):
     data, split = screen
     rows = data.rows(getattr(split, part))
     with pytest.raises(BenchError, match=f"is a {part} condition"):
-        HeldOut(data, split, rows)
+        HeldOut(Task(data, split), rows)
     # One such cell among many is enough.
     with pytest.raises(BenchError, match=f"is a {part} condition"):
-        HeldOut(data, split, np.append(data.rows(split.test), rows[:1]))
+        HeldOut(Task(data, split), np.append(data.rows(split.test), rows[:1]))
     with pytest.raises(BenchError, match=f"is a {part} condition"):
-        heldout.draw(data, split, 1, [*split.test, *getattr(split, part)[:1]])
+        heldout.draw(Task(data, split), 1, [*split.test, *getattr(split, part)[:1]])
 
 
 def test_controls_among_the_cells_and_input_controls_are_refused(screen):
     data, split = screen
     test = data.rows(split.test)
     with pytest.raises(BenchError, match="control condition"):
-        HeldOut(data, split, np.append(test, data.cells_of[CONTROL][:1]))
+        HeldOut(Task(data, split), np.append(test, data.cells_of[CONTROL][:1]))
     index = data.barcode_index
     inputs = np.array([index[b] for b in split.input_controls["line0"]])
     with pytest.raises(BenchError, match="reference controls only"):
-        HeldOut(data, split, test, inputs[:1])
+        HeldOut(Task(data, split), test, inputs[:1])
 
 
 def test_unused_conditions_are_refused(screen):
     data, split = screen
     moved = split.model_copy(update={"test": split.test[1:], "unused": split.test[:1]})
     with pytest.raises(BenchError, match="is an unused condition"):
-        HeldOut(data, moved, data.rows(split.test))
+        HeldOut(Task(data, moved), data.rows(split.test))
 
 
 def test_a_condition_in_two_parts_counts_as_seen(screen):
@@ -111,52 +111,29 @@ def test_a_condition_in_two_parts_counts_as_seen(screen):
     reverse = "+".join(reversed(double.split("+")))
     leaky = split.model_copy(update={"train": (*split.train, reverse)})
     with pytest.raises(BenchError, match="is a train condition"):
-        HeldOut(data, leaky, data.rows(split.test))
-
-
-@pytest.mark.parametrize("role", ["train", "val", "predict"])
-def test_loaders_of_the_wrong_role_are_refused(screen, role):
-    data, split = screen
-    module = PerturbationDataModule(data, split)
-    loader = getattr(module, f"{role}_dataloader")()
-    with pytest.raises(BenchError, match=f"a {role} loader cannot feed an evaluation"):
-        heldout.from_loader(data, loader, split, 1)
-
-
-def test_a_train_loader_that_calls_itself_test_is_refused(screen):
-    """A bug seen in public code: the headline probe was fed by a loader built on the training set."""
-    data, split = screen
-    loader = PerturbationDataModule(data, split).train_dataloader()
-    loader.role = "test"
-    with pytest.raises(BenchError, match="the loader's '.*' is a train condition"):
-        heldout.from_loader(data, loader, split, 1)
-
-
-def test_the_test_loader_gives_the_held_out_cells(screen):
-    data, split = screen
-    loader = PerturbationDataModule(data, split).test_dataloader()
-    found = heldout.from_loader(data, loader, split, 1)
-    assert found.rows.tolist() == heldout.draw(data, split, 1).rows.tolist()
+        HeldOut(Task(data, leaky), data.rows(split.test))
 
 
 def test_an_encoder_fitted_on_test_conditions_is_refused(screen):
     data, split = screen
     other = split.model_copy(update={"train": split.test, "test": split.train})
     with pytest.raises(BenchError, match="fitted on .* test conditions"):
-        protocol.evaluate(data, split, references.pca(data, other, 1), 1)
+        protocol.evaluate(Task(data, split), references.pca(Task(data, other), 1), 1)
 
 
 def test_held_out_cells_of_another_split_are_refused(screen):
     data, split = screen
     other = split.model_copy(update={"seed": 7})
     with pytest.raises(BenchError, match="another split"):
-        protocol.evaluate(data, split, references.pca(data, split, 1), 1, heldout.draw(data, other, 1))
+        protocol.evaluate(
+            Task(data, split), references.pca(Task(data, split), 1), 1, heldout.draw(Task(data, other), 1)
+        )
 
 
 def test_standardising_and_probe_seen_use_cells_of_train_conditions(screen):
     data, split = screen
     embed = references.random_projection(60, 1, 8)
-    cells = heldout.draw(data, split, 1)
+    cells = heldout.draw(Task(data, split), 1)
     embedded = protocol.embed_split(cells, embed, 1)
     train = embed_rows(data.x, data.rows(split.train), embed)
     held = embed_rows(data.x, cells.rows, embed)
@@ -179,10 +156,10 @@ def test_small_conditions_are_left_out_and_counted(screen):
     data, split = screen
     small = split.test[:3]
     fewer = without(data, np.concatenate([data.cells_of[name][: 60 - 29] for name in small]))
-    found = heldout.draw(fewer, split, 1)
+    found = heldout.draw(Task(fewer, split), 1)
     assert found.left_out == 3
     assert {fewer.conditions[i] for i in fewer.condition[found.rows]} == set(split.test) - set(small)
-    numbers = protocol.evaluate(fewer, split, references.random_projection(60, 1, 8), 1)
+    numbers = protocol.evaluate(Task(fewer, split), references.random_projection(60, 1, 8), 1)
     assert (numbers["n_conditions_left_out"], numbers["n_conditions"]) == (3, len(split.test) - 3)
 
 
@@ -190,22 +167,22 @@ def test_one_condition_is_too_few(screen):
     data, split = screen
     fewer = without(data, np.concatenate([data.cells_of[name][: 60 - 29] for name in split.test[1:]]))
     with pytest.raises(BenchError, match="1 of 10 test conditions have at least 30 cells"):
-        heldout.draw(fewer, split, 1)
+        heldout.draw(Task(fewer, split), 1)
 
 
 def test_large_conditions_are_capped(screen, monkeypatch):
     data, split = screen
     monkeypatch.setattr(heldout, "MAX_CELLS", 35)
-    found = heldout.draw(data, split, 1)
+    found = heldout.draw(Task(data, split), 1)
     assert np.bincount(found.conditions).tolist() == [35] * len(split.test)
-    assert heldout.draw(data, split, 2).rows.tolist() != found.rows.tolist()
+    assert heldout.draw(Task(data, split), 2).rows.tolist() != found.rows.tolist()
 
 
 def test_with_one_batch_what_needs_two_is_undefined():
     counts, obs = screens.tiny_counts(cells=40)
     data = screens.screen(counts, obs.assign(batch="all"))
     split = screens.hand_split(data)
-    found = protocol.evaluate(data, split, references.random_projection(60, 1, 8), 1)
+    found = protocol.evaluate(Task(data, split), references.random_projection(60, 1, 8), 1)
     undefined = {name for name, value in found.items() if value is None}
     assert undefined == {
         name for name in protocol.NAMES if name.startswith(("cross_batch", "batch_probe")) or name == "silhouette_batch"
@@ -222,7 +199,7 @@ def test_embeddings_that_are_not_finite_are_refused(screen, bad):
         return z
 
     with pytest.raises(BenchError, match="embedding of 1 of .* cells is not finite"):
-        protocol.evaluate(data, split, embed, 1)
+        protocol.evaluate(Task(data, split), embed, 1)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +208,7 @@ def test_embeddings_that_are_not_finite_are_refused(screen, bad):
 def test_embeddings_of_the_wrong_shape_are_refused(screen, embed):
     data, split = screen
     with pytest.raises(BenchError, match=r"expected \[cells, width\]"):
-        protocol.evaluate(data, split, embed, 1)
+        protocol.evaluate(Task(data, split), embed, 1)
 
 
 def test_blocks_make_no_difference(screen, monkeypatch):
@@ -256,7 +233,7 @@ def test_standardising_uses_train_cells_and_silences_constants():
 
 def test_pca_reference_equals_sklearns(screen):
     data, split = screen
-    projection = references.pca(data, split, 1, 5)
+    projection = references.pca(Task(data, split), 1, 5)
     x = data.x[data.rows(split.train)].toarray()
     theirs = PCA(5, svd_solver="full").fit(x).transform(x)
     np.testing.assert_allclose(np.abs(projection(x)), np.abs(theirs), atol=1e-3)
@@ -267,4 +244,4 @@ def test_contexts_do_not_share_batches():
     counts, obs = screens.tiny_counts(cells=20, contexts=2)
     data = screens.screen(counts, obs)
     split = screens.hand_split(data)
-    assert len(np.unique(heldout.draw(data, split, 1).batches)) == 4
+    assert len(np.unique(heldout.draw(Task(data, split), 1).batches)) == 4

@@ -12,6 +12,7 @@ from bench.data.cards import read_card
 from bench.data.controls import control_pools
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits.split import Split, subgroup
+from bench.data.task import Task
 
 PARAMETERS = {"n_genes": 200, "n_singles": 72, "n_doubles": 88, "cells_per_condition": 24, "n_controls": 240}
 
@@ -19,7 +20,7 @@ PARAMETERS = {"n_genes": 200, "n_singles": 72, "n_doubles": 88, "cells_per_condi
 @pytest.fixture
 def module(tiny, tiny_split):
     """The tiny screen as models see it: 10 train conditions, 2 val."""
-    return PerturbationDataModule(tiny, tiny_split, seed=1)
+    return PerturbationDataModule(Task(tiny, tiny_split), seed=1)
 
 
 @pytest.fixture(scope="session")
@@ -41,4 +42,4 @@ def simulated(tmp_path_factory):
         kind="custom", seed=1, control_fold=0, unused=(), **lists, subgroups={k: tuple(v) for k, v in groups.items()},
         input_controls=inputs, reference_controls=reference, input_cells=cells, notes=tuple(notes),
     )  # fmt: skip
-    return PerturbationDataModule(dataset, split, seed=1)
+    return PerturbationDataModule(Task(dataset, split), seed=1)

@@ -11,6 +11,7 @@ from command import RUN, bench, furnish
 from bench.core.errors import BenchError
 from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.models.response.token_response import TokenResponse
@@ -34,7 +35,7 @@ def published(**changed):
 
 def fitted(data, split, **changed):
     model = published(**{**SMALL, **FAST, **changed})
-    module = PerturbationDataModule(data, split)
+    module = PerturbationDataModule(Task(data, split))
     run.fit(model, module, 1, Runtime(head_seed=1))
     return model, module
 

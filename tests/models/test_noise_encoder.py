@@ -52,7 +52,7 @@ def test_one_count_more_is_another_cell(module):
 
 def test_the_seed_of_the_representation_draws_it(module):
     rows = np.arange(30)
-    other = PerturbationDataModule(module.dataset, module.split, seed=2)
+    other = PerturbationDataModule(module.task, seed=2)
     assert np.abs(np.corrcoef(latents(module, rows).ravel(), latents(other, rows).ravel())[0, 1]) < 0.2
 
 

@@ -6,7 +6,6 @@ from harness import small, spec_of
 from bench.core.errors import BenchError
 from bench.models import registry
 from bench.runner import fit as run
-from bench.tracks.representation import heldout
 
 
 @pytest.fixture(params=["train_mean", "constant_encoder"])
@@ -56,16 +55,3 @@ def test_the_right_loader_is_accepted(fitted, module, tmp_path):
     model, spec = fitted
     run.predict(model, module, tmp_path / "p.h5ad", spec)
     assert (tmp_path / "p.h5ad").is_file()
-
-
-@pytest.mark.parametrize("role", ["train", "val", "predict"])
-def test_the_frozen_protocol_takes_the_test_loader_only(role, module):
-    loader = getattr(module, f"{role}_dataloader")()
-    with pytest.raises(BenchError, match=f"a {role} loader cannot feed an evaluation"):
-        heldout.from_loader(module.dataset, loader, module.split, 1)
-    loader.role = "test"  # its conditions give it away
-    if role != "predict":
-        with pytest.raises(BenchError, match=f"is a {role} condition"):
-            heldout.from_loader(module.dataset, loader, module.split, 1)
-    held = heldout.from_loader(module.dataset, module.test_dataloader(), module.split, 1)
-    assert set(held.rows) <= set(module.dataset.rows(module.split.test))

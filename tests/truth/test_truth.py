@@ -11,6 +11,7 @@ from scipy import stats
 from screens import dense, rows_of
 
 from bench.core.conditions import CONTROL
+from bench.data.task import Task
 from bench.stats.differential import benjamini_hochberg
 from bench.tracks.response.truth import truth
 
@@ -100,7 +101,7 @@ def test_expressed_genes_come_from_train_cells_alone(tiny, tiny_split):
     x[seen[:9], 5] = 1.0  # nine train cells, and every other cell
     x[hidden, 5] = 3.0
     changed = screens.build(**_fields(tiny, sp.csr_matrix(x)))
-    assert not truth.compute(changed, tiny_split).expressed[5]
+    assert not truth.compute(Task(changed, tiny_split)).expressed[5]
 
 
 def _fields(data, x):
@@ -124,7 +125,7 @@ def test_order_of_cells_does_not_matter(tiny, tiny_split, facts):
     shuffled = screens.build(**fields)
     split = screens.hand_split(shuffled)
     assert split.split_id == tiny_split.split_id
-    again = truth.compute(shuffled, split)
+    again = truth.compute(Task(shuffled, split))
     for name in ("y", "c_in", "c_ref", "train_delta", "half_y", "de_z", "half_de_z"):
         np.testing.assert_allclose(getattr(again, name), getattr(facts, name), rtol=1e-9, atol=1e-9)
 
@@ -134,7 +135,7 @@ def test_contexts_are_weighted_by_the_conditions_own_cells():
     keep = ~((obs["condition"] == "G08+ctrl") & (obs["context"] == "line1")).to_numpy()
     data = screens.screen(counts[np.flatnonzero(keep)], obs[keep])
     split = screens.hand_split(data)
-    facts = truth.compute(data, split)
+    facts = truth.compute(Task(data, split))
     only = facts.conditions.index("G08+ctrl")
     np.testing.assert_array_equal(facts.weights[only], [1.0, 0.0])
     c_in = dense(data, rows_of(data, split.input_cells["line0"])).mean(0)
@@ -144,10 +145,10 @@ def test_contexts_are_weighted_by_the_conditions_own_cells():
 
 def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    first = truth.load(tiny, tiny_split)
+    first = truth.load(Task(tiny, tiny_split))
     path = next((tmp_path / "truth").glob("*.npz"))
     monkeypatch.setattr(truth, "compute", lambda *_: pytest.fail("computed again"))
-    again = truth.load(tiny, tiny_split)
+    again = truth.load(Task(tiny, tiny_split))
     for name in ("conditions", "genes", "de_z", "gears_de", "n_controls"):
         np.testing.assert_array_equal(getattr(again, name), getattr(first, name))
     monkeypatch.undo()
@@ -156,7 +157,7 @@ def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_pat
     for i in range(2000, len(content), 5000):  # flip bits all over the archive
         content[i] ^= 0xFF
     path.write_bytes(content)
-    mended = truth.load(tiny, tiny_split)
+    mended = truth.load(Task(tiny, tiny_split))
     np.testing.assert_array_equal(mended.y, facts.y)
     np.testing.assert_array_equal(mended.half_de_z, facts.half_de_z)
 

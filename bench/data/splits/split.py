@@ -26,7 +26,6 @@ from bench.data.dataset import Dataset
 from bench.data.splits import doubles
 
 KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single", "doubles", "custom")
-SUBGROUPS = ("unseen_single", "combo_seen0", "combo_seen1", "combo_seen2")
 #: Changes when the same inputs would give another split.
 VERSION = 1
 _PARTS = ("train", "val", "test")

@@ -141,9 +141,7 @@ class PerturbedVAE(PerturbationModel):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Train on train cells and input controls; keep the step that predicts the val conditions best."""
         with one_thread():
-            loader = PerturbationDataModule(
-                datamodule.dataset, datamodule.split, self.batch_size, datamodule.seed
-            ).train_dataloader()
+            loader = PerturbationDataModule(datamodule.task, self.batch_size, datamodule.seed).train_dataloader()
             self._steps = max(self.epochs * len(loader), self.min_steps)
             self._prepare(datamodule)
             enough, seed = len(datamodule.split.val) >= MIN_VAL_CONDITIONS, self.runtime.head_seed

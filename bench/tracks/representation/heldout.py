@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bench.core.conditions import CONTROL, identity
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
+from bench.data.task import Task
 
 Rows = NDArray[np.int64]
 
@@ -24,25 +25,12 @@ MAX_CELLS = 200
 MAX_CONTROLS = 2_000
 
 
-class Loader(Protocol):
-    """What of a loader decides whether it may feed an evaluation (see ``RoleLoader``)."""
-
-    @property
-    def role(self) -> str:
-        """``train``, ``val``, ``test`` or ``predict``."""
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """The conditions its cells belong to."""
-
-
 @dataclass(frozen=True)
 class HeldOut:
     """Cells of test conditions, and controls of the reference pool; anything else is refused.
 
     Attributes:
-        dataset: The cells.
-        split: The split the encoder was trained on.
+        task: The cells, and the split that the encoder was trained on.
         rows: Rows of perturbed cells ``[N]``.
         controls: Rows of control cells ``[M]``.
         left_out: Test conditions with too few cells.
@@ -52,18 +40,17 @@ class HeldOut:
             see.
     """
 
-    dataset: Dataset
-    split: Split
+    task: Task
     rows: Rows
     controls: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        names = [self.dataset.conditions[i] for i in np.unique(self.dataset.condition[self.rows]).tolist()]
-        check_conditions(names, self.split)
-        visible = {b for pool in (self.split.input_controls, self.split.input_cells) for b in _barcodes(pool)}
-        reference = set(_barcodes(self.split.reference_controls))
-        seen = [b for b in self.dataset.barcodes[self.controls].tolist() if b in visible or b not in reference]
+        names = [self.task.dataset.conditions[i] for i in np.unique(self.task.dataset.condition[self.rows]).tolist()]
+        check_conditions(names, self.task.split)
+        visible = {b for pool in (self.task.split.input_controls, self.task.split.input_cells) for b in _barcodes(pool)}
+        reference = set(_barcodes(self.task.split.reference_controls))
+        seen = [b for b in self.task.dataset.barcodes[self.controls].tolist() if b in visible or b not in reference]
         if seen:
             raise BenchError(
                 f"{len(seen)} control cells ({seen[0]}, ...) are not held out from the models. "
@@ -73,20 +60,20 @@ class HeldOut:
     @property
     def conditions(self) -> NDArray[np.int64]:
         """Condition of each cell, numbered from 0 among those that are there ``[N]``."""
-        return _renumber(self.dataset.condition[self.rows])
+        return _renumber(self.task.dataset.condition[self.rows])
 
     @property
     def batches(self) -> NDArray[np.int64]:
         """Batch of each cell within its context, numbered from 0 ``[N]``."""
-        return _renumber(strata(self.dataset, self.rows))
+        return _renumber(strata(self.task.dataset, self.rows))
 
     @property
     def control_batches(self) -> NDArray[np.int64]:
         """Batch of each control within its context, numbered from 0 ``[M]``."""
-        return _renumber(strata(self.dataset, self.controls))
+        return _renumber(strata(self.task.dataset, self.controls))
 
 
-def check_conditions(names: Iterable[str], split: Split, what: str = "") -> None:
+def check_conditions(names: Iterable[str], split: Split) -> None:
     """Refuse conditions that are not held out; a condition is the set of its genes, however it is spelled.
 
     Raises:
@@ -98,20 +85,9 @@ def check_conditions(names: Iterable[str], split: Split, what: str = "") -> None
         if part != "test":
             article = "an" if part.startswith("u") else "a"
             raise BenchError(
-                f"{what}'{name}' is {article} {part} condition of this split ({split.kind}, seed {split.seed}). "
+                f"'{name}' is {article} {part} condition of this split ({split.kind}, seed {split.seed}). "
                 f"A frozen encoder is evaluated on cells of test conditions only."
             )
-
-
-def check_loader(loader: Loader, split: Split) -> None:
-    """Refuse a loader that is not a test loader of this split, by its role and by what it holds.
-
-    Raises:
-        BenchError: Its role is not ``test``, or one of its conditions is not a test condition.
-    """
-    if loader.role != "test":
-        raise BenchError(f"a {loader.role} loader cannot feed an evaluation: pass the test loader.")
-    check_conditions(loader.conditions, split, "the loader's ")
 
 
 def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
@@ -119,14 +95,12 @@ def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     return dataset.context[rows].astype(np.int64) * len(dataset.batches) + dataset.batch[rows]
 
 
-def draw(dataset: Dataset, split: Split, seed: int, names: Iterable[str] | None = None) -> HeldOut:
+def draw(task: Task, seed: int) -> HeldOut:
     """Draw the held-out cells of a split.
 
     Args:
-        dataset: The cells.
-        split: The split.
+        task: The task.
         seed: Seed of the draw from conditions with over :data:`MAX_CELLS` cells.
-        names: Conditions; absent = all test conditions.
 
     Returns:
         Cells of the conditions with at least :data:`MIN_CELLS`, and the reference controls.
@@ -135,7 +109,8 @@ def draw(dataset: Dataset, split: Split, seed: int, names: Iterable[str] | None 
         BenchError: A condition that is not held out, or fewer than two with enough cells.
     """
     rng = np.random.default_rng([seed, 0xF0])
-    names = sorted(split.test if names is None else names)
+    dataset, split = task.dataset, task.split
+    names = sorted(split.test)
     check_conditions(names, split)
     large = [name for name in names if len(dataset.cells_of[name]) >= MIN_CELLS]
     if len(large) < 2:
@@ -146,22 +121,11 @@ def draw(dataset: Dataset, split: Split, seed: int, names: Iterable[str] | None 
     index = dataset.barcode_index
     controls = np.array(sorted(index[b] for b in set(_barcodes(split.reference_controls))), dtype=np.int64)
     return HeldOut(
-        dataset,
-        split,
+        task,
         np.concatenate([some(dataset.cells_of[name], MAX_CELLS, rng) for name in large]),
         some(controls, MAX_CONTROLS, rng),
         len(names) - len(large),
     )
-
-
-def from_loader(dataset: Dataset, loader: Loader, split: Split, seed: int) -> HeldOut:
-    """Draw the held-out cells that a loader holds.
-
-    Raises:
-        BenchError: It is not a test loader of this split.
-    """
-    check_loader(loader, split)
-    return draw(dataset, split, seed, loader.conditions)
 
 
 def some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:

@@ -13,6 +13,7 @@ from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.tracks.representation import geometry, heldout, probes, retrieval
 from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
 from bench.tracks.representation.heldout import HeldOut, check_conditions, some, strata
@@ -105,22 +106,22 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     Raises:
         BenchError: An encoder fitted on test conditions; embeddings that are not finite or not ``[n, D]``.
     """
-    data, split = cells.dataset, cells.split
+    dataset, split = cells.task.dataset, cells.task.split
     _check_fit(embed, split)
     rng = np.random.default_rng([seed, 0xE0])
-    train = some(data.rows(split.train), MAX_TRAIN, rng)
-    seen = _probe_rows(data, split.train, rng)
+    train = some(dataset.rows(split.train), MAX_TRAIN, rng)
+    seen = _probe_rows(dataset, split.train, rng)
     parts = [cells.rows, cells.controls, train, seen]
     rows, place = np.unique(np.concatenate(parts), return_inverse=True)
-    z = embed_rows(data.x, rows, embed)
+    z = embed_rows(dataset.x, rows, embed)
     held, controls, fit, probe = (z[at] for at in np.split(place, np.cumsum([len(part) for part in parts])[:-1]))
     return Embedded(
         cells,
         standardise(held, fit),
         standardise(controls, fit),
         standardise(probe, fit),
-        np.unique(data.condition[seen], return_inverse=True)[1],
-        strata(data, seen),
+        np.unique(dataset.condition[seen], return_inverse=True)[1],
+        strata(dataset, seen),
     )
 
 
@@ -155,7 +156,8 @@ def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Numbers:
         :data:`NAMES`; ``None`` = undefined.
     """
     cells = embedded.cells
-    check_conditions((cells.dataset.conditions[i] for i in np.unique(cells.dataset.condition[cells.rows])), cells.split)
+    dataset = cells.task.dataset
+    check_conditions((dataset.conditions[i] for i in np.unique(dataset.condition[cells.rows])), cells.task.split)
     condition, batch = cells.conditions, cells.batches
     seen = embedded.seen_condition
     if shuffle:
@@ -209,8 +211,7 @@ def _few(condition: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.i
 
 
 def evaluate(
-    dataset: Dataset,
-    split: Split,
+    task: Task,
     embed: Embedder,
     seed: int,
     cells: HeldOut | None = None,
@@ -219,8 +220,7 @@ def evaluate(
     """Evaluate a frozen encoder on the held-out cells of a split.
 
     Args:
-        dataset: The cells.
-        split: The split that the encoder was trained on.
+        task: The task.
         embed: The encoder: dense log1p expression ``[n, G]`` float32 -> pooled embeddings ``[n, D]``.
         seed: Seed of all draws (the split's, so that all encoders are compared on the same draws).
         cells: Held-out cells; absent = those of :func:`bench.tracks.representation.heldout.draw`.
@@ -232,7 +232,7 @@ def evaluate(
     Raises:
         BenchError: Too few test conditions, cells that are not held out, or a broken embedding.
     """
-    cells = heldout.draw(dataset, split, seed) if cells is None else cells
-    if cells.split.split_id != split.split_id or cells.dataset.hash != dataset.hash:
+    cells = heldout.draw(task, seed) if cells is None else cells
+    if cells.task.split.split_id != task.split.split_id or cells.task.dataset.hash != task.dataset.hash:
         raise BenchError("these held-out cells belong to another split or data set.")
     return score(embed_split(cells, embed, seed), seed, shuffle)

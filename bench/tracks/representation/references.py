@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.dataset import Dataset
-from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
 from bench.tracks.representation.heldout import some
 
@@ -42,11 +41,11 @@ class Projection:
         return np.asarray((cells - self.mean) @ self.axes.T, dtype=np.float32)
 
 
-def pca(dataset: Dataset, split: Split, seed: int, width: int = WIDTH) -> Projection:
+def pca(task: Task, seed: int, width: int = WIDTH) -> Projection:
     """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
-    rows = some(dataset.rows(split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
-    mean, axes = principal_axes(dataset.x[rows].toarray(), width)
-    return Projection(mean, axes, split.train)
+    rows = some(task.dataset.rows(task.split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    mean, axes = principal_axes(task.dataset.x[rows].toarray(), width)
+    return Projection(mean, axes, task.split.train)
 
 
 def random_projection(genes: int, seed: int, width: int = WIDTH) -> Projection:

@@ -10,8 +10,7 @@ from typing import Literal
 
 from bench.core.console import note
 from bench.core.errors import BenchError
-from bench.data.dataset import Dataset
-from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.results.spec import RunSpec
 from bench.tracks.representation import heldout, protocol, references
 from bench.tracks.representation import record as frozen_record
@@ -21,10 +20,8 @@ from bench.tracks.representation.record import FrozenRecord
 
 
 def run_encoder(
-    dataset: Dataset,
-    split: Split,
+    task: Task,
     embed: Embedder,
-    label: str,
     spec: RunSpec,
     out: Path,
     leaderboards: Path,
@@ -33,10 +30,8 @@ def run_encoder(
     """Evaluate an encoder, write its record and that of every reference; what is finished is not repeated.
 
     Args:
-        dataset: The cells.
-        split: The split that the encoder was trained on.
+        task: The task.
         embed: The encoder.
-        label: The row's name.
         spec: What was trained.
         out: Folder of the runs; the record goes to ``<out>/<run_id>/frozen.json``.
         leaderboards: Folder that gets a copy of it.
@@ -49,26 +44,27 @@ def run_encoder(
         BenchError: A spec of another task, a name that is a reference's, or any of
             :func:`bench.tracks.representation.protocol.evaluate`.
     """
+    label = spec.label
     if label in references.NAMES or spec.model in references.NAMES:
         raise BenchError(f"'{label}' is the name of a reference row; rename the model.")
-    if (spec.data_hash, spec.split_id) != (dataset.hash, split.split_id):
+    if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
-    cells = heldout.draw(dataset, split, spec.split_seed)
-    task = _Task(cells, out, leaderboards, force)
-    path = task.finish(label, "model", spec, lambda: embed)
+    cells = heldout.draw(task, spec.split_seed)
+    evaluated = _Evaluation(cells, out, leaderboards, force)
+    path = evaluated.finish(label, "model", spec, lambda: embed)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
-        references.PCA: lambda: references.pca(dataset, split, seed),
-        references.RANDOM: lambda: references.random_projection(len(dataset.genes), seed),
-        references.SHUFFLED: lambda: references.pca(dataset, split, seed),
+        references.PCA: lambda: references.pca(task, seed),
+        references.RANDOM: lambda: references.random_projection(len(task.dataset.genes), seed),
+        references.SHUFFLED: lambda: references.pca(task, seed),
     }
     for name, make in makers.items():  # fitted only where a record is missing
-        task.finish(name, "reference", reference_spec(spec, name), make)
+        evaluated.finish(name, "reference", reference_spec(spec, name), make)
     return path
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Evaluation:
     cells: HeldOut
     out: Path
     leaderboards: Path
@@ -81,10 +77,12 @@ class _Task:
         path, target = self.out / spec.run_id / frozen_record.FILE, frozen_record.place(self.leaderboards, spec)
         record = None if self.force else _finished(path)
         if record is None:
-            data, begin = self.cells.dataset, time.perf_counter()
+            begin = time.perf_counter()
             shuffle = label == references.SHUFFLED
-            numbers = protocol.evaluate(data, self.cells.split, make(), spec.split_seed, self.cells, shuffle)
-            record = frozen_record.make(data, spec, label, kind, numbers, time.perf_counter() - begin)
+            numbers = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
+            record = frozen_record.make(
+                self.cells.task.dataset, spec, label, kind, numbers, time.perf_counter() - begin
+            )
             frozen_record.write(path, record)
         frozen_record.write(target, record)
         return target

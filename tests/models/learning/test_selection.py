@@ -5,6 +5,7 @@ import pytest
 import screens
 
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models.base import Ledger
 from bench.training import selection
 from bench.training.selection import choose
@@ -15,7 +16,7 @@ def module_of(val):
     data = screens.tiny_screen()
     split = screens.hand_split(data)
     rest = (*split.val, *split.test)
-    return PerturbationDataModule(data, split.model_copy(update={"val": rest[:val], "test": rest[val:]}))
+    return PerturbationDataModule(Task(data, split.model_copy(update={"val": rest[:val], "test": rest[val:]})))
 
 
 def constant(tried):

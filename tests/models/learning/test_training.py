@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.training.trainer import KeepBest, optimiser, train
@@ -145,7 +146,7 @@ def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes)
         return step(batch, batch_idx)
 
     model.training_step = counted
-    data = module if seed is None else PerturbationDataModule(module.dataset, module.split, seed=seed)
+    data = module if seed is None else PerturbationDataModule(module.task, seed=seed)
     encoder = model.make_encoder(data)
     return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
 
@@ -294,9 +295,9 @@ def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_p
     assert split.split_id != module.split.split_id
     folders = [
         folder_of(module, tmp_path),
-        folder_of(PerturbationDataModule(other, screens.hand_split(other), seed=1), tmp_path),
-        folder_of(PerturbationDataModule(module.dataset, split, seed=1), tmp_path),
-        folder_of(PerturbationDataModule(module.dataset, module.split, seed=2), tmp_path),
+        folder_of(PerturbationDataModule(Task(other, screens.hand_split(other)), seed=1), tmp_path),
+        folder_of(PerturbationDataModule(Task(module.dataset, split), seed=1), tmp_path),
+        folder_of(PerturbationDataModule(module.task, seed=2), tmp_path),
         folder_of(module, tmp_path, "supervised"),
     ]
     assert len(set(folders)) == len(folders)

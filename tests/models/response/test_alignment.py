@@ -104,7 +104,7 @@ def test_alignment_does_not_depend_on_what_was_drawn_before(simulated):
     table = ActionTable(simulated, list(load_banks("view_a+view_b", simulated)))
     one = align(table, 8, 1, simulated, Runtime())
     torch.rand(5)
-    two = align(table, 8, 1, PerturbationDataModule(simulated.dataset, simulated.split, seed=1), Runtime())
+    two = align(table, 8, 1, PerturbationDataModule(simulated.task, seed=1), Runtime())
     other = align(table, 8, 1, simulated, Runtime(head_seed=2))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)

@@ -17,6 +17,7 @@ from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.dataset import build
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import folds, mean_fit
 from bench.models.response.actions import ActionTable
@@ -53,7 +54,7 @@ def test_the_base_of_a_fold_is_the_baseline_fitted_on_what_it_keeps(residual, mo
         left += out
         assert sorted(kept + out) == sorted(module.split.train)
         split = module.split.model_copy(update={"train": tuple(kept), "test": (*module.split.test, *out)})
-        reduced = PerturbationDataModule(module.dataset, split, seed=1)
+        reduced = PerturbationDataModule(Task(module.dataset, split), seed=1)
         baseline = registry.load(residual)()
         baseline.fit(reduced)
         rows = [module.dataset.conditions.index(name) for name in reduced.predicted_conditions]
@@ -76,7 +77,7 @@ def test_what_is_left_out_cannot_move_the_base(residual, module, monkeypatch):
         batch=np.array(data.batches)[data.batch], source=data.name,
     )  # fmt: skip
     before = task_of(module, monkeypatch, residual=residual)
-    after = task_of(PerturbationDataModule(moved, module.split, seed=1), monkeypatch, residual=residual)
+    after = task_of(PerturbationDataModule(Task(moved, module.split), seed=1), monkeypatch, residual=residual)
     same = []
     for (one, held), (two, _) in zip(folds.folds(before, 1), folds.folds(after, 1), strict=True):
         if planted in names_of(module, held):
@@ -142,7 +143,7 @@ def planted(folder, share, n_train=10):
         subgroups={"unseen_single": test}, input_controls=inputs, reference_controls=reference, input_cells=cells,
         notes=tuple(notes),
     )  # fmt: skip
-    return PerturbationDataModule(data, split, seed=1), str(path)
+    return PerturbationDataModule(Task(data, split), seed=1), str(path)
 
 
 def fitted(module, path):
@@ -194,7 +195,7 @@ def test_with_the_base_of_all_features_that_help_are_used_too_little(tmp_path, m
 def test_where_all_genes_are_known_no_fold_chooses(tiny):
     """From singles to doubles: folds, which leave genes out that are known here, chose no step at all on real cells."""
     split = splits.draw(tiny, "doubles", 1)
-    module = PerturbationDataModule(tiny, split, seed=1)
+    module = PerturbationDataModule(Task(tiny, split), seed=1)
     assert not split.val and {gene for name in split.test for gene in constituents(name)} <= {
         gene for name in split.train for gene in constituents(name)
     }

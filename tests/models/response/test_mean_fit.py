@@ -9,6 +9,7 @@ from scipy.stats import pearsonr
 
 from bench.data import load
 from bench.data.dataset import build
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import Runtime
 from bench.runner import fit as run
@@ -65,7 +66,7 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     Trained to the end, as the val conditions, whose labels stay, would otherwise choose not to train at all.
     """
     data, split = simulated.dataset, simulated.split
-    facts = truth.compute(data, split)
+    facts = truth.compute(Task(data, split))
     to_the_end(monkeypatch, 100)
     arguments = {"head_width": 64, "action_width": 64, "head_steps": 100, "head_learning_rate": 3e-3}
 

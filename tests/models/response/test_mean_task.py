@@ -7,6 +7,7 @@ from harness import small
 from responses import fitted_to_the_end, shift_of
 
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import mean_fit
 from bench.runner import fit as run
@@ -53,7 +54,7 @@ def test_the_base_of_uneven_contexts_is_that_of_the_baselines(monkeypatch):
     context, gene = obs["context"].to_numpy(), obs["condition"].to_numpy()
     keep = (context == "line0") | (gene == "ctrl") | (rows % 3 == 0) | np.isin(gene, ["G00+ctrl", "G01+ctrl"])
     data = screens.screen(counts[keep], obs[keep])
-    module = PerturbationDataModule(data, screens.hand_split(data), seed=1)
+    module = PerturbationDataModule(Task(data, screens.hand_split(data)), seed=1)
     model = fitted_to_the_end("constant_encoder", module, monkeypatch, 0, residual="train_mean", head_steps=10)
     expected = np.tile(module.train_shift, (len(module.predicted_conditions), 1))
     np.testing.assert_allclose(shift_of(model, module, module.predicted_conditions), expected, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import token_fit
 from bench.models.response.actions import ActionTable
@@ -49,7 +50,7 @@ def _one_thread():
 def parts(tiny, tiny_split):
     """A frozen encoder, actions, a response with learned identities, and pairs of the tiny screen."""
     model = registry.load("jepa")(**SETTINGS)
-    module = PerturbationDataModule(tiny, tiny_split, batch_size=32)
+    module = PerturbationDataModule(Task(tiny, tiny_split), batch_size=32)
     model.prepare(module)
     encoder = model.student.requires_grad_(False).eval()
     table = ActionTable(module, model._banks(module, np.zeros((GENES, WIDTH))))
@@ -178,7 +179,7 @@ def test_prediction_is_clipped_cell_plus_what_the_decoder_reads(parts):
 
 
 def test_held_out_errors_are_those_of_means(parts, tiny, tiny_split):
-    module = PerturbationDataModule(tiny, tiny_split)
+    module = PerturbationDataModule(Task(tiny, tiny_split))
     held, response = HeldOut(module, parts.encoder), stages(parts).response.eval()
     with torch.no_grad():
         latent, genes = [], []

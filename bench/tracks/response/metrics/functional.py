@@ -97,12 +97,6 @@ def pearson(x: FloatTG, y: FloatTG, weights: WeightsTG) -> FloatT:
     return correlate(standardise(x, weights).unit, standardise(y, weights).unit)
 
 
-def cosine_matrix(a: FloatTG, b: FloatTG) -> FloatTQ:
-    """cos(a_t, b_q) of every row of a [T, G] with every row of b [Q, G]; NaN where one is all zero."""
-    unit_a, unit_b = (divide(x, np.linalg.norm(x, axis=1, keepdims=True)) for x in (a, b))
-    return np.clip(unit_a @ unit_b.T, -1.0, 1.0)
-
-
 def r2(*, truth: FloatTG, prediction: FloatTG, weights: WeightsTG) -> FloatT:
     """Coefficient of determination over the genes that count, [T], at most 1.
 

@@ -21,7 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.files import atomic, cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
-from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean, weighted_controls
 from bench.tracks.response.truth import halves
@@ -52,21 +52,22 @@ class Moments(NamedTuple):
     spread: Floats
 
 
-def _evaluated(dataset: Dataset, split: Split) -> tuple[str, ...]:
-    names = tuple(n for n in split.test if len(dataset.cells_of[n]) >= dataset.min_cells and n != CONTROL)
+def _evaluated(task: Task) -> tuple[str, ...]:
+    dataset = task.dataset
+    names = tuple(n for n in task.split.test if len(dataset.cells_of[n]) >= dataset.min_cells and n != CONTROL)
     if not names:
         raise BenchError(
-            f"no test condition has {dataset.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
+            f"no test condition has {task.dataset.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
         )
     return names
 
 
-def _pools(dataset: Dataset, split: Split) -> dict[str, list[Rows]]:
+def _pools(task: Task) -> dict[str, list[Rows]]:
     """Rows of the input cells, input controls and reference controls, each by context."""
-    index = dataset.barcode_index
-    named = {"in": split.input_cells, "seen": split.input_controls, "ref": split.reference_controls}
+    index = task.dataset.barcode_index
+    named = {"in": task.split.input_cells, "seen": task.split.input_controls, "ref": task.split.reference_controls}
     return {
-        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in dataset.contexts]
+        key: [np.array([index[b] for b in pool[c]], dtype=np.int64) for c in task.dataset.contexts]
         for key, pool in named.items()
     }
 
@@ -115,48 +116,47 @@ def _control_sd(dataset: Dataset, seen: Rows) -> Floats:
     return sd
 
 
-def compute(dataset: Dataset, split: Split) -> Truth:
+def compute(task: Task) -> Truth:
     """Compute the truth of a task in float64.
 
     Args:
-        dataset: The cells.
-        split: Its split.
+        task: The task.
 
     Raises:
         BenchError: If no test condition has ``min_cells`` cells.
     """
-    names = _evaluated(dataset, split)
-    pools, weights = _pools(dataset, split), _weights(dataset, names)
-    c_in, c_ref = (np.stack([row_mean(dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
+    names = _evaluated(task)
+    pools, weights = _pools(task), _weights(task.dataset, names)
+    c_in, c_ref = (np.stack([row_mean(task.dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
     seen = np.unique(np.concatenate(pools["seen"]))  # where those of all contexts stand in, rows are in several pools
-    train_rows = np.concatenate([dataset.rows(split.train), seen])
-    expressed = expressing_cells(dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
-    control_sd = _control_sd(dataset, seen)
+    train_rows = np.concatenate([task.dataset.rows(task.split.train), seen])
+    expressed = expressing_cells(task.dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
+    control_sd = _control_sd(task.dataset, seen)
 
-    test, train, control = (_moments(dataset, conditions) for conditions in (names, split.train, (CONTROL,)))
-    side = halves.draw(dataset, names, HALVINGS, split.seed)
-    tested = halves.halved(dataset, names, side)
-    half_y, half_spread = halves.half_means(dataset, tested)
-    z = wilcoxon(dataset.x, tested, dataset.context, pools["ref"])
+    test, train, control = (_moments(task.dataset, conditions) for conditions in (names, task.split.train, (CONTROL,)))
+    side = halves.draw(task.dataset, names, HALVINGS, task.split.seed)
+    tested = halves.halved(task.dataset, names, side)
+    half_y, half_spread = halves.half_means(task.dataset, tested)
+    z = wilcoxon(task.dataset.x, tested, task.dataset.context, pools["ref"])
 
-    targets = _targets(dataset, names)
+    targets = _targets(task.dataset, names)
     top = t_test_top(test.mean, test.var, test.cells, (control.mean[0], control.var[0], float(control.cells[0])), 50)
-    sampled, begins = sample(dataset, names, split.seed)
+    sampled, begins = sample(task.dataset, names, task.split.seed)
     panel = panel_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
-    space = axes_of(dataset, train_rows, split.seed)
-    controls = paired_controls(dataset, sampled, split.seed)
+    space = axes_of(task.dataset, train_rows, task.split.seed)
+    controls = paired_controls(task.dataset, sampled, task.split.seed)
     shared: dict[str, Any] = {
         "c_in": weighted_controls(c_in, weights),
         "c_ref": weighted_controls(c_ref, weights),
-        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(dataset, split.train))),
+        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(task.dataset, task.split.train))),
         "train_y": train_mean(train.mean),
         "half_y": half_y,
     }
     pair_facts = {**shared, "scored": expressed & ~targets}
     return Truth(
         conditions=names,
-        genes=tuple(dataset.genes.tolist()),
-        contexts=dataset.contexts,
+        genes=tuple(task.dataset.genes.tolist()),
+        contexts=task.dataset.contexts,
         weights=weights,
         cells=test.cells,
         y=test.mean,
@@ -177,13 +177,14 @@ def compute(dataset: Dataset, split: Split) -> Truth:
         panel=panel,
         **shared,
         **space,
-        **values(dataset, sampled, controls, begins, space, targets, panel, top[:, :20]),
-        **doubles(dataset, names, split.train, split.seed, (c_in, c_ref), pair_facts),
+        **values(task.dataset, sampled, controls, begins, space, targets, panel, top[:, :20]),
+        **doubles(task.dataset, names, task.split.train, task.split.seed, (c_in, c_ref), pair_facts),
     )
 
 
-def task_id(dataset: Dataset, split: Split) -> str:
+def task_id(task: Task) -> str:
     """Hash that names a task and the version of its truth (24 hex digits)."""
+    dataset, split = task.dataset, task.split
     of = {"data": dataset.hash, "split": split.split_id, "min_cells": dataset.min_cells, "version": VERSION}
     return sha256_json(of)[:24]
 
@@ -196,15 +197,15 @@ def _code_hash() -> str:
     return sha256_json([sha256_file(path) for path in paths])[:8]
 
 
-def load(dataset: Dataset, split: Split) -> Truth:
+def load(task: Task) -> Truth:
     """Return the truth of a task, from the cache where it is there and whole.
 
     A damaged cache file is computed again, never used: every member of the archive carries a checksum.
     """
-    path = cache_dir() / "truth" / f"{task_id(dataset, split)}-{_code_hash()}.npz"
+    path = cache_dir() / "truth" / f"{task_id(task)}-{_code_hash()}.npz"
     with contextlib.suppress(Exception):  # a damaged archive raises a dozen kinds
         return _read(path)
-    truth = compute(dataset, split)
+    truth = compute(task)
     with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
         arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth)}
         np.savez(handle, **arrays)
