@@ -14,6 +14,7 @@ from bench.cli.frozen import frozen
 from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.results.spec import RunSpec
+from bench.runner import encoder
 from bench.tracks.representation import board, protocol, record, references, run, table
 
 
@@ -194,20 +195,15 @@ def test_a_reference_cannot_be_impersonated_nor_a_task_swapped(data, tmp_path):
         run.run_encoder(Task(data, screens.hand_split(data, 2)), embed, spec_of(Task(data, split)), tmp_path, tmp_path)
 
 
-def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys):
+def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys, monkeypatch):
     def encoder_of(request, seeds):
-        split = screens.hand_split(data, seeds[0])
+        task = Task(data, screens.hand_split(data, seeds[0]))
         assert request.model == "train_mean"
-        return (
-            data,
-            split,
-            references.random_projection(60, seeds[1], 8),
-            "train_mean",
-            spec_of(Task(data, split), request.model),
-        )
+        return task, references.random_projection(60, seeds[1], 8), spec_of(task, request.model)
 
+    monkeypatch.setattr(encoder, "encoder_of", encoder_of)
     where = [f"--out={tmp_path / 'runs'}", f"--leaderboards={tmp_path / 'boards'}", f"--published={tmp_path / 'none'}"]
-    assert frozen(["--model", "train_mean", "--seed", "1-2", *where], encoder_of) == 0
+    assert frozen(["--model", "train_mean", "--seed", "1-2", *where]) == 0
     captured = capsys.readouterr()
     assert re.fullmatch(rf"{tmp_path}/boards/frozen/tiny/train_mean/[0-9a-f]{{12}}\.json\n", captured.out)
     assert "seeds 1-2" in captured.err

@@ -82,8 +82,6 @@ def test_cells_of_train_and_val_conditions_are_refused(screen, part):
     # One such cell among many is enough.
     with pytest.raises(BenchError, match=f"is a {part} condition"):
         HeldOut(Task(data, split), np.append(data.rows(split.test), rows[:1]))
-    with pytest.raises(BenchError, match=f"is a {part} condition"):
-        heldout.draw(Task(data, split), 1, [*split.test, *getattr(split, part)[:1]])
 
 
 def test_controls_among_the_cells_and_input_controls_are_refused(screen):

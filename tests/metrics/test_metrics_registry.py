@@ -26,7 +26,7 @@ def test_unknown_name_gets_the_nearest() -> None:
 def test_a_name_is_registered_once() -> None:
     before = dict(METRICS)
     register = metric("r2", better="high", chance=None, range=(0, 1), formula="-", source="-", trap="-")
-    with pytest.raises(ValueError, match=r"'r2': one in bench\.metrics\.fit"):
+    with pytest.raises(ValueError, match=r"'r2': one in bench\.tracks\.response\.metrics\.fit"):
         register(lambda case: case.y[:, 0])
     assert before == METRICS
 

@@ -12,7 +12,7 @@ from bench.runner import fit as run
 def fitted(request, module):
     model = registry.load(request.param)(**small(request.param))
     run.fit(model, module, 1)
-    return model, spec_of(request.param, module.dataset, module.split)
+    return model, spec_of(request.param, module.task)
 
 
 @pytest.mark.parametrize("role", ["train", "val", "test"])

@@ -178,7 +178,9 @@ def test_a_cache_is_named_after_all_code_that_makes_it():
     while ahead:
         needed.add(module := ahead.pop())
         ahead += set(imported(module)) - needed
-    assert {f"bench.{package}.{name}" for package, names in truth.CODE.items() for name in names} == needed
+    assert {
+        f"bench.{package.replace('/', '.')}.{name}" for package, names in truth.CODE.items() for name in names
+    } == needed
 
 
 def test_gears_de_genes_are_scanpys_t_test(tiny, tiny_split, facts):
