@@ -135,7 +135,7 @@ def fit_best(
     count = len(datamodule.split.val)
     enough = count >= MIN_VAL_CONDITIONS
     offered = list(trials) if enough else list(trials[:1])
-    begin, runtime, ledger = time.process_time(), model.runtime, model.ledger
+    begin, runtime, ledger = time.process_time(), model.fit_context, model.fit_report
     best: tuple[float, int, CellNet] | None = None
     for trial, setting in enumerate(offered[:MAX_TRIALS]):
         if trial and time.process_time() - begin >= 60 * MAX_CPU_MINUTES:

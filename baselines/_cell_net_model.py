@@ -19,7 +19,7 @@ from bench.training.trainer import one_thread
 def action_table(model: PerturbationModel, datamodule: PerturbationDataModule, features: str) -> ActionTable:
     """Load the feature banks of a specification and look up every condition's actions; inputs and warnings are kept."""
     banks = load_banks(features, datamodule)
-    model.told(banks, datamodule)
+    model.record_banks(banks, datamodule)
     return ActionTable(datamodule, banks)
 
 

@@ -104,7 +104,7 @@ def predict_from_features(
         ValueError: If the banks describe fewer than two train conditions.
     """
     features = ConditionFeatures(banks, datamodule.split.train, standardise, identity)
-    model.told(banks, datamodule)
+    model.record_banks(banks, datamodule)
     train = datamodule.pseudobulk("train")
     described = [i for i, name in enumerate(train.conditions) if not features.missing(name)]
     if len(described) < 2:
@@ -122,7 +122,7 @@ def predict_from_features(
             shifts[known] = solve(setting, features(usable.conditions), usable, features(predicted))
         return shifts
 
-    best = choose(settings, fit_predict, datamodule, model.ledger)
+    best = choose(settings, fit_predict, datamodule, model.fit_report)
     names = datamodule.predicted_conditions
     shifts = fit_predict(best, train, names)
     model.keep(datamodule, {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)})

@@ -24,4 +24,4 @@ class Additive(ShiftModel):
             datamodule,
             {name: additive(name, known, datamodule.train_shift) for name in datamodule.predicted_conditions},
         )
-        self.ledger.parameters = {"fit": bulk.shifts.size}
+        self.fit_report.parameters = {"fit": bulk.shifts.size}

@@ -92,7 +92,7 @@ class CPALike(CellNetModel):
             return super().predict_step(batch)
         assert isinstance(self.net, _Net)
         with one_thread():
-            return self.net.sample(batch.controls, batch.condition, self.runtime.head_seed).double()
+            return self.net.sample(batch.controls, batch.condition, self.fit_context.head_seed).double()
 
 
 class _Net(CellNet):

@@ -76,7 +76,7 @@ class Gears(PerturbationModel):
             self._train(network, datamodule, nodes)
             self._keep(network, datamodule, nodes)
         self._count_missing(datamodule, nodes, go, terms)
-        self.ledger.parameters = {"fit": sum(p.numel() for p in network.parameters())}
+        self.fit_report.parameters = {"fit": sum(p.numel() for p in network.parameters())}
 
     def _terms(self, datamodule: PerturbationDataModule) -> Mapping[str, frozenset[str]] | None:
         if self.gene2go is None:
@@ -91,7 +91,7 @@ class Gears(PerturbationModel):
         with undisturbed():
             from gears.model import GEARS_Model
 
-            torch.manual_seed(self.runtime.head_seed)
+            torch.manual_seed(self.fit_context.head_seed)
             network: nn.Module = GEARS_Model(
                 {
                     "num_genes": len(datamodule.genes),
@@ -130,7 +130,7 @@ class Gears(PerturbationModel):
         best = deepcopy(network.state_dict())
         for epoch in range(self.epochs):
             network.train()
-            order = np.random.default_rng([self.runtime.head_seed, epoch, 0x6EA5]).permutation(len(pairs))
+            order = np.random.default_rng([self.fit_context.head_seed, epoch, 0x6EA5]).permutation(len(pairs))
             for batch in pairs.batches(batch_size, order):
                 batch.to(device)
                 adam.zero_grad()
@@ -140,8 +140,8 @@ class Gears(PerturbationModel):
                 loss.backward()
                 nn.utils.clip_grad_value_(network.parameters(), clip_value=CLIP)
                 adam.step()
-                self.ledger.steps += 1
-                self.ledger.cells_seen += len(batch.pert)
+                self.fit_report.steps += 1
+                self.fit_report.cells_seen += len(batch.pert)
             schedule.step()
             errors.append(self._val_error(network, held) if len(held) else 0.0)
             # Without val conditions the last epoch stays; GEARS cannot be trained without any.
@@ -149,16 +149,16 @@ class Gears(PerturbationModel):
                 best = deepcopy(network.state_dict())
             self._tell(epoch, errors[-1], float(loss.detach()))
         network.load_state_dict(best)
-        self.ledger.trials = 1
+        self.fit_report.trials = 1
         count = len(split.val)
         chosen = f"epoch {int(np.argmin(errors)) + 1} of {self.epochs}: smallest squared error of the top 20 genes"
         how = f"{chosen} of {count} val conditions" if count else f"the last of {self.epochs} epochs: no val conditions"
-        self.ledger.selection = f"published setting, one trial; {how}"
+        self.fit_report.selection = f"published setting, one trial; {how}"
 
     def _tell(self, epoch: int, error: float, loss: float) -> None:
-        self.runtime.say(f"gears {100 * (epoch + 1) // self.epochs}%")
-        if self.runtime.logger:
-            self.runtime.logger.log_metrics({"gears/loss": loss, "gears/val_mse_de": error}, self.ledger.steps)
+        self.fit_context.say(f"gears {100 * (epoch + 1) // self.epochs}%")
+        if self.fit_context.logger:
+            self.fit_context.logger.log_metrics({"gears/loss": loss, "gears/val_mse_de": error}, self.fit_report.steps)
 
     def _val_error(self, network: nn.Module, held: CellPairs) -> float:
         """``val_metrics['mse_de']`` by GEARS' own evaluation."""

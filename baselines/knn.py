@@ -96,6 +96,6 @@ class NearestNeighbours(ShiftModel):
         best, rows, width = predict_from_features(
             self, datamodule, load_banks(self.features, datamodule), settings, solve
         )
-        self.ledger.parameters = {"fit": rows * (width + len(datamodule.genes))}
+        self.fit_report.parameters = {"fit": rows * (width + len(datamodule.genes))}
         if best.neighbours > rows:
             self.warnings.append(f"only {rows} train conditions have features: all of them are neighbours")

@@ -82,7 +82,7 @@ class Linear(ShiftModel):
         def fit_predict(setting: Setting, train: Pseudobulk, conditions: Sequence[str]) -> Floats:
             return self._predict(setting, train, control, datamodule, conditions)
 
-        best = choose(settings, fit_predict, datamodule, self.ledger)
+        best = choose(settings, fit_predict, datamodule, self.fit_report)
         train, names = datamodule.pseudobulk("train"), datamodule.predicted_conditions
         shifts = fit_predict(best, train, names)
         missing = [len(datamodule.dataset.unmeasured(name)) for name in names]
@@ -94,7 +94,7 @@ class Linear(ShiftModel):
             },
         )
         k = min(best.rank, len(train.conditions))
-        self.ledger.parameters = {"fit": k * k + len(datamodule.genes) * (k + 1)}
+        self.fit_report.parameters = {"fit": k * k + len(datamodule.genes) * (k + 1)}
 
     def _predict(
         self,

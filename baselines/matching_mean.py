@@ -33,4 +33,4 @@ class MatchingMean(ShiftModel):
             parts = [rest if shift is None else shift for shift in found]
             shifts[name] = np.mean(parts, axis=0), sum(shift is None for shift in found)
         self.keep(datamodule, shifts)
-        self.ledger.parameters = {"fit": bulk.shifts.size}
+        self.fit_report.parameters = {"fit": bulk.shifts.size}

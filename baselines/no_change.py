@@ -15,4 +15,4 @@ class NoChange(ShiftModel):
         """Nothing to learn."""
         zero = np.zeros(len(datamodule.genes))
         self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (zero, 0)))
-        self.ledger.parameters = {"fit": 0}
+        self.fit_report.parameters = {"fit": 0}

@@ -35,4 +35,4 @@ class NonctlMean(ShiftModel):
         """Average the train cells."""
         shift = nonctl_shift(datamodule.pseudobulk("train"))
         self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)))
-        self.ledger.parameters = {"fit": len(datamodule.genes)}
+        self.fit_report.parameters = {"fit": len(datamodule.genes)}

@@ -60,5 +60,5 @@ class OracleFeatures(ShiftModel):
 
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
         _, _, width = predict_from_features(self, datamodule, [bank], settings, solve, standardise=False)
-        self.ledger.parameters = {"fit": len(datamodule.genes) * (width + 1)}
+        self.fit_report.parameters = {"fit": len(datamodule.genes) * (width + 1)}
         self.warnings.append("oracle_features reads the true network of the simulator: head-room, not a method")

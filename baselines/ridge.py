@@ -88,4 +88,4 @@ class Ridge(ShiftModel):
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
         banks = load_banks(self.features, datamodule)
         _, _, width = predict_from_features(self, datamodule, banks, settings, solve, identity=self.identity)
-        self.ledger.parameters = {"fit": len(datamodule.genes) * (width + 1)}
+        self.fit_report.parameters = {"fit": len(datamodule.genes) * (width + 1)}

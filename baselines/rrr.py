@@ -92,4 +92,4 @@ class ReducedRankRidge(ShiftModel):
             self, datamodule, load_banks(self.features, datamodule), settings, solve
         )
         k = min(best.rank, rows - 1)
-        self.ledger.parameters = {"fit": k * (width + 1) + len(datamodule.genes) * (k + 1)}
+        self.fit_report.parameters = {"fit": k * (width + 1) + len(datamodule.genes) * (k + 1)}

@@ -15,4 +15,4 @@ class TrainMean(ShiftModel):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train shifts."""
         self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (datamodule.train_shift, 0)))
-        self.ledger.parameters = {"fit": len(datamodule.genes)}
+        self.fit_report.parameters = {"fit": len(datamodule.genes)}

@@ -126,7 +126,7 @@ def score(folder: Path, aside: bool) -> None:
         ),
     )
     if aside:
-        case = scoring.case_of(facts, got.y_hat, cells=scoring.predicted_sample(facts, got.cells))
+        case = scoring.align(facts, got.y_hat, cells=scoring.predicted_sample(facts, got.cells))
         values = np.stack([evaluate(metric, case).values for metric in METRICS.values()], axis=1)
         level = means(design([facts.conditions]), [values])
         half_width(level.level, level.n, level.distinct)

@@ -12,13 +12,14 @@ from bench.data.controls import control_pools
 from bench.data.dataset import Dataset, build
 from bench.data.simulate.screens import SIMULATED, SIMULATED_HARD, simulate
 from bench.data.splits.split import Split, subgroup
+from bench.data.task import Task
 from bench.data.values import normalise
 from bench.stats.shifts import additive, row_mean
 from bench.tracks.response.truth import truth
 
 
 @dataclass(frozen=True)
-class Task:
+class KnownTask:
     dataset: Dataset
     facts: truth.Truth
     shifts: np.ndarray  # [T, G] planted
@@ -32,7 +33,7 @@ class Task:
 
 
 @cache
-def task(hard: bool = False, seed: int = 0, doubles_only: bool = False, **changes: float) -> Task:
+def task(hard: bool = False, seed: int = 0, doubles_only: bool = False, **changes: float) -> KnownTask:
     sim = simulate(replace(SIMULATED_HARD if hard else SIMULATED, seed=seed, **changes))
     dataset = build(
         "simulated", normalise(sim.counts, sim.ncounts), genes=sim.genes, barcodes=sim.barcodes,
@@ -57,7 +58,7 @@ def task(hard: bool = False, seed: int = 0, doubles_only: bool = False, **change
     planted = {identity(n): i for i, n in enumerate(sim.truth.conditions.tolist())}
     at = [planted[identity(n)] for n in facts.conditions]
     parts = [[planted[identity(single(g))] for g in constituents(n)] for n in facts.conditions]
-    return Task(
+    return KnownTask(
         dataset,
         facts,
         sim.truth.shifts[at],

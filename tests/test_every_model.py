@@ -72,10 +72,10 @@ def test_predicts_every_test_condition_for_the_input_cells(name, contexts, fitte
     batch = next(iter(module.predict_dataloader()))
     with torch.no_grad():
         assert model.predict_step(batch, 0).shape == batch.controls.shape
-    assert model.ledger.trials >= 1
-    assert model.ledger.cells_seen >= 0
-    assert model.ledger.parameters
-    assert all(number >= 0 for number in model.ledger.parameters.values())
+    assert model.fit_report.trials >= 1
+    assert model.fit_report.cells_seen >= 0
+    assert model.fit_report.parameters
+    assert all(number >= 0 for number in model.fit_report.parameters.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

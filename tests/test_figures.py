@@ -16,7 +16,7 @@ from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
-from bench.reports.figures.material import material, printed
+from bench.reports.figures.data import material, printed
 from bench.reports.figures.style import columns
 from bench.results import leaderboard
 from bench.results.board import Found, board

@@ -13,7 +13,7 @@ from bench.reports.text import print_boards
 from bench.results import leaderboard, records
 from bench.results.board import board as make_board
 from bench.runner import pipeline
-from bench.runner.config import Request
+from bench.runner.config import RunConfig
 from bench.runner.publish import publish
 
 
@@ -49,7 +49,7 @@ def request_for(files, out, **changes):
         "tracking": "off",
         **changes,
     }
-    return Request(**fields)
+    return RunConfig(**fields)
 
 
 def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):

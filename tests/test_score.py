@@ -7,8 +7,9 @@ from harness import predict, scored
 
 from bench.data.task import Task
 from bench.runner.publish import largest_difference
-from bench.tracks.response import panel, score
-from bench.tracks.response.cases import half_sample
+from bench.tracks.response import evaluate as panel
+from bench.tracks.response import score
+from bench.tracks.response.align import half_sample
 from bench.tracks.response.metrics import METRICS, evaluate
 from bench.tracks.response.predictions import read
 from bench.tracks.response.truth import truth
@@ -140,7 +141,7 @@ def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, tiny_s
     sample, floor = score.predicted_sample(facts, cells), facts.c_in + facts.train_delta
 
     def half_means(metric, guesses, rows):
-        values = [evaluate(metric, score.case_of(facts, *guess).subset(rows)).values for guess in guesses]
+        values = [evaluate(metric, score.align(facts, *guess).subset(rows)).values for guess in guesses]
         known = np.isfinite(values)
         total = np.where(known, values, 0).sum(axis=0)
         return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
@@ -182,7 +183,7 @@ def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
         data = permuted(counts, obs, seed)
         split = screens.hand_split(data, seed=seed)
         facts = truth.compute(Task(data, split))
-        case = score.case_of(facts, facts.c_in + facts.train_delta)
+        case = score.align(facts, facts.c_in + facts.train_delta)
         ours.append(METRICS["pearson_delta"].compute(case).mean())
         shared.append(METRICS["gears_pearson_delta"].compute(case).mean())
     ours, shared = np.array(ours), np.array(shared)

@@ -10,10 +10,10 @@ from bench.cli.flags import choice, model_from, run_parser, seed_triples, shippe
 from bench.core.errors import BenchError, unknown
 
 if TYPE_CHECKING:
-    from bench.runner.config import Request
+    from bench.runner.config import RunConfig
 
 
-def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Request, dict[str, Any]] | None:
+def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
     """Read a command line that names a model and a task.
 
     Args:
@@ -54,9 +54,9 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[Reques
             raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
     config = shipped_config(argv)
     base = vars(parser(model_class).parse_args(from_config).as_flat()) if config else defaults
-    from bench.runner.config import Request
+    from bench.runner.config import RunConfig
 
-    return Request(
+    return RunConfig(
         model=name,
         arguments=resolved,
         variant={key: value for key, value in resolved.items() if value != base[key]},

@@ -19,7 +19,7 @@ from bench.data.features.resolve import targets
 
 
 @dataclass
-class Ledger:
+class FitReport:
     """What fitting a model cost, beside wall time and memory, which the runner measures.
 
     Attributes:
@@ -40,7 +40,7 @@ class Ledger:
 
 
 @dataclass
-class Runtime:
+class FitContext:
     """What a run lends to a model while it fits.
 
     Attributes:
@@ -82,8 +82,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
-        self.runtime = Runtime()
+        self.fit_report = FitReport()
+        self.fit_context = FitContext()
         self.warnings: list[str] = []
         self.inputs: dict[str, str] = {}
 
@@ -95,7 +95,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Predict the batch's condition for its control cells: ``[cells, genes]``, log1p."""
 
-    def told(self, banks: Sequence[FeatureBank], datamodule: PerturbationDataModule) -> None:
+    def record_banks(self, banks: Sequence[FeatureBank], datamodule: PerturbationDataModule) -> None:
         """Keep which feature banks the model is given, and warn of perturbed genes that none of them describes.
 
         Args:
@@ -132,7 +132,7 @@ class ShiftModel(PerturbationModel):
             table[datamodule.dataset.conditions.index(condition)] = shift
         self.register_buffer("table", torch.from_numpy(table))
         self._fallbacks = {condition: missing for condition, (_, missing) in shifts.items()}
-        self.ledger.cells_seen = len(datamodule.dataset.rows(datamodule.split.train)) + len(datamodule.control_rows)
+        self.fit_report.cells_seen = len(datamodule.dataset.rows(datamodule.split.train)) + len(datamodule.control_rows)
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Add the condition's shift to its input cells, in float64."""

@@ -136,7 +136,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.encoder.eval()
         for parameter in self.encoder.parameters():
             parameter.requires_grad_(False)
-        self.ledger.parameters["encoder"] = sum(p.numel() for p in self.encoder.parameters())
+        self.fit_report.parameters["encoder"] = sum(p.numel() for p in self.encoder.parameters())
 
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Make the encoder, freeze it, and fit the response."""
@@ -152,7 +152,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.register_buffer("latent_mean", torch.from_numpy(scale.mean))
         self.register_buffer("latent_sd", torch.from_numpy(scale.sd))
         banks = self._banks(datamodule, weights)
-        self.told(banks, datamodule)
+        self.record_banks(banks, datamodule)
         table = ActionTable(datamodule, banks)
         self._missing = table.missing
         if self.head.of_tokens:
@@ -163,18 +163,18 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         if self.align_epochs:
             task = replace(
-                task, composer=align(table, self.head.action_width, self.align_epochs, datamodule, self.runtime)
+                task, composer=align(table, self.head.action_width, self.align_epochs, datamodule, self.fit_context)
             )
-        self.responses = nn.ModuleList(mean_fit.fit(task, self.head, self.ledger, self.runtime))
+        self.responses = nn.ModuleList(mean_fit.fit(task, self.head, self.fit_report, self.fit_context))
         self._record_residual(task)
         self._log_val(task)
 
     def _fit_tokens(self, datamodule: PerturbationDataModule, table: ActionTable) -> None:
         aligned = None
         if self.align_epochs:
-            aligned = align(table, self.head.action_width, self.align_epochs, datamodule, self.runtime)
+            aligned = align(table, self.head.action_width, self.align_epochs, datamodule, self.fit_context)
         task = TokenTask(self.encoder, table, datamodule, aligned, self.checkpoint_activations)
-        self.responses = nn.ModuleList(token_fit.fit(task, self.head, self.ledger, self.runtime))
+        self.responses = nn.ModuleList(token_fit.fit(task, self.head, self.fit_report, self.fit_context))
 
     def _banks(self, datamodule: PerturbationDataModule, weights: Floats) -> list[FeatureBank]:
         banks: list[FeatureBank] = []
@@ -205,12 +205,12 @@ class EncoderModel(PerturbationModel, abc.ABC):
         with torch.no_grad():
             moved = torch.stack([r.mean_of(task.train) for r in self.responses]).mean(dim=0)  # type: ignore[operator]
         ratio = float(moved.norm() / (task.train.shift - base).norm().clamp_min(1e-12))
-        self.ledger.selection = f"{self.ledger.selection}; residual ratio on train {ratio:.2f}"
+        self.fit_report.selection = f"{self.fit_report.selection}; residual ratio on train {ratio:.2f}"
 
     @torch.no_grad()
     def _log_val(self, task: ResponseTask) -> None:
         """Log the val panel, beside what the base alone reaches: in target space, for curves, not for boards."""
-        if not self.runtime.logger or not len(task.val):
+        if not self.fit_context.logger or not len(task.val):
             return
         base = task.base[task.val.condition]
         moved = torch.stack([r.mean_of(task.val) for r in self.responses]).mean(dim=0)  # type: ignore[operator]
@@ -222,7 +222,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
             error = (predicted - task.val.shift).square().mean()
             return {f"val/{name}pearson_delta": float((a * b).sum(dim=-1).mean()), f"val/{name}mse": float(error)}
 
-        self.runtime.logger.log_metrics({**panel(base + moved, ""), **panel(base, "base_")})
+        self.fit_context.logger.log_metrics({**panel(base + moved, ""), **panel(base, "base_")})
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:

@@ -139,14 +139,14 @@ class PretrainedModel(EncoderModel, abc.ABC):
 
         def look() -> float:
             value = monitor.look()
-            if self.runtime.logger:
+            if self.fit_context.logger:
                 numbers = {f"monitor/{name}": number for name, number in monitor.last.items()}
-                self.runtime.logger.log_metrics(numbers, self.global_step)
+                self.fit_context.logger.log_metrics(numbers, self.global_step)
             return value
 
         keep = KeepBest(self.exported(), look, max(1, steps // LOOKS))
         callbacks: list[Callback] = [EMATeacher(self.momentum), monitor, keep]
-        self.ledger.flops = self._flops(datamodule, steps)
+        self.fit_report.flops = self._flops(datamodule, steps)
         train(
             self,
             datamodule.cells_dataloader(self.batch_size),
@@ -154,21 +154,21 @@ class PretrainedModel(EncoderModel, abc.ABC):
             "pretrain",
             callbacks=callbacks,
             precision=self.precision,
-            logger=self.runtime.logger,
-            say=self.runtime.say,
+            logger=self.fit_context.logger,
+            say=self.fit_context.say,
             folder=self._folder(datamodule),
-            fresh=self.runtime.fresh,
+            fresh=self.fit_context.fresh,
         )
-        self.ledger.steps += steps
-        self.ledger.cells_seen += steps * self._batch(datamodule)
-        self.ledger.parameters["pretraining heads"] = sum(p.numel() for p in self.extra.parameters())
+        self.fit_report.steps += steps
+        self.fit_report.cells_seen += steps * self._batch(datamodule)
+        self.fit_report.parameters["pretraining heads"] = sum(p.numel() for p in self.extra.parameters())
         kept = 1 - keep.history[keep.best_step]
         if keep.best_step == 0:
             self.warnings.append(
                 f"in {steps} steps of pretraining {monitor.of} never became more decodable than before: the encoder is "
                 "the untrained one"
             )
-        self.ledger.selection = (
+        self.fit_report.selection = (
             f"pretraining step {keep.best_step} of {steps} by the decodable part of {monitor.of} ({kept:.2f})"
             + ("" if self._taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
@@ -178,10 +178,10 @@ class PretrainedModel(EncoderModel, abc.ABC):
 
     def _folder(self, datamodule: PerturbationDataModule) -> Path | None:
         """Where this pretraining's checkpoint lies: runs that differ in the second stage alone share it."""
-        if self.runtime.folder is None:
+        if self.fit_context.folder is None:
             return None
         second = set(signature(EncoderModel.__init__).parameters) - {"self", "precision"}
-        own = {name: value for name, value in self.runtime.arguments.items() if name not in second}
+        own = {name: value for name, value in self.fit_context.arguments.items() if name not in second}
         identity = {
             "model": type(self).__name__,
             "version": self.version,
@@ -190,7 +190,7 @@ class PretrainedModel(EncoderModel, abc.ABC):
             "split": datamodule.split.split_id,
             "seed": datamodule.seed,
         }
-        return self.runtime.folder / f"{type(self).__name__.lower()}-{sha256_json(identity)[:12]}"
+        return self.fit_context.folder / f"{type(self).__name__.lower()}-{sha256_json(identity)[:12]}"
 
     def training_step(self, batch: CellsBatch, batch_idx: int = 0) -> torch.Tensor:
         """One step of pretraining."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.typing import Floats
-from bench.results.placing import Placed, place, unit_width
+from bench.results.estimates import Estimates, place, unit_width
 from bench.results.rows import FAMILIES, FLOOR, NAMES, PRIMARY, Found, Row, check_task, gather
 from bench.results.skill import MIN_FAMILIES
 from bench.results.summary import TASK_FIELDS, Summary, average, plan_for, summarise
@@ -127,7 +127,7 @@ def _numbers(theta: Floats, width: Floats, skill: Floats) -> Floats:
     return np.stack([theta, theta - width, theta + width, skill], axis=2).reshape(len(theta), -1)
 
 
-def _line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> dict[str, object]:
+def _line(row: Row, i: int, placed: Estimates, wanted: Sequence[int], scope: str) -> dict[str, object]:
     """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
     floor = row.label == FLOOR
     first = [row.by_seed[seed][0].table for seed in row.seeds]

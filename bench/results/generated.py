@@ -15,7 +15,7 @@ from bench.core.errors import BenchError
 from bench.core.files import write_text
 
 
-class Placed(Protocol):
+class Estimates(Protocol):
     """A record and where it lies."""
 
     @property
@@ -27,7 +27,7 @@ class Placed(Protocol):
         """Its file."""
 
 
-def refuse_mixed(items: Sequence[Placed], what: str, where: str, key: Callable[[Any], str]) -> None:
+def refuse_mixed(items: Sequence[Estimates], what: str, where: str, key: Callable[[Any], str]) -> None:
     """Refuse records that differ in something in which a table's must not.
 
     Args:

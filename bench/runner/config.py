@@ -17,7 +17,7 @@ from bench.runner.tracking import Tracking
 
 
 @dataclass(frozen=True)
-class Request:
+class RunConfig:
     """What ``bench run`` was asked for.
 
     Attributes:
@@ -76,7 +76,7 @@ def task_fields(task: Task) -> dict[str, Any]:
     }
 
 
-def make_model(request: Request) -> Any:
+def make_model(request: RunConfig) -> Any:
     """Make the model that is asked for.
 
     Raises:
@@ -88,7 +88,7 @@ def make_model(request: Request) -> Any:
         raise BenchError(f"model '{request.model}': {error}.") from error
 
 
-def spec_of(request: Request, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
+def spec_of(request: RunConfig, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
     """Resolve what is to be run on a task: everything that decides its numbers."""
     return RunSpec(
         **task_fields(task),

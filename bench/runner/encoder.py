@@ -13,14 +13,14 @@ from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, resolve_task
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
-from bench.runner.config import Request, make_model, spec_of
+from bench.runner.config import RunConfig, make_model, spec_of
 from bench.tracks.representation.embedding import Embedder
 
 
-def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
+def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
@@ -39,7 +39,7 @@ def encoder_of(request: Request, seeds: tuple[int, int, int]) -> tuple[Task, Emb
     task = resolve_task(request.data, request.split, split_seed, 0, request.split_file)
     spec = spec_of(request, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     model = make_model(request)
-    model.runtime = Runtime(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
+    model.fit_context = FitContext(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
     note(f"{spec.label} | {task.dataset.name} | seed {split_seed}: encoder")
     model.freeze_encoder(PerturbationDataModule(task, seed=pretrain_seed))

@@ -16,7 +16,7 @@ from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import RoleLoader
-from bench.models.base import PerturbationModel, Runtime
+from bench.models.base import FitContext, PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.tracks.response import predictions
@@ -45,10 +45,10 @@ class _Collect(Callback):
 
 
 def fit(
-    model: PerturbationModel, datamodule: PerturbationDataModule, seed: int, runtime: Runtime | None = None
+    model: PerturbationModel, datamodule: PerturbationDataModule, seed: int, runtime: FitContext | None = None
 ) -> dict[str, float]:
     """Fit a model under a seed; return seconds and peak memory (MiB)."""
-    model.runtime = runtime or Runtime(head_seed=seed)
+    model.fit_context = runtime or FitContext(head_seed=seed)
     lightning.seed_everything(seed, workers=True, verbose=False)
     begin = time.perf_counter()
     try:

@@ -18,7 +18,7 @@ from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.runner import tracking
-from bench.runner.config import Request, make_model, spec_of
+from bench.runner.config import RunConfig, make_model, spec_of
 from bench.runner.outside import hand_in, score_predictions
 from bench.tracks.response import score
 from bench.tracks.response.truth import truth
@@ -26,14 +26,14 @@ from bench.tracks.response.truth import truth
 STAGES_PER_RUN = 5
 
 
-def finished_run(request: Request, spec: RunSpec) -> Path | None:
+def finished_run(request: RunConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
     folder = request.out / spec.run_id
     record = _finished(folder)
     return None if record is None else hand_in(record, folder, request.leaderboards)
 
 
-def run(request: Request) -> list[Path]:
+def run(request: RunConfig) -> list[Path]:
     """Run a model on every (seed, fold) asked for; return the records' paths.
 
     Raises:
@@ -81,14 +81,14 @@ def _finished(folder: Path) -> Record | None:
 
 
 def _one(
-    request: Request,
+    request: RunConfig,
     task: Task,
     spec: RunSpec,
     folder: Path,
     stages: Stages,
 ) -> Record:
     from bench.data.datamodule import PerturbationDataModule
-    from bench.models.base import Runtime
+    from bench.models.base import FitContext
     from bench.runner import fit as run_stage
 
     with stages.stage("truth"):
@@ -99,7 +99,7 @@ def _one(
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
     with stages.stage("fit"):
-        runtime = Runtime(
+        runtime = FitContext(
             spec.head_seed, logger, request.out / "encoders", request.arguments, request.force, stages.say
         )
         costs = run_stage.fit(model, module, spec.pretrain_seed, runtime)
@@ -108,7 +108,7 @@ def _one(
     with stages.stage("predict"):
         costs |= run_stage.predict(model, module, folder / "predictions.h5ad", spec, logger)
     with stages.stage("score"):
-        ledger = model.ledger
+        ledger = model.fit_report
         budget = Budget(
             cells_seen=ledger.cells_seen,
             steps=ledger.steps,

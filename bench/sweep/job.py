@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.results.spec import RunSpec
-    from bench.runner.config import Request
+    from bench.runner.config import RunConfig
     from bench.sweep.suite import Verb
 
 
@@ -26,7 +26,7 @@ class Job:
     """
 
     verb: Verb
-    request: Request
+    request: RunConfig
     spec: RunSpec
     key: str
 
@@ -68,12 +68,12 @@ def to_json(job: Job) -> dict[str, Any]:
 def execute(content: Mapping[str, Any]) -> None:
     """Do a job that :func:`to_json` wrote."""
     from bench.runner import pipeline
-    from bench.runner.config import Request
+    from bench.runner.config import RunConfig
     from bench.runner.encoder import encoder_of
     from bench.tracks.representation.run import run_encoder
 
     paths = {name: Path(content["request"][name]) for name in ("out", "leaderboards")}
-    request = Request(**{**content["request"], **paths})
+    request = RunConfig(**{**content["request"], **paths})
     if content["verb"] == "run":
         pipeline.run(request)
         return

@@ -16,13 +16,13 @@ from bench.sweep.job import Job
 from bench.sweep.suite import Scalar, Suite, Verb, points
 
 if TYPE_CHECKING:
-    from bench.runner.config import Request
+    from bench.runner.config import RunConfig
 
 #: Where runs are written: flags as ``bench run`` has them.
 Places = Mapping[str, str]
 
 
-def requests(suite: Suite, places: Places) -> list[tuple[Verb, Request]]:
+def requests(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
     """The runs of a suite, each with one seed and one fold; no data are read.
 
     Args:
@@ -33,7 +33,7 @@ def requests(suite: Suite, places: Places) -> list[tuple[Verb, Request]]:
         BenchError: An unknown model or argument, or a value that the model refuses.
     """
     _check_models(suite)
-    made: dict[tuple[Verb, str, str], Request] = {}
+    made: dict[tuple[Verb, str, str], RunConfig] = {}
     found = []
     for verb, block in suite.blocks():
         for data, split, variant, seed, fold, model in points(block):
@@ -58,7 +58,7 @@ def _check_models(suite: Suite) -> None:
             raise BenchError(f"suite '{suite.name}': {unknown('model', name, registry.entries())}")
 
 
-def _request(verb: Verb, model: str, variant: Mapping[str, Scalar], places: Places) -> Request:
+def _request(verb: Verb, model: str, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
     """Resolve a model and its arguments, and make the model once, so that it can refuse them."""
     from bench.models import registry
     from bench.models.encoder_model import EncoderModel
@@ -125,7 +125,7 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     return list(jobs.values())
 
 
-def _key(verb: Verb, request: Request, run_id: str) -> str:
+def _key(verb: Verb, request: RunConfig, run_id: str) -> str:
     """Runs that differ in the second stage alone train one encoder, whose checkpoint they share."""
     from bench.models import registry
     from bench.models.pretrained import PretrainedModel
@@ -135,18 +135,18 @@ def _key(verb: Verb, request: Request, run_id: str) -> str:
     return " ".join(map(str, (request.model, request.data, request.split, request.seeds, request.folds)))
 
 
-def label(request: Request) -> str:
+def label(request: RunConfig) -> str:
     """The row's name, as :attr:`bench.results.spec.RunSpec.label` has it."""
     changed = ",".join(f"{key}={value}" for key, value in sorted(request.variant.items()))
     return f"{request.name}[{changed}]" if changed else request.name
 
 
-def _wanted(verb: Verb, request: Request, only: Sequence[str]) -> bool:
+def _wanted(verb: Verb, request: RunConfig, only: Sequence[str]) -> bool:
     words = f"{verb} {label(request)} {request.data} {request.split} seed={request.seeds[0][0]}"
     return all(word in words for word in only)
 
 
-def check_claims(suite: Suite, everything: Sequence[tuple[Verb, Request]]) -> None:
+def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> None:
     """Refuse a claim that could never be evaluated: its rows, its board or its metric are not of this suite.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.models.base import Ledger
+from bench.models.base import FitReport
 
 Setting = TypeVar("Setting")
 #: With fewer val conditions the choice is made by leaving out train conditions instead.
@@ -31,7 +31,7 @@ def choose(
     settings: Sequence[Setting],
     fit_predict: Callable[[Setting, Pseudobulk, tuple[str, ...]], Floats],
     datamodule: PerturbationDataModule,
-    ledger: Ledger,
+    ledger: FitReport,
 ) -> Setting:
     """Choose the setting with the smallest squared error of the predicted condition means.
 

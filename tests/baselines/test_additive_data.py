@@ -40,7 +40,7 @@ def epistasis(model, module, facts):
     model.fit(module)
     table = model.get_buffer("table").numpy()
     shifts = np.array([table[module.dataset.conditions.index(name)] for name in facts.conditions])
-    return interactions(score.case_of(facts, facts.c_in + shifts))
+    return interactions(score.align(facts, facts.c_in + shifts))
 
 
 def interactions(case):
@@ -82,7 +82,7 @@ def test_no_learned_model_is_credited_with_an_interaction(name, task, tmp_path):
     """Noise of the train singles, which learned models carry, pulls it below 0 (tests/stats/test_epistasis.py)."""
     module, facts = task
     got = harness.predict(name, module.dataset, module.split, tmp_path, **BRIEF[name])[2]
-    case = score.case_of(facts, got.y_hat)
+    case = score.align(facts, got.y_hat)
     learned = evaluate(METRICS["pearson_delta"], case).values.mean()
     values = interactions(case)
     assert learned > 0.25  # it does predict something: nothing would be credited with nothing

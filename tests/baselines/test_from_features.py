@@ -117,9 +117,9 @@ def test_ridge_from_files_equals_scikit_learn(weighted, tables, tiny, tiny_split
     cells = np.array([(np.array(tiny.conditions)[tiny.condition] == name).sum() for name in bulk.conditions])
     v = cells / (cells + np.median(cells)) if weighted else None
     np.testing.assert_allclose(ours, Ridge(3.0).fit(f, bulk.shifts, sample_weight=v).predict(wanted), atol=1e-5)
-    assert model.ledger.parameters == {"fit": 60 * (4 + 9 + 1)}
+    assert model.fit_report.parameters == {"fit": 60 * (4 + 9 + 1)}
     assert sorted(model.inputs) == ["features table_a", "features table_b"]
-    assert model.ledger.trials == 1 and not model.warnings
+    assert model.fit_report.trials == 1 and not model.warnings
 
 
 def test_ridge_with_identities_equals_scikit_learn(tables, tiny, tiny_split):
@@ -134,7 +134,7 @@ def test_ridge_with_identities_equals_scikit_learn(tables, tiny, tiny_split):
     expected = Ridge(3.0).fit(both(bulk.conditions), bulk.shifts).predict(both(module.predicted_conditions))
     np.testing.assert_allclose(ours, expected, atol=1e-5)
     assert not np.allclose(ours, fitted("ridge", tiny, tiny_split, features=spec(tables), ridge=3.0)[2], atol=1e-3)
-    assert model.ledger.parameters == {"fit": 60 * (4 + 9 + len(seen) + 1)}
+    assert model.fit_report.parameters == {"fit": 60 * (4 + 9 + len(seen) + 1)}
 
 
 def test_ridge_with_uneven_cells_is_moved_by_their_weights(tables):
@@ -161,7 +161,7 @@ def test_rrr_from_files_is_scikit_learns_ridge_on_projected_targets(tables, tiny
     pca = PCA(3).fit(bulk.shifts)
     expected = pca.inverse_transform(Ridge(3.0).fit(f, pca.transform(bulk.shifts)).predict(wanted))
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-    assert model.ledger.parameters == {"fit": 3 * (13 + 1) + 60 * (3 + 1)}
+    assert model.fit_report.parameters == {"fit": 3 * (13 + 1) + 60 * (3 + 1)}
 
 
 def test_rrr_of_full_rank_is_ridge(tables, tiny, tiny_split):
@@ -210,7 +210,7 @@ def test_the_choice_is_the_one_of_a_search_with_scikit_learn(tables):
     f, held = (design(list(tables.values()), train.conditions, bulk.conditions) for bulk in (train, val))
     errors = {r: ((Ridge(r).fit(f, train.shifts).predict(held) - val.shifts) ** 2).mean() for r in RIDGES}
     best = min(errors, key=errors.get)
-    assert model.ledger.selection == (
+    assert model.fit_report.selection == (
         f"Setting(ridge={best}): smallest squared error on 11 val conditions, of 8 settings"
     )
 
@@ -220,8 +220,8 @@ def test_the_choice_is_the_one_of_a_search_with_scikit_learn(tables):
 def test_few_or_no_val_conditions(name, val, tables, tiny, tiny_split):
     split = tiny_split.model_copy(update={"val": tiny_split.val[:val]})
     model, module, ours = fitted(name, tiny, split, features=spec(tables))
-    assert f"over 5 folds of the train conditions (only {val} val)" in model.ledger.selection
-    assert 1 < model.ledger.trials <= 8
+    assert f"over 5 folds of the train conditions (only {val} val)" in model.fit_report.selection
+    assert 1 < model.fit_report.trials <= 8
     assert np.isfinite(ours).all()
 
 

@@ -180,7 +180,7 @@ def test_equals_a_direct_loop_over_gears_own_classes(fitted, task, tiny, tiny_sp
     # behind. The same sums on another number of threads therefore predict what differs in the third digit.
     with one_thread():
         best, predict = direct(tiny, tiny_split, task, most_differential(task, tiny_split.val))
-    assert f"epoch {best + 1} of {EPOCHS}" in fitted.ledger.selection
+    assert f"epoch {best + 1} of {EPOCHS}" in fitted.fit_report.selection
     moved = []
     for batch in task.predict_dataloader():
         name = tiny.conditions[int(batch.condition[0])]
@@ -270,7 +270,7 @@ def test_refusals(task, tmp_path):
 def test_without_val_conditions_the_last_epoch_stays(tiny, tiny_split):
     model = Gears(epochs=1)
     model.fit(PerturbationDataModule(Task(tiny, tiny_split.model_copy(update={"val": ()}))))
-    assert "the last of 1 epochs: no val conditions" in model.ledger.selection
+    assert "the last of 1 epochs: no val conditions" in model.fit_report.selection
 
 
 def test_two_contexts_are_paired_within_theirs():

@@ -124,12 +124,12 @@ def test_the_error_of_val_means_by_loops():
 def test_the_setting_of_the_smallest_val_error_is_taken(many_val):
     """Each setting on its own reaches what it reached among all; the best of these is the choice."""
     model = fit(many_val, width=0)
-    assert model.ledger.trials == len(settings(0, 0.0)) == 6
-    assert model.ledger.cells_seen == 6 * 2 * len(many_val.dataset.rows(many_val.split.train))
+    assert model.fit_report.trials == len(settings(0, 0.0)) == 6
+    assert model.fit_report.cells_seen == 6 * 2 * len(many_val.dataset.rows(many_val.split.train))
     errors = {}
     for setting in settings(0, 0.0):
         alone = fit(many_val, width=setting.width, learning_rate=setting.rate)
-        assert alone.ledger.trials == 1
+        assert alone.fit_report.trials == 1
         errors[setting] = MeanError(alone.net, many_val)()
     assert model.net.setting == min(errors, key=errors.get)
     assert MeanError(model.net, many_val)() == min(errors.values())
@@ -138,15 +138,15 @@ def test_the_setting_of_the_smallest_val_error_is_taken(many_val):
 def test_the_budget_ends_the_trials(many_val, monkeypatch):
     monkeypatch.setattr(_cell_net, "MAX_TRIALS", 2)
     model = fit(many_val, width=0, epochs=1)
-    assert model.ledger.trials == 2 and "of 2 of 6 settings" in model.ledger.selection
+    assert model.fit_report.trials == 2 and "of 2 of 6 settings" in model.fit_report.selection
     monkeypatch.setattr(_cell_net, "MAX_CPU_MINUTES", 0)
-    assert fit(many_val, width=0, epochs=1).ledger.trials == 1
+    assert fit(many_val, width=0, epochs=1).fit_report.trials == 1
 
 
 def test_few_val_conditions_choose_nothing(task):
     model = fit(task, width=0)
-    assert model.ledger.trials == 1 and model.net.setting == settings(0, 0.0)[0]
-    assert "default setting, one trial, to its end: only 2 val" in model.ledger.selection
+    assert model.fit_report.trials == 1 and model.net.setting == settings(0, 0.0)[0]
+    assert "default setting, one trial, to its end: only 2 val" in model.fit_report.selection
 
 
 def test_expression_is_not_negative(tiny, tiny_split, tmp_path):

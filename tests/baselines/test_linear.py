@@ -68,8 +68,8 @@ def test_whole_prediction_equals_the_formula_written_out(module, tiny):
 def test_grid_is_tried_and_the_choice_recorded(module):
     model = Linear()
     model.fit(module)
-    assert model.ledger.trials == 8
-    assert "folds of the train conditions" in model.ledger.selection  # two val conditions are too few to choose by
+    assert model.fit_report.trials == 8
+    assert "folds of the train conditions" in model.fit_report.selection  # two val conditions are too few to choose by
 
 
 def test_the_grid_starts_with_the_published_setting_and_reaches_both_ends():
@@ -82,8 +82,8 @@ def test_the_grid_starts_with_the_published_setting_and_reaches_both_ends():
 def test_a_given_rank_leaves_the_ridge_to_choose(module):
     model = Linear(rank=3)
     model.fit(module)
-    assert model.ledger.trials == len(RIDGES)
-    assert model.ledger.selection.startswith("Setting(rank=3, ridge=")
+    assert model.fit_report.trials == len(RIDGES)
+    assert model.fit_report.selection.startswith("Setting(rank=3, ridge=")
 
 
 def test_enough_val_conditions_are_used_to_choose():
@@ -92,7 +92,7 @@ def test_enough_val_conditions_are_used_to_choose():
     many = split.model_copy(update={"val": (*split.val, *split.test[:9]), "test": split.test[9:]})
     model = Linear()
     model.fit(PerturbationDataModule(data, many))
-    assert "11 val conditions" in model.ledger.selection
+    assert "11 val conditions" in model.fit_report.selection
 
 
 def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_split):

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.tracks.response.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
+from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample
 
-MakeCase = Callable[..., Case]
-Predict = Callable[[Case, np.ndarray], Case]
+MakeEvaluation = Callable[..., Evaluation]
+Predict = Callable[[Evaluation, np.ndarray], Evaluation]
 
 
 CELLS, SPREAD = 12, 0.4
@@ -31,7 +31,7 @@ def panel_of(gallery: np.ndarray) -> np.ndarray:
     return np.flatnonzero(gallery)[:10]
 
 
-def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: bool = False) -> Case:
+def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: bool = False) -> Evaluation:
     """A screen with one target per condition; abs z follows abs d, so that a perfect prediction ranks DE perfectly.
 
     `awkward` adds one condition of each kind for which some metric is undefined.
@@ -60,7 +60,7 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
     additive = rng.normal(0.0, 0.3, (conditions, genes))
     noise = rng.normal(0.0, 0.5, (conditions, CELLS, 1))  # whole cells up or down: their mean predicts them perfectly
     top = np.take_along_axis(y, de_genes[:, :20], axis=1)[:, None] + noise
-    return Case(
+    return Evaluation(
         y=y,
         y_hat=y.copy(),
         d=d,
@@ -72,17 +72,17 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
         expressed=expressed,
         de_z=de_z,
         significant=significant,
-        gears=GearsCase(y=y, control=control + rng.normal(0, 0.01, genes), de_genes=de_genes[:, :20]),
+        gears=GearsTruth(y=y, control=control + rng.normal(0, 0.01, genes), de_genes=de_genes[:, :20]),
         train_y=control + m,
-        cells=CellsCase(*(draw_cells(y, scored, panel_of(gallery), seed + i) for i in (1, 2))),
-        legacy=LegacyCase(
+        cells=CellPair(*(draw_cells(y, scored, panel_of(gallery), seed + i) for i in (1, 2))),
+        legacy=LegacyCells(
             begins=CELLS * np.arange(conditions + 1),
             cells=top.reshape(-1, top.shape[2]),
             controls=rng.normal(0.0, 0.5, (conditions * CELLS, 1)) + np.zeros(top.shape[2]),
             genes=de_genes,
             spread=np.zeros(conditions),
         ),
-        epistasis=EpistasisCase(
+        epistasis=AdditiveShifts(
             row=np.arange(conditions),
             additive=np.stack([additive, additive, additive, 0 * additive]),  # measured without noise
             resolved=np.ones(conditions, dtype=bool),
@@ -90,16 +90,16 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
     )
 
 
-def predict_shift(case: Case, d_hat: np.ndarray) -> Case:
-    """The same truth with another prediction, handed in as shifts from the case's own controls."""
-    assert case.cells is not None
-    y_hat = case.y_hat - case.d_hat + d_hat
-    cells = draw_cells(y_hat, case.scored, panel_of(case.gallery_scored), 2)
-    return replace(case, d_hat=d_hat, y_hat=y_hat, cells=replace(case.cells, predicted=cells))
+def predict_shift(evaluation: Evaluation, d_hat: np.ndarray) -> Evaluation:
+    """The same truth with another prediction, handed in as shifts from the evaluation's own controls."""
+    assert evaluation.cells is not None
+    y_hat = evaluation.y_hat - evaluation.d_hat + d_hat
+    cells = draw_cells(y_hat, evaluation.scored, panel_of(evaluation.gallery_scored), 2)
+    return replace(evaluation, d_hat=d_hat, y_hat=y_hat, cells=replace(evaluation.cells, predicted=cells))
 
 
 @pytest.fixture(scope="session")
-def make_case() -> MakeCase:
+def make_evaluation() -> MakeEvaluation:
     return build_case
 
 

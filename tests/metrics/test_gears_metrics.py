@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from bench.tracks.response.metrics import Case, GearsCase, evaluate, get
+from bench.tracks.response.metrics import Evaluation, GearsTruth, evaluate, get
 
-MakeCase = Callable[..., Case]
+MakeEvaluation = Callable[..., Evaluation]
 
 CONDITIONS = ["A+ctrl", "B+ctrl", "ctrl+C", "A+B"]
 CELLS = [80, 30, 30, 30, 2]  # controls first; a mean over two equal cells is exact, which the last one needs
@@ -23,8 +23,8 @@ GENES = 260
 
 
 @pytest.fixture(scope="module")
-def oracle() -> tuple[Case, list[str], dict[str, Any], dict[str, Any]]:
-    """A case beside what `compute_metrics` and `deeper_analysis` say of the same predictions."""
+def oracle() -> tuple[Evaluation, list[str], dict[str, Any], dict[str, Any]]:
+    """An evaluation beside what `compute_metrics` and `deeper_analysis` say of the same predictions."""
     anndata, pandas = pytest.importorskip("anndata"), pytest.importorskip("pandas")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # third party: cell-gears imports what torch and scanpy deprecate
@@ -66,26 +66,28 @@ def oracle() -> tuple[Case, list[str], dict[str, Any], dict[str, Any]]:
     y = np.stack([x[r].mean(axis=0) for r in rows])
     y_hat = np.stack([predicted[c].mean(axis=0) for c in CONDITIONS])
     scored = np.ones((4, GENES), dtype=bool)
-    case = Case(
+    evaluation = Evaluation(
         y=y, y_hat=y_hat, d=y - control, d_hat=y_hat - control, scored=scored, gallery_scored=scored[0],
         train_delta=np.zeros(GENES), control_sd=np.ones(GENES), expressed=scored[0], de_z=np.zeros_like(y),
-        significant=scored, train_y=control, gears=GearsCase(y=y, control=control, de_genes=de_genes),
+        significant=scored, train_y=control, gears=GearsTruth(y=y, control=control, de_genes=de_genes),
     )  # fmt: skip
-    return case, CONDITIONS, metrics, deeper
+    return evaluation, CONDITIONS, metrics, deeper
 
 
 @pytest.mark.parametrize("key", ["mse", "mse_de", "pearson", "pearson_de", "pearson_delta", "pearson_delta_de"])
 @pytest.mark.parametrize("per_condition_controls", [False, True])
 def test_equals_cell_gears(
-    key: str, per_condition_controls: bool, oracle: tuple[Case, list[str], dict[str, Any], dict[str, Any]]
+    key: str, per_condition_controls: bool, oracle: tuple[Evaluation, list[str], dict[str, Any], dict[str, Any]]
 ) -> None:
-    case, conditions, metrics, deeper = oracle
-    assert case.gears is not None
+    evaluation, conditions, metrics, deeper = oracle
+    assert evaluation.gears is not None
     if per_condition_controls:
-        case = replace(case, gears=replace(case.gears, control=np.tile(case.gears.control, (4, 1))))
+        evaluation = replace(
+            evaluation, gears=replace(evaluation.gears, control=np.tile(evaluation.gears.control, (4, 1)))
+        )
     source = deeper if "delta" in key else metrics
     expected = [source[c][key] for c in conditions]
-    result = evaluate(get(f"gears_{key}"), case)
+    result = evaluate(get(f"gears_{key}"), evaluation)
     np.testing.assert_allclose(result.values, expected, rtol=1e-9, atol=1e-12)
     constant = {"pearson": "ctrl+C", "pearson_de": "ctrl+C", "pearson_delta": "A+B", "pearson_delta_de": "A+B"}
     if key in constant:
@@ -93,9 +95,9 @@ def test_equals_cell_gears(
     assert not result.undefined.any() and not result.degenerate.any()
 
 
-def test_constant_prediction_scores_zero_as_in_cell_gears(make_case: MakeCase) -> None:
-    case = make_case()
-    assert case.gears is not None
-    no_change = replace(case, y_hat=np.tile(case.gears.control, (len(case.y), 1)))
+def test_constant_prediction_scores_zero_as_in_cell_gears(make_evaluation: MakeEvaluation) -> None:
+    evaluation = make_evaluation()
+    assert evaluation.gears is not None
+    no_change = replace(evaluation, y_hat=np.tile(evaluation.gears.control, (len(evaluation.y), 1)))
     for name in ("gears_pearson_delta", "gears_pearson_delta_de"):
         assert (evaluate(get(name), no_change).values == 0.0).all()

@@ -20,7 +20,7 @@ from math import log, nan, sqrt
 import numpy as np
 import pytest
 
-from bench.tracks.response.metrics import METRICS, Case, GearsCase, evaluate, get
+from bench.tracks.response.metrics import METRICS, Evaluation, GearsTruth, evaluate, get
 from bench.tracks.response.metrics.pattern import floored_control_sd
 
 C_REF, C_IN, C_ALL = [1, 2, 1, 2, 1], [1, 2, 2, 2, 1], [1, 2, 1, 2, 2]
@@ -34,7 +34,7 @@ CONTROL_SD = [1, 1, 2, 2, 0]
 GEARS_TOP = [[2, 0], [3, 0], [0, 4], [1, 3]]
 
 
-def hand_case(repeat: int = 1, sign: float = 1.0) -> Case:
+def hand_case(repeat: int = 1, sign: float = 1.0) -> Evaluation:
     """The table above; each gene `repeat` times, the prediction times `sign`."""
 
     def floats(rows: object) -> np.ndarray:
@@ -44,7 +44,7 @@ def hand_case(repeat: int = 1, sign: float = 1.0) -> Case:
         return np.repeat(np.array(rows, dtype=bool), repeat, axis=-1)
 
     d, d_hat, scored = floats(D), sign * floats(D_HAT), bools(SCORED)
-    return Case(
+    return Evaluation(
         y=floats(C_REF) + d,
         y_hat=floats(C_IN) + d_hat,
         d=d,
@@ -57,11 +57,11 @@ def hand_case(repeat: int = 1, sign: float = 1.0) -> Case:
         de_z=floats(Z),
         significant=bools(SIGNIFICANT),
         train_y=floats(TRAIN_Y),
-        gears=GearsCase(y=floats(C_REF) + d, control=floats(C_ALL), de_genes=np.array(GEARS_TOP) * repeat),
+        gears=GearsTruth(y=floats(C_REF) + d, control=floats(C_ALL), de_genes=np.array(GEARS_TOP) * repeat),
     )
 
 
-def gallery_case() -> Case:
+def gallery_case() -> Evaluation:
     """Five conditions, for the identity metrics. Gene 2 is the target of condition 0, so nobody's identity uses it.
 
     Centred on m = (1 0), over genes 0 and 1:
@@ -77,7 +77,7 @@ def gallery_case() -> Case:
     d_hat = np.array([[3, 0, 5], [2, 0, 5], [1, 0, 5], [1, -3, 5], [0, -1, 5]], dtype=float)
     scored = np.ones((5, 3), dtype=bool)
     scored[0, 2] = False
-    return Case(
+    return Evaluation(
         y=d + 1, y_hat=d_hat + 1, d=d, d_hat=d_hat, scored=scored, gallery_scored=np.array([True, True, False]),
         train_delta=np.array([1.0, 0.0, 7.0]), control_sd=np.ones(3), expressed=np.ones(3, dtype=bool),
         de_z=d, significant=np.zeros((5, 3), dtype=bool), train_y=np.zeros(3),
@@ -126,7 +126,7 @@ HAND: dict[str, tuple[int, list[float]]] = {
     #    (0 -3 4 -1): 3.75+7+.25 = 11; norms^2 4.75, 26. 1: (2 1 -1 -3 1), (0 1 0 -1 1): 1+3+1 - 0 = 5; norms^2 16, 2.8.
     # 2: y is t itself. 3: (-1 0 0 0 1), (0 0 1 0 1): 1; norms^2 2, 1.2.
     "pearson_delta_pert_ref": (1, [11 / sqrt(4.75 * 26), 5 / sqrt(16 * 2.8), nan, 1 / sqrt(2.4)]),
-    # Worked out in test_panel_by_hand.py, each on a case that has what it needs.
+    # Worked out in test_panel_by_hand.py, each on an evaluation that has what it needs.
     **{
         name: (1, [nan] * 4)
         for name in (

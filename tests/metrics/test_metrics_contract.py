@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tracks.response.metrics import METRICS, Case, Metric, evaluate
+from bench.tracks.response.metrics import METRICS, Evaluation, Metric, evaluate
 
-MakeCase = Callable[..., Case]
-Predict = Callable[[Case, np.ndarray], Case]
+MakeEvaluation = Callable[..., Evaluation]
+Predict = Callable[[Evaluation, np.ndarray], Evaluation]
 
 every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 ranked = pytest.mark.parametrize("metric", [m for m in METRICS.values() if m.better != "none"], ids=lambda m: m.name)
@@ -27,12 +27,12 @@ def statistic(metric: Metric, values: np.ndarray) -> np.ndarray:
     return np.array([values.mean()]) if metric.name in OVER_CONDITIONS and len(values) else values
 
 
-def noise(case: Case, seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0.0, 0.3, case.d.shape)
+def noise(evaluation: Evaluation, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.0, 0.3, evaluation.d.shape)
 
 
 # Anything a model may hand in, as shifts.
-PREDICTIONS: dict[str, Callable[[Case], np.ndarray]] = {
+PREDICTIONS: dict[str, Callable[[Evaluation], np.ndarray]] = {
     "perfect": lambda c: c.d.copy(),
     "zero": lambda c: np.zeros_like(c.d),
     "constant": lambda c: np.full_like(c.d, 0.3),
@@ -77,13 +77,13 @@ def test_one_metric_per_family() -> None:
 
 @every_metric
 @pytest.mark.parametrize("awkward", [False, True])
-def test_any_prediction(metric: Metric, awkward: bool, make_case: MakeCase, predict: Predict) -> None:
-    case = make_case(awkward=awkward)
-    pattern = evaluate(metric, case).undefined
+def test_any_prediction(metric: Metric, awkward: bool, make_evaluation: MakeEvaluation, predict: Predict) -> None:
+    evaluation = make_evaluation(awkward=awkward)
+    pattern = evaluate(metric, evaluation).undefined
     for name, shifts in PREDICTIONS.items():
-        predicted = predict(case, shifts(case))
+        predicted = predict(evaluation, shifts(evaluation))
         values, undefined, degenerate = evaluate(metric, predicted)
-        assert values.shape == undefined.shape == degenerate.shape == (len(case.y),)
+        assert values.shape == undefined.shape == degenerate.shape == (len(evaluation.y),)
         assert values.dtype == np.float64 and undefined.dtype == degenerate.dtype == np.bool_
         np.testing.assert_array_equal(undefined, pattern, err_msg=f"{name}: undefined depends on the prediction")
         np.testing.assert_array_equal(np.isnan(values), undefined, err_msg=f"{name}: a prediction became NaN")
@@ -95,8 +95,8 @@ def test_any_prediction(metric: Metric, awkward: bool, make_case: MakeCase, pred
 
 
 @ranked
-def test_perfect_prediction_is_best(metric: Metric, make_case: MakeCase) -> None:
-    values = statistic(metric, evaluate(metric, make_case()).values)
+def test_perfect_prediction_is_best(metric: Metric, make_evaluation: MakeEvaluation) -> None:
+    values = statistic(metric, evaluate(metric, make_evaluation()).values)
     if not np.isfinite(metric.best or 0.0) or metric.name == "error_uncertainty_rho":
         return  # two samples of cells differ by noise: no value is the best one
     np.testing.assert_allclose(values, metric.best, atol=1e-12)
@@ -105,11 +105,11 @@ def test_perfect_prediction_is_best(metric: Metric, make_case: MakeCase) -> None
 @every_metric
 @pytest.mark.parametrize("constant", [0.0, 0.3, -0.3, 1e-9])
 def test_constant_prediction_gets_chance_exactly(
-    metric: Metric, constant: float, make_case: MakeCase, predict: Predict
+    metric: Metric, constant: float, make_evaluation: MakeEvaluation, predict: Predict
 ) -> None:
-    case = make_case(awkward=True)
-    values, undefined, degenerate = evaluate(metric, predict(case, np.full_like(case.d, constant)))
-    chance = metric.chance_level(case)
+    evaluation = make_evaluation(awkward=True)
+    values, undefined, degenerate = evaluate(metric, predict(evaluation, np.full_like(evaluation.d, constant)))
+    chance = metric.chance_level(evaluation)
     if chance is None:
         assert not degenerate.any()
     else:
@@ -118,13 +118,13 @@ def test_constant_prediction_gets_chance_exactly(
 
 
 @ranked
-def test_a_noisier_prediction_is_no_better(metric: Metric, make_case: MakeCase, predict: Predict) -> None:
-    case = make_case(conditions=40, genes=200)
+def test_a_noisier_prediction_is_no_better(metric: Metric, make_evaluation: MakeEvaluation, predict: Predict) -> None:
+    evaluation = make_evaluation(conditions=40, genes=200)
     means = []
     if metric.name == "error_uncertainty_rho":
         return  # it asks whether a model knows where it errs, not how much
     for size in (0.0, 1.0, 6.0):
-        values = evaluate(metric, predict(case, case.d + size * noise(case))).values
+        values = evaluate(metric, predict(evaluation, evaluation.d + size * noise(evaluation))).values
         means.append(distance_to_best(metric, values).mean())
     assert means[0] <= means[1] < means[2]
 
@@ -133,78 +133,87 @@ def test_a_noisier_prediction_is_no_better(metric: Metric, make_case: MakeCase, 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=8, deadline=None)
 def test_order_and_foreign_genes_do_not_matter(
-    metric: Metric, seed: int, make_case: MakeCase, predict: Predict
+    metric: Metric, seed: int, make_evaluation: MakeEvaluation, predict: Predict
 ) -> None:
-    base = make_case(seed=seed, conditions=9, genes=70, awkward=True)
+    base = make_evaluation(seed=seed, conditions=9, genes=70, awkward=True)
     # Tied values are where the order of genes could tell.
-    case = predict(base, (0.5 * base.d + noise(base, seed)).round(1))
+    evaluation = predict(base, (0.5 * base.d + noise(base, seed)).round(1))
     rng = np.random.default_rng(seed)
-    expected = evaluate(metric, case)
+    expected = evaluate(metric, evaluation)
 
-    rows = rng.permutation(len(case.y))
-    np.testing.assert_allclose(evaluate(metric, case.subset(rows)).values, expected.values[rows], atol=1e-12)
+    rows = rng.permutation(len(evaluation.y))
+    np.testing.assert_allclose(evaluate(metric, evaluation.subset(rows)).values, expected.values[rows], atol=1e-12)
 
-    genes = rng.permutation(case.y.shape[1])
-    np.testing.assert_allclose(evaluate(metric, take_genes(case, genes)).values, expected.values, atol=1e-12)
+    genes = rng.permutation(evaluation.y.shape[1])
+    np.testing.assert_allclose(evaluate(metric, take_genes(evaluation, genes)).values, expected.values, atol=1e-12)
 
     if not metric.needs & {"gears", "legacy"}:  # the published forms read all genes, which is one of their traps
-        np.testing.assert_allclose(evaluate(metric, with_foreign_gene(case)).values, expected.values, atol=1e-12)
+        np.testing.assert_allclose(evaluate(metric, with_foreign_gene(evaluation)).values, expected.values, atol=1e-12)
 
 
-def take_genes(case: Case, genes: np.ndarray) -> Case:
-    """The same case with its genes in another order."""
-    assert case.gears is not None and case.cells is not None and case.legacy is not None and case.epistasis is not None
+def take_genes(evaluation: Evaluation, genes: np.ndarray) -> Evaluation:
+    """The same evaluation with its genes in another order."""
+    assert (
+        evaluation.gears is not None
+        and evaluation.cells is not None
+        and evaluation.legacy is not None
+        and evaluation.epistasis is not None
+    )
     place = np.argsort(genes)
     per_condition = ("y", "y_hat", "d", "d_hat", "scored", "de_z", "significant")
     per_gene = ("gallery_scored", "train_delta", "control_sd", "expressed", "train_y")
     return replace(
-        case,
-        **{name: getattr(case, name)[:, genes] for name in per_condition},
-        **{name: getattr(case, name)[genes] for name in per_gene},
+        evaluation,
+        **{name: getattr(evaluation, name)[:, genes] for name in per_condition},
+        **{name: getattr(evaluation, name)[genes] for name in per_gene},
         gears=replace(
-            case.gears,
-            y=case.gears.y[:, genes],
-            control=case.gears.control[genes],
-            de_genes=place[case.gears.de_genes],
+            evaluation.gears,
+            y=evaluation.gears.y[:, genes],
+            control=evaluation.gears.control[genes],
+            de_genes=place[evaluation.gears.de_genes],
         ),
-        cells=change_variance(case, lambda v: v[:, genes]),
-        legacy=replace(case.legacy, genes=place[case.legacy.genes]),
-        epistasis=replace(case.epistasis, additive=case.epistasis.additive[:, :, genes]),
+        cells=change_variance(evaluation, lambda v: v[:, genes]),
+        legacy=replace(evaluation.legacy, genes=place[evaluation.legacy.genes]),
+        epistasis=replace(evaluation.epistasis, additive=evaluation.epistasis.additive[:, :, genes]),
     )
 
 
-def change_variance(case: Case, change: Callable[[np.ndarray], np.ndarray]) -> object:
-    assert case.cells is not None
-    sides = {"truth": case.cells.truth, "predicted": case.cells.predicted}
-    return replace(case.cells, **{k: replace(side, variance=change(side.variance)) for k, side in sides.items()})
+def change_variance(evaluation: Evaluation, change: Callable[[np.ndarray], np.ndarray]) -> object:
+    assert evaluation.cells is not None
+    sides = {"truth": evaluation.cells.truth, "predicted": evaluation.cells.predicted}
+    return replace(evaluation.cells, **{k: replace(side, variance=change(side.variance)) for k, side in sides.items()})
 
 
-def with_foreign_gene(case: Case) -> Case:
+def with_foreign_gene(evaluation: Evaluation) -> Evaluation:
     """One more gene, not expressed, with values that would rule everything if they were read."""
-    assert case.epistasis is not None
-    loud, unread = np.full((len(case.y), 1), 1e5), np.zeros((len(case.y), 1), dtype=bool)
+    assert evaluation.epistasis is not None
+    loud, unread = np.full((len(evaluation.y), 1), 1e5), np.zeros((len(evaluation.y), 1), dtype=bool)
     return replace(
-        case,
-        **{name: np.hstack([getattr(case, name), loud]) for name in ("y", "y_hat", "d", "d_hat")},
-        de_z=np.hstack([case.de_z, loud * np.nan]),
-        scored=np.hstack([case.scored, unread]),
-        significant=np.hstack([case.significant, ~unread]),
-        **{name: np.append(getattr(case, name), False) for name in ("gallery_scored", "expressed")},
-        **{name: np.append(getattr(case, name), 1e5) for name in ("train_delta", "control_sd", "train_y")},
+        evaluation,
+        **{name: np.hstack([getattr(evaluation, name), loud]) for name in ("y", "y_hat", "d", "d_hat")},
+        de_z=np.hstack([evaluation.de_z, loud * np.nan]),
+        scored=np.hstack([evaluation.scored, unread]),
+        significant=np.hstack([evaluation.significant, ~unread]),
+        **{name: np.append(getattr(evaluation, name), False) for name in ("gallery_scored", "expressed")},
+        **{name: np.append(getattr(evaluation, name), 1e5) for name in ("train_delta", "control_sd", "train_y")},
         gears=None,
         legacy=None,
-        cells=change_variance(case, lambda v: np.hstack([v, loud])),
+        cells=change_variance(evaluation, lambda v: np.hstack([v, loud])),
         epistasis=replace(
-            case.epistasis, additive=np.concatenate([case.epistasis.additive, np.tile(loud, (4, 1, 1))], axis=2)
+            evaluation.epistasis,
+            additive=np.concatenate([evaluation.epistasis.additive, np.tile(loud, (4, 1, 1))], axis=2),
         ),
     )
 
 
 @given(scale=st.floats(0.05, 20))
 @settings(max_examples=20, deadline=None)
-def test_only_size_sees_scale(scale: float, make_case: MakeCase, predict: Predict) -> None:
-    case = make_case()
-    once, scaled = predict(case, noise(case) + case.d), predict(case, scale * (noise(case) + case.d))
+def test_only_size_sees_scale(scale: float, make_evaluation: MakeEvaluation, predict: Predict) -> None:
+    evaluation = make_evaluation()
+    once, scaled = (
+        predict(evaluation, noise(evaluation) + evaluation.d),
+        predict(evaluation, scale * (noise(evaluation) + evaluation.d)),
+    )
     blind = {"pearson_delta", "pearson_delta@20", "pearson_delta_z", "discrimination_raw", "spearman_de",
              "de_recall@20", "de_recall@50", "direction_accuracy", "auprc_de", "severity_rho"}  # fmt: skip
     for name in blind:

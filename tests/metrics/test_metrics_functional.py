@@ -10,7 +10,7 @@ from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import mean_squared_error, r2_score
 
 from bench.tracks.response.metrics import functional as F
-from bench.tracks.response.metrics import order as O
+from bench.tracks.response.metrics import ranking as O
 
 seeds = st.integers(0, 2**32 - 1)
 

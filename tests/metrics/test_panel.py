@@ -11,13 +11,13 @@ from simulated_tasks import task
 from sklearn.metrics import average_precision_score
 
 from bench.tracks.response import score
-from bench.tracks.response.metrics import METRICS, Case, evaluate
-from bench.tracks.response.metrics.order import average_precision, order
-from bench.tracks.response.metrics.samples import coverage, crps, distances, energy_distance, mmd_squared, places
+from bench.tracks.response.metrics import METRICS, Evaluation, evaluate
+from bench.tracks.response.metrics.distances import coverage, crps, distances, energy_distance, mmd_squared, places
+from bench.tracks.response.metrics.ranking import average_precision, order
 
 
-def mean_of(name: str, case: Case) -> float:
-    return float(np.nanmean(evaluate(METRICS[name], case).values))
+def mean_of(name: str, evaluation: Evaluation) -> float:
+    return float(np.nanmean(evaluate(METRICS[name], evaluation).values))
 
 
 @pytest.mark.parametrize("digits", [0, 1, 8])
@@ -78,16 +78,16 @@ def test_crps_written_out() -> None:
 def test_legacy_numbers_hardly_see_what_a_model_knows() -> None:
     """Why cell-level r is never ranked on. In a weak screen the train mean comes within .05 of the true means, while
     its pearson_delta is far below; in a strong one the shared control cell still gives a model of nothing over half."""
-    cases = {
-        hard: [score.case_of(t.facts, y) for y in (t.facts.c_in, t.facts.c_in + t.facts.train_delta, t.facts.y)]
+    evaluations = {
+        hard: [score.align(t.cache, y) for y in (t.cache.c_in, t.cache.c_in + t.cache.train_delta, t.cache.y)]
         for hard, t in ((hard, task(hard=hard)) for hard in (False, True))
     }
     cell, delta = "legacy_cell_pearson_top20", "pearson_delta"
-    nothing, average, oracle = cases[True]
+    nothing, average, oracle = evaluations[True]
     assert abs(mean_of(cell, average) - mean_of(cell, oracle)) < 0.05
     assert mean_of(delta, average) < mean_of(delta, oracle) - 0.6
     assert mean_of("legacy_cell_mse", average) < 1.05 * mean_of("legacy_cell_mse", oracle)
-    nothing, average, oracle = cases[False]
+    nothing, average, oracle = evaluations[False]
     assert mean_of(cell, nothing) > 0.6 * mean_of(cell, oracle) and mean_of(delta, nothing) == 0
     assert mean_of(cell, average) > 0.7 * mean_of(cell, oracle) and mean_of(delta, average) < 0.4 * mean_of(
         delta, oracle
@@ -96,10 +96,10 @@ def test_legacy_numbers_hardly_see_what_a_model_knows() -> None:
 
 def epistasis(t, shifts: np.ndarray) -> np.ndarray:
     """Of all doubles, resolved or not: what the resolved ones are must not decide whether there is a bias."""
-    case = score.case_of(t.facts, t.predict(shifts))
-    assert case.epistasis is not None
-    every = replace(case.epistasis, resolved=case.epistasis.row >= 0)
-    return evaluate(METRICS["epistasis_r"], replace(case, epistasis=every)).values
+    evaluation = score.align(t.cache, t.predict(shifts))
+    assert evaluation.epistasis is not None
+    every = replace(evaluation.epistasis, resolved=evaluation.epistasis.row >= 0)
+    return evaluate(METRICS["epistasis_r"], replace(evaluation, epistasis=every)).values
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -108,7 +108,7 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     rng = np.random.default_rng(seed)
     nothing = {
         "no_change": 0 * t.shifts,
-        "train_mean": np.tile(t.facts.train_delta, (len(t.shifts), 1)),
+        "train_mean": np.tile(t.cache.train_delta, (len(t.shifts), 1)),
         "additive": t.additive,
         "shrunken additive": 0.6 * t.additive,
     }
@@ -124,12 +124,12 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
 
 def test_planted_interactions_are_found() -> None:
     t = task(doubles_only=True)
-    resolved = t.facts.epistasis_resolved
+    resolved = t.cache.epistasis_resolved
     assert resolved[t.epistatic].mean() > 0.7 > 0.3 > resolved[~t.epistatic].mean()
-    values = evaluate(METRICS["epistasis_r"], score.case_of(t.facts, t.predict(t.shifts))).values
+    values = evaluate(METRICS["epistasis_r"], score.align(t.cache, t.predict(t.shifts))).values
     np.testing.assert_array_equal(np.isfinite(values), resolved)
     assert values[resolved & t.epistatic].mean() > 0.3
-    assert mean_of("epistasis_r", score.case_of(t.facts, t.predict(t.true_additive))) < 0.1
+    assert mean_of("epistasis_r", score.align(t.cache, t.predict(t.true_additive))) < 0.1
 
 
 def test_cells_of_a_perfect_model() -> None:
@@ -137,9 +137,9 @@ def test_cells_of_a_perfect_model() -> None:
     t = task()
     rng = np.random.default_rng(0)
     control = t.dataset.x[rng.choice(t.dataset.cells_of["ctrl"], 100)].toarray()
-    groups = {"all": list(t.facts.conditions)}
-    fallbacks = np.zeros(len(t.facts.conditions), dtype=int)
-    table = score.score_table(t.facts, t.facts.y, fallbacks, groups, [control + s for s in t.shifts])
+    groups = {"all": list(t.cache.conditions)}
+    fallbacks = np.zeros(len(t.cache.conditions), dtype=int)
+    table = score.score_table(t.cache, t.cache.y, fallbacks, groups, [control + s for s in t.shifts])
     mean = table.groupby("metric")[["value", "floor", "half_value", "half_floor", "half_replicate"]].mean()
     assert abs(mean.loc["e_distance", "half_replicate"]) < 0.02 < mean.loc["e_distance", "value"]
     assert abs(mean.loc["mmd", "half_replicate"]) < 0.003 < mean.loc["mmd", "value"]
@@ -149,15 +149,15 @@ def test_cells_of_a_perfect_model() -> None:
         assert mean.loc[name, "half_replicate"] < mean.loc[name, "half_value"]
     needs_cells = [n for n, m in METRICS.items() if "cells" in m.needs]
     assert mean.loc[needs_cells, ["floor", "half_floor"]].isna().all(axis=None)  # the floor emits no cells
-    without = score.score_table(t.facts, t.facts.y, fallbacks, groups)
+    without = score.score_table(t.cache, t.cache.y, fallbacks, groups)
     assert without[without["metric"].isin(needs_cells)]["value"].isna().all()
     # What a replicate reaches is a fact of the task, whatever the model emits.
     np.testing.assert_array_equal(without["half_replicate"], table["half_replicate"])
 
 
-def test_a_thousand_conditions_take_seconds(make_case) -> None:
-    case = make_case(conditions=300, genes=2000)
+def test_a_thousand_conditions_take_seconds(make_evaluation) -> None:
+    evaluation = make_evaluation(conditions=300, genes=2000)
     begin = time.process_time()
     for metric in METRICS.values():
-        evaluate(metric, case)
+        evaluate(metric, evaluation)
     assert time.process_time() - begin < 12

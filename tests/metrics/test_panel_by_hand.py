@@ -1,4 +1,4 @@
-"""Metrics over conditions, single cells and doubles: each on a case small enough to work out by hand."""
+"""Metrics over conditions, single cells and doubles: each on an evaluation small enough to work out by hand."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import log, pi, sqrt
 import numpy as np
 import pytest
 
-from bench.tracks.response.metrics import Case, CellsCase, EpistasisCase, LegacyCase, Sample, evaluate, get
-from bench.tracks.response.metrics.samples import BANDWIDTHS
+from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, LegacyCells, Sample, evaluate, get
+from bench.tracks.response.metrics.distances import BANDWIDTHS
 
 
-def plain(d, d_hat, **parts) -> Case:
+def plain(d, d_hat, **parts) -> Evaluation:
     """Controls, train mean and z are 0; every gene is scored."""
     d, d_hat = np.array(d, dtype=float), np.array(d_hat, dtype=float)
     zeros, every = np.zeros(d.shape[1]), np.ones(d.shape, dtype=bool)
-    return Case(
+    return Evaluation(
         y=d, y_hat=d_hat, d=d, d_hat=d_hat, scored=every, gallery_scored=every[0], train_delta=zeros,
         control_sd=zeros + 1, expressed=every[0], de_z=d, significant=every, train_y=zeros, **parts,
     )  # fmt: skip
@@ -25,16 +25,16 @@ def plain(d, d_hat, **parts) -> Case:
 def test_severity() -> None:
     # Sizes 1 2 3 4 5 against 2 1 4 4 9: ranks 2 1 3.5 3.5 5. Centred -2 -1 0 1 2 and -1 -2 .5 .5 2: variance 2 and 1.9.
     true, predicted = np.array([1, 2, 3, 4, 5]), np.array([2, 1, 4, 4, 9])
-    case = plain(true[:, None] * [[3, -4]], predicted[:, None] * [[0, -5]])
+    evaluation = plain(true[:, None] * [[3, -4]], predicted[:, None] * [[0, -5]])
     terms = np.array([2, 2, 0, 0.5, 4]) / sqrt(2 * 1.9)
-    values = evaluate(get("severity_rho"), case).values
+    values = evaluate(get("severity_rho"), evaluation).values
     np.testing.assert_allclose(values, terms)
     from scipy.stats import spearmanr
 
     assert values.mean() == pytest.approx(spearmanr(true, predicted).statistic)
-    same = replace(case, d_hat=np.tile([1.0, 2.0], (5, 1)))
+    same = replace(evaluation, d_hat=np.tile([1.0, 2.0], (5, 1)))
     assert (evaluate(get("severity_rho"), same).values == 0).all()
-    assert evaluate(get("severity_rho"), case.subset([0, 1, 2, 3])).undefined.all()
+    assert evaluate(get("severity_rho"), evaluation.subset([0, 1, 2, 3])).undefined.all()
 
 
 def sample(*cells, variance) -> Sample:
@@ -44,11 +44,11 @@ def sample(*cells, variance) -> Sample:
 
 def test_cells() -> None:
     # Predicted 0 and 2, held out 0 and 3 (one gene, one axis).
-    part = CellsCase(truth=sample([0], [3], variance=[4.5, 1]), predicted=sample([0], [2], variance=[2.0, 0.0]))
-    case = plain([[1.5, 1.0]], [[1.0, 1.0]], cells=part)
+    part = CellPair(truth=sample([0], [3], variance=[4.5, 1]), predicted=sample([0], [2], variance=[2.0, 0.0]))
+    evaluation = plain([[1.5, 1.0]], [[1.0, 1.0]], cells=part)
 
     def value(name: str) -> float:
-        return float(evaluate(get(name), case).values[0])
+        return float(evaluate(get(name), evaluation).values[0])
 
     # Across: 0 3 2 1, mean 1.5; within: 2 and 3.
     assert value("e_distance") == pytest.approx(2 * 1.5 - 2 - 3)
@@ -66,27 +66,27 @@ def test_cells() -> None:
 
 def test_error_and_uncertainty() -> None:
     # Errors 0 1 3 2, predicted variances 1 2 3 9: ranks 1 2 4 3 and 1 2 3 4, Spearman 1 - 6 x 2 / (4 x 15) = .8.
-    part = CellsCase(truth=sample([0], [1], variance=[1, 1, 1, 1]), predicted=sample([0], [1], variance=[1, 2, 3, 9]))
-    case = plain([[1, 2, 3, 4]], [[1, 3, 6, 6]], cells=part)
-    assert evaluate(get("error_uncertainty_rho"), case).values == pytest.approx(0.8)
+    part = CellPair(truth=sample([0], [1], variance=[1, 1, 1, 1]), predicted=sample([0], [1], variance=[1, 2, 3, 9]))
+    evaluation = plain([[1, 2, 3, 4]], [[1, 3, 6, 6]], cells=part)
+    assert evaluate(get("error_uncertainty_rho"), evaluation).values == pytest.approx(0.8)
 
 
 def test_legacy() -> None:
     # Condition 0 has two cells, condition 1 one; the top genes of condition 1 are (2 1).
-    legacy = LegacyCase(
+    legacy = LegacyCells(
         begins=np.array([0, 2, 3]), cells=np.array([[1, 3, 2], [2, 2, 5], [1, 0, 1]], dtype=float),
         controls=np.array([[0, 1, 1], [1, 1, 1], [1, 0, 1]], dtype=float), genes=np.array([[0, 1, 2], [2, 1, 0]]),
         spread=np.array([0.5, 0.25]),
     )  # fmt: skip
-    case = plain([[1, 2, 4], [3, 2, 1]], [[1, 3, 2], [0, 2, 4]], legacy=legacy)
+    evaluation = plain([[1, 2, 4], [3, 2, 1]], [[1, 3, 2], [0, 2, 4]], legacy=legacy)
     # Cell 0: x-c (1 2 1), y_hat-c (1 2 1): 1. Cell 1: (1 1 4) and (0 2 1): centred (-1 -1 2), (-1 1 0): 0.
     # Cell 2: x-c is 0: counts 0.
-    np.testing.assert_allclose(evaluate(get("legacy_cell_pearson_top20"), case).values, [0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(evaluate(get("legacy_cell_pearson_top20"), evaluation).values, [0.5, 0.0], atol=1e-12)
     # Errors 0 1 4 and 9 0 9, plus the spread.
-    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), case).values, [5 / 3 + 0.5, 6 + 0.25])
+    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), evaluation).values, [5 / 3 + 0.5, 6 + 0.25])
     # y (1 2 4), SS_tot 14/3, SS_res 5; y (3 2 1): 2 and 18.
-    np.testing.assert_allclose(evaluate(get("legacy_r2_top50"), case).values, [1 - 15 / 14, -8])
-    part = case.subset([1])
+    np.testing.assert_allclose(evaluate(get("legacy_r2_top50"), evaluation).values, [1 - 15 / 14, -8])
+    part = evaluation.subset([1])
     np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), part).values, [6.25])
     assert part.legacy is not None and part.legacy.cells.tolist() == [[1, 0, 1]]
 
@@ -94,13 +94,13 @@ def test_legacy() -> None:
 def test_epistasis() -> None:
     # Additive a = (1 -1 0 0), measured without noise; d = a + 2 (1 1 -1 -1)/2..., d_hat = 3 a + (0 0 1 -1).
     a, e, f = np.array([1.0, -1, 0, 0]), np.array([1.0, 1, -1, -1]), np.array([0.0, 0, 1, -1])
-    case = plain([a + e, a + f, e], [3 * a + e + f, 0.5 * a, e])
-    part = EpistasisCase(np.array([0, 1, -1]), np.stack([[a, a]] * 3 + [[0 * a, 0 * a]]), np.ones(3, dtype=bool))
-    case = replace(case, epistasis=part, train_delta=np.array([0.0, 0, 0, 0]))
+    evaluation = plain([a + e, a + f, e], [3 * a + e + f, 0.5 * a, e])
+    part = AdditiveShifts(np.array([0, 1, -1]), np.stack([[a, a]] * 3 + [[0 * a, 0 * a]]), np.ones(3, dtype=bool))
+    evaluation = replace(evaluation, epistasis=part, train_delta=np.array([0.0, 0, 0, 0]))
     # 0: what is left is e and e + f: 4 / sqrt(4 x 6), but only 2 of the 3 a are removed, so that f + e + a is left:
     #    4 / sqrt(4 x 8). 1: half the additive shift claims nothing. 2: not a double of train singles.
-    result = evaluate(get("epistasis_r"), case)
+    result = evaluate(get("epistasis_r"), evaluation)
     np.testing.assert_allclose(result.values, [4 / sqrt(4 * 8), 0.0, np.nan])
     assert result.degenerate.tolist() == [False, True, False] and result.undefined.tolist() == [False, False, True]
-    unresolved = replace(case, epistasis=replace(part, resolved=np.array([False, True, True])))
+    unresolved = replace(evaluation, epistasis=replace(part, resolved=np.array([False, True, True])))
     assert evaluate(get("epistasis_r"), unresolved).undefined.tolist() == [True, False, True]

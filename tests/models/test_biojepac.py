@@ -13,7 +13,7 @@ from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.models.response.token_response import TokenResponse
 from bench.nn.composer import Composer
 from bench.results.records import read
@@ -36,7 +36,7 @@ def published(**changed):
 def fitted(data, split, **changed):
     model = published(**{**SMALL, **FAST, **changed})
     module = PerturbationDataModule(Task(data, split))
-    run.fit(model, module, 1, Runtime(head_seed=1))
+    run.fit(model, module, 1, FitContext(head_seed=1))
     return model, module
 
 
@@ -98,9 +98,9 @@ def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
     assert [block.shape for block in got] == [batch.controls.shape for batch in module.predict_dataloader()]
     assert all(torch.isfinite(block).all() and (block >= 0).all() for block in got)
     assert not torch.equal(got[0], got[1])
-    assert set(model.ledger.parameters) >= {"encoder", "composer", "predictor", "decoder"}
-    assert model.ledger.parameters["decoder"] == 9
-    assert ("the last ones" if few else "on 10 val conditions") in model.ledger.selection
+    assert set(model.fit_report.parameters) >= {"encoder", "composer", "predictor", "decoder"}
+    assert model.fit_report.parameters["decoder"] == 9
+    assert ("the last ones" if few else "on 10 val conditions") in model.fit_report.selection
     again = predictions(*fitted(tiny, split))
     for one, two in zip(got, again, strict=True):
         torch.testing.assert_close(one, two, atol=0, rtol=0)
@@ -113,7 +113,7 @@ def test_mended_form_with_seeds_and_rates_to_choose_from(tiny, tiny_split):
         tiny, split, **changed, head_seeds=2, head_learning_rate=0.0, head_steps=3, identity_dropout=0.2, align_epochs=0
     )
     assert len(model.responses) == 2
-    assert model.ledger.trials == 3
+    assert model.fit_report.trials == 3
     assert all(torch.isfinite(block).all() for block in predictions(model, module))
 
 

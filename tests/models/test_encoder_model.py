@@ -91,5 +91,5 @@ def test_pretraining_that_improves_nothing_is_told(rate, untrained, module):
     model = registry.load("vicreg")(**arguments)
     run.fit(model, module, 1)
     told = [word for word in model.warnings if "the encoder is the untrained one" in word]
-    assert bool(told) == untrained == ("pretraining step 0 of" in model.ledger.selection)
-    assert "by the decodable part of val shifts" in model.ledger.selection
+    assert bool(told) == untrained == ("pretraining step 0 of" in model.fit_report.selection)
+    assert "by the decodable part of val shifts" in model.fit_report.selection

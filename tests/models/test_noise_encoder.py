@@ -74,4 +74,4 @@ def test_a_width_that_is_none():
 def test_it_runs(module):
     model = registry.load("noise_encoder")(**small("noise_encoder"))
     run.fit(model, module, 1)
-    assert model.ledger.parameters["encoder"] == 0
+    assert model.fit_report.parameters["encoder"] == 0

@@ -6,7 +6,7 @@ import torch
 from harness import small
 
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.models.ssl.vicreg import thin
 from bench.nn.mlp_encoder import FLAG_CHANNELS
 from bench.runner import fit as run
@@ -159,11 +159,11 @@ def test_mae_sees_nothing_of_what_it_reconstructs(module):
 def test_ledger_of_a_pretrained_model(name, module):
     settings = {**small(name), "epochs": 3, "batch_size": 60}
     model = registry.load(name)(**settings)
-    run.fit(model, module, 1, Runtime())
+    run.fit(model, module, 1, FitContext())
     cells = len(module.representation_rows("train"))
     assert cells == 10 * 30 + 60
     pretraining = 3 * (cells // 60)
-    ledger = model.ledger
+    ledger = model.fit_report
     chosen = int(ledger.selection.split("steps ")[1].split(" of 20")[0])
     assert ledger.steps == pretraining + 5 * settings["head_steps"] + chosen  # five folds and the response
     assert ledger.cells_seen == pretraining * 60
@@ -191,6 +191,6 @@ def test_parameters_of_models_without_pretraining(module):
     for name, count in (("constant_encoder", 0), ("identity", 0), ("pca_encoder", 0)):
         model = registry.load(name)(**small(name))
         run.fit(model, module, 1)
-        assert model.ledger.parameters["encoder"] == count
-        assert set(model.ledger.parameters) == {"encoder", "response"}
-        assert model.ledger.flops > 0  # of the response
+        assert model.fit_report.parameters["encoder"] == count
+        assert set(model.fit_report.parameters) == {"encoder", "response"}
+        assert model.fit_report.flops > 0  # of the response

@@ -99,8 +99,8 @@ def test_parts_of_the_loss_by_their_switches(task):
 def test_a_quarter_of_every_batch_are_controls(task):
     """300 train cells in batches of 128, 128 and 44, each with a third as many controls, for 4 epochs."""
     model = fitted(task, epochs=4)
-    assert model.ledger.cells_seen == 4 * (300 + 43 + 43 + 15)
-    assert model.ledger.steps == 12
+    assert model.fit_report.cells_seen == 4 * (300 + 43 + 43 + 15)
+    assert model.fit_report.steps == 12
 
 
 def test_fewer_perturbations_than_latents_is_told(task, models):

@@ -14,13 +14,13 @@ def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, f
         mine = slice(facts.cell_begin[i], facts.cell_begin[i + 1])
         block = dense(tiny, tiny.cells_of[name])
         # Under 128 cells: all of them, in another order.
-        np.testing.assert_allclose(np.sort(facts.cell_panel[mine], axis=0), np.sort(block[:, facts.panel], axis=0))
+        np.testing.assert_allclose(np.sort(facts.cell_markers[mine], axis=0), np.sort(block[:, facts.markers], axis=0))
         np.testing.assert_allclose(facts.variance[i], block.var(axis=0, ddof=1), rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(facts.legacy_spread[0, i], block.var(axis=0).mean(), rtol=1e-9)
         for h in range(2 * truth.HALVINGS):
             side = facts.cell_side[h // 2, mine] == h % 2
-            means = facts.cell_panel[mine][side].mean(axis=0)
-            np.testing.assert_allclose(means, facts.half_y[h, i, facts.panel], rtol=1e-5, atol=1e-6)
+            means = facts.cell_markers[mine][side].mean(axis=0)
+            np.testing.assert_allclose(means, facts.half_y[h, i, facts.markers], rtol=1e-5, atol=1e-6)
             half = dense(tiny, drawn[mine][side])
             np.testing.assert_allclose(facts.half_y[h, i], half.mean(axis=0), rtol=1e-12)
             np.testing.assert_allclose(facts.legacy_spread[1 + h, i], half.var(axis=0).mean(), rtol=1e-9)
@@ -50,12 +50,12 @@ def test_cell_scores_are_sklearns_without_the_own_targets(tiny, tiny_split, fact
 
 
 def test_panel_genes_are_chosen_by_train_conditions_and_nobodys_targets(tiny, tiny_split, facts):
-    assert len(facts.panel) and not facts.targets[:, facts.panel].any() and facts.expressed[facts.panel].all()
+    assert len(facts.markers) and not facts.targets[:, facts.markers].any() and facts.expressed[facts.markers].all()
     means = np.array([dense(tiny, tiny.cells_of[n]).mean(0) for n in tiny_split.train])
     np.testing.assert_allclose(facts.train_y, means.mean(0))
     allowed = np.flatnonzero(facts.expressed & ~facts.targets.any(axis=0))
     expected = allowed[np.argsort(-means[:, allowed].std(axis=0))][:50]
-    assert set(facts.panel.tolist()) == set(expected.tolist())
+    assert set(facts.markers.tolist()) == set(expected.tolist())
 
 
 def test_additive_shifts_are_those_of_the_train_singles(tiny, tiny_split, facts):

@@ -51,5 +51,5 @@ class PCAEncoder(EncoderModel):
         """Fit the axes on (a sample of) the train cells and input controls."""
         rows = spread_rows(datamodule.representation_rows("train"), PCA_CELLS, datamodule.seed)
         mean, axes = principal_axes(datamodule.dataset.x[rows].toarray(), self.components)
-        self.ledger.cells_seen += len(rows)
+        self.fit_report.cells_seen += len(rows)
         return _Projection(torch.from_numpy(mean).float(), torch.from_numpy(axes).float())

@@ -144,22 +144,22 @@ class PerturbedVAE(PerturbationModel):
             loader = PerturbationDataModule(datamodule.task, self.batch_size, datamodule.seed).train_dataloader()
             self._steps = max(self.epochs * len(loader), self.min_steps)
             self._prepare(datamodule)
-            enough, seed = len(datamodule.split.val) >= MIN_VAL_CONDITIONS, self.runtime.head_seed
+            enough, seed = len(datamodule.split.val) >= MIN_VAL_CONDITIONS, self.fit_context.head_seed
             watch = Watch(self.net, datamodule, "val" if enough else "train", self.kind, self._log_look, seed)
             keep = KeepBest(self.net, watch, max(1, self._steps // LOOKS)) if enough else None
-            kept, logger, say = [keep] if keep else [], self.runtime.logger, self.runtime.say
+            kept, logger, say = [keep] if keep else [], self.fit_context.logger, self.fit_context.say
             train(self, loader, self._steps, "train", callbacks=kept, logger=logger, say=say)
             self.net.eval()
             numbers = watch.latents()
             if word := collapsed(numbers, self.net.vae.shape.invariant):
                 self.warnings.append(word)
-            self.ledger.steps, self.ledger.cells_seen = self._steps, self._seen
-            self.ledger.selection = watch.selection(numbers, keep, self._steps)
+            self.fit_report.steps, self.fit_report.cells_seen = self._steps, self._seen
+            self.fit_report.selection = watch.selection(numbers, keep, self._steps)
 
     def _prepare(self, datamodule: PerturbationDataModule) -> None:
         """Make the network from the seed, and say what is odd about the task."""
         banks = load_banks(self.features, datamodule)
-        self.told(banks, datamodule)
+        self.record_banks(banks, datamodule)
         table = ActionTable(datamodule, banks)
         self._missing = table.missing
         if word := narrowed(table.identities, self.d_v):
@@ -173,12 +173,12 @@ class PerturbedVAE(PerturbationModel):
         known = Targets(datamodule, table)
         self.net = PerturbedNet(known, self.shape(len(datamodule.genes), known), self.settings, means)
         torch.random.set_rng_state(state)
-        self._noises, self._seed = Noises(self.net, self.runtime.head_seed), datamodule.seed
+        self._noises, self._seed = Noises(self.net, self.fit_context.head_seed), datamodule.seed
         self._control = datamodule.dataset.conditions.index(CONTROL)
-        self.ledger.parameters["autoencoder"] = sum(p.numel() for p in self.net.vae.parameters())
+        self.fit_report.parameters["autoencoder"] = sum(p.numel() for p in self.net.vae.parameters())
         mechanisms = [*self.net.composer.parameters(), *self.net.head.parameters()]
-        self.ledger.parameters["mechanisms"] = sum(p.numel() for p in mechanisms)
-        self.ledger.flops = self._flops(len(datamodule.genes))
+        self.fit_report.parameters["mechanisms"] = sum(p.numel() for p in mechanisms)
+        self.fit_report.flops = self._flops(len(datamodule.genes))
 
     def shape(self, genes: int, known: Targets) -> Shape:
         """Sizes of the network."""
@@ -251,8 +251,8 @@ class PerturbedVAE(PerturbationModel):
         return counted / len(cells) * self.batch_size * self._steps
 
     def _log_look(self, numbers: dict[str, float]) -> None:
-        if self.runtime.logger:
-            self.runtime.logger.log_metrics(numbers, self.global_step)
+        if self.fit_context.logger:
+            self.fit_context.logger.log_metrics(numbers, self.global_step)
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:

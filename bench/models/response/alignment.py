@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
@@ -79,7 +79,7 @@ class Alignment(lightning.LightningModule):
 
 
 def align(
-    table: ActionTable, width: int, epochs: int, datamodule: PerturbationDataModule, runtime: Runtime
+    table: ActionTable, width: int, epochs: int, datamodule: PerturbationDataModule, runtime: FitContext
 ) -> dict[str, torch.Tensor]:
     """Train an alignment and return its composer's weights, from which every response starts.
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from bench.models.base import Ledger, Runtime
+from bench.models.base import FitContext, FitReport
 from bench.models.response.folds import folds
 from bench.models.response.mean_response import Response, ResponseTask, Targets
 from bench.models.response.settings import DEFAULT_RATE, RATES, HeadSettings
@@ -46,7 +46,7 @@ def _fit_one(
     seed: int,
     held: Targets | None,
     steps: int,
-    runtime: Runtime,
+    runtime: FitContext,
 ) -> tuple[Response, KeepBest | None]:
     """Train one response for some steps of the schedule; with held-out targets, keep its best step."""
     response = Response(task, settings, rate, seed)
@@ -68,7 +68,7 @@ def _fit_one(
     return response.eval(), keep
 
 
-def fit(task: ResponseTask, settings: HeadSettings, ledger: Ledger, runtime: Runtime) -> list[Response]:
+def fit(task: ResponseTask, settings: HeadSettings, ledger: FitReport, runtime: FitContext) -> list[Response]:
     """Fit one response per head seed.
 
     With 10 or more val conditions, the learning rate and each seed's step are those of the smallest val error. With
@@ -97,7 +97,7 @@ def fit(task: ResponseTask, settings: HeadSettings, ledger: Ledger, runtime: Run
 
 
 def _by_val(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: Ledger, runtime: Runtime
+    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
 ) -> tuple[list[Response], str]:
     """Responses at the rate and steps of the smallest val error, and how they were chosen."""
 
@@ -117,7 +117,7 @@ def _by_val(
 
 
 def _by_folds(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: Ledger, runtime: Runtime
+    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
 ) -> tuple[list[Response], str]:
     """Responses at the default rate and the step of the smallest error over folds, and how it was chosen."""
     rate = settings.rate or DEFAULT_RATE
@@ -136,7 +136,7 @@ def _by_folds(
 
 
 def _by_default(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: Ledger, runtime: Runtime
+    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
 ) -> tuple[list[Response], str]:
     """Responses at the default rate after all steps, and why."""
     rate = settings.rate or DEFAULT_RATE

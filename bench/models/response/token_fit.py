@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.models.base import Ledger, Runtime
+from bench.models.base import FitContext, FitReport
 from bench.models.response.actions import ActionTable
 from bench.models.response.settings import CELLS, DEFAULT_RATE, RATES, HeadSettings
 from bench.models.response.token_response import TokenResponse
@@ -76,8 +76,8 @@ def _train(
     kept: nn.Module,
     measure: Callable[[], float] | None,
     task: TokenTask,
-    ledger: Ledger,
-    runtime: Runtime,
+    ledger: FitReport,
+    runtime: FitContext,
 ) -> tuple[float, int]:
     """Train a stage for its steps; return the smallest value measured and its step, or infinity and the last step."""
     steps = stage.settings.steps
@@ -108,7 +108,7 @@ def _flops(stage: PairStage, task: TokenTask) -> float:
     return counted / 2
 
 
-def fit(task: TokenTask, settings: HeadSettings, ledger: Ledger, runtime: Runtime) -> list[TokenResponse]:
+def fit(task: TokenTask, settings: HeadSettings, ledger: FitReport, runtime: FitContext) -> list[TokenResponse]:
     """Fit predictor and composer, then the decoder, once per head seed, each for ``settings.steps`` steps.
 
     With 10 or more val conditions, the learning rate of the first and the step of both are those of the smallest
@@ -162,7 +162,7 @@ def _record(
     stages: int,
     task: TokenTask,
     settings: HeadSettings,
-    ledger: Ledger,
+    ledger: FitReport,
 ) -> None:
     """Write down what was fitted and how it was chosen."""
     n_val = len(task.datamodule.split.val)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.reports.figures import de_recall, effect_size, scatter, skill
-from bench.reports.figures.material import Material, material
+from bench.reports.figures.data import FigureData, material
 from bench.reports.figures.style import FORMATS, render, write
 
-__all__ = ["FIGURES", "Material", "draw", "material"]
+__all__ = ["FIGURES", "FigureData", "draw", "material"]
 
 FIGURES = {module.STEM: module for module in (skill, scatter, de_recall, effect_size)}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.reports.figures.material import Material
+from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, columns, finish
 from bench.results.board import FLOOR, REPLICATE
 from bench.results.tables import ALL
@@ -23,7 +23,7 @@ def sizes() -> dict[int, str]:
     return dict(sorted((int(match[1]), name) for name, match in found.items() if match))
 
 
-def chance(found: Material) -> dict[int, float]:
+def chance(found: FigureData) -> dict[int, float]:
     """Recall by luck, mean over conditions, by k; empty where the records do not tell.
 
     A prediction without any order gets the chance value of its condition (k / scored genes), so a row of which every
@@ -39,7 +39,7 @@ def chance(found: Material) -> dict[int, float]:
     return out
 
 
-def table(found: Material) -> pd.DataFrame:
+def table(found: FigureData) -> pd.DataFrame:
     """Take recall from the board: label, series, k, value, low, high; bars repeat under every label."""
     rows = []
     luck = chance(found)
@@ -65,7 +65,7 @@ def table(found: Material) -> pd.DataFrame:
     return frame[frame["label"].isin(seen)].dropna(subset=["value"])
 
 
-def chart(found: Material, drawn: pd.DataFrame) -> Any:
+def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     """Draw one panel per row, all with the same floor, replicate and chance."""
     import altair as alt
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.reports.figures.material import Material
+from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLACK, BLUE, GREY, LINES, ORANGE, PURPLE, columns, finish
 from bench.results.board import PRIMARY
 
@@ -23,7 +23,7 @@ _LOOK = {
 }
 
 
-def table(found: Material) -> pd.DataFrame:
+def table(found: FigureData) -> pd.DataFrame:
     """Points and tertile means: label, kind, condition, seed, effect, strength, ratio, low, high.
 
     ``ratio`` is predicted over true size (1 is right), ``strength`` the replicate's Pearson delta. A mean is the
@@ -49,7 +49,7 @@ def table(found: Material) -> pd.DataFrame:
 _ENDS = {"ratio": "", "low": "_ci_low", "high": "_ci_high"}
 
 
-def chart(found: Material, drawn: pd.DataFrame) -> Any:
+def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     """Draw one panel per row, on a log scale."""
     import altair as alt
 

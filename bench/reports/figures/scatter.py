@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reports.figures.material import Material
+from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import GREY, LINES, PALETTE, SHAPES, columns, finish
 from bench.results.board import FLOOR, PRIMARY
 from bench.results.tables import ALL
@@ -14,13 +14,13 @@ from bench.results.tables import ALL
 STEM = "scatter"
 
 
-def table(found: Material) -> pd.DataFrame:
+def table(found: FigureData) -> pd.DataFrame:
     """One line per row, condition and seed: label, condition, seed, subgroup, value, floor; undefined left out."""
     frames = [found.points(label, PRIMARY, ("value", "floor")) for label in found.rows]
     return pd.concat(frames, ignore_index=True).dropna(subset=["value", "floor"])
 
 
-def chart(found: Material, drawn: pd.DataFrame) -> Any:
+def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     """Draw one panel per row; above the diagonal the model is better."""
     import altair as alt
 

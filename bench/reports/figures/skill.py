@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reports.figures.material import Material
+from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, finish
 from bench.results.board import FLOOR
 from bench.results.tables import ALL
@@ -15,7 +15,7 @@ STEM = "skill"
 _WIDEST = (-2.0, 2.5)
 
 
-def table(found: Material) -> pd.DataFrame:
+def table(found: FigureData) -> pd.DataFrame:
     """Take mean skill from the boards: scope, label, skill, low, high; null skill is NaN."""
     return pd.DataFrame(
         [
@@ -35,7 +35,7 @@ def table(found: Material) -> pd.DataFrame:
     )
 
 
-def chart(found: Material, drawn: pd.DataFrame) -> Any:
+def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     """Draw one panel per scope, one line per row."""
     import altair as alt
 

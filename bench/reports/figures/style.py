@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.files import atomic
-from bench.reports.figures.material import Material
+from bench.reports.figures.data import FigureData
 
 if TYPE_CHECKING:
     import altair as alt
@@ -18,7 +18,7 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, YELLOW = "#E69F00", "#56B4E9", "#F0E442"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK, YELLOW)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
-#: Vega expression that breaks a name where :func:`bench.reports.figures.material.printed` did.
+#: Vega expression that breaks a name where :func:`bench.reports.figures.data.printed` did.
 LINES = r"split(datum.label, '\n')"
 #: One family that vl-convert carries with it, so that a figure is the same on every machine.
 _FONT = "Liberation Sans, Arial, sans-serif"
@@ -34,7 +34,7 @@ def columns(n: int) -> int:
     return min(range(min(n, 5), min(n, 3) - 1, -1), key=lambda c: -n % c)
 
 
-def finish(chart: alt.FacetChart, found: Material, title: str, read: str, width: int) -> alt.FacetChart:
+def finish(chart: alt.FacetChart, found: FigureData, title: str, read: str, width: int) -> alt.FacetChart:
     """Give a chart its title, what to read, what to distrust, and the common look.
 
     Args:

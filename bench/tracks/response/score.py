@@ -16,13 +16,13 @@ from bench.results.records import Level
 from bench.results.summary import summarise
 from bench.results.tables import ALL
 from bench.stats.intervals import Means, half_width
-from bench.tracks.response.cases import Cells, case_of, predicted_sample
+from bench.tracks.response.align import Cells, align, predicted_sample
+from bench.tracks.response.evaluate import evaluate_all
 from bench.tracks.response.metrics import METRICS
-from bench.tracks.response.panel import evaluate_all
 from bench.tracks.response.truth.fields import Truth
 
-__all__ = ["case_of", "effect_tertiles", "levels", "predicted_sample", "score_table", "sizes", "wide"]
-#: Columns of a score table that :func:`bench.tracks.response.panel.columns` gives.
+__all__ = ["align", "effect_tertiles", "levels", "predicted_sample", "score_table", "sizes", "wide"]
+#: Columns of a score table that :func:`bench.tracks.response.evaluate.columns` gives.
 COLUMNS = ("value", "degenerate", "floor", "half_value", "half_floor", "half_replicate")
 
 

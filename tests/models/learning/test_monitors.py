@@ -16,7 +16,7 @@ from torch.nn import functional
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.models.ssl.jepa import JEPA
 from bench.models.ssl.mae import MAE
 from bench.nn.encoder import Encoded
@@ -295,7 +295,7 @@ def test_a_resumed_pretraining_remembers_how_often_it_looked_collapsed(module, t
 
     def pretrain(stop=None):
         model = MAE(**settings)
-        model.runtime = Runtime(folder=tmp_path, arguments=settings)
+        model.fit_context = FitContext(folder=tmp_path, arguments=settings)
         step = model.training_step
 
         def stopped(batch, batch_idx=0):

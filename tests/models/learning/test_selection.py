@@ -6,7 +6,7 @@ import screens
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
-from bench.models.base import Ledger
+from bench.models.base import FitReport
 from bench.training import selection
 from bench.training.selection import choose
 
@@ -31,7 +31,7 @@ def constant(tried):
 
 @pytest.mark.parametrize("val", [0, 2, 9])
 def test_few_or_no_val_conditions_leave_the_choice_to_folds(val):
-    module, ledger, tried = module_of(val), Ledger(), []
+    module, ledger, tried = module_of(val), FitReport(), []
     assert choose([1.0, 0.0, -1.0], constant(tried), module, ledger) == 0.0
     train = set(module.split.train)
     for setting in (1.0, 0.0, -1.0):
@@ -46,14 +46,14 @@ def test_few_or_no_val_conditions_leave_the_choice_to_folds(val):
 
 
 def test_ten_val_conditions_decide():
-    module, ledger, tried = module_of(10), Ledger(), []
+    module, ledger, tried = module_of(10), FitReport(), []
     choose([1.0, 0.0], constant(tried), module, ledger)
     assert tried == [(s, module.split.train, module.split.val) for s in (1.0, 0.0)]
     assert "on 10 val conditions, of 2 settings" in ledger.selection
 
 
 def test_eight_trials_end_the_search():
-    module, ledger, tried = module_of(10), Ledger(), []
+    module, ledger, tried = module_of(10), FitReport(), []
     assert choose([*np.linspace(2.0, 1.0, 8), 0.0], constant(tried), module, ledger) == 1.0  # the ninth is better
     assert len(tried) == ledger.trials == 8
     assert ledger.selection.endswith("of the first 8 of 9 settings: the budget of 8 trials was spent")
@@ -61,7 +61,7 @@ def test_eight_trials_end_the_search():
 
 def test_processor_time_ends_the_search(monkeypatch):
     """Every trial takes two minutes: after the third six are gone."""
-    module, ledger, tried = module_of(10), Ledger(), []
+    module, ledger, tried = module_of(10), FitReport(), []
     monkeypatch.setattr(selection.time, "process_time", lambda: 120.0 * len(tried))
     assert choose([3.0, 2.0, 1.0, 0.0], constant(tried), module, ledger) == 1.0
     assert len(tried) == ledger.trials == 3
@@ -71,14 +71,14 @@ def test_processor_time_ends_the_search(monkeypatch):
 
 
 def test_one_trial_is_made_however_long_it_takes(monkeypatch):
-    module, ledger, tried = module_of(10), Ledger(), []
+    module, ledger, tried = module_of(10), FitReport(), []
     monkeypatch.setattr(selection.time, "process_time", lambda: 1e6 * len(tried))
     assert choose([3.0, 0.0], constant(tried), module, ledger) == 3.0
     assert ledger.trials == 1
 
 
 def test_where_there_is_no_choice_nothing_is_fitted():
-    ledger, tried = Ledger(), []
+    ledger, tried = FitReport(), []
     assert choose([3.0], constant(tried), module_of(2), ledger) == 3.0
     assert not tried and ledger.trials == 1
     assert ledger.selection == "3.0: the only setting"

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.training.trainer import KeepBest, optimiser, train
 
 # KeepBest
@@ -136,7 +136,7 @@ def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes)
     """Pretrain; return the frozen encoder's weights, the number of steps taken, and the model."""
     arguments = {**small(name), **ARGUMENTS, **changes}
     model = registry.load(name)(**arguments)
-    model.runtime = Runtime(folder=folder, arguments=arguments, fresh=fresh)
+    model.fit_context = FitContext(folder=folder, arguments=arguments, fresh=fresh)
     taken, step = [], model.training_step
 
     def counted(batch, batch_idx=0):
@@ -183,7 +183,7 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_pat
     assert same(a["optimizer_states"], b["optimizer_states"])
     assert same(a["callbacks"]["KeepBest"], b["callbacks"]["KeepBest"])
     assert sorted(a["callbacks"]["KeepBest"]["history"]) == list(range(0, 31, 3))
-    assert model.ledger == again.ledger
+    assert model.fit_report == again.fit_report
 
 
 def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
@@ -203,8 +203,8 @@ def test_a_finished_pretraining_is_not_repeated(module, tmp_path):
     again, none, reused = pretrain("jepa", module, tmp_path)
     assert (steps, none) == (30, 0)
     assert same(first, again)
-    assert reused.ledger.selection == f"{model.ledger.selection}, {REUSED}"
-    assert replace(reused.ledger, selection="") == replace(model.ledger, selection="")
+    assert reused.fit_report.selection == f"{model.fit_report.selection}, {REUSED}"
+    assert replace(reused.fit_report, selection="") == replace(model.fit_report, selection="")
     assert pretrain("jepa", module, tmp_path, fresh=True)[1] == 30
 
 
@@ -261,7 +261,7 @@ FIRST_STAGE = {
 def folder_of(module, folder, name="mae", **changes):
     model = registry.load(name)()
     defaults = {key: parameter.default for key, parameter in registry.arguments(type(model)).items()}
-    model.runtime = Runtime(folder=folder, arguments={**defaults, **changes})
+    model.fit_context = FitContext(folder=folder, arguments={**defaults, **changes})
     return model._folder(module)
 
 

@@ -10,7 +10,7 @@ from bench.models.perturbed_vae.watch import Watch, active_units, blocks, collap
 def test_a_collapsed_invariant_latent_is_told(task):
     assert any("invariant latent has collapsed" in word for word in fitted(task, alpha=1e6, epochs=30).warnings)
     open_ = fitted(task, alpha=0.0, epochs=60, hidden=64)
-    assert not any("collapsed" in word for word in open_.warnings), open_.ledger.selection
+    assert not any("collapsed" in word for word in open_.warnings), open_.fit_report.selection
     assert not any("collapsed" in word for word in fitted(task, ablation="no_sep").warnings)
 
 
@@ -32,8 +32,8 @@ def test_numbers_of_blocks_by_hand():
 
 
 def test_the_kept_step_is_the_best_on_val_where_there_are_enough(task, simulated):
-    assert "default: only 2 val conditions" in fitted(task).ledger.selection
+    assert "default: only 2 val conditions" in fitted(task).fit_report.selection
     model = fitted(simulated, min_steps=40)
-    assert "on 12 val conditions" in model.ledger.selection
+    assert "on 12 val conditions" in model.fit_report.selection
     watch = Watch(model.net, simulated, "val", "counterfactual", lambda numbers: None, 1)
-    assert f"val pearson {watch.correlation():.3f}" in model.ledger.selection
+    assert f"val pearson {watch.correlation():.3f}" in model.fit_report.selection

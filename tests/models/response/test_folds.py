@@ -151,7 +151,7 @@ def fitted(module, path):
     settings = {"features": path, "head_steps": 100, "head_width": 64}
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), **settings})
     run.fit(model, module, 1)
-    assert "over 5 folds of the train conditions" in model.ledger.selection
+    assert "over 5 folds of the train conditions" in model.fit_report.selection
     cells = torch.from_numpy(module.dataset.x[module.input_rows[0]].toarray())
     inputs = cells.double().mean(dim=0).numpy()
     error, floor = 0.0, 0.0
@@ -161,7 +161,7 @@ def fitted(module, path):
         shift = row_mean(module.dataset.x, module.dataset.cells_of[name]) - inputs
         error += ((model.predict_step(batch).mean(dim=0).numpy() - inputs - shift) ** 2).mean()
         floor += ((module.train_shift - shift) ** 2).mean()
-    return int(model.ledger.selection.split("steps ")[1].split(" of")[0]), error / floor
+    return int(model.fit_report.selection.split("steps ")[1].split(" of")[0]), error / floor
 
 
 def test_folds_take_steps_where_features_say_all(tmp_path):
@@ -202,7 +202,7 @@ def test_where_all_genes_are_known_no_fold_chooses(tiny):
     settings = {"head_steps": 150, "head_width": 64, "features": "pca", "head_learning_rate": 3e-3}
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), **settings})
     run.fit(model, module, 1)
-    assert "steps 150 of 150: default rate, the last step" in model.ledger.selection
+    assert "steps 150 of 150: default rate, the last step" in model.fit_report.selection
     true = module.dataset.x
     shifts = np.array([row_mean(true, tiny.cells_of[name]) for name in split.test]) - module.input_means[0]
     got = shift_of(model, module, split.test)

@@ -11,7 +11,7 @@ from bench.data import load
 from bench.data.dataset import build
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import Runtime
+from bench.models.base import FitContext
 from bench.runner import fit as run
 from bench.tracks.response import score
 from bench.tracks.response.truth import truth
@@ -89,9 +89,9 @@ def test_val_conditions_choose_rate_and_step(simulated):
     """With 10 or more of them; what is kept is never worse on val than the base."""
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), "head_steps": 40, "head_seeds": 2})
     run.fit(model, simulated, 1)
-    assert model.ledger.trials == 3
-    assert model.ledger.steps == 40 * (3 + 1)
-    assert "on 12 val conditions, of 3 rates" in model.ledger.selection
+    assert model.fit_report.trials == 3
+    assert model.fit_report.steps == 40 * (3 + 1)
+    assert "on 12 val conditions, of 3 rates" in model.fit_report.selection
     val = simulated.pseudobulk("val")
     error = ((shift_of(model, simulated, val.conditions) - val.shifts) ** 2).mean()
     base = ((simulated.train_shift - val.shifts) ** 2).mean()
@@ -102,8 +102,8 @@ def test_a_rate_that_is_given_is_the_only_trial(simulated):
     settings = {**small("constant_encoder"), "head_learning_rate": 2e-3}
     model = registry.load("constant_encoder")(**settings)
     run.fit(model, simulated, 1)
-    assert (model.ledger.trials, model.ledger.steps) == (1, settings["head_steps"])
-    assert "head rate 0.002" in model.ledger.selection
+    assert (model.fit_report.trials, model.fit_report.steps) == (1, settings["head_steps"])
+    assert "head rate 0.002" in model.fit_report.selection
 
 
 def test_a_learnable_residual_is_kept_and_an_unlearnable_one_is_not(simulated):
@@ -111,7 +111,7 @@ def test_a_learnable_residual_is_kept_and_an_unlearnable_one_is_not(simulated):
     settings = {**small("constant_encoder"), "head_steps": 150, "head_learning_rate": 1e-2, "head_weight_decay": 0.0}
     model = registry.load("constant_encoder")(**settings)
     run.fit(model, simulated, 1)
-    steps = int(model.ledger.selection.split("steps ")[1].split(" of")[0])
+    steps = int(model.fit_report.selection.split("steps ")[1].split(" of")[0])
     assert steps < 150  # 88 conditions are overfitted long before
 
 
@@ -119,7 +119,7 @@ def test_head_seeds_are_averaged(module):
     arguments = {**small("constant_encoder"), "residual": "none"}
     names = module.predicted_conditions
     model = registry.load("constant_encoder")(**{**arguments, "head_seeds": 3})
-    run.fit(model, module, 1, Runtime(head_seed=4))
+    run.fit(model, module, 1, FitContext(head_seed=4))
     together, responses = shift_of(model, module, names), list(model.responses)
     assert [r.seed for r in responses] == [4000, 4001, 4002]
     each = []
@@ -143,4 +143,4 @@ def test_flops_of_a_response_by_hand(module):
     of_block = 3 * conditions * (2 * e * h + 2 * h * h)
     rest = 3 * conditions * (h * h + e * h + h * g) + conditions * h * h  # mean, direct, decoder; unused log-variance
     one = 2 * (first + of_actions + of_block + rest)
-    assert model.ledger.flops == pytest.approx(one * model.ledger.steps, rel=0.01)
+    assert model.fit_report.flops == pytest.approx(one * model.fit_report.steps, rel=0.01)

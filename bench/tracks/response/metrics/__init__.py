@@ -1,6 +1,6 @@
 """Metrics in numpy: one value per condition. To add one, add a file here that uses the `metric` decorator.
 
-`METRICS` names them all; `evaluate` computes one on a `Case`. Averages, intervals, skill and ranks are made
+`METRICS` names them all; `evaluate` computes one on a `Evaluation`. Averages, intervals, skill and ranks are made
 elsewhere.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.parts import CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
-from bench.tracks.response.metrics.registry import METRICS, Evaluation, Metric, UnknownMetric, evaluate, get, metric
+from bench.tracks.response.metrics.evaluation import Evaluation
+from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics.registry import METRICS, Metric, MetricValues, UnknownMetric, evaluate, get, metric
 
 __all__ = [
     "METRICS",
-    "Case",
-    "CellsCase",
-    "EpistasisCase",
     "Evaluation",
-    "GearsCase",
-    "LegacyCase",
+    "CellPair",
+    "AdditiveShifts",
+    "MetricValues",
+    "GearsTruth",
+    "LegacyCells",
     "Metric",
     "Sample",
     "UnknownMetric",

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.cache import cached
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import (
     BoolT,
     BoolTG,
@@ -19,8 +19,8 @@ from bench.tracks.response.metrics.functional import (
     mse,
     standardise,
 )
-from bench.tracks.response.metrics.order import Chosen, Order, average_precision, average_ranks, order, top_k
 from bench.tracks.response.metrics.pattern import top_de, z_order
+from bench.tracks.response.metrics.ranking import Chosen, Ranking, average_precision, average_ranks, order, top_k
 from bench.tracks.response.metrics.registry import metric
 
 MIN_SIGNIFICANT = 5  # a share of fewer genes says nothing
@@ -31,77 +31,77 @@ def _count(genes: BoolTG) -> FloatT:
     return counts
 
 
-def magnitude(case: Case) -> FloatTG:
+def magnitude(evaluation: Evaluation) -> FloatTG:
     """Abs d_hat, [T, G], with what float32 storage leaves of an unmoved gene set to 0.
 
     The rounding of y_hat grows with expression, and so does the power to detect DE: ranked by it, genes that
     a model left alone would look like a weak signal.
     """
-    size = np.abs(case.d_hat)
-    return np.where(size <= np.finfo(np.float32).eps * np.abs(case.y_hat), 0.0, size)
+    size = np.abs(evaluation.d_hat)
+    return np.where(size <= np.finfo(np.float32).eps * np.abs(evaluation.y_hat), 0.0, size)
 
 
-@fact("prediction")
-def predicted_order(case: Case) -> Order:
+@cached("prediction")
+def predicted_order(evaluation: Evaluation) -> Ranking:
     """Scored genes in the order of abs d_hat."""
-    return order(magnitude(case), case.scored)
+    return order(magnitude(evaluation), evaluation.scored)
 
 
-@fact("prediction")
-def predicted_top(case: Case, k: int) -> Chosen:
+@cached("prediction")
+def predicted_top(evaluation: Evaluation, k: int) -> Chosen:
     """The k scored genes of largest abs d_hat; ties at the last place share it."""
-    return top_k(predicted_order(case), k)
+    return top_k(predicted_order(evaluation), k)
 
 
-@fact("prediction")
-def predicted_ranks(case: Case) -> Standard:
+@cached("prediction")
+def predicted_ranks(evaluation: Evaluation) -> Standard:
     """Ranks of abs d_hat, standardised."""
-    return standardise(average_ranks(predicted_order(case), case.scored), case.scored)
+    return standardise(average_ranks(predicted_order(evaluation), evaluation.scored), evaluation.scored)
 
 
-@fact("truth")
-def z_ranks(case: Case) -> Standard:
+@cached("truth")
+def z_ranks(evaluation: Evaluation) -> Standard:
     """Ranks of abs z, standardised."""
-    return standardise(average_ranks(z_order(case), case.scored), case.scored)
+    return standardise(average_ranks(z_order(evaluation), evaluation.scored), evaluation.scored)
 
 
-def constant_z(case: Case) -> BoolT:
+def constant_z(evaluation: Evaluation) -> BoolT:
     """All scored genes are equally DE, or none is scored."""
-    z = standardise(np.abs(case.de_z), case.scored)
+    z = standardise(np.abs(evaluation.de_z), evaluation.scored)
     return ~(z.sd > 1e-12 * z.mean)
 
 
-def fewer_than(k: int, case: Case) -> BoolT:
+def fewer_than(k: int, evaluation: Evaluation) -> BoolT:
     """Fewer than k genes are scored."""
-    return _count(case.scored) < k
+    return _count(evaluation.scored) < k
 
 
-def few_significant(case: Case) -> BoolT:
+def few_significant(evaluation: Evaluation) -> BoolT:
     """Fewer than 5 scored genes are significant."""
-    return _count(judged(case)) < MIN_SIGNIFICANT
+    return _count(judged(evaluation)) < MIN_SIGNIFICANT
 
 
-@fact("truth")
-def judged(case: Case) -> BoolTG:
+@cached("truth")
+def judged(evaluation: Evaluation) -> BoolTG:
     """Significant scored genes, [T, G]."""
-    return case.significant & case.scored
+    return evaluation.significant & evaluation.scored
 
 
-def recall(case: Case, k: int) -> FloatT:
+def lookup(evaluation: Evaluation, k: int) -> FloatT:
     """Overlap of the k scored genes of largest abs d_hat with the k of largest abs z, / k, [T]."""
-    ours = predicted_top(case, k)
-    return np.asarray(np.vecdot(ours.weights, ours.of(_membership(case, k))) / k)
+    ours = predicted_top(evaluation, k)
+    return np.asarray(np.vecdot(ours.weights, ours.of(_membership(evaluation, k))) / k)
 
 
-@fact("truth")
-def _membership(case: Case, k: int) -> FloatTG:
+@cached("truth")
+def _membership(evaluation: Evaluation, k: int) -> FloatTG:
     """[T, G] of the top k by abs z."""
-    return top_de(case, k).dense(case.y.shape[1])
+    return top_de(evaluation, k).dense(evaluation.y.shape[1])
 
 
-def recall_by_luck(case: Case, k: int) -> FloatT:
+def recall_by_luck(evaluation: Evaluation, k: int) -> FloatT:
     """K / scored genes, [T]: what any ranking without information gets on average."""
-    return divide(np.full(len(case.y), float(k)), _count(case.scored))
+    return divide(np.full(len(evaluation.y), float(k)), _count(evaluation.scored))
 
 
 @metric(
@@ -115,25 +115,25 @@ def recall_by_luck(case: Case, k: int) -> FloatT:
     source="DE Spearman of cell-eval (Adduri et al. 2025), here over all genes and from the means alone",
     trap="over significant genes only, calling few genes pays; over all genes abstaining gains nothing",
 )
-def spearman_de(case: Case) -> FloatT:
+def spearman_de(evaluation: Evaluation) -> FloatT:
     """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""
-    return correlate(predicted_ranks(case).unit, z_ranks(case).unit)
+    return correlate(predicted_ranks(evaluation).unit, z_ranks(evaluation).unit)
 
 
-def prevalence(case: Case) -> FloatT:
+def prevalence(evaluation: Evaluation) -> FloatT:
     """Share of scored genes that are significant, [T]."""
-    return divide(_count(judged(case)), _count(case.scored))
+    return divide(_count(judged(evaluation)), _count(evaluation.scored))
 
 
 def _register_recall(k: int, significant: bool) -> None:
-    def compute(case: Case) -> FloatT:
-        return recall(case, k)
+    def compute(evaluation: Evaluation) -> FloatT:
+        return lookup(evaluation, k)
 
-    def undefined(case: Case) -> BoolT:
-        return fewer_than(k, case) | ((_count(judged(case)) < k) & significant)
+    def undefined(evaluation: Evaluation) -> BoolT:
+        return fewer_than(k, evaluation) | ((_count(judged(evaluation)) < k) & significant)
 
-    def chance(case: Case) -> FloatT:
-        return recall_by_luck(case, k)
+    def chance(evaluation: Evaluation) -> FloatT:
+        return recall_by_luck(evaluation, k)
 
     only = f"; only conditions with at least {k} significant genes" if significant else ""
     metric(
@@ -166,18 +166,18 @@ for _k in (20, 50):
     source="AUPRC of cell-eval (Adduri et al. 2025); scikit-learn average_precision_score",
     trap="its chance is the prevalence, which differs by condition; equal scores enter together, not by gene order",
 )
-def auprc_de(case: Case) -> FloatT:
+def auprc_de(evaluation: Evaluation) -> FloatT:
     """Average precision, [T]. Undefined: under 5 significant genes. Degenerate: prevalence."""
-    return average_precision(predicted_order(case), judged(case))
+    return average_precision(predicted_order(evaluation), judged(evaluation))
 
 
-@fact("truth")
-def de_weights(case: Case) -> FloatTG:
+@cached("truth")
+def de_weights(evaluation: Evaluation) -> FloatTG:
     """Squared min-max-scaled abs z over scored genes, [T, G], summing to 1; NaN where abs z is constant."""
-    z = np.abs(np.where(case.scored, case.de_z, np.nan))
+    z = np.abs(np.where(evaluation.scored, evaluation.de_z, np.nan))
     low, high = (of(z, axis=1, initial=limit)[:, None] for of, limit in ((np.fmin.reduce, np.inf), (np.fmax.reduce, 0)))
     scaled = (z - low) / np.where(high > low, high - low, np.nan)
-    weights = np.where(case.scored, scaled**2, 0.0)
+    weights = np.where(evaluation.scored, scaled**2, 0.0)
     return np.asarray(weights / np.where(high > low, weights.sum(axis=1, keepdims=True), np.nan))
 
 
@@ -191,11 +191,11 @@ def de_weights(case: Case) -> FloatTG:
     source="weighted MSE of Mejia et al. 2025 (Diversity by Design)",
     trap="an unweighted error is won by predicting no change: most genes do not respond",
 )
-def wmse(case: Case) -> FloatT:
+def wmse(evaluation: Evaluation) -> FloatT:
     """MSE with DE weights, [T]. Undefined: constant abs z."""
-    error = case.y_hat - case.y
+    error = evaluation.y_hat - evaluation.y
     error *= error
-    return np.asarray(np.vecdot(error, de_weights(case)))
+    return np.asarray(np.vecdot(error, de_weights(evaluation)))
 
 
 @metric(
@@ -203,15 +203,15 @@ def wmse(case: Case) -> FloatT:
     better="low",
     chance=None,
     range=(0.0, math.inf),
-    undefined=lambda case: fewer_than(20, case),
+    undefined=lambda evaluation: fewer_than(20, evaluation),
     formula="mean (y_hat - y)^2 over the 20 scored genes of highest abs Wilcoxon z",
     source="Roohani et al. 2024 (GEARS), MSE on the top-20 DE genes; here by Wilcoxon z",
     trap="y_hat starts from controls that the truth does not use, so an error of 0 is beyond reach",
 )
-def top20_de_mse(case: Case) -> FloatT:
+def top20_de_mse(evaluation: Evaluation) -> FloatT:
     """Mean squared error of y_hat on the top-20 DE genes, [T]. Undefined: fewer than 20 scored genes."""
-    top = top_de(case, 20)
-    return mse(top.of(case.y_hat), top.of(case.y), top.weights)
+    top = top_de(evaluation, 20)
+    return mse(top.of(evaluation.y_hat), top.of(evaluation.y), top.weights)
 
 
 @metric(
@@ -224,19 +224,19 @@ def top20_de_mse(case: Case) -> FloatT:
     source="DE direction match of cell-eval (Adduri et al. 2025)",
     trap="genes left unmoved count one half instead of dropping out; rounding noise is no direction",
 )
-def direction_accuracy(case: Case) -> FloatT:
+def direction_accuracy(evaluation: Evaluation) -> FloatT:
     """Share of significant genes moved the right way, [T]. Undefined: under 5 of them. Degenerate: .5."""
-    genes = _count(judged(case))
-    return divide((genes + np.vecdot(predicted_sign(case), judged_sign(case))) / 2.0, genes)
+    genes = _count(judged(evaluation))
+    return divide((genes + np.vecdot(predicted_sign(evaluation), judged_sign(evaluation))) / 2.0, genes)
 
 
-@fact("prediction")
-def predicted_sign(case: Case) -> FloatTG:
+@cached("prediction")
+def predicted_sign(evaluation: Evaluation) -> FloatTG:
     """Sign of d_hat, [T, G]; 0 where it is storage noise."""
-    return np.where(np.abs(case.d_hat) > case.prediction_noise[:, None], np.sign(case.d_hat), 0.0)
+    return np.where(np.abs(evaluation.d_hat) > evaluation.prediction_noise[:, None], np.sign(evaluation.d_hat), 0.0)
 
 
-@fact("truth")
-def judged_sign(case: Case) -> FloatTG:
+@cached("truth")
+def judged_sign(evaluation: Evaluation) -> FloatTG:
     """Sign of d at significant scored genes, [T, G]; 0 elsewhere."""
-    return np.where(judged(case), np.sign(case.d), 0.0)
+    return np.where(judged(evaluation), np.sign(evaluation.d), 0.0)

@@ -6,34 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stats.epistasis import agreement, beyond_additive
-from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT, FloatTG, weighted_sd
 from bench.tracks.response.metrics.registry import metric
 
 Side = tuple[FloatTG, FloatTG, FloatTG]
 
 
-def _resolved_doubles(case: Case) -> NDArray[np.int64]:
-    assert case.epistasis is not None
-    return np.flatnonzero((case.epistasis.row >= 0) & case.epistasis.resolved)
+def _resolved_doubles(evaluation: Evaluation) -> NDArray[np.int64]:
+    assert evaluation.epistasis is not None
+    return np.flatnonzero((evaluation.epistasis.row >= 0) & evaluation.epistasis.resolved)
 
 
-def _truth(case: Case, rows: NDArray[np.int64]) -> Side:
-    assert case.epistasis is not None
-    _, *halves, to_reference = case.epistasis.of(rows)
-    reference = case.y[rows] - case.d[rows]
-    return case.d[rows], np.stack(halves) + to_reference, case.train_y - reference
+def _truth(evaluation: Evaluation, rows: NDArray[np.int64]) -> Side:
+    assert evaluation.epistasis is not None
+    _, *halves, to_reference = evaluation.epistasis.of(rows)
+    reference = evaluation.y[rows] - evaluation.d[rows]
+    return evaluation.d[rows], np.stack(halves) + to_reference, evaluation.train_y - reference
 
 
-def unresolved(case: Case) -> BoolT:
+def unresolved(evaluation: Evaluation) -> BoolT:
     """No double of train singles, or one whose replicates do not agree on an interaction, or that has none."""
-    assert case.epistasis is not None
-    out = ~case.epistasis.resolved | (case.epistasis.row < 0)
-    rows = _resolved_doubles(case)
-    shift, halves, common = _truth(case, rows)
+    assert evaluation.epistasis is not None
+    out = ~evaluation.epistasis.resolved | (evaluation.epistasis.row < 0)
+    rows = _resolved_doubles(evaluation)
+    shift, halves, common = _truth(evaluation, rows)
     for k in (0, 1):
-        left = beyond_additive(shift, halves[k], halves[1 - k], common, case.scored[rows])
-        out[rows] |= ~(weighted_sd(left, case.scored[rows]) > case.truth_noise[rows])
+        left = beyond_additive(shift, halves[k], halves[1 - k], common, evaluation.scored[rows])
+        out[rows] |= ~(weighted_sd(left, evaluation.scored[rows]) > evaluation.truth_noise[rows])
     return out
 
 
@@ -52,7 +52,7 @@ def unresolved(case: Case) -> BoolT:
     "train singles is pulled below 0, by up to .63 at any number of cells (the plain sum itself is chance): read a "
     "negative value as none",
 )
-def epistasis_r(case: Case) -> FloatT:
+def epistasis_r(evaluation: Evaluation) -> FloatT:
     """Correlation of what truth and prediction hold beyond the singles, [T].
 
     Defined for doubles whose singles are both in train and whose replicates (half the double's cells against the other
@@ -64,13 +64,13 @@ def epistasis_r(case: Case) -> FloatT:
     that knows the true additive shift, or nothing, averages 0. No test can clear a model of noise that it copied from
     the very singles by which the truth is corrected, so that error can only lower its value. Degenerate: 0.
     """
-    assert case.epistasis is not None
-    rows = _resolved_doubles(case)
-    mask, shift = case.scored[rows], case.d_hat[rows]
-    whole, *halves, _ = case.epistasis.of(rows)
-    common = np.tile(case.train_delta, (len(rows), 1))
-    claimed = weighted_sd(beyond_additive(shift, whole, whole, common, mask), mask) > case.prediction_noise[rows]
-    out = np.full(len(case.y), np.nan)
-    found = agreement(_truth(case, rows), (shift, np.stack(halves), common), mask)
+    assert evaluation.epistasis is not None
+    rows = _resolved_doubles(evaluation)
+    mask, shift = evaluation.scored[rows], evaluation.d_hat[rows]
+    whole, *halves, _ = evaluation.epistasis.of(rows)
+    common = np.tile(evaluation.train_delta, (len(rows), 1))
+    claimed = weighted_sd(beyond_additive(shift, whole, whole, common, mask), mask) > evaluation.prediction_noise[rows]
+    out = np.full(len(evaluation.y), np.nan)
+    found = agreement(_truth(evaluation, rows), (shift, np.stack(halves), common), mask)
     out[rows] = np.where(claimed, found, np.nan)
     return out

@@ -13,31 +13,31 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bench.tracks.response.metrics.case import Case
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import FloatT, FloatTG, WeightsTG, mse, pearson
-from bench.tracks.response.metrics.parts import GearsCase
+from bench.tracks.response.metrics.optional import GearsTruth
 from bench.tracks.response.metrics.registry import metric
 
 Formula: TypeAlias = Callable[[FloatTG, FloatTG, WeightsTG], FloatT]
 
 
-def gears_truth(case: Case) -> GearsCase:
+def gears_truth(evaluation: Evaluation) -> GearsTruth:
     """The shared-control truth.
 
     Raises:
-        ValueError: the case has none.
+        ValueError: the evaluation has none.
     """
-    if case.gears is None:
-        raise ValueError("gears_* metrics need case.gears")
-    return case.gears
+    if evaluation.gears is None:
+        raise ValueError("gears_* metrics need evaluation.gears")
+    return evaluation.gears
 
 
-def every_gene(gears: GearsCase) -> WeightsTG:
+def every_gene(gears: GearsTruth) -> WeightsTG:
     """[T, G] ones: GEARS leaves in unexpressed genes and the targets themselves."""
     return np.ones(gears.y.shape, dtype=np.bool_)
 
 
-def top_genes(gears: GearsCase) -> WeightsTG:
+def top_genes(gears: GearsTruth) -> WeightsTG:
     """[T, G] how often each gene stands among GEARS' top DE genes (once)."""
     weights = np.zeros(gears.y.shape)
     np.put_along_axis(weights, gears.de_genes, 1.0, axis=1)
@@ -49,11 +49,11 @@ def pearson_or_zero(x: FloatTG, y: FloatTG, weights: WeightsTG) -> FloatT:
     return np.nan_to_num(pearson(x, y, weights), nan=0.0)
 
 
-def _register(name: str, formula: str, of: Formula, genes: Callable[[GearsCase], WeightsTG], delta: bool) -> None:
-    def compute(case: Case) -> FloatT:
-        gears = gears_truth(case)
+def _register(name: str, formula: str, of: Formula, genes: Callable[[GearsTruth], WeightsTG], delta: bool) -> None:
+    def compute(evaluation: Evaluation) -> FloatT:
+        gears = gears_truth(evaluation)
         origin = gears.control if delta else np.zeros(gears.y.shape[1])
-        return of(case.y_hat - origin, gears.y - origin, genes(gears))
+        return of(evaluation.y_hat - origin, gears.y - origin, genes(gears))
 
     metric(
         name,

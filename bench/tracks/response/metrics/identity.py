@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.cache import cached
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatG, FloatT, FloatTG
 from bench.tracks.response.metrics.registry import metric
 
@@ -16,9 +16,9 @@ BLOCK = 256  # rows of the gallery that are compared at once
 TIE = 1e-9  # cosines closer than this are equal: a matrix product rounds differently by position
 
 
-def small_gallery(case: Case) -> BoolT:
+def small_gallery(evaluation: Evaluation) -> BoolT:
     """Too few conditions to tell one from another, for all of them alike."""
-    return np.full(len(case.y), len(case.y) < MIN_GALLERY)
+    return np.full(len(evaluation.y), len(evaluation.y) < MIN_GALLERY)
 
 
 class Directions(NamedTuple):
@@ -33,9 +33,9 @@ class Directions(NamedTuple):
     nowhere: BoolT
 
 
-def directions(shift: FloatTG, centre: FloatG | None, case: Case, noise: FloatT) -> Directions:
+def directions(shift: FloatTG, centre: FloatG | None, evaluation: Evaluation, noise: FloatT) -> Directions:
     """Where shifts lead from a centre (absent: from no shift at all)."""
-    genes = np.flatnonzero(case.gallery_scored)
+    genes = np.flatnonzero(evaluation.gallery_scored)
     v = np.take(shift, genes, axis=1)
     if centre is not None:
         v -= centre[genes]
@@ -45,26 +45,28 @@ def directions(shift: FloatTG, centre: FloatG | None, case: Case, noise: FloatT)
     return Directions(v, nowhere)
 
 
-@fact("truth")
-def true_directions(case: Case, centred: bool) -> Directions:
+@cached("truth")
+def true_directions(evaluation: Evaluation, centred: bool) -> Directions:
     """Of the true shifts."""
-    return directions(case.d, case.train_delta if centred else None, case, case.truth_noise)
+    return directions(evaluation.d, evaluation.train_delta if centred else None, evaluation, evaluation.truth_noise)
 
 
-@fact("prediction")
-def predicted_directions(case: Case, centred: bool) -> Directions:
+@cached("prediction")
+def predicted_directions(evaluation: Evaluation, centred: bool) -> Directions:
     """Of the predicted shifts."""
-    return directions(case.d_hat, case.train_delta if centred else None, case, case.prediction_noise)
+    return directions(
+        evaluation.d_hat, evaluation.train_delta if centred else None, evaluation, evaluation.prediction_noise
+    )
 
 
-def share_beaten(case: Case, centred: bool) -> FloatT:
+def share_beaten(evaluation: Evaluation, centred: bool) -> FloatT:
     """Share of other conditions q with cos(d_hat_p - c, d_q - c) below that of p itself, [T]; c = m or 0.
 
     Ties count one half, and so does any comparison with a truth that equals the centre. NaN where the
     prediction equals the centre (it has no direction) or nothing else is in the gallery.
     """
-    true, predicted = true_directions(case, centred), predicted_directions(case, centred)
-    conditions, compared = len(case.y), ~true.nowhere
+    true, predicted = true_directions(evaluation, centred), predicted_directions(evaluation, centred)
+    conditions, compared = len(evaluation.y), ~true.nowhere
     weight = compared.astype(np.float64)
     won = np.full(conditions, 0.5 * max(conditions - 1, 0))
     asked = np.flatnonzero(compared & ~predicted.nowhere)  # for the floor, centred on itself, nobody
@@ -91,9 +93,9 @@ def share_beaten(case: Case, centred: bool) -> FloatT:
     "(Vinas Torne et al. 2025)",
     trap="a distance can be won by scaling and ties by gene order: a cosine, and a tie is one half",
 )
-def discrimination(case: Case) -> FloatT:
+def discrimination(evaluation: Evaluation) -> FloatT:
     """Centred discrimination, [T]. Undefined: under 5 conditions. Degenerate (flat, or equal to m): .5."""
-    return share_beaten(case, centred=True)
+    return share_beaten(evaluation, centred=True)
 
 
 @metric(
@@ -107,6 +109,6 @@ def discrimination(case: Case) -> FloatT:
     source="as discrimination, without centring",
     trap="the shift common to all conditions lifts every cosine: read it beside the centred form",
 )
-def discrimination_raw(case: Case) -> FloatT:
+def discrimination_raw(evaluation: Evaluation) -> FloatT:
     """Discrimination without centring, [T]. Undefined: under 5 conditions. Degenerate: .5."""
-    return share_beaten(case, centred=False)
+    return share_beaten(evaluation, centred=False)

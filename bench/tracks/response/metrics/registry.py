@@ -9,15 +9,15 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from bench.core.errors import BenchError, unknown
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.facts import recall
+from bench.tracks.response.metrics.cache import lookup
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT
 
 Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]  # the last three: to be read
 Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
-Compute: TypeAlias = Callable[[Case], FloatT]
+Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
-#: Parts of a case without which a metric is undefined.
+#: Parts of an evaluation without which a metric is undefined.
 OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
 BEST_IN_PRINT: dict[str, float] = {"one": 1.0, "zero": 0.0}
 
@@ -29,30 +29,31 @@ class UnknownMetric(BenchError, KeyError):
         return str(self.args[0])  # KeyError would print the repr
 
 
-def never(case: Case) -> BoolT:
+def never(evaluation: Evaluation) -> BoolT:
     """The truth always allows a value."""
-    return np.zeros(len(case.y), dtype=np.bool_)
+    return np.zeros(len(evaluation.y), dtype=np.bool_)
 
 
-def flat(case: Case) -> BoolT:
+def flat(evaluation: Evaluation) -> BoolT:
     """The truth moves no scored gene apart from the others."""
-    return case.flat
+    return evaluation.flat
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One column of the table: a formula over a `Case`, one value per condition, and how to read it.
+    """One column of the table: a formula over a `Evaluation`, one value per condition, and how to read it.
 
     Args:
         name: column name.
-        compute: `Case` of T conditions -> [T].
+        compute: `Evaluation` of T conditions -> [T].
         better: `high` or `low`; `one` and `zero`: the right value is 1 or 0; `none`: descriptive.
-        chance: what a prediction without information gets, a number or `Case` -> [T]; None: compute as it is.
+        chance: what a prediction without information gets, a number or `Evaluation` -> [T]; None: compute as it is.
         range: lowest and highest possible value; of a statistic over conditions, that of the mean.
         family: the family it ranks for; one metric per family.
-        needs: `gallery` (compute again per subgroup), or a part of the case: `gears`, `cells`, `legacy`, `epistasis`.
+        needs: `gallery` (compute again per subgroup), or a part of the evaluation: `gears`, `cells`, `legacy`,
+            `epistasis`.
         ranked: more is better by itself, so skill and rank may be taken from it.
-        undefined: `Case` -> [T] bool, where the truth allows no value. May look at the truth only.
+        undefined: `Evaluation` -> [T] bool, where the truth allows no value. May look at the truth only.
         formula: the formula in one line.
         source: where the definition comes from.
         trap: the trap it avoids, or that the reader must know of.
@@ -69,7 +70,7 @@ class Metric:
     formula: str
     source: str
     trap: str
-    undefined: Callable[[Case], BoolT] = never
+    undefined: Callable[[Evaluation], BoolT] = never
 
     @property
     def best(self) -> float | None:
@@ -77,15 +78,15 @@ class Metric:
         low, high = self.range
         return {"high": high, "low": low, **BEST_IN_PRINT}.get(self.better)
 
-    def chance_level(self, case: Case) -> FloatT | None:
+    def chance_level(self, evaluation: Evaluation) -> FloatT | None:
         """[T] what a prediction without information gets; None if the metric has no such value."""
         if self.chance is None:
             return None
-        level = self.chance(case) if callable(self.chance) else self.chance
-        return np.broadcast_to(np.asarray(level, dtype=np.float64), (len(case.y),))
+        level = self.chance(evaluation) if callable(self.chance) else self.chance
+        return np.broadcast_to(np.asarray(level, dtype=np.float64), (len(evaluation.y),))
 
 
-class Evaluation(NamedTuple):
+class MetricValues(NamedTuple):
     """values [T], NaN exactly where undefined; undefined [T]; degenerate [T] (the chance value was put)."""
 
     values: FloatT
@@ -108,7 +109,7 @@ def metric(
     family: Family | None = None,
     needs: frozenset[str] = frozenset(),
     ranked: bool = True,
-    undefined: Callable[[Case], BoolT] = never,
+    undefined: Callable[[Evaluation], BoolT] = never,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the metric `name`; arguments as in `Metric`.
 
@@ -139,7 +140,7 @@ def get(name: str) -> Metric:
     return METRICS[name]
 
 
-def evaluate(metric: Metric, case: Case) -> Evaluation:
+def evaluate(metric: Metric, evaluation: Evaluation) -> MetricValues:
     """One value per condition, and why where there is none to compute.
 
     Undefined because of the *truth*: NaN, for every prediction alike. Undefined because of the *prediction*
@@ -148,18 +149,20 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
     no cells) all is undefined.
 
     Raises:
-        ValueError: the metric needs `case.gears` and there is none, or a metric without a chance value gave
+        ValueError: the metric needs `evaluation.gears` and there is none, or a metric without a chance value gave
             no number where the truth allows one.
     """
-    if "gears" in metric.needs and case.gears is None:
-        raise ValueError(f"{metric.name} needs the shared-control truth, but case.gears is None")
-    if any(getattr(case, part) is None for part in metric.needs & OPTIONAL):
-        nothing = np.zeros(len(case.y), dtype=np.bool_)
-        return Evaluation(np.full(len(case.y), np.nan), ~nothing, nothing)
+    if "gears" in metric.needs and evaluation.gears is None:
+        raise ValueError(f"{metric.name} needs the shared-control truth, but evaluation.gears is None")
+    if any(getattr(evaluation, part) is None for part in metric.needs & OPTIONAL):
+        nothing = np.zeros(len(evaluation.y), dtype=np.bool_)
+        return MetricValues(np.full(len(evaluation.y), np.nan), ~nothing, nothing)
     # The truth alone decides this, so it is asked once for all predictions.
-    undefined = recall(case, "truth", metric.undefined, lambda: np.asarray(metric.undefined(case), dtype=np.bool_))
-    values = np.array(metric.compute(case), dtype=np.float64)
-    chance = metric.chance_level(case)
+    undefined = lookup(
+        evaluation, "truth", metric.undefined, lambda: np.asarray(metric.undefined(evaluation), dtype=np.bool_)
+    )
+    values = np.array(metric.compute(evaluation), dtype=np.float64)
+    chance = metric.chance_level(evaluation)
     broken = ~undefined & ~np.isfinite(values)
     if chance is None:
         if broken.any():
@@ -169,7 +172,7 @@ def evaluate(metric: Metric, case: Case) -> Evaluation:
             )
         degenerate = np.zeros_like(undefined)
     else:
-        degenerate = ~undefined & (case.degenerate | broken)
+        degenerate = ~undefined & (evaluation.degenerate | broken)
         values[degenerate] = chance[degenerate]
     values[undefined] = np.nan
-    return Evaluation(values, undefined, degenerate)
+    return MetricValues(values, undefined, degenerate)

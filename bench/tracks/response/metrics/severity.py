@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.cache import cached
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import FloatT, FloatTG
 from bench.tracks.response.metrics.identity import small_gallery
 from bench.tracks.response.metrics.registry import metric
 
 
-def shift_sizes(shift: FloatTG, case: Case, noise: FloatT) -> FloatT:
+def shift_sizes(shift: FloatTG, evaluation: Evaluation, noise: FloatT) -> FloatT:
     """Root mean square of each shift over the gallery's genes, [T]; sizes that differ by less than `noise` are equal.
 
     Genes that any condition targets are left out for all: without them, one and the same shift has one size.
     """
-    genes = case.gallery_scored.astype(np.float64)
+    genes = evaluation.gallery_scored.astype(np.float64)
     sizes = np.sqrt(shift**2 @ (genes / max(genes.sum(), 1.0)))
     order = np.argsort(sizes, kind="stable")
     steps = np.diff(sizes[order], prepend=sizes[order][:1]) > noise.max(initial=0.0)
@@ -45,18 +45,18 @@ def standardised_ranks(x: FloatT) -> FloatT:
     source="Spearman 1904; severity correlation of BioJEPAC",
     trap="doubles move more than singles: read it by subgroup; one shift for all conditions is 0, not undefined",
 )
-def severity_rho(case: Case) -> FloatT:
+def severity_rho(evaluation: Evaluation) -> FloatT:
     """One term of the Spearman correlation per condition, [T]; constant sizes: 0. Undefined: under 5 conditions."""
-    return predicted_ranks(case) * true_ranks(case)
+    return predicted_ranks(evaluation) * true_ranks(evaluation)
 
 
-@fact("prediction")
-def predicted_ranks(case: Case) -> FloatT:
+@cached("prediction")
+def predicted_ranks(evaluation: Evaluation) -> FloatT:
     """Standardised ranks of the predicted sizes, [T]."""
-    return standardised_ranks(shift_sizes(case.d_hat, case, case.prediction_noise))
+    return standardised_ranks(shift_sizes(evaluation.d_hat, evaluation, evaluation.prediction_noise))
 
 
-@fact("truth")
-def true_ranks(case: Case) -> FloatT:
+@cached("truth")
+def true_ranks(evaluation: Evaluation) -> FloatT:
     """Standardised ranks of the true sizes, [T]."""
-    return standardised_ranks(shift_sizes(case.d, case, case.truth_noise))
+    return standardised_ranks(shift_sizes(evaluation.d, evaluation, evaluation.truth_noise))

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from bench.tracks.response.metrics.case import Case
-from bench.tracks.response.metrics.facts import fact
+from bench.tracks.response.metrics.cache import cached
+from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT, FloatTG, divide, weighted_mean
 from bench.tracks.response.metrics.registry import metric
 
@@ -18,56 +18,56 @@ LIMIT = math.log(10.0)  # wrong by a factor of ten is as wrong as it gets: one c
 CLEAR = 2.0
 
 
-@fact("truth")
-def true_scored(case: Case) -> FloatTG:
+@cached("truth")
+def true_scored(evaluation: Evaluation) -> FloatTG:
     """d, [T, G]; 0 at genes that are not scored."""
-    return np.where(case.scored, case.d, 0.0)
+    return np.where(evaluation.scored, evaluation.d, 0.0)
 
 
-@fact("truth")
-def no_shift(case: Case) -> BoolT:
+@cached("truth")
+def no_shift(evaluation: Evaluation) -> BoolT:
     """A truth without any shift has no size to compare with."""
-    return np.asarray(np.abs(true_scored(case)).max(axis=1, initial=0.0) <= case.truth_noise)
+    return np.asarray(np.abs(true_scored(evaluation)).max(axis=1, initial=0.0) <= evaluation.truth_noise)
 
 
-@fact("prediction")
-def predicted_size(case: Case) -> FloatT:
+@cached("prediction")
+def predicted_size(evaluation: Evaluation) -> FloatT:
     """Squared norm of d_hat over scored genes, [T]."""
-    shift = np.where(case.scored, case.d_hat, 0.0)
+    shift = np.where(evaluation.scored, evaluation.d_hat, 0.0)
     return np.asarray(np.vecdot(shift, shift))
 
 
-@fact("truth")
-def noise_moments(case: Case) -> tuple[FloatT, FloatT]:
+@cached("truth")
+def noise_moments(evaluation: Evaluation) -> tuple[FloatT, FloatT]:
     """Sums over scored genes of the sampling variance of d, and of its square, [T]."""
-    if case.d_var is None:
-        return np.zeros(len(case.y)), np.zeros(len(case.y))
-    variance = np.where(case.scored, case.d_var, 0.0)
+    if evaluation.d_var is None:
+        return np.zeros(len(evaluation.y)), np.zeros(len(evaluation.y))
+    variance = np.where(evaluation.scored, evaluation.d_var, 0.0)
     return variance.sum(axis=1), np.asarray(np.vecdot(variance, variance))
 
 
-@fact("truth")
-def true_size(case: Case) -> FloatT:
+@cached("truth")
+def true_size(evaluation: Evaluation) -> FloatT:
     """Squared norm of the true shift less what sampling noise adds to it, [T].
 
     E norm(d)^2 = norm(true d)^2 + sum var(d). Without the correction the truth of a weak condition is mostly noise, and
     a model that adds noise of its own wins the size family.
     """
-    shift = true_scored(case)
-    return np.asarray(np.vecdot(shift, shift) - noise_moments(case)[0])
+    shift = true_scored(evaluation)
+    return np.asarray(np.vecdot(shift, shift) - noise_moments(evaluation)[0])
 
 
-@fact("truth")
-def no_size(case: Case) -> BoolT:
+@cached("truth")
+def no_size(evaluation: Evaluation) -> BoolT:
     """No shift, or one whose size is not clear of its noise: sd of sum noise^2 = sqrt(2 sum var^2)."""
-    error = np.sqrt(2.0 * noise_moments(case)[1])
-    return np.asarray(no_shift(case) | (true_size(case) <= CLEAR * error))
+    error = np.sqrt(2.0 * noise_moments(evaluation)[1])
+    return np.asarray(no_shift(evaluation) | (true_size(evaluation) <= CLEAR * error))
 
 
-def log_ratio(case: Case) -> FloatT:
+def log_ratio(evaluation: Evaluation) -> FloatT:
     """log(norm(d_hat) / size of the true shift) over scored genes, clipped to +-log 10, [T]; prediction 0: -log 10."""
-    size = np.where(no_size(case), np.nan, true_size(case))
-    ratio = np.sqrt(divide(predicted_size(case), size))
+    size = np.where(no_size(evaluation), np.nan, true_size(evaluation))
+    ratio = np.sqrt(divide(predicted_size(evaluation), size))
     logs: FloatT = np.log(np.clip(ratio, math.exp(-LIMIT), math.exp(LIMIT)))
     return np.clip(logs, -LIMIT, LIMIT)  # exp and log do not undo each other to the last digit
 
@@ -83,9 +83,9 @@ def log_ratio(case: Case) -> FloatT:
     source="this benchmark",
     trap="correlations do not see scale: ten times a prediction loses here; so does a prediction that is mostly noise",
 )
-def shift_ratio(case: Case) -> FloatT:
+def shift_ratio(evaluation: Evaluation) -> FloatT:
     """The score form of the norm ratio, [T]. Undefined: no size clear of noise. Zero prediction: -log 10."""
-    return 0.0 - np.abs(log_ratio(case))  # not -abs: a perfect size is 0.0, not -0.0
+    return 0.0 - np.abs(log_ratio(evaluation))  # not -abs: a perfect size is 0.0, not -0.0
 
 
 @metric(
@@ -99,9 +99,9 @@ def shift_ratio(case: Case) -> FloatT:
     source="this benchmark, the signed form of shift_ratio",
     trap="a mean of ratios is ruled by the largest; a mean of logs is the geometric mean",
 )
-def shift_log_ratio(case: Case) -> FloatT:
+def shift_log_ratio(evaluation: Evaluation) -> FloatT:
     """The signed log ratio, below 0 = too small, [T]. Undefined: no size clear of noise. Zero prediction: -log 10."""
-    return log_ratio(case)
+    return log_ratio(evaluation)
 
 
 @metric(
@@ -114,15 +114,15 @@ def shift_log_ratio(case: Case) -> FloatT:
     source="this benchmark",
     trap="it says how much a model moves, not whether it should: no value is best, and it is never ranked",
 )
-def shift_magnitude(case: Case) -> FloatT:
+def shift_magnitude(evaluation: Evaluation) -> FloatT:
     """Mean abs d_hat over scored genes, [T]; 0 where none is scored. Never undefined."""
-    return predicted_magnitude(case)
+    return predicted_magnitude(evaluation)
 
 
-@fact("prediction")
-def predicted_magnitude(case: Case) -> FloatT:
+@cached("prediction")
+def predicted_magnitude(evaluation: Evaluation) -> FloatT:
     """Mean abs d_hat over scored genes, [T]; 0 where none is scored."""
-    return np.nan_to_num(weighted_mean(np.abs(case.d_hat), case.scored))
+    return np.nan_to_num(weighted_mean(np.abs(evaluation.d_hat), evaluation.scored))
 
 
 @metric(
@@ -136,6 +136,6 @@ def predicted_magnitude(case: Case) -> FloatT:
     source="Cox 1958, calibration slope (through the origin)",
     trap="below 1 = shifts too large; a shrunken prediction has a slope above 1 and still loses shift_ratio",
 )
-def calibration_slope(case: Case) -> FloatT:
+def calibration_slope(evaluation: Evaluation) -> FloatT:
     """Least-squares factor from d_hat to d, [T]. Undefined: no true shift. Degenerate: 0."""
-    return divide(np.asarray(np.vecdot(case.d_hat, true_scored(case))), predicted_size(case))
+    return divide(np.asarray(np.vecdot(evaluation.d_hat, true_scored(evaluation))), predicted_size(evaluation))

@@ -42,7 +42,7 @@ def axes_of(dataset: Dataset, train_rows: Rows, seed: int) -> dict[str, Any]:
     return {"pca_mean": mean, "pca_axes": axes}
 
 
-def panel_genes(train_means: Floats, control_sd: Floats, allowed: Bools) -> NDArray[np.int64]:
+def marker_genes(train_means: Floats, control_sd: Floats, allowed: Bools) -> NDArray[np.int64]:
     """Genes that answer to perturbations: those whose train condition means vary most ``[<= 50]``.
 
     They are chosen by train conditions: chosen by the test cells, even a perfect model would look overconfident.
@@ -84,7 +84,7 @@ def values(
     begins: Rows,
     space: dict[str, Any],
     targets: Bools,
-    panel: NDArray[np.int64],
+    markers: NDArray[np.int64],
     top: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Read what is kept of the sampled cells.
@@ -96,18 +96,18 @@ def values(
         begins: Where each condition begins ``[T + 1]``.
         space: From :func:`axes_of`.
         targets: Genes perturbed in each condition ``[T, G]``.
-        panel: Panel genes ``[P]``.
+        markers: Markers ``[P]``.
         top: Top DE genes of each condition ``[T, K]``.
 
     Returns:
-        ``cell_scores [N, C]``, ``cell_panel [N, P]``, ``legacy_cells [N, K]`` and ``legacy_controls [N, K]``.
+        ``cell_scores [N, C]``, ``cell_markers [N, P]``, ``legacy_cells [N, K]`` and ``legacy_controls [N, K]``.
     """
-    kept: dict[str, list[NDArray[Any]]] = {k: [] for k in ("cell_scores", "cell_panel", "legacy_cells")}
+    kept: dict[str, list[NDArray[Any]]] = {k: [] for k in ("cell_scores", "cell_markers", "legacy_cells")}
     kept["legacy_controls"] = []
     for t, (begin, end) in enumerate(zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True)):
         block = dataset.x[rows[begin:end]].toarray()
         kept["cell_scores"].append(project(block, space["pca_mean"], space["pca_axes"], targets[t]))
-        kept["cell_panel"].append(block[:, panel])
+        kept["cell_markers"].append(block[:, markers])
         kept["legacy_cells"].append(block[:, top[t]])
         kept["legacy_controls"].append(dataset.x[controls[begin:end]].toarray()[:, top[t]])
     return {name: np.concatenate(blocks).astype(np.float32) for name, blocks in kept.items()}

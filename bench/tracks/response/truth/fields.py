@@ -42,10 +42,10 @@ class Truth:
         cell_begin: Where each condition begins among the N sampled test cells ``[T + 1]``.
         cell_side: The half (0 or 1) in which each of them is, by halving ``[5, N]``.
         cell_scores: Their scores on ``pca_axes``, own targets held at the mean ``[N, 50]``, float32.
-        cell_panel: Their expression of the panel genes ``[N, P]``, float32.
+        cell_markers: Their expression of the markers ``[N, P]``, float32.
         legacy_cells: Their expression of the top-20 genes of ``legacy_de`` ``[N, 20]``, float32.
         legacy_controls: The same of one random control each ``[N, 20]``, float32.
-        panel: Columns of the panel genes: those that vary most between train conditions ``[P]``.
+        markers: Columns of the markers: those that vary most between train conditions ``[P]``.
         pca_mean: Mean of train cells ``[G]``, float32.
         pca_axes: Their principal axes ``[50, G]``, float32.
         double_row: Row of each condition in ``additive``; -1 = not a double of two train singles ``[T]``.
@@ -80,10 +80,10 @@ class Truth:
     cell_begin: NDArray[np.int64]
     cell_side: NDArray[np.int64]
     cell_scores: NDArray[np.float32]
-    cell_panel: NDArray[np.float32]
+    cell_markers: NDArray[np.float32]
     legacy_cells: NDArray[np.float32]
     legacy_controls: NDArray[np.float32]
-    panel: NDArray[np.int64]
+    markers: NDArray[np.int64]
     pca_mean: NDArray[np.float32]
     pca_axes: NDArray[np.float32]
     double_row: NDArray[np.int64]

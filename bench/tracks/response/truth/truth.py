@@ -25,7 +25,7 @@ from bench.data.task import Task
 from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean, weighted_controls
 from bench.tracks.response.truth import halves
-from bench.tracks.response.truth.cells import Rows, axes_of, paired_controls, panel_genes, sample, values
+from bench.tracks.response.truth.cells import Rows, axes_of, marker_genes, paired_controls, sample, values
 from bench.tracks.response.truth.doubles import doubles
 from bench.tracks.response.truth.fields import Truth
 
@@ -142,7 +142,7 @@ def compute(task: Task) -> Truth:
     targets = _targets(task.dataset, names)
     top = t_test_top(test.mean, test.var, test.cells, (control.mean[0], control.var[0], float(control.cells[0])), 50)
     sampled, begins = sample(task.dataset, names, task.split.seed)
-    panel = panel_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
+    markers = marker_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
     space = axes_of(task.dataset, train_rows, task.split.seed)
     controls = paired_controls(task.dataset, sampled, task.split.seed)
     shared: dict[str, Any] = {
@@ -174,10 +174,10 @@ def compute(task: Task) -> Truth:
         legacy_spread=np.concatenate([test.spread[None], half_spread]),
         cell_begin=begins,
         cell_side=side[:, sampled].astype(np.int64),
-        panel=panel,
+        markers=markers,
         **shared,
         **space,
-        **values(task.dataset, sampled, controls, begins, space, targets, panel, top[:, :20]),
+        **values(task.dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
         **doubles(task.dataset, names, task.split.train, task.split.seed, (c_in, c_ref), pair_facts),
     )
 

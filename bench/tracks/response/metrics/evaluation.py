@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tracks.response.metrics.facts import Known, Side, fact, no_facts
+from bench.tracks.response.metrics.cache import Cache, Side, cached, empty_cache
 from bench.tracks.response.metrics.functional import (
     BoolG,
     BoolT,
@@ -21,7 +21,7 @@ from bench.tracks.response.metrics.functional import (
     Standard,
     standardise,
 )
-from bench.tracks.response.metrics.parts import CellsCase, EpistasisCase, GearsCase, LegacyCase
+from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells
 
 # Below this share of the largest expression a difference is storage noise: float32 keeps 6e-8 relative, and
 # a mean over cells or a float32 matrix product can lose another digit.
@@ -29,7 +29,7 @@ NOISE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Evaluation:
     """One prediction beside its truth, for T test conditions and G genes, log1p expression in float64.
 
     Args:
@@ -69,11 +69,11 @@ class Case:
     significant: BoolTG
     train_y: FloatG
     d_var: FloatTG | None = None
-    gears: GearsCase | None = None
-    cells: CellsCase | None = None
-    legacy: LegacyCase | None = None
-    epistasis: EpistasisCase | None = None
-    facts: dict[Side, Known] = field(default_factory=no_facts, init=False, repr=False)
+    gears: GearsTruth | None = None
+    cells: CellPair | None = None
+    legacy: LegacyCells | None = None
+    epistasis: AdditiveShifts | None = None
+    cache: dict[Side, Cache] = field(default_factory=empty_cache, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _coerce(
@@ -108,25 +108,25 @@ class Case:
             _expect_shape(name, getattr(self, name), [self.y.shape])
             _expect_finite(name, getattr(self, name))
 
-    def beside(self, y_hat: FloatTG, d_hat: FloatTG, cells: CellsCase | None, facts: dict[Side, Known]) -> Case:
+    def beside(self, y_hat: FloatTG, d_hat: FloatTG, cells: CellPair | None, cache: dict[Side, Cache]) -> Evaluation:
         """Another prediction of the same truth; what is known of the truth stays known.
 
         Args:
             y_hat: [T, G] means of its predicted cells.
             d_hat: [T, G] its shifts.
             cells: Held-out cells beside its own.
-            facts: What is known of the prediction (and of its cells' spread), from a case of the same conditions and
-                scored genes; empty if there is none yet.
+            cache: What is known of the prediction (and of its cells' spread), from an evaluation of the same conditions
+                and scored genes; empty if there is none yet.
         """
         other = copy(self)
         for name, value in (("y_hat", y_hat), ("d_hat", d_hat), ("cells", cells)):
             object.__setattr__(other, name, value)
-        object.__setattr__(other, "facts", {**facts, "truth": self.facts["truth"], "both": {}})
-        if not facts["prediction"]:
+        object.__setattr__(other, "cache", {**cache, "truth": self.cache["truth"], "both": {}})
+        if not cache["prediction"]:
             other._check_prediction()
         return other
 
-    def _check_gears(self, gears: GearsCase) -> None:
+    def _check_gears(self, gears: GearsTruth) -> None:
         conditions, genes = self.y.shape
         _coerce(gears, floats=("y", "control"), bools=())
         _expect_shape("gears.y", gears.y, [(conditions, genes)])
@@ -140,25 +140,25 @@ class Case:
             raise ValueError(f"gears.de_genes must be gene positions in 0..{genes - 1}")
 
     @property
-    @fact("prediction")
+    @cached("prediction")
     def prediction_noise(self) -> FloatT:
         """[T] size under which a predicted difference is storage noise: 1e-6 x max(1, max abs y_hat)."""
         return _noise(self.y_hat, self.scored)
 
     @property
-    @fact("truth")
+    @cached("truth")
     def truth_noise(self) -> FloatT:
         """[T] the same for the truth: 1e-6 x max(1, max abs y)."""
         return _noise(self.y, self.scored)
 
     @property
-    @fact("prediction")
+    @cached("prediction")
     def predicted_shift(self) -> Standard:
         """Predicted shifts over scored genes, standardised."""
         return standardise(self.d_hat, self.scored)
 
     @property
-    @fact("truth")
+    @cached("truth")
     def true_shift(self) -> Standard:
         """True shifts over scored genes, standardised."""
         return standardise(self.d, self.scored)
@@ -176,7 +176,7 @@ class Case:
         """[T] the truth tells no scored gene from another (or none is scored): same rule, for d."""
         return ~(self.true_shift.sd > self.truth_noise)
 
-    def subset(self, rows: NDArray[Any] | Sequence[int] | Sequence[bool]) -> Case:
+    def subset(self, rows: NDArray[Any] | Sequence[int] | Sequence[bool]) -> Evaluation:
         """The conditions `rows` ([T] bool, or positions) as a gallery of their own.
 
         Targets of conditions that left the gallery are scored again by the identity metrics.
@@ -205,11 +205,11 @@ def _noise(expression: FloatTG, scored: BoolTG) -> FloatT:
     return NOISE * largest
 
 
-def _coerce(case: Case | GearsCase, floats: tuple[str, ...], bools: tuple[str, ...]) -> None:
-    for name in (f.name for f in fields(case)):
-        value = getattr(case, name)
+def _coerce(evaluation: Evaluation | GearsTruth, floats: tuple[str, ...], bools: tuple[str, ...]) -> None:
+    for name in (f.name for f in fields(evaluation)):
+        value = getattr(evaluation, name)
         if name in floats:
-            object.__setattr__(case, name, np.asarray(value, dtype=np.float64))
+            object.__setattr__(evaluation, name, np.asarray(value, dtype=np.float64))
         elif name in bools and np.asarray(value).dtype != np.bool_:
             # An integer index array would silently be read as a mask.
             raise ValueError(f"{name} must be boolean, got {np.asarray(value).dtype}")

@@ -20,7 +20,7 @@ from bench.results.tables import ALL, EFFECTS
 
 
 @dataclass(frozen=True)
-class Material:
+class FigureData:
     """One board, ready to be drawn.
 
     Attributes:
@@ -103,7 +103,7 @@ USUAL_SPLIT = "simulation"
 
 def material(
     folders: Sequence[Path], dataset: str, split: str | None = None, models: Sequence[str] | None = None
-) -> Material:
+) -> FigureData:
     """Read one board's records.
 
     Args:
@@ -141,7 +141,7 @@ def material(
     remarks = {label: _remark(rows[label], len(seeds)) for label in labels}
     scopes = sorted({name for item in items for name in item.record.subgroups})
     boards = {ALL: whole, **{scope: part for scope in scopes if not (part := board(items, scope)).empty}}
-    return Material(
+    return FigureData(
         dataset=dataset,
         split=split,
         seeds=tuple(seeds),

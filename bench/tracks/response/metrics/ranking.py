@@ -18,7 +18,7 @@ IntT: TypeAlias = NDArray[np.intp]  # [T]
 Flat: TypeAlias = NDArray[np.intp]
 
 
-class Order(NamedTuple):
+class Ranking(NamedTuple):
     """The masked genes of each row from the lowest to the highest value.
 
     Args:
@@ -32,17 +32,17 @@ class Order(NamedTuple):
     counts: IntT
 
 
-def order(x: FloatTG, mask: BoolTG) -> Order:
+def order(x: FloatTG, mask: BoolTG) -> Ranking:
     """Sort the masked genes of each row; what stands in the others (NaN included) does not matter."""
     values = np.where(mask, x, np.inf)  # genes outside come last and move no other place
     genes = np.argsort(values, axis=1)  # not stable, which is five times as fast: equal values share their places
     ordered = np.take_along_axis(values, genes, axis=1)
     begin = np.ones(values.shape, dtype=np.bool_)
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=begin[:, 1:])
-    return Order(genes, np.flatnonzero(begin), mask.sum(axis=1))
+    return Ranking(genes, np.flatnonzero(begin), mask.sum(axis=1))
 
 
-def average_ranks(by: Order, mask: BoolTG) -> FloatTG:
+def average_ranks(by: Ranking, mask: BoolTG) -> FloatTG:
     """Ranks 1..n of the masked genes of each row, equal values sharing their mean rank, [T, G]; 0 elsewhere.
 
     Same as `scipy.stats.rankdata(method="average")` of the masked genes, for all rows at once.
@@ -92,7 +92,7 @@ class Chosen(NamedTuple):
         return out
 
 
-def top_k(by: Order, k: int) -> Chosen:
+def top_k(by: Ranking, k: int) -> Chosen:
     """The k genes of highest value of each row, with weights that sum to k.
 
     Genes tied at the last place share the places that are left, so that a constant score gives every gene
@@ -119,7 +119,7 @@ def top_k(by: Order, k: int) -> Chosen:
     return Chosen(np.take_along_axis(by.genes, place, axis=1), weights)
 
 
-def average_precision(by: Order, relevant: BoolTG) -> FloatT:
+def average_precision(by: Ranking, relevant: BoolTG) -> FloatT:
     """Area under the precision-recall curve as a step function, [T]: sum_n (R_n - R_(n-1)) P_n over distinct scores.
 
     Genes of equal score enter together, whatever their order; NaN without a relevant gene. Equals

@@ -1,4 +1,4 @@
-"""Optional parts of a case: single cells, the published per-cell forms, doubles. A part that is absent is None."""
+"""Optional parts of an evaluation: single cells, the published per-cell forms, doubles; an absent part is None."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def begins_among(begins: Begins, kept: NDArray[np.bool_]) -> Begins:
 
 
 @dataclass(frozen=True, eq=False)
-class GearsCase:
+class GearsTruth:
     """Truth as GEARS sees it: all controls serve as input and as reference.
 
     Args:
@@ -47,10 +47,10 @@ class GearsCase:
     control: FloatG | FloatTG
     de_genes: IntTK
 
-    def subset(self, rows: Index) -> GearsCase:
+    def subset(self, rows: Index) -> GearsTruth:
         """The same for some conditions; a shared `control` stays shared."""
         control = self.control if self.control.ndim == 1 else self.control[rows]
-        return GearsCase(self.y[rows], control, self.de_genes[rows])
+        return GearsTruth(self.y[rows], control, self.de_genes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +60,13 @@ class Sample:
     Args:
         begins: [T + 1] where the cells of each condition begin.
         scores: [N, K] principal-component scores, own targets held at the mean.
-        panel: [N, P] expression of the panel genes.
+        markers: [N, P] expression of the markers.
         variance: [T, G] variance over all cells of the condition (not only these).
     """
 
     begins: Begins
     scores: Values
-    panel: Values
+    markers: Values
     variance: Values
 
     @property
@@ -75,21 +75,23 @@ class Sample:
         return np.diff(self.begins)
 
     def of(self, t: int, values: str) -> Values:
-        """[n, K] `scores` or `panel` of the cells of condition t."""
+        """[n, K] `scores` or `markers` of the cells of condition t."""
         return np.asarray(getattr(self, values)[self.begins[t] : self.begins[t + 1]])
 
     def subset(self, index: Index) -> Sample:
         """The same for some conditions."""
         cells, begins = cells_of(self.begins, index)
-        return Sample(begins, self.scores[cells], self.panel[cells], self.variance[index])
+        return Sample(begins, self.scores[cells], self.markers[cells], self.variance[index])
 
     def keep(self, kept: NDArray[np.bool_]) -> Sample:
         """The same conditions with only some of their cells [N]; `variance` stays that of all."""
-        return replace(self, begins=begins_among(self.begins, kept), scores=self.scores[kept], panel=self.panel[kept])
+        return replace(
+            self, begins=begins_among(self.begins, kept), scores=self.scores[kept], markers=self.markers[kept]
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class CellsCase:
+class CellPair:
     """Held-out cells beside predicted ones, both a random sample in random order.
 
     Args:
@@ -104,7 +106,7 @@ class CellsCase:
     predicted: Sample
 
     def __post_init__(self) -> None:
-        for name in ("scores", "panel"):
+        for name in ("scores", "markers"):
             a, b = getattr(self.truth, name).shape[1], getattr(self.predicted, name).shape[1]
             if a != b:
                 raise ValueError(f"cells: {name} has {a} columns in the truth and {b} in the prediction")
@@ -112,7 +114,7 @@ class CellsCase:
             raise ValueError("cells: truth and prediction have other conditions or genes")
         if (self.predicted.counts < 2).any():
             raise ValueError("cells: every condition needs at least two predicted cells")
-        for name in ("scores", "panel", "variance"):
+        for name in ("scores", "markers", "variance"):
             if not np.isfinite(getattr(self.predicted, name)).all():
                 raise ValueError(f"cells: predicted {name} has values that are not finite")
 
@@ -121,13 +123,13 @@ class CellsCase:
         """[T] conditions with fewer than two held-out cells."""
         return self.truth.counts < 2
 
-    def subset(self, index: Index) -> CellsCase:
+    def subset(self, index: Index) -> CellPair:
         """The same for some conditions."""
-        return CellsCase(self.truth.subset(index), self.predicted.subset(index))
+        return CellPair(self.truth.subset(index), self.predicted.subset(index))
 
 
 @dataclass(frozen=True, eq=False)
-class LegacyCase:
+class LegacyCells:
     """Test cells as BioJEPAC sees them: each beside one random control cell.
 
     Args:
@@ -144,12 +146,12 @@ class LegacyCase:
     genes: NDArray[Any]
     spread: FloatT
 
-    def subset(self, index: Index) -> LegacyCase:
+    def subset(self, index: Index) -> LegacyCells:
         """The same for some conditions."""
         cells, begins = cells_of(self.begins, index)
-        return LegacyCase(begins, self.cells[cells], self.controls[cells], self.genes[index], self.spread[index])
+        return LegacyCells(begins, self.cells[cells], self.controls[cells], self.genes[index], self.spread[index])
 
-    def keep(self, kept: NDArray[np.bool_]) -> LegacyCase:
+    def keep(self, kept: NDArray[np.bool_]) -> LegacyCells:
         """The same conditions with only some of their cells [N]."""
         return replace(
             self, begins=begins_among(self.begins, kept), cells=self.cells[kept], controls=self.controls[kept]
@@ -157,7 +159,7 @@ class LegacyCase:
 
 
 @dataclass(frozen=True, eq=False)
-class EpistasisCase:
+class AdditiveShifts:
     """Additive shifts of the doubles whose singles are in train.
 
     Args:
@@ -171,7 +173,7 @@ class EpistasisCase:
     additive: NDArray[Any]
     resolved: BoolT
 
-    def subset(self, index: Index) -> EpistasisCase:
+    def subset(self, index: Index) -> AdditiveShifts:
         """The same for some conditions."""
         return replace(self, row=self.row[index], resolved=self.resolved[index])
 

@@ -21,7 +21,7 @@ _CHUNK = 16
 
 
 @dataclass(frozen=True)
-class Placed:
+class Estimates:
     """Numbers of ``R`` rows and ``M`` metrics; NaN = undefined.
 
     Attributes:
@@ -43,7 +43,7 @@ class Placed:
     beat_rate: Floats
 
 
-def place(rows: Sequence[Row], task: Summary, scope: str) -> Placed:
+def place(rows: Sequence[Row], task: Summary, scope: str) -> Estimates:
     """Place rows of one task.
 
     Args:
@@ -63,7 +63,7 @@ def place(rows: Sequence[Row], task: Summary, scope: str) -> Placed:
         families = [block[:, some][:, :, _FAMILIES] for block in half]
         paired[some], level = _draws(placed[np.ix_(some, _FAMILIES)], families, task)
         width[some] = level * unit_width(task)
-    return Placed(
+    return Estimates(
         theta=theta,
         width=width_of(sd, n.ravel(), distinct).reshape(theta.shape),
         skill=placed,

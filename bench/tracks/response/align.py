@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.stats.cellspace import MAX_CELLS, project
 from bench.stats.differential import benjamini_hochberg
-from bench.tracks.response.metrics import Case, CellsCase, EpistasisCase, GearsCase, LegacyCase, Sample
-from bench.tracks.response.metrics.parts import cells_of
+from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics.optional import cells_of
 from bench.tracks.response.truth.fields import Truth
 
 Cells = Sequence[NDArray[np.float32]]
@@ -24,7 +24,7 @@ BLOCK_VALUES = 80_000
 
 def true_sample(truth: Truth, rows: Rows = EVERY) -> Sample:
     """The held-out cells of some conditions."""
-    return Sample(truth.cell_begin, truth.cell_scores, truth.cell_panel, truth.variance).subset(rows)
+    return Sample(truth.cell_begin, truth.cell_scores, truth.cell_markers, truth.variance).subset(rows)
 
 
 def predicted_sample(truth: Truth, cells: Cells) -> Sample:
@@ -35,15 +35,15 @@ def predicted_sample(truth: Truth, cells: Cells) -> Sample:
         cells: Predicted cells ``[n, G]`` of each condition; read once each.
     """
     rng = np.random.default_rng(0xCE115)
-    scores, panel, variance = [], [], []
+    scores, markers, variance = [], [], []
     for t in range(len(truth.conditions)):
         block = cells[t]
         variance.append(_variance(block))
         drawn = block[rng.permutation(len(block))[:MAX_CELLS]]
         scores.append(project(drawn, truth.pca_mean, truth.pca_axes, truth.targets[t]))
-        panel.append(drawn[:, truth.panel])
+        markers.append(drawn[:, truth.markers])
     begins = np.cumsum([0, *map(len, scores)])
-    return Sample(begins, np.concatenate(scores), np.concatenate(panel), np.stack(variance))
+    return Sample(begins, np.concatenate(scores), np.concatenate(markers), np.stack(variance))
 
 
 def _variance(cells: NDArray[np.float32]) -> Floats:
@@ -64,16 +64,16 @@ def in_half(truth: Truth, half: int, rows: Rows = EVERY) -> NDArray[np.bool_]:
     return np.asarray(truth.cell_side[half // 2][cells] == half % 2)
 
 
-def cells_part(truth: Truth, half: int | None, predicted: Sample | None, rows: Rows = EVERY) -> CellsCase | None:
+def cells_part(truth: Truth, half: int | None, predicted: Sample | None, rows: Rows = EVERY) -> CellPair | None:
     """Predicted cells beside all held-out cells, or those of one half."""
     if predicted is None or (predicted.counts < 2).any():
         return None
-    return CellsCase(true_sample(truth, rows) if half is None else half_sample(truth, half, rows), predicted)
+    return CellPair(true_sample(truth, rows) if half is None else half_sample(truth, half, rows), predicted)
 
 
-def legacy_part(truth: Truth, half: int | None, rows: Rows = EVERY) -> LegacyCase:
+def legacy_part(truth: Truth, half: int | None, rows: Rows = EVERY) -> LegacyCells:
     """Test cells beside random controls; for a half its own cells and spread, with the gene list of all cells."""
-    whole = LegacyCase(
+    whole = LegacyCells(
         begins=truth.cell_begin,
         cells=truth.legacy_cells,
         controls=truth.legacy_controls,
@@ -83,9 +83,9 @@ def legacy_part(truth: Truth, half: int | None, rows: Rows = EVERY) -> LegacyCas
     return whole if half is None else whole.keep(in_half(truth, half, rows))
 
 
-def epistasis_part(truth: Truth, rows: Rows = EVERY) -> EpistasisCase:
+def epistasis_part(truth: Truth, rows: Rows = EVERY) -> AdditiveShifts:
     """Additive shifts of the doubles of train singles."""
-    return EpistasisCase(truth.double_row, truth.additive, truth.epistasis_resolved).subset(rows)
+    return AdditiveShifts(truth.double_row, truth.additive, truth.epistasis_resolved).subset(rows)
 
 
 def sampling_variance(truth: Truth, half: int | None = None, rows: Rows = EVERY) -> Floats:
@@ -101,14 +101,14 @@ def sampling_variance(truth: Truth, half: int | None = None, rows: Rows = EVERY)
     return truth.variance[rows] / np.maximum(n, 1)[:, None] + controls[:, None] * truth.control_sd**2
 
 
-def case_of(
+def align(
     truth: Truth,
     y_hat: Floats,
     half: int | None = None,
     cells: Sample | None = None,
     rows: Rows = EVERY,
     plain: bool = False,
-) -> Case:
+) -> Evaluation:
     """Put a prediction beside the whole truth, or beside one half of it with that half's own DE list.
 
     Args:
@@ -127,7 +127,7 @@ def case_of(
     else:
         significant = truth.significant[rows] if half is None else benjamini_hochberg(de_z, truth.expressed)
     whole = half is None and not plain
-    return Case(
+    return Evaluation(
         y=y,
         y_hat=y_hat,
         d=y - truth.c_ref[rows],
@@ -139,7 +139,7 @@ def case_of(
         expressed=truth.expressed,
         de_z=de_z,
         significant=significant,
-        gears=GearsCase(y=y, control=truth.gears_control, de_genes=truth.gears_de[rows]) if whole else None,
+        gears=GearsTruth(y=y, control=truth.gears_control, de_genes=truth.gears_de[rows]) if whole else None,
         train_y=truth.train_y,
         d_var=None if plain else sampling_variance(truth, half, rows),
         cells=None if plain else cells_part(truth, half, cells, rows),

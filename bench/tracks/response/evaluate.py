@@ -2,7 +2,7 @@
 
 Most metrics look at one condition at a time. Their conditions are taken in blocks that fit in a processor's cache, on
 all cores, and within a block everything that is known of the model's prediction and of the floor is kept for all eleven
-views of the truth (see :mod:`bench.tracks.response.metrics.facts`). Metrics with a gallery see all of its conditions at
+views of the truth (see :mod:`bench.tracks.response.metrics.cache`). Metrics with a gallery see all of its conditions at
 once.
 """
 
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.results.tables import ALL
 from bench.stats.shifts import available_cores
-from bench.tracks.response.cases import BLOCK_VALUES, Rows, case_of, cells_part, half_sample
-from bench.tracks.response.metrics import METRICS, Case, Metric, Sample, evaluate
-from bench.tracks.response.metrics.facts import Known, Side, no_facts
+from bench.tracks.response.align import BLOCK_VALUES, Rows, align, cells_part, half_sample
+from bench.tracks.response.metrics import METRICS, Evaluation, Metric, Sample, evaluate
+from bench.tracks.response.metrics.cache import Cache, Side, empty_cache
 from bench.tracks.response.truth.fields import Truth
 
 Columns = dict[str, NDArray[Any]]
@@ -35,32 +35,34 @@ class Guess:
         y_hat: Predicted means ``[n, G]``.
         d_hat: Predicted shifts ``[n, G]``.
         cells: Predicted cells, where there are some.
-        facts: Shared by the cases of all halves.
+        cache: Shared by the evaluations of all halves.
     """
 
     y_hat: Floats
     d_hat: Floats
     cells: Sample | None = None
-    facts: dict[Side, Known] = field(default_factory=no_facts)
+    cache: dict[Side, Cache] = field(default_factory=empty_cache)
 
 
-def views(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: bool) -> Iterator[tuple[str, Case]]:
-    """Cases of some conditions by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
+def views(
+    truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: bool
+) -> Iterator[tuple[str, Evaluation]]:
+    """Evaluations of some conditions by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means of all conditions ``[T, G]``.
         cells: Predicted cells of all conditions.
         rows: Conditions.
-        plain: Leave out all but shifts: see :func:`bench.tracks.response.cases.case_of`.
+        plain: Leave out all but shifts: see :func:`bench.tracks.response.align.align`.
     """
     c_in, own = truth.c_in[rows], y_hat[rows]
     emitted = None if cells is None or plain else cells.subset(rows)
     floor = c_in + truth.train_delta
     guesses = {"value": Guess(own, own - c_in, emitted), "floor": Guess(floor, floor - c_in)}
-    spread: Known = {}
+    spread: Cache = {}
     for half in (None, *range(len(truth.half_y))):
-        base = case_of(truth, own, half, emitted, rows, plain)
+        base = align(truth, own, half, emitted, rows, plain)
         here = guesses
         if half is not None:
             # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is
@@ -69,10 +71,10 @@ def views(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: 
             other = truth.half_y[half ^ 1][rows]
             # Whether the model emits cells or not: what a replicate reaches is a fact of the task.
             sample = None if plain else half_sample(truth, half ^ 1, rows)
-            here = {**guesses, "replicate": Guess(other, other - c_in, sample, {**no_facts(), "spread": spread})}
+            here = {**guesses, "replicate": Guess(other, other - c_in, sample, {**empty_cache(), "spread": spread})}
         for name, guess in here.items():
             part = base.cells if name == "value" else cells_part(truth, half, guess.cells, rows)
-            case = base.beside(guess.y_hat, guess.d_hat, part, guess.facts)
+            case = base.beside(guess.y_hat, guess.d_hat, part, guess.cache)
             yield name if half is None else f"half_{name}", case
 
 

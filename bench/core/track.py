@@ -1,0 +1,110 @@
+"""What a track says of itself: its metrics, its bars, and how its boards are shown.
+
+Records, boards, intervals, claims and reports are shared. They take a :class:`Track` and know none by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
+#: The value of a perfect score where more is not better.
+_BEST: dict[str, float] = {"one": 1.0, "zero": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricInfo:
+    """How a metric is read: all that a board, a comparison or an explanation needs of it.
+
+    Attributes:
+        name: Column name.
+        better: ``high`` or ``low``; ``one`` and ``zero``: the right value is 1 or 0; ``none``: descriptive.
+        range: Lowest and highest possible value; of a statistic over units, that of the mean.
+        formula: The formula in one line.
+        source: Where the definition comes from.
+        trap: The trap that it avoids, or that the reader must know of.
+        family: The family that it ranks for; one metric per family.
+        chance_text: What a prediction without information gets, in words or digits; ``""`` = there is no such value.
+        by_gallery: Whether it is computed again for each subgroup, because other units enter its value.
+        ranked: Whether more is better by itself, so that skill and rank may be taken from it.
+    """
+
+    name: str
+    better: Better
+    range: tuple[float, float]
+    formula: str
+    source: str
+    trap: str
+    family: str | None = None
+    chance_text: str = ""
+    by_gallery: bool = False
+    ranked: bool = True
+
+    @property
+    def direction(self) -> int:
+        """1 = higher is better, -1 = lower is, 0 = neither."""
+        return {"high": 1, "low": -1}.get(self.better, 0)
+
+    @property
+    def best(self) -> float | None:
+        """The value of a perfect score; None where there is no such thing."""
+        low, high = self.range
+        return {"high": high, "low": low, **_BEST}.get(self.better)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table that people read.
+
+    Attributes:
+        title: What stands above it.
+        metric: Name of the metric.
+        form: ``number``, ``log_ratio`` (shown as the ratio), or ``share`` (per cent).
+        meaning: One sentence that a biologist understands.
+    """
+
+    title: str
+    metric: str
+    form: Literal["number", "log_ratio", "share"] = "number"
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A kind of question.
+
+    Attributes:
+        name: Name of its folder in ``bench/tracks`` and in ``leaderboards/records``.
+        verb: The verb of ``bench`` that makes its records.
+        suffix: Ends the names of its CSVs, after ``<dataset>__<split>``.
+        version: Version of everything between predictions (or embeddings) and a record.
+        metrics: Metrics with a value per unit, by name, in the order of columns.
+        primary: What rows are sorted by where no skill is defined, and what ``beat_rate`` is about.
+        floor: Label of the row that is the floor; ``""`` = the floor is no row of its own (chance, say).
+        floor_text: What skill 0 is, in words.
+        ceiling_text: What skill 1 is, in words.
+        columns: What people see of a board.
+        numbers: Names of numbers of a whole run, without a value per unit.
+        legend: What to look at first.
+    """
+
+    name: str
+    verb: str
+    version: int
+    metrics: Mapping[str, MetricInfo]
+    primary: str
+    floor: str
+    floor_text: str
+    ceiling_text: str
+    columns: tuple[Column, ...]
+    suffix: str = ""
+    numbers: tuple[str, ...] = ()
+    legend: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def families(self) -> dict[str, str]:
+        """The metric that stands for each family in the mean skill."""
+        return {metric.family: name for name, metric in self.metrics.items() if metric.family}
