@@ -10,9 +10,9 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.results.rows import Row
-from bench.results.summary import Summary, plan_for, summarise
+from bench.results.summary import average, plan_for
 from bench.results.tables import ALL
-from bench.stats.intervals import MIN_CONDITIONS, Design, half_width, holm, sign_flips
+from bench.stats.intervals import MIN_CONDITIONS, Design, Means, half_width, holm, means, sign_flips
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Difference:
         return bool(np.isfinite(self.low) and (self.low > 0 or self.high < 0))
 
 
-def _grid(summary: Summary, metric: str) -> Floats:
+def _grid(found: Means) -> Floats:
     """Values of one metric by seed and distinct condition ``[S, N]``; NaN where a seed does not test a condition."""
-    out = np.full((len(summary.values), summary.plan.distinct), np.nan)
-    for row, ids, values in zip(out, summary.plan.ids, summary.values, strict=True):
-        row[ids] = values["value"][:, summary.metrics.index(metric)]
+    out = np.full((len(found.values), found.plan.distinct), np.nan)
+    for row, ids, values in zip(out, found.plan.ids, found.values, strict=True):
+        row[ids] = values[:, 0]
     return out
 
 
@@ -59,12 +59,6 @@ def _gaps(left: Floats, right: Floats) -> Floats:
     known = np.isfinite(gap)
     count = known.sum(axis=-2)
     return np.where(count > 0, np.where(known, gap, 0.0).sum(axis=-2) / np.maximum(count, 1), np.nan)
-
-
-def _by_condition(one: Summary, other: Summary, metric: str) -> dict[int, float]:
-    """Difference of each distinct condition, averaged over its seeds, by its place in the shared plan."""
-    gaps = _gaps(_grid(one, metric), _grid(other, metric))
-    return {int(i): float(gaps[i]) for i in np.flatnonzero(np.isfinite(gaps))}
 
 
 class Comparison:
@@ -80,20 +74,26 @@ class Comparison:
         self.rows = {
             label: row for label, row in sorted(rows.items()) if set(seeds) <= set(row.by_seed) and row.has_values
         }
-        self._summaries: dict[tuple[str, str], Summary] = {}
+        self._means: dict[tuple[str, str, str], Means] = {}
         self._plans: dict[str, Design] = {}
 
-    def summary(self, label: str, scope: str) -> Summary:
-        """Everything about one row in one scope; made once, however often it is asked for."""
-        if (label, scope) not in self._summaries:
-            by_seed = [self.rows[label].tables(seed) for seed in self.seeds]
-            plan = self._plans.setdefault(scope, plan_for(by_seed, scope))
-            self._summaries[label, scope] = summarise(self.rows[label].track, by_seed, scope, plan)
-        return self._summaries[label, scope]
+    def means(self, label: str, scope: str, metric: str) -> Means:
+        """One row's values of a metric in a scope and their draws; made once, however often they are asked for."""
+        key = (label, scope, metric)
+        if key not in self._means:
+            row = self.rows[label]
+            by_seed = [row.tables(seed) for seed in self.seeds]
+            if scope not in self._plans:
+                self._plans[scope] = plan_for(by_seed, scope)
+            m = list(row.track.metrics).index(metric)
+            values = [average(heads, scope, "value", m)[:, None] for heads in by_seed]
+            self._means[key] = means(self._plans[scope], values)
+        return self._means[key]
 
     def by_condition(self, a: str, b: str, metric: str, scope: str = ALL) -> dict[int, float]:
         """Difference of each distinct condition, averaged over its seeds, by its place in the shared plan."""
-        return _by_condition(self.summary(a, scope), self.summary(b, scope), metric)
+        gaps = _gaps(_grid(self.means(a, scope, metric)), _grid(self.means(b, scope, metric)))
+        return {int(i): float(gaps[i]) for i in np.flatnonzero(np.isfinite(gaps))}
 
     def difference(self, a: str, b: str, scope: str, metric: str, tested: bool = True) -> Difference:
         """Compare two rows.
@@ -105,17 +105,15 @@ class Comparison:
             metric: Metric name.
             tested: Whether to test the difference, and adjust p over all pairs of the rows.
         """
-        one, other = self.summary(a, scope), self.summary(b, scope)
-        m = one.metrics.index(metric)
-        left, right = one.levels["value"], other.levels["value"]
-        gap: Floats = left.paired[:, [m]] - right.paired[:, [m]]
-        width = float(half_width(gap, left.n[[m]], left.distinct[[m]])[0])
-        mean = float(left.theta[m] - right.theta[m])
+        left, right = self.means(a, scope, metric), self.means(b, scope, metric)
+        gap: Floats = left.paired - right.paired
+        width = float(half_width(gap, left.n, left.distinct)[0])
+        mean = float(left.theta[0] - right.theta[0])
         p, adjusted = self._tests(a, b, scope, metric) if tested else (float("nan"), float("nan"))
-        return Difference(metric, scope, mean, mean - width, mean + width, p, adjusted, int(left.distinct[m]))
+        return Difference(metric, scope, mean, mean - width, mean + width, p, adjusted, int(left.distinct[0]))
 
     def _tests(self, a: str, b: str, scope: str, metric: str) -> tuple[float, float]:
-        grids = {label: _grid(self.summary(label, scope), metric) for label in self.rows}
+        grids = {label: _grid(self.means(label, scope, metric)) for label in self.rows}
         pairs = [(grids[a], grids[b])]
         pairs += [(grids[x], grids[y]) for x, y in combinations(grids, 2) if {x, y} != {a, b}]
         family = sign_flips(np.stack([_gaps(x, y) for x, y in pairs]))

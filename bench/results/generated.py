@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,23 +26,26 @@ def six_digits(value: float) -> str:
         >>> six_digits(1 / 3), six_digits(0.1 + 0.2), six_digits(-1e-17), six_digits(71 / 128)
         ('0.333333', '0.3', '0', '0.554688')
     """
-    if not np.isfinite(value):
-        return "" if np.isnan(value) else str(value)
+    if not math.isfinite(value):
+        return "" if math.isnan(value) else str(value)
     return "0" if abs(value) < _ZERO else f"{value * _NUDGE:.6g}"
 
 
 def rounded(value: float) -> float:
     """The number that :func:`six_digits` writes."""
-    return float(six_digits(value)) if np.isfinite(value) else value
+    return float(six_digits(value)) if math.isfinite(value) else value
 
 
 def to_csv(table: pd.DataFrame) -> str:
     """Write a board as CSV text: six significant digits, missing cells empty, ``\\n`` line ends."""
-    plain = table.copy()
-    for name in plain.columns:
-        if pd.api.types.is_float_dtype(plain[name]):
-            plain[name] = [six_digits(value) for value in plain[name].to_numpy(dtype=np.float64)]
-    return str(plain.to_csv(index=False, lineterminator="\n"))
+    columns = {name: column.array for name, column in table.items()}
+    plain = {
+        name: [six_digits(value) for value in column.to_numpy(dtype=np.float64).tolist()]
+        if pd.api.types.is_float_dtype(column.dtype)
+        else column
+        for name, column in columns.items()
+    }
+    return str(pd.DataFrame(plain).to_csv(index=False, lineterminator="\n"))
 
 
 def _differing(wanted: Mapping[Path, str]) -> list[Path]:
