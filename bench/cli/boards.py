@@ -1,4 +1,4 @@
-"""Verbs that read records: leaderboard, publish, compare, explain."""
+"""Verbs about records: leaderboard, publish, prune, compare, explain."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def leaderboard(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     from bench.core.console import note
     from bench.reports.text import show
-    from bench.results import claims
-    from bench.results import leaderboard as boards
+    from bench.results import everything
     from bench.results.board import board
-    from bench.tracks.representation import board as frozen
+    from bench.tracks import registry
 
     folder = options.leaderboards
     if not folder.is_dir():
         raise BenchError(f"no such folder: {folder}")
     if options.check:
-        note(f"{boards.check(folder) + frozen.check(folder)} CSVs equal what the records give")
-        if checked := claims.check(folder):
+        csvs, checked = everything.check(registry.tracks(), folder)
+        note(f"{csvs} CSVs equal what the records give")
+        if checked:
             note(f"{checked} files of claims say what the records say")
         return 0
-    found = boards.group(boards.collect([folder]))
-    changed = [*boards.regenerate(folder), *frozen.regenerate(folder), *claims.regenerate(folder)]
-    for items in found.values() if not options.quiet else ():
-        table = board(items)
-        if not table.empty:
-            used = sorted({i.record.spec.split_seed for i in items if i.record.spec.control_fold == 0})
-            show(table, [item.record for item in items if item.record.spec.control_fold == 0], used)
+    changed, found = everything.regenerate(registry.tracks(), folder)
+    for track, groups in found if not options.quiet else ():
+        for items in groups.values():
+            table = board(items)
+            if not table.empty:
+                zero = [item.record for item in items if item.record.spec.control_fold == 0]
+                show(track, table, zero, sorted({record.spec.split_seed for record in zero}))
     note(f"{len(changed)} files changed" if changed else "no file changed")
     for path in changed:
         print(path)
@@ -81,12 +81,13 @@ def _run_ids(name: str, source: Path) -> list[str]:
     Raises:
         BenchError: Some are not there.
     """
+    from bench.results.store import collect
     from bench.sweep import suite as suites
     from bench.sweep.plan import folders, plan
+    from bench.tracks import registry
 
     jobs = plan(suites.find(name), folders(source.parent, source))
-    kinds = {"run": "records", "frozen": "frozen"}
-    there = {kind: {path.stem for path in (source / folder).glob("*/*/*.json")} for kind, folder in kinds.items()}
+    there = {t.verb: {one.record.run_id for one in collect(t, [source])} for t in registry.tracks()}
     missing = [job for job in jobs if job.spec.run_id not in there[job.verb]]
     if missing:
         raise BenchError(
@@ -98,15 +99,41 @@ def _run_ids(name: str, source: Path) -> list[str]:
 
 def _publish_claims(name: str, source: Path, target: Path) -> None:
     """Evaluate a suite's claims on the published records."""
-    from bench.results import claims
+    from bench.results import claims, everything
     from bench.sweep import suite as suites
+    from bench.tracks import registry
 
     path = claims.place(source, suites.find(name).name)
     if path.is_file():
         there = claims.read(path)
         claims.write(target, there.suite, there.verdicts)
-        claims.regenerate(target)
+        everything.regenerate(registry.tracks(), target)
         print(claims.place(target, there.suite))
+
+
+def prune(argv: Sequence[str]) -> int:
+    """``bench prune``."""
+    parser = Parser(prog="bench prune", description="Remove records from boards, and regenerate CSVs and claims.")
+    parser.add_argument("names", nargs="*", metavar="RUN_ID|ROW", help="records by run id, or all records of a row")
+    parser.add_argument(
+        "--outdated", action="store_true", help="records of an older data hash, scoring version or model version"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="name them, remove nothing")
+    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    if not options.names and not options.outdated:
+        raise BenchError("bench prune needs run ids, rows, or --outdated.")
+    if not options.leaderboards.is_dir():
+        raise BenchError(f"no such folder: {options.leaderboards}")
+    from bench.core.console import note
+    from bench.runner.publish import prune as remove
+
+    lines = remove(options.leaderboards, options.names, options.outdated, options.dry_run)
+    for line in lines:
+        print(line)
+    note(f"{len(lines)} records {'would be ' if options.dry_run else ''}removed")
+    return 0
 
 
 def compare(argv: Sequence[str]) -> int:
@@ -120,21 +147,14 @@ def compare(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
     from bench.reports.compare import show
-    from bench.results import leaderboard as boards
+    from bench.results.leaderboard import collect, group
+    from bench.tracks import registry
 
-    groups = boards.group(boards.collect(options.leaderboards, options.data))
+    groups = group(collect(registry.by_verb("run"), options.leaderboards))
     if (options.data, options.split) not in groups:
-        raise unknown(
-            "board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in _known(options.leaderboards)]
-        )
+        raise unknown("board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in groups])
     show(groups[options.data, options.split], options.a, options.b)
     return 0
-
-
-def _known(folders: Sequence[Path]) -> set[tuple[str, str]]:
-    from bench.results import leaderboard as boards
-
-    return {(item.record.spec.dataset, item.record.spec.split) for item in boards.collect(folders)}
 
 
 def folders_flag(parser: Parser) -> None:

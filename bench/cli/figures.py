@@ -20,7 +20,10 @@ def figures(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
     from bench.reports.figures import draw
+    from bench.tracks import registry
 
-    for path in draw(options.leaderboards, options.data, options.split, options.out, options.models):
+    for path in draw(
+        registry.by_verb("run"), options.leaderboards, options.data, options.split, options.out, options.models
+    ):
         print(path)
     return 0

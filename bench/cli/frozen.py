@@ -17,8 +17,9 @@ def frozen(argv: Sequence[str]) -> int:
     request, arguments = found
     if request.folds != (0,):
         raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
+    from bench.results import everything
     from bench.runner import encoder
-    from bench.tracks.representation import board
+    from bench.tracks import registry
     from bench.tracks.representation.run import run_encoder
 
     paths = []
@@ -26,7 +27,7 @@ def frozen(argv: Sequence[str]) -> int:
         task, embed, spec = encoder.encoder_of(request, seeds)
         paths.append(run_encoder(task, embed, spec, request.out, request.leaderboards, request.force))
     print_boards([request.leaderboards, Path(arguments["published"])], paths)
-    board.regenerate(request.leaderboards)
+    everything.regenerate(registry.tracks(), request.leaderboards)
     print(paths[-1], flush=True)
     return 0
 
@@ -38,19 +39,18 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
         folders: Leaderboards folders to merge, the first one's records winning.
         of: Paths of records, all of one data set.
     """
-    from bench.tracks.representation import board
-    from bench.tracks.representation import record as frozen_record
+    from bench.results import leaderboard, records
+    from bench.results.board import board
     from bench.tracks.representation.table import show
+    from bench.tracks.representation.track import TRACK
 
-    fresh = [frozen_record.read(path) for path in of]
+    fresh = [records.read(path) for path in of]
     specs = [record.spec for record in fresh]
-    items = [
-        item
-        for item in board.collect(folders, specs[0].dataset)
-        if item.record.spec.split in {spec.split for spec in specs}
-        and (item.record.spec.data_hash, item.record.protocol_version)
-        == (specs[0].data_hash, fresh[0].protocol_version)
-    ]
+    found = leaderboard.collect(TRACK, folders, specs[0].dataset)
+    same = [item for item in found if item.record.spec.data_hash == specs[0].data_hash]
     chosen = sorted({spec.split_seed for spec in specs})
-    for dataset, group in board.group(items).items():
-        show(board.board(group, chosen), dataset, chosen, smoke=fresh[0].evidence == "smoke")
+    for (dataset, split), items in sorted(leaderboard.group(same).items()):
+        if split in {spec.split for spec in specs}:
+            table = board(items, seeds=chosen)
+            table.insert(0, "split", split)
+            show(table, dataset, chosen, smoke=fresh[0].evidence == "smoke")

@@ -101,6 +101,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "score": (_score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
+    "prune": (boards.prune, "remove records: of an older data hash or version, by run id or row"),
     "compare": (boards.compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
     "explain": (boards.explain, "a metric: formula, direction, floor, replicate, source, trap"),

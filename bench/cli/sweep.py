@@ -106,8 +106,8 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
     """Print every board and table of encoders that these runs belong to."""
     from bench.cli.frozen import print_boards as print_frozen
     from bench.reports.text import print_boards
-    from bench.results import leaderboard
-    from bench.tracks.representation import board as frozen
+    from bench.results import everything
+    from bench.tracks import registry
 
     by_data: dict[tuple[str, str], list[Path]] = {}
     for outcome in outcomes:
@@ -118,20 +118,24 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
             print_boards(folders, paths)
         else:
             print_frozen(folders, paths)
-    leaderboard.regenerate(folders[0])
-    frozen.regenerate(folders[0])
+    everything.regenerate(registry.tracks(), folders[0])
 
 
 def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     """Evaluate the suite's claims on its own records, print them and write them down."""
     from bench.results import claims, leaderboard
+    from bench.tracks import registry
 
     seeds: dict[tuple[str, str], list[int]] = {}
     for job in jobs:
         seeds.setdefault((job.spec.dataset, job.spec.split), []).append(job.spec.split_seed)
-    own = {job.spec.run_id for job in jobs if job.verb == "run"}
-    items = [item for item in leaderboard.collect([leaderboards]) if item.record.run_id in own]
-    verdicts = claims.evaluate(suite.claims, seeds, items)
+    groups = []
+    for track in registry.tracks():
+        own = {job.spec.run_id for job in jobs if job.verb == track.verb}
+        found = leaderboard.collect(track, [leaderboards])
+        kept = [item for item in found if item.record.run_id in own or item.record.kind == "reference"]
+        groups.append((track, leaderboard.group(kept)))
+    verdicts = claims.evaluate(suite.claims, seeds, groups)
     claims.show(verdicts)
     return claims.write(leaderboards, suite.name, verdicts)
 

@@ -11,18 +11,18 @@ import pandas as pd
 
 from bench.core.console import Stages
 from bench.core.errors import BenchError
-from bench.core.files import atomic, sha256_file
+from bench.core.files import sha256_file
 from bench.data import load as data_load
 from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.models import registry
-from bench.results import records
-from bench.results.board import FLOOR, REPLICATE
+from bench.results import records, store
+from bench.results.board import REPLICATE
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
-from bench.results.tables import ALL
 from bench.runner.config import task_fields
 from bench.tracks.response import predictions, score
+from bench.tracks.response.track import FLOOR, TRACK
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
 
@@ -59,29 +59,22 @@ def score_predictions(
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}
-    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
-    table_path = folder / "record.parquet"
-    with atomic(table_path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
-    fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
-    averages = score.levels(table)
+    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
+    table = score.table_of(scored)
     sha, dirty = records.git_state()
     record = Record(
+        track=TRACK.name,
+        track_version=spec.scoring_version,
         run_id=spec.run_id,
         spec=spec,
         evidence=task.dataset.evidence,
         created=records.now(),
-        metrics=averages[ALL],
-        subgroups=score.sizes(averages),
-        n_conditions=len(facts.conditions),
-        n_fallback=len(fell_back),
         controls_used=predicted.uns["controls_used"],
         hashes={
             "data": task.dataset.hash,
             "split": task.split.split_id,
             "truth": truth.task_id(task),
             "predictions": sha256_file(path),
-            "table": sha256_file(table_path),
             **inputs,
         },
         git_sha=sha,
@@ -91,16 +84,26 @@ def score_predictions(
         budget=budget,
         selection=selection,
         warnings=(*task.dataset.notes, *task.split.notes, *warnings),
+        values_hash=table.hash,
     )
-    records.write(folder / "record.json", record)
-    return record, table
+    records.write(record_path(folder), record, table)
+    return record, scored
+
+
+def record_path(folder: Path) -> Path:
+    """Where the record of a run's predictions is in its folder."""
+    return folder / f"{TRACK.file}.json"
 
 
 def hand_in(record: Record, folder: Path, leaderboards: Path) -> Path:
-    """Copy a run's record from its folder to its place under the leaderboards; return that."""
-    target = records.place(leaderboards, record.spec)
-    records.copy(folder / "record.json", target)
-    return target
+    """Put the record of a run's folder under the leaderboards; return its path in the run's folder.
+
+    Raises:
+        BenchError: Its table is damaged, or the records that are there are.
+    """
+    path = record_path(folder)
+    store.add(leaderboards, TRACK, [(record, records.read_table(TRACK, path, record))])
+    return path
 
 
 def score_file(

@@ -17,17 +17,19 @@ from bench.data.task import Task
 from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
+from bench.results.tables import ALL
 from bench.runner import tracking
 from bench.runner.config import RunConfig, make_model, spec_of
-from bench.runner.outside import hand_in, score_predictions
+from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.tracks.response import score
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
 STAGES_PER_RUN = 5
 
 
 def finished_run(request: RunConfig, spec: RunSpec) -> Path | None:
-    """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    """Look for the record of a run; where it is whole, put it under the leaderboards folder; return its path."""
     folder = request.out / spec.run_id
     record = _finished(folder)
     return None if record is None else hand_in(record, folder, request.leaderboards)
@@ -70,11 +72,13 @@ def run(request: RunConfig) -> list[Path]:
 
 
 def _finished(folder: Path) -> Record | None:
-    path = folder / "record.json"
+    path = record_path(folder)
     if not path.is_file():
         return None
     try:
-        return records.read(path)
+        record = records.read(path)
+        records.read_table(TRACK, path, record)
+        return record
     except BenchError as error:
         note(f"{error} Running it again.")
         return None
@@ -129,7 +133,7 @@ def _one(
             model.inputs,
         )
         if logger:
-            levels = {name: level.model_dump() for name, level in record.metrics.items()}
+            levels = {name: level.model_dump() for name, level in score.levels(table)[ALL].items()}
             tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
     return record
 

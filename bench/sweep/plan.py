@@ -153,23 +153,24 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
         BenchError: Naming it; unknown data.
     """
     from bench.data import load
-    from bench.tracks.response.metrics import METRICS
+    from bench.tracks import registry
 
     names = {data: load.resolve(data)[0].name for data in dict.fromkeys(request.data for _, request in everything)}
-    rows: dict[tuple[str, str], set[str]] = {}
+    made: dict[Verb, dict[tuple[str, str], set[str]]] = {"run": {}, "frozen": {}}
     for verb, request in everything:
-        if verb == "run":
-            rows.setdefault((names[request.data], str(request.split)), set()).add(label(request))
+        made[verb].setdefault((names[request.data], str(request.split)), set()).add(label(request))
+    verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
     for claim in suite.claims:
         where = f"suite '{suite.name}', claim '{claim.name}':"
+        if claim.metric not in verb_of:
+            raise BenchError(f"{where} {unknown('metric', claim.metric, verb_of)}")
+        rows = made["frozen" if verb_of[claim.metric] == "frozen" else "run"]
         if (claim.data, claim.split) not in rows:
             boards = [f"{data}__{split}" for data, split in rows]
             raise BenchError(f"{where} {unknown('board', f'{claim.data}__{claim.split}', boards)}")
         for name in (claim.better, *claim.worse, *claim.beside):
             if name not in rows[claim.data, claim.split]:
                 raise BenchError(f"{where} {unknown('row', name, rows[claim.data, claim.split])}")
-        if claim.metric not in METRICS:
-            raise BenchError(f"{where} {unknown('metric', claim.metric, METRICS)}")
 
 
 def folders(out: Path, leaderboards: Path, tracking: str = "off") -> Places:
