@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.files import atomic, write_json
-from bench.data.task import Task, resolve_task
+from bench.data.task import Task, load_task
 
 
 def export(task: Task, folder: Path) -> list[Path]:
@@ -56,4 +56,4 @@ def export(task: Task, folder: Path) -> list[Path]:
 
 def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
     """``bench data export``: write what a model may see; return the paths."""
-    return export(resolve_task(name, kind, seed, fold, custom), out)
+    return export(load_task(name, kind, seed, fold, custom), out)
