@@ -55,7 +55,7 @@ def score_predictions(
         The record and its per-condition table.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
-    predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
+    predicted = predictions.read(path, facts.units, facts.genes, expected)
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}
@@ -63,7 +63,7 @@ def score_predictions(
     table_path = folder / "record.parquet"
     with atomic(table_path) as temporary:
         table.to_parquet(temporary, index=False, compression="zstd")
-    fell_back = {c for c, n in zip(facts.conditions, predicted.fallbacks.tolist(), strict=True) if n}
+    fell_back = {unit for unit, n in zip(facts.units, predicted.fallbacks.tolist(), strict=True) if n}
     averages = score.levels(table)
     sha, dirty = records.git_state()
     record = Record(

@@ -115,7 +115,7 @@ def test_damaged_predictions(tiny, tiny_split, tmp_path, n, layout):
         predictions.write(path, cells, obs, facts.genes, {"model": "x", "controls_used": "input"})
 
     def read():
-        got = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+        got = predictions.read(path, facts.units, facts.genes, {})
         cells = [got.cells[i] for i in range(len(got.cells))] if got.cells is not None else []
         return got.y_hat, got.fallbacks, cells, got.uns["controls_used"]
 

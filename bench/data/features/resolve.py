@@ -125,7 +125,7 @@ def _measured(kind: str, datamodule: PerturbationDataModule) -> FeatureBank:
     cells = datamodule.dataset
     if kind == "pca":
         # The input cells stand for the control, contexts counting alike, as in the linear baseline.
-        means = np.vstack([datamodule.pseudobulk("train").means, datamodule.input_means.mean(axis=0)])
+        means = np.vstack([datamodule.pseudobulk("train").by_condition().means, datamodule.input_means.mean(axis=0)])
         heard = np.flatnonzero((means > 0).any(axis=0))
         values: Floats = gene_scores(means)[heard]
         source = "principal components of train conditions and input cells"
