@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
-from bench.data.task import Task, resolve_task
+from bench.data.task import Task, load_task
 from bench.models import registry
 from bench.models.base import FitContext
 from bench.models.encoder_model import EncoderModel
@@ -36,7 +36,7 @@ def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, E
     split_seed, pretrain_seed, _ = seeds
     if not issubclass(registry.load(request.model), EncoderModel):
         raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
-    task = resolve_task(request.data, request.split, split_seed, 0, request.split_file)
+    task = load_task(request.data, request.split, split_seed, 0, request.split_file)
     spec = spec_of(request, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     model = make_model(request)
     model.fit_context = FitContext(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)

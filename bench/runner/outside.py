@@ -55,7 +55,7 @@ def score_predictions(
         The record and its per-condition table.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
-    predicted = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, expected)
+    predicted = predictions.read(path, facts.units, facts.genes, expected)
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}

@@ -157,11 +157,12 @@ def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, cells: Floa
     out = np.zeros((len(conditions), shifts.shape[1]))
     if residual == "none" or not keys:
         return out
-    # Each condition counts once, its contexts by their cells, as in the floor.
+    # A known condition counts its contexts by their cells; in the mean each (condition, context) counts once, as in
+    # the floor.
     names = sorted({k for k, _ in keys})
     member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64) * cells
     by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
-    mean = by_condition.mean(axis=0)
+    mean = shifts.mean(axis=0)
     if residual == "train_mean":
         return np.asarray(out + mean)
     known = shifts_by_identity([conditions[name] for name in names], by_condition)

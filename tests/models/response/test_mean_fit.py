@@ -7,7 +7,6 @@ from harness import predict, small
 from responses import fitted_to_the_end, shift_of, to_the_end
 from scipy.stats import pearsonr
 
-from bench.data import load
 from bench.data.dataset import build
 from bench.data.task import Task
 from bench.models import registry
@@ -56,6 +55,7 @@ def permuted(data, split, seed):
         context=np.array(data.contexts)[data.context],
         batch=np.array(data.batches)[data.batch],
         source=data.name,
+        card=data.card,
     )
 
 
@@ -71,7 +71,6 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     arguments = {"head_width": 64, "action_width": 64, "head_steps": 100, "head_learning_rate": 3e-3}
 
     def discrimination(cells):
-        monkeypatch.setitem(load._cards, (cells.name, cells.hash), load.card_of(data))
         got = predict(name, cells, split, tmp_path, **arguments)[2]
         groups = {key: list(names) for key, names in split.subgroups.items()}
         table = score.score_table(facts, got.y_hat, got.fallbacks, groups)
