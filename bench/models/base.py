@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import lightning
 import numpy as np
@@ -16,49 +14,7 @@ from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
-
-
-@dataclass
-class FitReport:
-    """What fitting a model cost, beside wall time and memory, which the runner measures.
-
-    Attributes:
-        cells_seen: Cells shown to the model, repeats included.
-        steps: Optimiser steps.
-        flops: Floating-point operations, where they were counted.
-        trials: Hyperparameter settings tried.
-        selection: How the setting was chosen, for the record.
-        parameters: Fitted numbers by stage.
-    """
-
-    cells_seen: int = 0
-    steps: int = 0
-    flops: float | None = None
-    trials: int = 1
-    selection: str | None = None
-    parameters: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class FitContext:
-    """What a run lends to a model while it fits.
-
-    Attributes:
-        head_seed: Seed of everything fitted after the representation (whose seed is the data module's).
-        logger: Lightning logger for curves; ``None`` = none.
-        folder: Where checkpoints may be kept, so that an interrupted fit goes on and a finished one is not repeated;
-            ``None`` = nowhere.
-        arguments: The model's resolved arguments, by which checkpoints are told apart.
-        fresh: Whether to start anew whatever checkpoint there is.
-        say: Tells the user what the model is doing.
-    """
-
-    head_seed: int = 1
-    logger: Any = None
-    folder: Path | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    fresh: bool = False
-    say: Callable[[str], None] = lambda text: None
+from bench.training.fit import FitContext, FitReport
 
 
 class PerturbationModel(lightning.LightningModule, abc.ABC):
@@ -70,8 +26,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
         needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
-        ledger: Filled by ``fit``.
-        runtime: Set by the runner before ``fit``.
+        fit_report: Filled by ``fit``.
+        fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
         inputs: Filled by ``fit``: hashes of what it was given beside the task, by name; they stand in the record.
     """

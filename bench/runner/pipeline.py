@@ -88,8 +88,8 @@ def _one(
     stages: Stages,
 ) -> Record:
     from bench.data.datamodule import PerturbationDataModule
-    from bench.models.base import FitContext
     from bench.runner import fit as run_stage
+    from bench.training.fit import FitContext
 
     with stages.stage("truth"):
         facts = truth.load(task)

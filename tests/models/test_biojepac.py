@@ -13,11 +13,11 @@ from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.response.token_response import TokenResponse
 from bench.nn.composer import Composer
 from bench.results.records import read
 from bench.runner import fit as run
+from bench.training.fit import FitContext
 
 SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
 SMALL = {**SIZE, "epochs": 1, "head_steps": 12, "align_epochs": 2, "features": "pca+coexpression"}

@@ -6,10 +6,10 @@ import torch
 from harness import small
 
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.ssl.vicreg import thin
 from bench.nn.mlp_encoder import FLAG_CHANNELS
 from bench.runner import fit as run
+from bench.training.fit import FitContext
 
 PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from bench.models.base import FitContext, FitReport
 from bench.models.response.folds import folds
 from bench.models.response.mean_response import Response, ResponseTask, Targets
 from bench.models.response.settings import DEFAULT_RATE, RATES, HeadSettings
+from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.selection import MIN_VAL_CONDITIONS
 from bench.training.trainer import KeepBest, train

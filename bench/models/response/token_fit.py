@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.models.base import FitContext, FitReport
 from bench.models.response.actions import ActionTable
 from bench.models.response.settings import CELLS, DEFAULT_RATE, RATES, HeadSettings
 from bench.models.response.token_response import TokenResponse
 from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
 from bench.nn.encoder import Encoded
+from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
 from bench.training.trainer import KeepBest, train

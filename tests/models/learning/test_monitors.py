@@ -16,12 +16,12 @@ from torch.nn import functional
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.ssl.jepa import JEPA
 from bench.models.ssl.mae import MAE
 from bench.nn.encoder import Encoded
 from bench.training import monitors
 from bench.training.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.training.fit import FitContext
 from bench.training.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
 from bench.training.trainer import train
 

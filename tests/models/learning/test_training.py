@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
+from bench.training.fit import FitContext
 from bench.training.trainer import KeepBest, optimiser, train
 
 # KeepBest

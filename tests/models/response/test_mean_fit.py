@@ -11,10 +11,10 @@ from bench.data import load
 from bench.data.dataset import build
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.runner import fit as run
 from bench.tracks.response import score
 from bench.tracks.response.truth import truth
+from bench.training.fit import FitContext
 
 
 @pytest.mark.parametrize("residual", ["train_mean", "none"])
