@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
 import torch
 
+from bench.core.arguments import checked
 from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
@@ -20,7 +21,8 @@ from bench.training.fit import FitContext, FitReport
 class PerturbationModel(lightning.LightningModule, abc.ABC):
     """Predict expression after a perturbation from control cells.
 
-    A model's constructor takes typed, documented hyperparameters with defaults; they become command-line flags.
+    A model's constructor takes typed, documented hyperparameters with defaults; they become command-line flags. It is
+    :func:`bench.core.arguments.checked`: unknown names and values that an annotation does not allow are refused.
 
     Attributes:
         version: Raise it with any change that moves a published number.
@@ -35,6 +37,11 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     version: ClassVar[int] = 1
     emits_cells: ClassVar[bool] = True
     needs_simulation: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,11 +8,13 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.core import arguments as argument_check
 from bench.core.errors import BenchError, unknown
 
 if TYPE_CHECKING:
@@ -101,16 +103,6 @@ def load(name: str) -> type[PerturbationModel]:
     return classes[0]
 
 
-def arguments(model: type[PerturbationModel]) -> dict[str, inspect.Parameter]:
-    """Constructor arguments of a model, those that it hands on to its templates (``**shared``) included."""
-    found: dict[str, inspect.Parameter] = {}
-    for cls in model.__mro__:
-        if "__init__" not in vars(cls):
-            continue
-        own = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
-        for parameter in own:
-            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-                found.setdefault(parameter.name, parameter)
-        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own):
-            break
-    return found
+def arguments(model: type[PerturbationModel]) -> Mapping[str, inspect.Parameter]:
+    """Constructor arguments of a model by name, those of its parts included."""
+    return argument_check.arguments(model)

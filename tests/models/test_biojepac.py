@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from bench.models.response.token_response import TokenResponse
 from command import RUN, bench, furnish
 
 from bench.core.errors import BenchError
@@ -13,7 +14,6 @@ from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.response.token_response import TokenResponse
 from bench.nn.composer import Composer
 from bench.results.records import read
 from bench.runner import fit as run
