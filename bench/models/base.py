@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import abc
+import hashlib
+import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning
@@ -16,6 +19,22 @@ from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
 from bench.training.fit import FitContext, FitReport
+
+#: Packages whose version is in every record already.
+_OWN = ("bench", "baselines")
+
+
+def source_of(model: type) -> dict[str, str]:
+    """Hash of the file that defines a class from elsewhere, by the class's path; nothing for our own."""
+    if model.__module__.split(".")[0] in _OWN:
+        return {}
+    path = f"{model.__module__}.{model.__qualname__}"
+    try:
+        file = inspect.getsourcefile(model)
+        source = Path(file).read_bytes() if file else inspect.getsource(model).encode()
+    except (OSError, TypeError):  # typed at a prompt: there is no text to hash
+        return {f"class {path}": "unknown"}
+    return {f"class {path}": hashlib.sha256(source).hexdigest()}
 
 
 class PerturbationModel(lightning.LightningModule, abc.ABC):
@@ -31,7 +50,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         fit_report: Filled by ``fit``.
         fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
-        inputs: Filled by ``fit``: hashes of what it was given beside the task, by name; they stand in the record.
+        inputs: Hashes of what it was given beside the task, by name, filled by ``fit``, and of the file of a class that
+            is not from here; they stand in the record.
     """
 
     version: ClassVar[int] = 1
@@ -48,7 +68,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         self.fit_report = FitReport()
         self.fit_context = FitContext()
         self.warnings: list[str] = []
-        self.inputs: dict[str, str] = {}
+        self.inputs: dict[str, str] = source_of(type(self))
 
     @abc.abstractmethod
     def fit(self, datamodule: PerturbationDataModule) -> None:
@@ -65,7 +85,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
             banks: Feature banks.
             datamodule: The task.
         """
-        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+        self.inputs |= {f"features {bank.name}": bank.content_hash for bank in banks}
         genes = targets(datamodule.dataset.conditions)
         if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
             self.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")

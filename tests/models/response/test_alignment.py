@@ -70,7 +70,7 @@ def first_response(model, data, monkeypatch):
     made = []
 
     def fit(task, settings, ledger, runtime):
-        made.append(mean_fit.Response(task, settings, 1e-3, runtime.head_seed * 1_000))
+        made.append(mean_fit.MeanHead(task, settings, 1e-3, runtime.head_seed * 1_000))
         ledger.selection = "none"
         return [made[0].eval()]
 
