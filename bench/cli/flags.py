@@ -140,10 +140,9 @@ def model_from(argv: Sequence[str]) -> tuple[str | None, list[str]]:
         model, arguments = str(content["class_path"]), dict(content.get("init_args") or {})
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise BenchError(f"{path}: not a model config ({error}). Expected class_path and init_args.") from error
-    # 'baselines.linear.Linear', 'bench.models.ssl.jepa' and 'jepa' all name the file jepa.py.
-    parts = model.split(".")
-    stem = parts[-2] if len(parts) > 1 and parts[-1][:1].isupper() else parts[-1]
-    return stem, [
+    from bench.models import registry
+
+    return registry.name_of(model), [
         f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in arguments.items()
     ]
 

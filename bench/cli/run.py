@@ -41,8 +41,6 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunCon
         raise BenchError(f"bench {verb} needs --model NAME; 'bench list models' and 'bench list baselines' show them.")
     from bench.models import registry
 
-    if name not in registry.entries():
-        raise unknown("model", name, registry.entries())
     model_class = registry.load(name)
     defaults = {key: parameter.default for key, parameter in registry.arguments(model_class).items()}
     words = [_underscored(word, defaults) for word in argv]

@@ -21,7 +21,7 @@ class RunConfig:
     """What ``bench run`` was asked for.
 
     Attributes:
-        model: Registered name.
+        model: Registered name, or the dotted path of a class from elsewhere.
         arguments: Every constructor argument, resolved.
         variant: Those that differ from the defaults, or from the config's.
         data: Name, card or file.
@@ -53,7 +53,7 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The row's name: the shipped config's, or the model's."""
-        return self.config or self.model
+        return self.config or registry.row_name(self.model)
 
 
 def split_name(split: Split) -> str:
@@ -84,7 +84,7 @@ def make_model(request: RunConfig) -> Any:
     """
     try:
         return registry.load(request.model)(**request.arguments)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise BenchError(f"model '{request.model}': {error}.") from error
 
 

@@ -13,11 +13,11 @@ from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, load_task
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.runner.config import RunConfig, make_model, spec_of
 from bench.tracks.representation.embedding import Embedder
+from bench.training.fit import FitContext
 
 
 def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:

@@ -14,6 +14,7 @@ from bench.core.files import write_json
 from bench.data import load as data_load
 from bench.data.splits import split as splits
 from bench.data.task import Task
+from bench.models import registry
 from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
@@ -60,7 +61,8 @@ def run(request: RunConfig) -> list[Path]:
                 task = Task(dataset, splits.draw(dataset, kind, split_seed, fold, request.split_file))
             spec = spec_of(request, task, pretrain_seed, head_seed)
             folder = request.out / spec.run_id
-            if not request.force and (finished := _finished(folder)):
+            finished = None if request.force else _finished(folder)
+            if finished and not registry.changed(request.model, finished.hashes):
                 stages.skip(STAGES_PER_RUN - 1)
                 done.append(spec.run_id)
             else:
@@ -92,8 +94,8 @@ def _one(
     stages: Stages,
 ) -> Record:
     from bench.data.datamodule import PerturbationDataModule
-    from bench.models.base import FitContext
     from bench.runner import fit as run_stage
+    from bench.training.fit import FitContext
 
     with stages.stage("truth"):
         facts = truth.load(task)
