@@ -1,4 +1,4 @@
-"""Verbs that read records: leaderboard, publish, compare, explain."""
+"""Verbs that read and write whole folders of records: leaderboard, publish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser
-from bench.core.errors import BenchError, unknown
+from bench.core.errors import BenchError
 
 
 def leaderboard(argv: Sequence[str]) -> int:
@@ -107,56 +107,3 @@ def _publish_claims(name: str, source: Path, target: Path) -> None:
         claims.write(target, there.suite, there.verdicts)
         claims.regenerate(target)
         print(claims.place(target, there.suite))
-
-
-def compare(argv: Sequence[str]) -> int:
-    """``bench compare``."""
-    parser = Parser(prog="bench compare", description="Two rows of a board: paired differences by metric and subgroup.")
-    parser.add_argument("a", metavar="MODEL_A")
-    parser.add_argument("b", metavar="MODEL_B")
-    parser.add_argument("--data", default="simulated", help="data set name, as on the board")
-    parser.add_argument("--split", default="simulation", help="split name, as on the board")
-    folders_flag(parser)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.compare import show
-    from bench.results import leaderboard as boards
-
-    groups = boards.group(boards.collect(options.leaderboards, options.data))
-    if (options.data, options.split) not in groups:
-        raise unknown(
-            "board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in _known(options.leaderboards)]
-        )
-    show(groups[options.data, options.split], options.a, options.b)
-    return 0
-
-
-def _known(folders: Sequence[Path]) -> set[tuple[str, str]]:
-    from bench.results import leaderboard as boards
-
-    return {(item.record.spec.dataset, item.record.spec.split) for item in boards.collect(folders)}
-
-
-def folders_flag(parser: Parser) -> None:
-    """Add the flag that names where records are read from."""
-    parser.add_argument(
-        "--leaderboards",
-        type=Path,
-        nargs="+",
-        default=[Path("runs/leaderboards"), Path("leaderboards")],
-        help="folders of records; of one run id the first folder's wins",
-    )
-
-
-def explain(argv: Sequence[str]) -> int:
-    """``bench explain``."""
-    parser = Parser(prog="bench explain", description="What a metric means and which trap it avoids.")
-    parser.add_argument("metric", metavar="METRIC", help="a name from 'bench list metrics'")
-    folders_flag(parser)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.explain import explain as describe
-
-    for line in describe(options.metric, options.leaderboards):
-        print(line)
-    return 0

@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table as View
 from rich.text import Text
 
-from bench.core.console import console, seed_text
+from bench.core.console import answer, console, seed_text
 from bench.core.errors import BenchError, unknown
 from bench.core.typing import Floats
 from bench.results.rows import FAMILIES, NAMES, PRIMARY, Found, Row, gather
@@ -52,6 +52,12 @@ class Difference:
     def clear(self) -> bool:
         """Whether the interval excludes 0."""
         return bool(np.isfinite(self.low) and (self.low > 0 or self.high < 0))
+
+    def winner(self, a: str, b: str) -> str:
+        """Which of two rows is clearly better; empty where neither is."""
+        if not self.clear:
+            return ""
+        return a if (self.mean > 0) == (METRICS[self.metric].better != "low") else b
 
 
 def pair(rows: dict[str, Row], a: str, b: str) -> list[int]:
@@ -139,8 +145,38 @@ def no_claim(rows: Sequence[Row]) -> str:
     return ""
 
 
+def _rows(items: Sequence[Found], a: str, b: str) -> tuple[dict[str, Row], list[int]]:
+    """The rows of a board, and the seeds that two of them share."""
+    if a == b:
+        raise BenchError(f"'{a}' is compared with itself; name two rows.")
+    _, rows = gather(items)
+    every = gather(items, sorted({item.record.spec.split_seed for item in items}))[1]
+    rows = {**every, **rows}
+    return rows, pair(rows, a, b)
+
+
+def differences(items: Sequence[Found], a: str, b: str) -> list[Difference]:
+    """Compare two rows in the metric of every family, and in the primary one within each subgroup.
+
+    Args:
+        items: Records of one data set and split.
+        a: One row's name.
+        b: The other's.
+
+    Raises:
+        BenchError: Unknown rows, one row twice, or no split seed in common.
+    """
+    rows, seeds = _rows(items, a, b)
+    scopes = [ALL, *sorted(set(rows[a].by_seed[seeds[0]][0].table.conditions) - {ALL})]
+    return [
+        difference(rows[a], rows[b], seeds, scope, metric, list(rows.values()))
+        for scope in scopes
+        for metric in (FAMILIES.values() if scope == ALL else (PRIMARY,))
+    ]
+
+
 def show(items: Sequence[Found], a: str, b: str, most: int = 8) -> None:
-    """Print a comparison to stderr.
+    """Print a comparison to standard output, and what to distrust of it to standard error.
 
     Args:
         items: Records of one data set and split.
@@ -149,17 +185,11 @@ def show(items: Sequence[Found], a: str, b: str, most: int = 8) -> None:
         most: How many conditions to name.
 
     Raises:
-        BenchError: Unknown rows, one row twice, or no split seed in common.
+        BenchError: As for :func:`differences`.
     """
-    if a == b:
-        raise BenchError(f"'{a}' is compared with itself; name two rows.")
-    _, rows = gather(items)
-    every = gather(items, sorted({item.record.spec.split_seed for item in items}))[1]
-    rows = {**every, **rows}
-    seeds = pair(rows, a, b)
+    rows, seeds = _rows(items, a, b)
     first = rows[a].records[0].spec
-    console.print()
-    console.print(
+    answer.print(
         Text(f"{a} less {b} | {first.dataset} | {first.split} | {seed_text(seeds)} | paired by condition", style="bold")
     )
     view = View(box=None, pad_edge=False, header_style="bold")
@@ -167,31 +197,24 @@ def show(items: Sequence[Found], a: str, b: str, most: int = 8) -> None:
         view.add_column(title, no_wrap=True)
     for title in ("difference [95% CI]", "p", "Holm", "n", ""):
         view.add_column(title, justify="right" if title in ("p", "Holm", "n") else "left")
-    scopes = [ALL, *sorted(set(rows[a].by_seed[seeds[0]][0].table.conditions) - {ALL})]
-    for scope in scopes:
-        for metric in FAMILIES.values() if scope == ALL else (PRIMARY,):
-            found = difference(rows[a], rows[b], seeds, scope, metric, list(rows.values()))
-            view.add_row(metric, scope, *_cells(found, a, b))
-    console.print(view)
+    for found in differences(items, a, b):
+        view.add_row(found.metric, found.scope, *_cells(found, a, b))
+    answer.print(view)
     one, other = (_summary(rows[name], seeds, ALL) for name in (a, b))
     gaps = by_condition(one, other, PRIMARY)
     names = sorted({c for seed in seeds for c in rows[a].by_seed[seed][0].table.conditions[ALL]})
     ordered = sorted(gaps, key=lambda i: -abs(gaps[i]))[:most]
     listed = ", ".join(f"{names[i]} {gaps[i]:+.2f}" for i in ordered)
-    console.print(Text(f"They differ most, in {PRIMARY}, on: {listed}."))
+    answer.print(Text(f"They differ most, in {PRIMARY}, on: {listed}."))
     if reason := no_claim([rows[a], rows[b]]):
         console.print(Text(f"No claim: {reason}.", style="yellow"))
-    console.print()
 
 
 def _cells(found: Difference, a: str, b: str) -> tuple[str, ...]:
     if not np.isfinite(found.mean):
         return "undefined", "-", "-", str(found.n), ""
     bounds = f" [{found.low:+.3f}, {found.high:+.3f}]" if np.isfinite(found.low) else " (no interval)"
-    winner = ""
-    if found.clear:
-        higher = METRICS[found.metric].better != "low"
-        winner = f"{a if (found.mean > 0) == higher else b} is better"
+    winner = f"{name} is better" if (name := found.winner(a, b)) else ""
     return f"{found.mean:+.3f}{bounds}", _probability(found.p), _probability(found.p_holm), str(found.n), winner
 
 

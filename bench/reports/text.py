@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, note, seed_text
+from bench.core.console import answer, console, note, seed_text
 from bench.data.features.bank import shorten
 from bench.results import leaderboard, records
 from bench.results.board import FAMILIES, FLOOR, REPLICATE, board
@@ -124,20 +124,18 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
-    """Print one board to stderr, with what a reader should look at first and what to distrust.
+    """Print one board to standard output; to standard error what to look at first and what to distrust.
 
     Args:
         table: From :func:`bench.results.board.board`.
         found: Records of the same data set and split.
         seeds: The split seeds that it averages over.
     """
-    console.print()
-    console.print(Text(heading(table, found[0], seeds), style="bold"))
-    console.print(layout(table))
+    answer.print(Text(heading(table, found[0], seeds), style="bold"))
+    answer.print(layout(table))
     console.print(Text(_LEGEND, style="dim"))
     for line in warnings_of(table, found, seeds):
         console.print(Text(line, style="yellow"))
-    console.print()
 
 
 def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.cli.flags import seeds
+from bench.core.arguments import seeds
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 
