@@ -1,39 +1,48 @@
-"""``frozen.json``: the protocol's numbers for one encoder on one split, and what is needed to compute them again."""
+"""``frozen.json``: what the protocol found for one encoder on one split, and what is needed to compute it again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, model_validator
 
 from bench.core.errors import BenchError
-from bench.core.files import safe_name, write_json
+from bench.core.files import safe_name, sha256_json, write_text
+from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.results import records
 from bench.results.spec import RunSpec
-from bench.tracks.representation.protocol import NAMES, VERSION
+from bench.tracks.representation.metrics import METRICS, NAMES, VERSION
+from bench.tracks.representation.scores import RepresentationScores, defined_mean
 
 #: Name of the file in a run's folder.
 FILE = "frozen.json"
+#: A number and the mean over units that it is may differ by this: the order of a sum.
+_ROUNDING = 1e-9
 
 
 class FrozenRecord(BaseModel):
     """One encoder on the held-out cells of one split.
 
     Attributes:
-        schema_version: Of this file.
+        schema_version: Of this file; 1 had no values per unit and no checksum.
         run_id: 12 hex digits of the spec's hash.
         label: The row's name.
         kind: ``reference`` rows stand beside the encoders, unranked.
         spec: What was trained (data, split and seeds included).
-        protocol_version: :data:`bench.tracks.representation.protocol.VERSION`.
+        protocol_version: :data:`bench.tracks.representation.metrics.VERSION`.
         seed: Seed of the protocol's draws: the split's, so that all encoders meet the same draws.
         evidence: ``smoke`` data show rows, but carry no claim.
         created: UTC, ISO 8601.
         width: Dimensions of the embedding.
-        numbers: See :data:`bench.tracks.representation.protocol.NAMES`; ``None`` = undefined.
+        numbers: See :data:`bench.tracks.representation.metrics.NAMES`; ``None`` = undefined.
+        units: (perturbation, context) of each unit ``[U]``.
+        values: A value per unit for each of :data:`bench.tracks.representation.metrics.METRICS` ``[U]``; ``None`` =
+            undefined.
         wall_s: Seconds that embedding and protocol took.
         git_sha: Commit of the code, where it lies in a repository.
         git_dirty: Whether that tree had uncommitted changes.
@@ -44,7 +53,7 @@ class FrozenRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     run_id: str
     label: str
     kind: Literal["model", "reference"]
@@ -55,6 +64,8 @@ class FrozenRecord(BaseModel):
     created: str
     width: int
     numbers: dict[str, float | None]
+    units: tuple[tuple[str, str], ...] = ()
+    values: dict[str, tuple[float | None, ...]] = {}
     wall_s: float
     git_sha: str | None
     git_dirty: bool | None
@@ -66,10 +77,21 @@ class FrozenRecord(BaseModel):
     def _consistent(self) -> FrozenRecord:
         if self.run_id != self.spec.run_id:
             raise ValueError(f"run_id {self.run_id} is not that of its spec ({self.spec.run_id})")
-        if self.protocol_version == VERSION and set(self.numbers) != set(NAMES):
-            odd = sorted(set(self.numbers) ^ set(NAMES))
-            raise ValueError(f"numbers missing or unknown: {', '.join(odd[:3])}")
+        if self.protocol_version == VERSION:
+            for what, found, expected in (("numbers", self.numbers, NAMES), ("values", self.values, METRICS)):
+                if odd := sorted(set(found) ^ set(expected)):
+                    raise ValueError(f"{what} missing or unknown: {', '.join(odd[:3])}")
+        for name, values in self.values.items():
+            if len(values) != len(self.units):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.units)} units")
+            mean, number = defined_mean(self.per_unit(name)), self.numbers.get(name)
+            if (mean is None) != (number is None) or abs((mean or 0.0) - (number or 0.0)) > _ROUNDING:
+                raise ValueError(f"{name} is {number}, but the mean of its values over units is {mean}")
         return self
+
+    def per_unit(self, name: str) -> Floats:
+        """A metric's value for each unit ``[U]``; NaN = undefined."""
+        return np.array([np.nan if value is None else value for value in self.values[name]], dtype=np.float64)
 
 
 def make(
@@ -77,7 +99,7 @@ def make(
     spec: RunSpec,
     label: str,
     kind: Literal["model", "reference"],
-    numbers: Mapping[str, float | None],
+    scores: RepresentationScores,
     wall_s: float,
 ) -> FrozenRecord:
     """Put a record together.
@@ -87,7 +109,7 @@ def make(
         spec: What was trained.
         label: The row's name.
         kind: See :class:`FrozenRecord`.
-        numbers: From :func:`bench.tracks.representation.protocol.evaluate`.
+        scores: From :func:`bench.tracks.representation.protocol.evaluate`.
         wall_s: Seconds it took.
     """
     sha, dirty = records.git_state()
@@ -100,8 +122,13 @@ def make(
         seed=spec.split_seed,
         evidence=dataset.evidence,
         created=records.now(),
-        width=int(numbers["width"] or 0),
-        numbers=dict(numbers),
+        width=int(scores.numbers["width"] or 0),
+        numbers=scores.summary(),
+        units=scores.units,
+        values={
+            name: tuple(value if np.isfinite(value) else None for value in values.tolist())
+            for name, values in scores.values.items()
+        },
         wall_s=round(wall_s, 3),
         git_sha=sha,
         git_dirty=dirty,
@@ -112,17 +139,21 @@ def make(
 
 
 def read(path: Path) -> FrozenRecord:
-    """Read a record.
+    """Read a record and check that it is what was written.
 
     Raises:
-        BenchError: Damaged, of another schema, edited so that it contradicts itself, or with a name that could leave
-            its folder.
+        BenchError: Damaged, of another schema, edited, or with a name that could leave its folder.
     """
     try:
-        record = FrozenRecord.model_validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        checksum = content.pop("checksum", None) if isinstance(content, dict) else None
+        record = FrozenRecord.model_validate_json(json.dumps(content))
+        # What contradicts itself is named above; a digit that does not would still be another number.
+        if record.schema_version > 1 and checksum != sha256_json(content):
+            raise ValueError("edited or damaged: its checksum is not that of its content")
     except FileNotFoundError as error:
         raise BenchError(f"no such record: {path}") from error
-    except (OSError, ValueError) as error:  # ValidationError is a ValueError
+    except (OSError, ValueError) as error:  # ValidationError and JSONDecodeError are ValueErrors
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BenchError(f"{path}: not a valid frozen-encoder record ({reason}). Delete it and run again.") from error
     try:
@@ -133,8 +164,28 @@ def read(path: Path) -> FrozenRecord:
 
 
 def write(path: Path, record: FrozenRecord) -> None:
-    """Write a record atomically."""
-    write_json(path, record.model_dump(mode="json"))
+    """Write a record atomically, with the checksum of its content (absent in records of schema 1, as they were)."""
+    unset = {"units", "values"} if record.schema_version == 1 else None
+    content = record.model_dump(mode="json", exclude=unset)
+    if record.schema_version > 1:
+        content["checksum"] = sha256_json(content)
+    write_text(path, _text(content))
+
+
+def _text(content: Mapping[str, JsonValue]) -> str:
+    """JSON with a line for each number, and one for all values of a metric."""
+    lines = []
+    for key, value in sorted(content.items()):
+        if isinstance(value, dict) and value:
+            inner = (f"    {json.dumps(name)}: {_compact(item)}" for name, item in sorted(value.items()))
+            lines.append(f"  {json.dumps(key)}: {{\n" + ",\n".join(inner) + "\n  }")
+        else:
+            lines.append(f"  {json.dumps(key)}: {_compact(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _compact(value: JsonValue) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def place(folder: Path, spec: RunSpec) -> Path:

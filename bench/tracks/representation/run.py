@@ -16,6 +16,7 @@ from bench.tracks.representation import heldout, protocol, references
 from bench.tracks.representation import record as frozen_record
 from bench.tracks.representation.embedding import Embedder
 from bench.tracks.representation.heldout import HeldOut
+from bench.tracks.representation.metrics import VERSION
 from bench.tracks.representation.record import FrozenRecord
 
 
@@ -50,8 +51,8 @@ def run_encoder(
     if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
     cells = heldout.draw(task, spec.split_seed)
-    evaluated = _Evaluation(cells, out, leaderboards, force)
-    path = evaluated.finish(label, "model", spec, lambda: embed)
+    evaluation = _Evaluation(cells, out, leaderboards, force)
+    path = evaluation.finish(label, "model", spec, lambda: embed)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
         references.PCA: lambda: references.pca(task, seed),
@@ -59,7 +60,7 @@ def run_encoder(
         references.SHUFFLED: lambda: references.pca(task, seed),
     }
     for name, make in makers.items():  # fitted only where a record is missing
-        evaluated.finish(name, "reference", reference_spec(spec, name), make)
+        evaluation.finish(name, "reference", reference_spec(spec, name), make)
     return path
 
 
@@ -79,10 +80,8 @@ class _Evaluation:
         if record is None:
             begin = time.perf_counter()
             shuffle = label == references.SHUFFLED
-            numbers = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
-            record = frozen_record.make(
-                self.cells.task.dataset, spec, label, kind, numbers, time.perf_counter() - begin
-            )
+            scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
+            record = frozen_record.make(self.cells.task.dataset, spec, label, kind, scores, time.perf_counter() - begin)
             frozen_record.write(path, record)
         frozen_record.write(target, record)
         return target
@@ -125,4 +124,4 @@ def _finished(path: Path) -> FrozenRecord | None:
     except BenchError as error:
         note(f"{error} Running it again.")
         return None
-    return record if record.protocol_version == protocol.VERSION else None
+    return record if record.protocol_version == VERSION else None
