@@ -17,8 +17,9 @@ from bench.data.task import Task
 from bench.results.spec import RunSpec
 from bench.runner import encoder
 from bench.tracks.representation import board, protocol, record, references, run, table
-from bench.tracks.representation.metrics import CHANCE, METRICS, NAMES, NUMBERS, PRIMARY, TRACK
+from bench.tracks.representation.metrics import CHANCE, METRICS, NAMES, NUMBERS, PRIMARY
 from bench.tracks.representation.scores import RepresentationScores
+from bench.tracks.representation.track import TRACK
 
 
 def spec_of(task, model="jepa", **changes):

@@ -23,9 +23,10 @@ from bench.results.generated import compare, refuse_mixed, rewrite, to_csv
 from bench.tracks.representation import record as frozen_record
 from bench.tracks.representation import references
 from bench.tracks.representation.estimates import interval_half_widths, plan_for, shared_ranks
-from bench.tracks.representation.metrics import METRICS, NAMES, PRIMARY, TRACK
+from bench.tracks.representation.metrics import METRICS, NAMES, PRIMARY
 from bench.tracks.representation.record import FrozenRecord
 from bench.tracks.representation.scores import unit_key
+from bench.tracks.representation.track import TRACK
 
 SUFFIX = f"{TRACK.suffix}.csv"
 _RANKS = ("rank", "rank_low", "rank_high")

@@ -23,8 +23,8 @@ _BLOCK = 512
 def silhouettes(z: Floats, label: Codes) -> Floats:
     """Silhouette of each cell with cosine distance ``[N]``.
 
-    Cells at no distance from each other (a constant encoder's) are told apart by nothing: distances of rounding size
-    are 0, and a cell whose distances to its own and to the nearest cluster are both 0 has silhouette 0. So has a cell
+    Cells that are embedded alike (by a constant encoder, say) differ by rounding only: such distances count as 0, and
+    a cell whose distances to its own and to the nearest cluster are both 0 has silhouette 0. So has a cell
     that is alone in its cluster.
 
     Args:

@@ -148,7 +148,7 @@ def read(path: Path) -> FrozenRecord:
         content = json.loads(path.read_bytes())
         checksum = content.pop("checksum", None) if isinstance(content, dict) else None
         record = FrozenRecord.model_validate_json(json.dumps(content))
-        # What contradicts itself is named above; a digit that does not would still be another number.
+        # A number that contradicts the others has been named above; any other change shows in the checksum.
         if record.schema_version > 1 and checksum != sha256_json(content):
             raise ValueError("edited or damaged: its checksum is not that of its content")
     except FileNotFoundError as error:

@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import console, seed_text
-from bench.tracks.representation.metrics import CHANCE, PRIMARY, TRACK
+from bench.tracks.representation.metrics import CHANCE, PRIMARY
+from bench.tracks.representation.track import TRACK
 
 
 def _number(value: float | None) -> str:
