@@ -7,11 +7,23 @@ import pytest
 import screens
 from command import bench, furnish, last, refuse
 
-from bench.tracks.representation.protocol import CHANCE, PRIMARY
+from bench.tracks.representation.metrics import CHANCE, PRIMARY
 
 TASK = ["--data", "t.yaml", "--split", "custom", "--split-file", "split.json"]
 MAE = ["frozen", "--model", "mae", "--epochs", "2", "--width", "16", "--hidden", "32", "--depth", "1"]
-COLUMNS = {"model", "kind", "rank", "n_seeds", "retrieval_mrr_20", "silhouette_condition", "effective_rank", "run_ids"}
+COLUMNS = {
+    "model",
+    "kind",
+    "rank",
+    "rank_low",
+    "rank_high",
+    "n_seeds",
+    "retrieval_mrr_20_ci_low",
+    "retrieval_mrr_20",
+    "silhouette_condition",
+    "effective_rank",
+    "run_ids",
+}
 
 
 @pytest.fixture

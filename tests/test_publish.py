@@ -9,7 +9,7 @@ from bench.results import leaderboard, records
 from bench.runner.publish import publish
 from bench.tracks.representation import board
 from bench.tracks.representation import record as frozen_record
-from bench.tracks.representation.protocol import NAMES, PRIMARY, VERSION
+from bench.tracks.representation.metrics import METRICS, NAMES, PRIMARY, VERSION
 
 
 def encoder(folder, model, kind="model", primary=0.25, **fields):
@@ -26,6 +26,8 @@ def encoder(folder, model, kind="model", primary=0.25, **fields):
         created="2026-01-01T00:00:00Z",
         width=8,
         numbers={**dict.fromkeys(NAMES, 0.5), PRIMARY: primary},
+        units=(("A+ctrl", "line0"),),
+        values={**dict.fromkeys(METRICS, (0.5,)), PRIMARY: (primary,)},
         wall_s=1.0,
         git_sha=None,
         git_dirty=None,

@@ -1,4 +1,4 @@
-"""``bench frozen``: what a frozen encoder says about held-out cells."""
+"""``bench frozen``: how well perturbations are recognised from a frozen encoder's embeddings of held-out cells."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from bench.core.errors import BenchError
 if TYPE_CHECKING:
     import pandas as pd
 
+_DESCRIPTION = (
+    "Pretrain a model's encoder (or load it from a finished run), freeze it, embed cells of test conditions, and print "
+    "how well their perturbations can be recognised from the embeddings, beside principal components, a random "
+    "projection and shuffled labels. The model's response head is not used."
+)
+
 
 def frozen(argv: Sequence[str]) -> int:
     """``bench frozen``."""
-    found = config_of(argv, "frozen", "Freeze a model's encoder and ask what it says about held-out cells.")
+    found = config_of(argv, "frozen", _DESCRIPTION)
     if found is None:
         return 0
     config, flags = found
     if config.folds != (0,):
-        raise BenchError("bench frozen knows control fold 0 only: boards show no other.")
+        raise BenchError(
+            "bench frozen evaluates on control fold 0 only, the only fold on its boards; leave out --control-fold."
+        )
     from bench.core.console import note
     from bench.results import everything
     from bench.runner import encoder

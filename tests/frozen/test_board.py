@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import screens
+from scipy.stats import t
 
 from bench.cli.frozen import frozen
 from bench.core.errors import BenchError
@@ -16,6 +17,9 @@ from bench.data.task import Task
 from bench.results.spec import RunSpec
 from bench.runner import encoder
 from bench.tracks.representation import board, protocol, record, references, run, table
+from bench.tracks.representation.metrics import CHANCE, METRICS, NAMES, NUMBERS, PRIMARY
+from bench.tracks.representation.scores import RepresentationScores
+from bench.tracks.representation.track import TRACK
 
 
 def spec_of(task, model="jepa", **changes):
@@ -39,11 +43,19 @@ def spec_of(task, model="jepa", **changes):
     )
 
 
-def fake(data, split, model, mrr, kind="model", **changes):
-    """A record whose numbers are made up."""
+def fake(data, split, model, mrr, kind="model", values=None, **changes):
+    """A record whose numbers are made up; ``values`` are those of the primary metric, ``mrr`` where absent."""
     spec = spec_of(Task(data, split), model, **changes)
-    numbers = {**dict.fromkeys(protocol.NAMES, 0.25), protocol.PRIMARY: mrr, "width": 8.0, "batch_probe_scaled": None}
-    return record.make(data, spec, spec.label, kind, numbers, 1.0)
+    units = tuple((name, "line0") for name in split.test)
+    per_unit = {name: np.full(len(units), 0.25) for name in METRICS}
+    per_unit[PRIMARY] = np.full(len(units), mrr) if values is None else np.asarray(values, dtype=float)
+    numbers = {**dict.fromkeys(NUMBERS, 0.25), "width": 8.0, "batch_probe_scaled": None}
+    return record.make(data, spec, spec.label, kind, RepresentationScores(units, per_unit, numbers), 1.0)
+
+
+def put(folder, *items):
+    for item in items:
+        record.write(record.place(folder, item.spec), item)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +73,7 @@ def folder(data, tmp_path):
             ("random", 0.1, "reference"),
             ("shuffled", 0.01, "reference"),
         ):
-            item = fake(data, split, model, mrr, kind)
-            record.write(record.place(tmp_path, item.spec), item)
+            put(tmp_path, fake(data, split, model, mrr, kind))
     board.regenerate(tmp_path)
     return tmp_path
 
@@ -71,20 +82,85 @@ def test_rows_are_sorted_and_references_stand_last(folder):
     found = pd.read_csv(folder / "tiny__frozen.csv")
     assert found["model"].tolist() == ["mae", "jepa", "pca", "random", "shuffled"]
     assert found["rank"].tolist()[:2] == [1, 2]
-    assert found["rank"][2:].isna().all()
+    assert found["rank_low"].tolist()[:2] == found["rank_high"].tolist()[:2] == [1, 2]  # constant differences
+    assert found[["rank", "rank_low", "rank_high"]][2:].isna().all(axis=None)
     assert found["n_seeds"].tolist() == [2] * 5
     jepa = found.set_index("model").loc["jepa"]
-    assert jepa[protocol.PRIMARY] == pytest.approx(0.55)
-    assert jepa[f"{protocol.PRIMARY}_sd"] == pytest.approx(0.1 / 2**0.5)
+    assert jepa[PRIMARY] == pytest.approx(0.55)
+    assert jepa[f"{PRIMARY}_sd"] == pytest.approx(0.1 / 2**0.5)
     assert found["batch_probe_scaled"].isna().all()
-    assert set(protocol.NAMES) < set(found.columns)
+    assert set(NAMES) < set(found.columns)
+
+
+def noisy(seed, mean, spread=0.2, n=10):
+    """Values of ten units with exactly this mean."""
+    values = np.random.default_rng(seed).normal(0, spread, n)
+    return values - values.mean() + mean
+
+
+def test_an_interval_is_students_over_units(data, tmp_path):
+    """Under one seed, the bootstrap over units is the classical interval of a mean."""
+    values = noisy(0, 0.5)
+    put(tmp_path, fake(data, screens.hand_split(data), "mae", None, values=values))
+    row = board.board(board.collect([tmp_path])).iloc[0]
+    low, high = t.interval(0.95, 9, values.mean(), values.std(ddof=1) / 10**0.5)
+    assert row[PRIMARY] == pytest.approx(0.5)
+    assert row[f"{PRIMARY}_ci_low"] == pytest.approx(low, abs=0.1 * (high - low))
+    assert row[f"{PRIMARY}_ci_high"] == pytest.approx(high, abs=0.1 * (high - low))
+    assert row["knn_purity_ci_low"] == row["knn_purity_ci_high"] == pytest.approx(0.25)  # every unit has the same
+
+
+def test_rows_that_differ_by_chance_share_ranks(data, tmp_path):
+    split, common = screens.hand_split(data), noisy(0, 0.0, 0.3)
+    put(
+        tmp_path,
+        fake(data, split, "jepa", None, values=0.6 + common),  # better than mae on every unit alike
+        fake(data, split, "mae", None, values=0.5 + common),
+        fake(data, split, "vicreg", None, values=noisy(1, 0.55, 0.3)),  # somewhere between, on other units
+        fake(data, split, "pca", 0.9, "reference"),
+    )
+    rows = board.board(board.collect([tmp_path])).set_index("model")
+    assert rows.loc[["jepa", "vicreg", "mae"], "rank"].tolist() == [1, 2, 3]
+    # jepa is above mae, as the difference is paired; vicreg cannot be told from either.
+    assert rows.loc[["jepa", "vicreg", "mae"], "rank_low"].tolist() == [1, 1, 2]
+    assert rows.loc[["jepa", "vicreg", "mae"], "rank_high"].tolist() == [2, 3, 3]
+    assert "1-2" in table.as_text(rows.reset_index()) and "±" in table.as_text(rows.reset_index())
+
+
+def test_a_unit_under_two_seeds_counts_once(data, tmp_path):
+    """The same values twice are no more evidence than once; those of other units would be."""
+    split, values = screens.hand_split(data), noisy(0, 0.5)
+    again = split.model_copy(update={"seed": 2})
+    put(tmp_path, fake(data, split, "mae", None, values=values))
+    once = board.board(board.collect([tmp_path])).iloc[0]
+    put(tmp_path, fake(data, again, "mae", None, values=values))
+    twice = board.board(board.collect([tmp_path])).iloc[0]
+    widths = [row[f"{PRIMARY}_ci_high"] - row[PRIMARY] for row in (once, twice)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+
+
+def test_with_few_units_there_is_no_interval_and_all_share_all_ranks(data, tmp_path):
+    split = screens.hand_split(data)
+    split = split.model_copy(update={"test": split.test[:7]})
+    put(tmp_path, fake(data, split, "jepa", 0.9), fake(data, split, "mae", 0.1))
+    rows = board.board(board.collect([tmp_path]))
+    assert rows[f"{PRIMARY}_ci_low"].isna().all()
+    assert rows[["rank", "rank_low", "rank_high"]].to_numpy(dtype=int).tolist() == [[1, 1, 2], [2, 1, 2]]
+
+
+def test_records_of_other_units_cannot_join(data, folder):
+    item = fake(data, screens.hand_split(data), "vicreg", 0.5)
+    units = (("G99+ctrl", "line0"), *item.units[1:])
+    put(folder, item.model_copy(update={"units": units}))
+    with pytest.raises(BenchError, match="different units"):
+        board.expected_files(folder)
 
 
 def test_the_csv_is_checked_against_its_records(folder):
     assert board.check(folder) == 1
     assert board.regenerate(folder) == []
     path = folder / "tiny__frozen.csv"
-    path.write_text(path.read_text().replace("0.6,", "0.7,", 1))
+    path.write_text(path.read_text().replace("0.25,", "0.26,", 1))
     with pytest.raises(BenchError, match="1 CSVs differ"):
         board.check(folder)
     assert board.regenerate(folder) == [path]
@@ -97,8 +173,7 @@ def test_the_csv_is_checked_against_its_records(folder):
 
 
 def test_a_row_without_all_seeds_is_not_ranked(data, folder):
-    item = fake(data, screens.hand_split(data), "vicreg", 0.99)
-    record.write(record.place(folder, item.spec), item)
+    put(folder, fake(data, screens.hand_split(data), "vicreg", 0.99))
     rows = board.board(board.collect([folder])).set_index("model")
     assert rows.loc["vicreg", "n_seeds"] == 1
     assert pd.isna(rows.loc["vicreg", "rank"])
@@ -109,25 +184,22 @@ def test_a_row_without_all_seeds_is_not_ranked(data, folder):
 def test_variants_are_rows_of_their_own_and_repeats_of_a_seed_are_averaged(data, folder):
     split = screens.hand_split(data)
     for changes in ({"variant": {"width": 9}, "arguments": {"width": 9}}, {"pretrain_seed": 77}):
-        item = fake(data, split, "mae", 0.2, **changes)
-        record.write(record.place(folder, item.spec), item)
+        put(folder, fake(data, split, "mae", 0.2, **changes))
     rows = board.board(board.collect([folder])).set_index("model")
     assert "mae[width=9]" in rows.index
-    assert rows.loc["mae", protocol.PRIMARY] == pytest.approx(((0.6 + 0.2) / 2 + 0.6) / 2)
+    assert rows.loc["mae", PRIMARY] == pytest.approx(((0.6 + 0.2) / 2 + 0.6) / 2)
 
 
 @pytest.mark.parametrize(("field", "value"), [("data_hash", "0" * 64), ("split_id", "0" * 16)])
 def test_records_of_another_task_cannot_join(data, folder, field, value):
-    item = fake(data, screens.hand_split(data), "vicreg", 0.5, **{field: value})
-    record.write(record.place(folder, item.spec), item)
+    put(folder, fake(data, screens.hand_split(data), "vicreg", 0.5, **{field: value}))
     with pytest.raises(BenchError, match=f"differ in {field}"):
         board.expected_files(folder)
 
 
 def test_control_fold_1_is_not_shown(data, folder):
     before = board.expected_files(folder)
-    item = fake(data, screens.hand_split(data, 1, 1), "mae", 0.2, control_fold=1)
-    record.write(record.place(folder, item.spec), item)
+    put(folder, fake(data, screens.hand_split(data, 1, 1), "mae", 0.2, control_fold=1))
     assert board.expected_files(folder) == before
 
 
@@ -138,6 +210,11 @@ def test_control_fold_1_is_not_shown(data, folder):
         (lambda r: r.update(run_id="0" * 12), "not that of its spec"),
         (lambda r: r["numbers"].pop("knn_purity"), "missing or unknown: knn_purity"),
         (lambda r: r["numbers"].update(knn_purity=float("nan")), "not a valid"),
+        (lambda r: r["numbers"].update(knn_purity=0.26), "knn_purity is 0.26, but the mean of its values .* is 0.25"),
+        (lambda r: r["values"]["knn_purity"].pop(), "knn_purity has 9 values for 10 units"),
+        (lambda r: r["values"]["knn_purity"].__setitem__(0, None), "checksum"),  # the mean of the others is the same
+        (lambda r: r["numbers"].update(silhouette_batch=0.26), "checksum"),
+        (lambda r: r.pop("checksum"), "checksum"),
         (lambda r: r.update(width="8"), "valid integer"),
     ],
 )
@@ -155,10 +232,24 @@ def test_a_record_is_read_as_it_was_written(data, tmp_path):
     item = fake(data, screens.hand_split(data), "mae", 0.5)
     record.write(tmp_path / "a.json", item)
     assert record.read(tmp_path / "a.json") == item
-    assert json.loads((tmp_path / "a.json").read_text())["numbers"]["batch_probe_scaled"] is None
+    content = json.loads((tmp_path / "a.json").read_text())
+    assert content["numbers"]["batch_probe_scaled"] is None
+    assert content["values"][PRIMARY] == [0.5] * len(item.units)
+    assert len((tmp_path / "a.json").read_text().splitlines()) < 150
     outside = item.spec.model_copy(update={"model": "../x"})
     with pytest.raises(BenchError, match="cannot be part of a path"):
         record.place(tmp_path, outside)
+
+
+def test_a_record_without_values_has_neither_interval_nor_a_rank_of_its_own(data, tmp_path):
+    """As protocol version 1 wrote them: shown until they are run again."""
+    for model, mrr in (("jepa", 0.6), ("mae", 0.5)):
+        new = fake(data, screens.hand_split(data), model, mrr)
+        put(tmp_path, new.model_copy(update={"schema_version": 1, "protocol_version": 1, "units": (), "values": {}}))
+    assert not record.read(next(tmp_path.rglob("*.json"))).values
+    rows = board.board(board.collect([tmp_path]))
+    assert rows["model"].tolist() == ["jepa", "mae"] and rows[PRIMARY].tolist() == pytest.approx([0.6, 0.5])
+    assert rows["rank_high"].tolist() == [2, 2] and rows[f"{PRIMARY}_ci_low"].isna().all()
 
 
 def test_the_table_fits_100_columns(folder):
@@ -167,8 +258,18 @@ def test_the_table_fits_100_columns(folder):
     text = table.as_text(rows)
     assert max(map(len, text.splitlines())) <= 100
     assert "chance" in text
-    for title in (*table._COLUMNS, "eff. rank"):
+    for title in (*(column.title for column in TRACK.columns), "eff. rank"):
         assert title in text.splitlines()[0]
+
+
+def test_the_track_describes_every_number():
+    assert set(NAMES) == set(METRICS) | set(NUMBERS) and not set(METRICS) & set(NUMBERS)
+    assert TRACK.primary in TRACK.metrics and TRACK.metrics[PRIMARY].direction == 1
+    assert {column.metric for column in TRACK.columns} <= set(NAMES)
+    assert set(CHANCE) | set(CHANCE.values()) <= set(NAMES)
+    for name, info in {**METRICS, **NUMBERS}.items():
+        assert info.name == name and info.formula and info.source and info.range[0] < info.range[1]
+        assert name not in METRICS or (info.trap and info.chance_text), name
 
 
 def test_an_encoder_and_its_references_get_records(data, tmp_path, monkeypatch):
@@ -212,7 +313,7 @@ def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys, mo
     found = pd.read_csv(tmp_path / "boards" / "tiny__frozen.csv")
     assert found["model"].tolist() == ["train_mean", *references.NAMES]
     assert (found["n_seeds"] == 2).all()
-    assert np.isfinite(found[protocol.PRIMARY]).all()
+    assert np.isfinite(found[PRIMARY]).all()
 
 
 @pytest.mark.parametrize(

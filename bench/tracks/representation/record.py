@@ -1,10 +1,10 @@
-"""The record of one encoder on one split: the protocol's numbers, and what is needed to compute them again."""
+"""The record of one encoder on one split: what the protocol found, and what is needed to compute it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from bench.data.dataset import Dataset
@@ -12,6 +12,7 @@ from bench.results import records, tables
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import Table
+from bench.tracks.representation.scores import RepresentationScores
 from bench.tracks.representation.track import TRACK
 
 #: Name of the file in a run's folder.
@@ -22,27 +23,23 @@ def make(
     dataset: Dataset,
     spec: RunSpec,
     kind: Literal["model", "reference"],
-    numbers: Mapping[str, float | None],
+    scores: RepresentationScores,
     wall_s: float,
-    values: pd.DataFrame | None = None,
-) -> tuple[Record, Table | None]:
+) -> tuple[Record, Table]:
     """Put a record together.
 
     Args:
         dataset: The cells.
         spec: What was trained.
         kind: ``reference`` rows stand beside the encoders, unranked.
-        numbers: From :func:`bench.tracks.representation.protocol.evaluate`.
+        scores: From :func:`bench.tracks.representation.protocol.evaluate`.
         wall_s: Seconds that embedding and protocol took.
-        values: Values by unit (see :func:`bench.results.tables.from_long`), where the protocol gives some: what they
-            are means of is then no number of the whole run.
 
     Returns:
         The record and its values by unit.
     """
     sha, dirty = records.git_state()
-    table = None if values is None else tables.from_long(TRACK, values)
-    kept = {name: value for name, value in numbers.items() if table is None or name not in TRACK.metrics}
+    table = tables.from_long(TRACK, _long(dataset, scores))
     record = Record(
         track=TRACK.name,
         track_version=TRACK.version,
@@ -60,7 +57,21 @@ def make(
         budget=Budget(predict_s=round(wall_s, 3)),
         selection=None,
         warnings=(),
-        numbers=kept,
-        values_hash=None if table is None else table.hash,
+        numbers=dict(scores.numbers),
+        values_hash=table.hash,
     )
     return record, table
+
+
+def _long(dataset: Dataset, scores: RepresentationScores) -> pd.DataFrame:
+    """One row per unit and metric."""
+    perturbations, contexts = (np.array(names, dtype=object) for names in zip(*scores.units))
+    cells = [
+        int((dataset.context[dataset.cells_of[name]] == dataset.contexts.index(context)).sum())
+        for name, context in scores.units
+    ]
+    frames = [
+        pd.DataFrame({"condition": perturbations, "context": contexts, "metric": name, "value": values, "cells": cells})
+        for name, values in scores.values.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -52,8 +52,8 @@ def run_encoder(
     if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
     cells = heldout.draw(task, spec.split_seed)
-    evaluated = _Evaluation(cells, out, leaderboards, force)
-    path = evaluated.finish("model", spec, lambda: embed)
+    evaluation = _Evaluation(cells, out, leaderboards, force)
+    path = evaluation.finish("model", spec, lambda: embed)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
         references.PCA: lambda: references.pca(task, seed),
@@ -61,7 +61,7 @@ def run_encoder(
         references.SHUFFLED: lambda: references.pca(task, seed),
     }
     for name, make in makers.items():  # fitted only where a record is missing
-        evaluated.finish("reference", reference_spec(spec, name), make)
+        evaluation.finish("reference", reference_spec(spec, name), make)
     return path
 
 
@@ -79,9 +79,9 @@ class _Evaluation:
         if record is None:
             begin = time.perf_counter()
             shuffle = spec.model == references.SHUFFLED
-            numbers = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
+            scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
             wall_s = time.perf_counter() - begin
-            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, numbers, wall_s)
+            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s)
             records.write(path, record, table)
         _hand_in(path, record, self.leaderboards)
         return path
