@@ -44,7 +44,8 @@ class Range:
             ends.append(f"{'above' if self.low_open else 'at least'} {self.low:g}")
         if math.isfinite(self.high):
             ends.append(f"{'below' if self.high_open else 'at most'} {self.high:g}")
-        return " and ".join(ends)
+        words = " and ".join(ends)
+        return f"of {words}" if words.startswith("at") else words
 
 
 PositiveInt = Annotated[int, Range(1)]
@@ -106,7 +107,7 @@ def _refused(value: object, kind: Any) -> str:
             return f"{words} {ranges[0]}" if ranges else words
     for one in ranges:
         if value not in one:  # type: ignore[operator]  # a number by now
-            return f"a number {one}"
+            return f"{_SCALARS[kind][1]} {one}"
     return ""
 
 
@@ -178,8 +179,13 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
         for name, value in (placed | given).items():
             if name in known:
                 check(name, value, known[name].annotation)
+        spread = given
         if parts:
             given = _with_parts(type(self).__name__, parts, set(placed), given, {p.name for p in own})
+        if "_resolved" not in vars(self):  # the outermost constructor's: those it calls are its own affair
+            made = [resolved(part) for part in (placed | given).values() if isinstance(part, Part)]
+            said = {key: value for each in made for key, value in each.items()} | placed | spread
+            vars(self)["_resolved"] = {key: said.get(key, p.default) for key, p in known.items()}
         init(self, *values, **given)
 
     del checking.__wrapped__  # whoever unwraps would find the arguments before spreading
@@ -203,6 +209,12 @@ def arguments(made: type) -> Mapping[str, inspect.Parameter]:
         return {}
     own = list(_signature(made.__init__).parameters.values())[1:]  # type: ignore[misc]
     return {p.name: p for p in own if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+
+
+def resolved(made: object) -> dict[str, Any]:
+    """Every argument that an object was made with by a :func:`checked` constructor, defaults included, parts spread."""
+    found: dict[str, Any] = getattr(made, "_resolved", {})
+    return dict(found)
 
 
 def _with_parts(

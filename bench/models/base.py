@@ -63,6 +63,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         if "__init__" in vars(cls):
             cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
 
+    @checked
     def __init__(self) -> None:
         super().__init__()
         self.fit_report = FitReport()

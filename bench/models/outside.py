@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 import inspect
 import re
@@ -34,7 +35,7 @@ class Predictor(Protocol):
         """Predict a condition: expression ``[cells, genes]`` of its control cells to that of perturbed ones."""
 
 
-class Adapter(PerturbationModel):
+class Adapter(PerturbationModel, abc.ABC):
     """A plain object as a model.
 
     Args:

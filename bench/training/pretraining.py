@@ -24,6 +24,7 @@ from bench.core.arguments import (
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.nn.ema import make_teacher
 from bench.nn.encoder import EncoderConfig
+from bench.training.curves import agreement
 from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.monitors import EMATeacher, Monitor
@@ -137,7 +138,10 @@ class Pretraining(lightning.LightningModule):
         def look() -> float:
             value = monitor.look()
             if context.logger:
-                numbers = {f"monitor/{name}": number for name, number in monitor.last.items()}
+                assert monitor.decoded is not None
+                shifts = (torch.from_numpy(x) for x in (monitor.decoded.shifts, monitor.decoded.true_shifts))
+                curves = {f"val_{name}": number for name, number in agreement(*shifts).items()}
+                numbers = {f"monitor/{name}": number for name, number in (monitor.last | curves).items()}
                 context.logger.log_metrics(numbers, self.global_step)
             return value
 
