@@ -1,14 +1,16 @@
-"""``bench explain METRIC``: what a number means, where it starts and ends, and which trap it avoids."""
+"""``bench explain WORD``: what a word of a board means; of a metric also where it ends, and which trap it avoids."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, unknown
+from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
 from bench.results.board import FLOOR, REPLICATE, board
 from bench.tracks.response import metrics
@@ -23,15 +25,22 @@ _DIRECTION = {
 
 
 def explain(name: str, folders: Sequence[Path]) -> list[str]:
-    """Explain a metric in lines for people.
+    """Explain a word of a board, or a metric, in lines for people.
 
     Args:
-        name: Registered metric name.
+        name: A word as a board prints it, or a registered metric's name.
         folders: Leaderboards folders whose boards give floors and replicates.
 
     Raises:
-        BenchError: Unknown metric.
+        BenchError: Neither a word nor a metric.
     """
+    if found := sentences(name):
+        word, text = found
+        said = [word, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
+        behind = METRIC_OF.get(word)
+        return [*said, f"  The metric behind it: bench explain {behind}", *_levels(behind, folders)] if behind else said
+    if name not in metrics.METRICS:
+        raise unknown("word or metric", name, {*WORDS, *metrics.METRICS})
     metric = metrics.get(name)
     lines = [
         name,
