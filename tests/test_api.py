@@ -263,3 +263,21 @@ def test_progress_says_how_long_the_rest_takes(capsys, monkeypatch):
     assert lines[0] == "[1/4] run 0: fit (120.0 s)"
     assert lines[1] == "[3/4] run 2: fit (120.0 s), about 2 min left"
     assert lines[2] == "[4/4] run 3: fit (120.0 s)"
+
+
+@pytest.mark.slow
+def test_the_documented_lines_give_the_documented_numbers(tmp_path, monkeypatch):
+    """docs/python.md, on the built-in data, beside the published rows; two decimals."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_LEADERBOARDS", raising=False)
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0].rstrip().splitlines()
+    space = {}
+    exec("\n".join([*code[:-1], f"shown = {code[-1]}"]), space)
+    printed = text.split("```\n rank")[1].split("```")[0].splitlines()[1:]
+    rows = {line.split()[1]: [float(word) for word in line.split()[2:]] for line in printed}
+    assert len(rows) == 6
+    for row in space["shown"].to_dict("records"):
+        found = [row[name] for name in space["columns"][2:]]
+        assert found == pytest.approx(rows[row["model"]], abs=0.011), row["model"]
+    assert list(tmp_path.iterdir()) == []
