@@ -10,11 +10,12 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def canonical_json(value: object) -> str:
@@ -76,6 +77,8 @@ def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:
 
     Unicode arrays are hashed as UTF-8 with their lengths: their padded width is an accident of the longest name.
     """
+    import numpy as np  # here, as folders are named by this file too, and 'bench --help' loads nothing slow
+
     digest = hashlib.sha256()
     for array in arrays:
         if array.dtype.kind in "UO":

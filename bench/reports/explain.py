@@ -1,7 +1,8 @@
-"""``bench explain METRIC``: what a number means, where it starts and ends, and which trap it avoids."""
+"""``bench explain WORD``: what a word of a board means; of a metric also where it ends, and which trap it avoids."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import BenchError, unknown
-from bench.core.track import Track
+from bench.core.track import Column, Track
+from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
 from bench.results.board import REPLICATE, board
 from bench.tracks import registry
@@ -24,18 +26,30 @@ _DIRECTION = {
 
 
 def explain(name: str, folders: Sequence[Path]) -> list[str]:
-    """Explain a metric in lines for people.
+    """Explain a word of a board, or a metric, in lines for people.
 
     Args:
-        name: Metric name of any track.
+        name: A word as a board prints it, or a metric of any track.
         folders: Leaderboards folders whose boards give floors and replicates.
 
     Raises:
-        BenchError: Unknown metric.
+        BenchError: Neither a word nor a metric.
     """
+    if found := sentences(name):
+        word, text = found
+        said = [word, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
+        behind = METRIC_OF.get(word)
+        if behind is None:
+            return said
+        track = next(track for track in registry.tracks() if behind in track.metrics)
+        return [*said, f"  The metric behind it: bench explain {behind}", *_levels(track, behind, folders)]
     holders = [track for track in registry.tracks() if name in track.metrics]
     if not holders:
-        raise unknown("metric", name, {metric for track in registry.tracks() for metric in track.metrics})
+        if column := _column(name):
+            return [column.title, f"  {column.meaning}", f"  The number behind it: {column.metric}"]
+        known = {metric for track in registry.tracks() for metric in track.metrics}
+        titles = {column.title for track in registry.tracks() for column in track.columns}
+        raise unknown("word or metric", name, {*WORDS, *known, *titles})
     metric = holders[0].metrics[name]
     lines = [
         name,
@@ -47,6 +61,12 @@ def explain(name: str, folders: Sequence[Path]) -> list[str]:
         f"  avoids     {metric.trap}",
     ]
     return lines + [line for track in holders for line in _levels(track, name, folders)]
+
+
+def _column(title: str) -> Column | None:
+    """The column of a board that has this title."""
+    columns = (column for track in registry.tracks() for column in track.columns)
+    return next((column for column in columns if column.title == title), None)
 
 
 def _levels(track: Track, name: str, folders: Sequence[Path]) -> list[str]:

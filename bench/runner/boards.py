@@ -70,8 +70,9 @@ def board(
         if split not in (None, name):
             continue
         # Variants of other models would make the table of one result long.
-        kept = [i for i in items if not results or not i.record.spec.variant or i.record.spec.label in own]
-        table = results_board.board(kept if models is None else items, scope, seeds)
+        asked = {*own, *(models or ())}
+        kept = [i for i in items if not results or not i.record.spec.variant or i.record.spec.label in asked]
+        table = results_board.board(kept, scope, seeds)
         if table.empty:
             continue
         if models is not None:

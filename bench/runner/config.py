@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +82,8 @@ def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) ->
         BenchError: An argument that the model does not have or refuses by its type, or a value that no record can hold.
     """
     if choice.instance is None:
-        base = resolve_arguments(choice, {})
+        # The row of a shipped config has its name, which stands for its arguments; a file of one's own has no such row.
+        base = resolve_arguments(choice if choice.config else replace(choice, init_args={}), {})
         arguments = resolve_arguments(choice, given)
         variant = {name: value for name, value in arguments.items() if value != base[name]}
     else:

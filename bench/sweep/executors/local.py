@@ -114,7 +114,10 @@ class LocalExecutor:
 
 def _killed(process: BaseProcess) -> int:
     """The negative signal that ended a process; where it is not known, the process is killed now."""
-    code = process.exitcode
+    try:
+        code = process.exitcode
+    except (OSError, EOFError, ValueError):  # another thread has asked at the same moment
+        code = None
     if code is None or code >= 0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid or 0, signal.SIGKILL)
