@@ -127,6 +127,7 @@ class Silent:
         self.waited += waiting
 
 
+@pytest.mark.slow
 def test_when_the_workers_die_others_take_over(tree, monkeypatch):
     write(SLOW, GOOD)
     pids = []

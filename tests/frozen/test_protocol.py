@@ -41,7 +41,10 @@ def test_shuffled_labels_are_at_chance(screen, numbers):
     data, split = screen
     shuffled = protocol.evaluate(data, split, references.pca(data, split, 1, 20), 1, shuffle=True)
     for name in ("retrieval_top1_1", "retrieval_mrr_1", "cross_batch_mrr_1", "probe_heldout_accuracy", "knn_purity"):
-        assert shuffled[name] == pytest.approx(numbers[protocol.CHANCE[name]], abs=0.05), name
+        # The probe is tried on 100 cells, of which a tenth is right by luck: a standard deviation of 0.03.
+        luck = 0.12 if name.startswith("probe") else 0.05
+        assert shuffled[name] == pytest.approx(numbers[protocol.CHANCE[name]], abs=luck), name
+        assert numbers[name] > numbers[protocol.CHANCE[name]] + 2 * luck, name
     assert shuffled["retrieval_mrr_20"] == pytest.approx(numbers["retrieval_mrr_chance"], abs=0.12)
     assert numbers["retrieval_mrr_20_shuffled"] == pytest.approx(numbers["retrieval_mrr_chance"], abs=0.12)
     for name in ("silhouette_batch", "batch_probe_scaled", "effective_rank"):  # nothing about conditions
@@ -253,7 +256,7 @@ def test_standardising_uses_train_cells_and_silences_constants():
     train[:, 2] = 1.5
     train[:, 3] = 100 + 1e-5 * rng.normal(size=500)  # rounding of float32
     found = standardise(z, train)
-    np.testing.assert_allclose(found[:, :2], (z[:, :2] - train[:, :2].mean(0)) / train[:, :2].std(0))
+    np.testing.assert_allclose(found[:, :2], (z[:, :2] - train[:, :2].mean(0)) / train[:, :2].std(0), atol=1e-12)
     assert (found[:, 2:] == 0).all()
 
 

@@ -4,16 +4,18 @@ import pytest
 from harness import small, spec_of
 
 from bench import run
+from bench.data.datamodule import PerturbationDataModule
 from bench.errors import BenchError
 from bench.frozen import heldout
 from bench.models import registry
 
 
-@pytest.fixture(params=["train_mean", "constant_encoder"])
-def fitted(request, module):
+@pytest.fixture(scope="module", params=["train_mean", "constant_encoder"])
+def fitted(request, tiny, tiny_split):
+    """A fitted model and its spec; each test predicts with a data module of its own."""
     model = registry.load(request.param)(**small(request.param))
-    run.fit(model, module, 1)
-    return model, spec_of(request.param, module.data, module.split)
+    run.fit(model, PerturbationDataModule(tiny, tiny_split, seed=1), 1)
+    return model, spec_of(request.param, tiny, tiny_split)
 
 
 @pytest.mark.parametrize("role", ["train", "val", "test"])
