@@ -158,6 +158,7 @@ def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path
     assert "1 records of other data or an older scoring are left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
     (path,) = pipeline.run(config_for(files, tmp_path, tracking="offline"))
     runs = list((tmp_path / "runs" / path.stem).rglob("*.wandb"))

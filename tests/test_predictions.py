@@ -57,7 +57,7 @@ def test_cells_are_averaged_whatever_the_order_of_rows_and_genes(path):
     wide = np.column_stack([cells[rows][:, columns], rng.normal(size=8)])
     found = read(save(path, wide, {"condition": labels[rows]}, [*np.array(GENES)[columns], "other"]))
     expected = [cells[labels == name].mean(axis=0) for name in CONDITIONS]
-    np.testing.assert_allclose(found.y_hat, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.y_hat, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_other_conditions_are_ignored_even_when_broken(path):
@@ -76,7 +76,7 @@ def test_contexts_are_weighted_as_the_truth_weights_them(path):
     x = np.array([MEANS[i] + 100 * j for *_, i, j in rows])
     obs = {"condition": [r[0] for r in rows], "context": [r[1] for r in rows]}
     found = read(save(path, x, obs)).y_hat
-    np.testing.assert_allclose(found, MEANS + 100 * WEIGHTS[:, 1:], rtol=1e-12)
+    np.testing.assert_allclose(found, MEANS + 100 * WEIGHTS[:, 1:], rtol=1e-12, atol=1e-12)
     shared = read(save(path, MEANS, {"condition": CONDITIONS})).y_hat  # one prediction for every context
     np.testing.assert_array_equal(shared, MEANS)
 

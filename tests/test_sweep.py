@@ -129,6 +129,7 @@ class Silent:
         self.waited += waiting
 
 
+@pytest.mark.slow
 def test_when_the_server_dies_others_take_over(tree):
     """The process that begins the jobs is killed: what it had begun is lost, and another one begins the rest."""
     write(SLOW, GOOD)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import screens
+from rounding import rounding
 from sklearn.decomposition import PCA
 
 from bench.core.conditions import CONTROL
@@ -82,7 +83,10 @@ def test_shuffled_labels_are_at_chance(screen, numbers):
     data, split = screen
     shuffled = summary(Task(data, split), references.pca(Task(data, split), 1, 20), 1, shuffle=True)
     for name in ("retrieval_top1_1", "retrieval_mrr_1", "cross_batch_mrr_1", "probe_heldout_accuracy", "knn_purity"):
-        assert shuffled[name] == pytest.approx(numbers[CHANCE[name]], abs=0.05), name
+        # The probe is tried on 100 cells, of which a tenth is right by luck: a standard deviation of 0.03.
+        luck = 0.12 if name.startswith("probe") else 0.05
+        assert shuffled[name] == pytest.approx(numbers[CHANCE[name]], abs=luck), name
+        assert numbers[name] > numbers[CHANCE[name]] + 2 * luck, name
     assert shuffled["retrieval_mrr_20"] == pytest.approx(numbers["retrieval_mrr_chance"], abs=0.12)
     assert numbers["retrieval_mrr_20_shuffled"] == pytest.approx(numbers["retrieval_mrr_chance"], abs=0.12)
     for name in ("silhouette_batch", "batch_probe_scaled", "effective_rank"):  # nothing about conditions
@@ -256,9 +260,13 @@ def test_blocks_make_no_difference(screen, monkeypatch):
     projection = references.random_projection(60, 1, 8)
     rows = np.arange(100)
     whole = embed_rows(data.x, rows, projection)
-    monkeypatch.setattr("bench.tracks.representation.embedding.BLOCK", 7)
-    np.testing.assert_allclose(embed_rows(data.x, rows, projection), whole, rtol=1e-5)
-    np.testing.assert_allclose(whole, projection(data.x[rows].toarray()), rtol=1e-5)
+    atol = rounding(data.x.shape[1], np.abs(data.x[rows]).max() * np.abs(projection.axes).max())
+    monkeypatch.setattr(
+        "bench.tracks.representation.embedding.BLOCK", 7
+    )  # a product with fewer rows may sum in another order
+    np.testing.assert_allclose(embed_rows(data.x, rows, projection), whole, rtol=0, atol=atol)
+    np.testing.assert_allclose(whole, projection(data.x[rows].toarray()), rtol=0, atol=atol)
+    assert atol < 1e-4 * np.abs(whole).max()
 
 
 def test_standardising_uses_train_cells_and_silences_constants():
@@ -267,7 +275,7 @@ def test_standardising_uses_train_cells_and_silences_constants():
     train[:, 2] = 1.5
     train[:, 3] = 100 + 1e-5 * rng.normal(size=500)  # rounding of float32
     found = standardise(z, train)
-    np.testing.assert_allclose(found[:, :2], (z[:, :2] - train[:, :2].mean(0)) / train[:, :2].std(0))
+    np.testing.assert_allclose(found[:, :2], (z[:, :2] - train[:, :2].mean(0)) / train[:, :2].std(0), atol=1e-12)
     assert (found[:, 2:] == 0).all()
 
 

@@ -116,6 +116,7 @@ def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
         torch.testing.assert_close(one, two, atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_mended_form_with_seeds_and_rates_to_choose_from(tiny, tiny_split):
     split = tiny_split.model_copy(update={"val": tiny_split.val + tiny_split.test[:8], "test": tiny_split.test[8:]})
     changed = {"token_identity": "fixed", "predictor": "fixed", "context_mask": 0.0, "decoder": "per_gene"}

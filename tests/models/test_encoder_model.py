@@ -51,6 +51,7 @@ def test_features_can_be_joined_with_those_of_an_encoder(module):
     assert list(model.response.networks[0].table.widths) == ["pca", "from_encoder"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["identity", "pca_encoder"])
 def test_own_latents_are_decoded_to_genes(name, module, monkeypatch):
     """The identity's latents are the genes: predicting its own latents is predicting genes, decoded."""

@@ -106,12 +106,12 @@ def test_effective_rank_against_the_spectrum_of_sklearn():
 
 def test_mean_cosine_by_hand():
     z = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]], dtype=np.float32)
-    assert mean_cosine(z) == pytest.approx((0 + 2 * np.sqrt(0.5)) / 3)
-    assert mean_cosine(np.array([[1.0, 0.0], [-2.0, 0.0]], dtype=np.float32)) == pytest.approx(-1)
+    assert mean_cosine(z) == pytest.approx((0 + 2 * np.sqrt(0.5)) / 3, abs=2e-6)  # float32
+    assert mean_cosine(np.array([[1.0, 0.0], [-2.0, 0.0]], dtype=np.float32)) == pytest.approx(-1, abs=2e-6)
     rng = np.random.default_rng(0)
     many = rng.normal(size=(30, 5)).astype(np.float32)
     unit = many / np.linalg.norm(many, axis=1, keepdims=True)
-    assert mean_cosine(many) == pytest.approx((unit @ unit.T)[~np.eye(30, dtype=bool)].mean(), abs=1e-6)
+    assert mean_cosine(many) == pytest.approx((unit @ unit.T)[~np.eye(30, dtype=bool)].mean(), abs=5e-6)
 
 
 def toy(n, seed=0):
@@ -154,7 +154,7 @@ def test_decoder_and_decodable_shares_against_sklearn():
     by_shift, by_cell, ridge = reference(fit, control, held, CONDITION)
     weights, intercept = linear_decoder(scale_of(fit[0])(fit[0]), fit[1])
     np.testing.assert_allclose(weights, ridge.coef_, atol=1e-4)
-    np.testing.assert_allclose(intercept, fit[1].toarray().mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(intercept, fit[1].toarray().mean(axis=0, dtype=np.float64), rtol=1e-9, atol=1e-9)
     assert shares(fit, control, held, CONDITION) == pytest.approx((by_shift, by_cell), abs=1e-4)
     assert by_shift != pytest.approx(by_cell, abs=0.05)
     # On the fitted cells themselves the reference is sklearn's variance-weighted R2.
@@ -252,7 +252,7 @@ def test_numbers_of_a_look(module):
     assert monitor.last["latent_sd"] == pytest.approx(x.std(axis=0).mean(), rel=1e-5)
     assert monitor.last["teacher_distance"] == pytest.approx(2 * np.sqrt(x.shape[1]), rel=1e-5)
     assert monitor.last["effective_rank"] == pytest.approx(effective_rank(x))
-    assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=1e-6)
+    assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=5e-6)
 
 
 def test_looks_are_at_val_cells_fitted_on_train_cells(module):
@@ -278,6 +278,7 @@ class OneDirection(MaskedReconstruction):
         return {"copy": 10 * (pooled[:, 1:] - pooled[:, :1].detach()).square().mean()}
 
 
+@pytest.mark.slow
 def test_an_objective_that_collapses_ends_the_pretraining(module):
     settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 60, "batch_size": 64, "momentum": 0.0}
     settings |= {"learning_rate": 1e-2, "weight_decay": 0.0}

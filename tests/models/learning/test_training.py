@@ -1,5 +1,6 @@
 """How every stage is trained: which step is kept, and what an interruption, a finished or a damaged checkpoint does."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -180,7 +181,16 @@ def same(a, b):
     return a == b
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.fixture(scope="module")
+def finished(tiny, tiny_split, tmp_path_factory):
+    """The folder, the frozen weights, the steps and the model of a pretraining that ran to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, *pretrain("mae", PerturbationDataModule(tiny, tiny_split, seed=1), folder)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("jepa", "mae") else pytest.param(name, marks=pytest.mark.slow) for name in PRETRAINED]
+)
 def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_path):
     whole, steps, model = pretrain(name, module, tmp_path / "whole")
     assert steps == 30
@@ -199,9 +209,9 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_pat
     assert model.fit_report == again.fit_report
 
 
-def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
+def test_a_checkpoint_of_the_middle_is_not_the_end(module, finished, tmp_path):
     """The test above can fail: without the rest of the training the weights are others."""
-    whole = pretrain("mae", module, tmp_path / "whole")[0]
+    whole = finished[1]
     with pytest.raises(Stopped):
         pretrain("mae", module, tmp_path / "cut", stop=13)
     state = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["state_dict"]
@@ -211,14 +221,18 @@ def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
 REUSED = "from the checkpoint of an earlier run, whose time is not in this one's"
 
 
-def test_a_finished_pretraining_is_not_repeated(module, tmp_path):
-    first, steps, model = pretrain("jepa", module, tmp_path)
-    again, none, reused = pretrain("jepa", module, tmp_path)
+def test_a_finished_pretraining_is_not_repeated(module, finished):
+    folder, first, steps, model = finished
+    again, none, reused = pretrain("mae", module, folder)
     assert (steps, none) == (30, 0)
     assert same(first, again)
     assert reused.fit_report.selection == f"{model.fit_report.selection}, {REUSED}"
     assert replace(reused.fit_report, selection="") == replace(model.fit_report, selection="")
-    assert pretrain("jepa", module, tmp_path, fresh=True)[1] == 30
+
+
+def test_a_finished_pretraining_is_repeated_if_wanted(module, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "copy")
+    assert pretrain("mae", module, tmp_path / "copy", fresh=True)[1] == 30
 
 
 def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
@@ -228,9 +242,9 @@ def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
-def test_a_damaged_checkpoint_is_replaced(damage, module, tmp_path):
-    first = pretrain("mae", module, tmp_path)[0]
-    path = checkpoint(tmp_path)
+def test_a_damaged_checkpoint_is_replaced(damage, module, finished, tmp_path):
+    tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
+    first, path = finished[1], checkpoint(tmp_path)
     content = bytearray(path.read_bytes())
     if damage == "flipped":  # in the middle of the first weight
         weight = next(value for value in torch.load(path, weights_only=True)["state_dict"].values())
@@ -316,8 +330,8 @@ def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_p
     assert len(set(folders)) == len(folders)
 
 
-def test_a_shared_pretraining_is_trained_once(module, tmp_path):
-    assert pretrain("mae", module, tmp_path)[1] == 30
+def test_a_shared_pretraining_is_trained_once(module, finished, tmp_path):
+    tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
     assert pretrain("mae", module, tmp_path, head_steps=7, residual="none")[1] == 0
     assert pretrain("mae", module, tmp_path, seed=2)[1] == 30
     assert pretrain("mae", module, tmp_path, mask=0.5)[1] == 30

@@ -1,5 +1,7 @@
 """The response on condition means: what it can learn, what it must not, and how its step is chosen."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -16,8 +18,17 @@ from bench.tracks.response.truth import truth
 from bench.training.fit import FitContext
 
 
-@pytest.mark.parametrize("residual", ["train_mean", "none"])
-@pytest.mark.parametrize("name", ["constant_encoder", "jepa", "supervised"])
+@pytest.mark.parametrize(
+    ("name", "residual"),
+    [
+        ("constant_encoder", "none"),
+        *(
+            pytest.param(*both, marks=pytest.mark.slow)
+            for both in itertools.product(("constant_encoder", "jepa", "supervised"), ("train_mean", "none"))
+            if both != ("constant_encoder", "none")
+        ),
+    ],
+)
 def test_ten_conditions_can_be_overfitted(name, residual, module, monkeypatch):
     train = module.pseudobulk("train")
     assert len(train.conditions) == 10
@@ -31,6 +42,7 @@ def test_ten_conditions_can_be_overfitted(name, residual, module, monkeypatch):
     assert np.mean(r(0)) < 0.8  # the base alone does not
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed", "report"])
 def test_token_predictors_can_be_overfitted(kind, module, monkeypatch):
     train = module.pseudobulk("train")
@@ -59,7 +71,7 @@ def permuted(data, split, seed):
     )
 
 
-@pytest.mark.parametrize("name", ["constant_encoder", "mae"])
+@pytest.mark.parametrize("name", ["constant_encoder", pytest.param("mae", marks=pytest.mark.slow)])
 def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     """Discrimination against the true conditions: about chance after permuted labels, far above it after true ones.
 
