@@ -87,7 +87,7 @@ class MeanError:
 
     def __init__(self, net: CellNet, datamodule: PerturbationDataModule) -> None:
         self.net = net
-        cells, bulk = datamodule.dataset, datamodule.pseudobulk("val")
+        cells, bulk = datamodule.dataset, datamodule.pseudobulk("val").by_condition()
         self.true = torch.from_numpy(bulk.means)
         self.condition = torch.tensor([cells.conditions.index(name) for name in bulk.conditions])
         counts = [

@@ -105,7 +105,7 @@ def predict_from_features(
     """
     features = ConditionFeatures(banks, datamodule.split.train, standardise, identity)
     model.record_banks(banks, datamodule)
-    train = datamodule.pseudobulk("train")
+    train = datamodule.pseudobulk("train").by_condition()
     described = [i for i, name in enumerate(train.conditions) if not features.missing(name)]
     if len(described) < 2:
         raise ValueError(

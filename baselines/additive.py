@@ -18,7 +18,7 @@ class Additive(ShiftModel):
 
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Look up the train shifts."""
-        bulk = datamodule.pseudobulk("train")
+        bulk = datamodule.pseudobulk("train").by_condition()
         known = shifts_by_identity(bulk.conditions, bulk.shifts)
         self.keep(
             datamodule,

@@ -17,7 +17,6 @@ from bench.core.files import sha256_file
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.gene2go import find_gene2go, read_gene2go
 from bench.data.features.resolve import targets
-from bench.data.load import card_of
 from bench.models.base import PerturbationModel
 from bench.stats.shifts import row_mean
 from bench.training.trainer import one_thread
@@ -81,7 +80,7 @@ class Gears(PerturbationModel):
     def _terms(self, datamodule: PerturbationDataModule) -> Mapping[str, frozenset[str]] | None:
         if self.gene2go is None:
             return None
-        path = find_gene2go(self.gene2go, card_of(datamodule.dataset), datamodule.dataset.name)
+        path = find_gene2go(self.gene2go, datamodule.dataset.card, datamodule.dataset.name)
         self.inputs["gene2go"] = sha256_file(path)
         return read_gene2go(path)
 

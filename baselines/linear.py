@@ -83,7 +83,7 @@ class Linear(ShiftModel):
             return self._predict(setting, train, control, datamodule, conditions)
 
         best = choose(settings, fit_predict, datamodule, self.fit_report)
-        train, names = datamodule.pseudobulk("train"), datamodule.predicted_conditions
+        train, names = datamodule.pseudobulk("train").by_condition(), datamodule.predicted_conditions
         shifts = fit_predict(best, train, names)
         missing = [len(datamodule.dataset.unmeasured(name)) for name in names]
         self.keep(

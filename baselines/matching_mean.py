@@ -25,7 +25,7 @@ class MatchingMean(ShiftModel):
 
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Look up the train singles."""
-        bulk = datamodule.pseudobulk("train")
+        bulk = datamodule.pseudobulk("train").by_condition()
         known, rest = shifts_by_identity(bulk.conditions, bulk.shifts), nonctl_shift(bulk)
         shifts = {}
         for name in datamodule.predicted_conditions:

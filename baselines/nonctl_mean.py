@@ -33,6 +33,6 @@ class NonctlMean(ShiftModel):
 
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train cells."""
-        shift = nonctl_shift(datamodule.pseudobulk("train"))
+        shift = nonctl_shift(datamodule.pseudobulk("train").by_condition())
         self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)))
         self.fit_report.parameters = {"fit": len(datamodule.genes)}

@@ -11,7 +11,6 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import targets
-from bench.data.load import card_of, parameters_of, true_features
 from bench.models.base import ShiftModel
 
 
@@ -42,13 +41,13 @@ class OracleFeatures(ShiftModel):
         Raises:
             BenchError: If the data were not simulated.
         """
-        card = card_of(datamodule.dataset)
-        if card is None or card.source != "simulated":
+        drawn = datamodule.dataset.simulation
+        if drawn is None:
             raise BenchError(
                 f"model 'oracle_features' reads the true network of simulated data, and '{datamodule.dataset.name}' is "
                 f"not simulated. Use it with --data simulated, or ridge with --features."
             )
-        genes, values = true_features(parameters_of(card))
+        genes, values = tuple(drawn.genes.tolist()), drawn.outgoing
         seen = np.isin(genes, targets(datamodule.split.train))
         scale = np.sqrt(values[seen].var(axis=0).mean()) if seen.any() else 1.0
         scaled = (values / max(scale, 1e-12)).astype(np.float32)

@@ -84,7 +84,7 @@ def predict(
     run.fit(model, module, 1)
     run.predict(model, module, folder / "p.h5ad", spec_of(name, Task(dataset, split)))
     facts = truth.load(Task(dataset, split))
-    got = read(folder / "p.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+    got = read(folder / "p.h5ad", facts.units, facts.genes, {})
     return model, module, got
 
 

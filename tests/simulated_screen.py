@@ -45,7 +45,7 @@ def _whole() -> Dataset:
 
 
 def task(contexts: int = 1) -> tuple[Dataset, Split]:
-    """Twelve singles and their doubles among the shipped `simulated`, by whose name its generator is found.
+    """Twelve singles and their doubles among the shipped `simulated`, whose card says how they were generated.
 
     Args:
         contexts: Cell lines that the cells are said to be of, in turn.
@@ -67,5 +67,6 @@ def task(contexts: int = 1) -> tuple[Dataset, Split]:
         context=np.array([f"line{i % contexts}" for i in range(len(rows))]),
         batch=np.array(whole.batches)[whole.batch[rows]],
         source="simulated",
+        card=whole.card,
     )
     return dataset, split_of(dataset, singles[:9] + doubles[::2])

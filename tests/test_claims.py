@@ -52,7 +52,7 @@ def test_the_interval_is_the_one_that_compare_prints(study, capsys):
     for gap in (*found.differences, *found.beside):
         capsys.readouterr()
         assert main(["compare", "a", gap.row, "--data", "d", "--leaderboards", str(study)]) == 0
-        line = next(line for line in capsys.readouterr().err.splitlines() if line.startswith("pearson_delta"))
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("pearson_delta"))
         printed = re.search(r"([+-]\d\.\d{3}) \[([+-]\d\.\d{3}), ([+-]\d\.\d{3})\].* (\d+)", line)
         assert [f"{x:+.3f}" for x in (gap.mean, gap.low, gap.high)] == list(printed.groups()[:3])
         assert f" {gap.n} " in line.rstrip() + " "
@@ -146,19 +146,19 @@ def test_the_table_names_rows_with_their_brackets(tmp_path, capsys):
     record_rows(tmp_path, {"a": 0.5}, variant={"residual": "none"})
     one = verdict(tmp_path, claim(name="a[residual=none] wins", better="a[residual=none]", expected="false"))
     claims.show([one])
-    err = capsys.readouterr().err
+    out = capsys.readouterr().out
     for word in ("d | simulation | pearson_delta", "a[residual=none] wins", "true", "expected: false", "+0.100"):
-        assert word in err, err
+        assert word in out, out
 
 
 def test_claims_about_one_board_stand_in_one_table(tmp_path, capsys):
     record_rows(tmp_path, {"a": 0.5, "b": 0.4})
     asked = [claim(name=f"{m} {n}", metric=m) for n in (1, 2) for m in ("pearson_delta", "r2")]
     claims.show([verdict(tmp_path, one) for one in asked])
-    err = capsys.readouterr().err
-    assert err.count("claims | ") == 2
-    assert [err.index(word) for word in ("pearson_delta 1", "pearson_delta 2", "r2 1", "r2 2")] == sorted(
-        err.index(f"{m} {n}") for m in ("pearson_delta", "r2") for n in (1, 2)
+    out = capsys.readouterr().out
+    assert out.count("claims | ") == 2
+    assert [out.index(word) for word in ("pearson_delta 1", "pearson_delta 2", "r2 1", "r2 2")] == sorted(
+        out.index(f"{m} {n}") for m in ("pearson_delta", "r2") for n in (1, 2)
     )
 
 

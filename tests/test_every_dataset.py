@@ -8,14 +8,14 @@ from bench.core.errors import BenchError
 from bench.core.files import configs_dir
 from bench.data.cards import find_card, names
 from bench.data.load import load
-from bench.data.splits.split import KINDS
+from bench.data.splits.kinds import kinds
 
 
 @pytest.mark.parametrize("name", names())
 def test_a_card_says_what_the_data_are_and_whose(name):
     card = find_card(name)
     assert card.description and "\n" not in card.description
-    assert card.split in KINDS and card.split != "custom"
+    assert card.split in kinds() and card.split != "custom"
     if card.source == "simulated":
         assert card.licence and card.expression == "counts" and not card.url
     else:

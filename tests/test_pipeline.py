@@ -33,7 +33,7 @@ def files(tmp_path_factory):
     return folder
 
 
-def request_for(files, out, **changes):
+def config_for(files, out, **changes):
     fields = {
         "model": "additive",
         "arguments": {},
@@ -53,7 +53,7 @@ def request_for(files, out, **changes):
 
 
 def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     record = records.read(path)
     folder = tmp_path / "runs" / record.run_id
     assert {p.name for p in folder.iterdir()} == {
@@ -78,33 +78,33 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     first = records.read(path)
     from bench.runner import fit as run_stage
 
     monkeypatch.setattr(run_stage, "fit", lambda *_: pytest.fail("fitted again"))
-    assert pipeline.run(request_for(files, tmp_path)) == [path]
+    assert pipeline.run(config_for(files, tmp_path)) == [path]
     monkeypatch.undo()
     monkeypatch.setattr(records, "now", lambda: "2030-01-01T00:00:00Z")
-    pipeline.run(request_for(files, tmp_path, force=True))
+    pipeline.run(config_for(files, tmp_path, force=True))
     again = records.read(path)
     assert again.created != first.created
     assert again.metrics == first.metrics
 
 
 def test_a_damaged_record_is_run_again(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     own = tmp_path / "runs" / path.stem / "record.json"
     own.write_text(own.read_text()[:100])
-    (again,) = pipeline.run(request_for(files, tmp_path))
+    (again,) = pipeline.run(config_for(files, tmp_path))
     assert records.read(again).run_id == path.stem
 
 
 def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
-    both = pipeline.run(request_for(files, tmp_path, folds=[0, 1]))
-    seeds = pipeline.run(request_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
+    both = pipeline.run(config_for(files, tmp_path, folds=[0, 1]))
+    seeds = pipeline.run(config_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
     other = pipeline.run(
-        request_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
+        config_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
     )
     assert len({*both, *seeds, *other}) == 4
     table = make_board(next(iter(leaderboard.group(leaderboard.collect([tmp_path / "boards"])).values())))
@@ -117,15 +117,15 @@ def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline, "score_predictions", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(request_for(files, tmp_path))
+        pipeline.run(config_for(files, tmp_path))
     assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.undo()
-    assert records.read(pipeline.run(request_for(files, tmp_path))[0])
+    assert records.read(pipeline.run(config_for(files, tmp_path))[0])
 
 
 def test_publishing_says_what_happened(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     source, target = tmp_path / "boards", tmp_path / "committed"
     assert publish([path.stem], source, target) == [f"{path.stem} additive: published"]
     assert list(target.glob("tiny__custom-*.csv"))
@@ -148,7 +148,7 @@ def test_publishing_says_what_happened(files, tmp_path):
 
 
 def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path, capsys):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     record = records.read(path)
     old = record.spec.model_copy(update={"data_hash": "older"})
     place = records.place(tmp_path / "boards", old)
@@ -159,7 +159,7 @@ def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path
 
 
 def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path, tracking="offline"))
+    (path,) = pipeline.run(config_for(files, tmp_path, tracking="offline"))
     runs = list((tmp_path / "runs" / path.stem).rglob("*.wandb"))
     assert len(runs) == 1
     blob = runs[0].read_bytes()

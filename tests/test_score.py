@@ -121,7 +121,7 @@ def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tm
     cells.var_names = means.var_names
     cells.obs_names = [str(i) for i in range(cells.n_obs)]
     cells.write_h5ad(tmp_path / "cells.h5ad")
-    arguments = (facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+    arguments = (facts.units, facts.genes, {})
     np.testing.assert_allclose(
         read(tmp_path / "cells.h5ad", *arguments).y_hat, read(tmp_path / "p.h5ad", *arguments).y_hat, atol=1e-9
     )

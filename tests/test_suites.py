@@ -10,7 +10,7 @@ from bench.core.errors import BenchError
 from bench.data import load
 from bench.results import claims
 from bench.sweep import suite as suites
-from bench.sweep.plan import check_claims, folders, label, requests
+from bench.sweep.plan import check_claims, configs, folders, label
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = folders(Path("runs"), Path("runs/leaderboards"))
@@ -109,7 +109,7 @@ def test_unknown_suites_suggest_the_nearest(tmp_path):
 def test_bad_runs_are_refused_before_anything_is_run(text, message, tmp_path):
     with pytest.raises(BenchError) as caught:
         found = suite(tmp_path, text)
-        check_claims(found, requests(found, PLACES))
+        check_claims(found, configs(found, PLACES))
     assert message in str(caught.value), caught.value
 
 
@@ -128,14 +128,14 @@ def test_claims_about_what_the_suite_does_not_make_are_refused(claim, message, t
     text += "{models: linear, data: simulated, variants: [{rank: 5}]}]\nclaims: [{name: c, " + claim + "}]"
     found = suite(tmp_path, text)
     with pytest.raises(BenchError, match="claim 'c'") as caught:
-        check_claims(found, requests(found, PLACES))
+        check_claims(found, configs(found, PLACES))
     assert message in str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def shipped():
     """Runs of the suites that stand for the committed boards, resolved without reading data."""
-    return {name: requests(suites.find(name), PLACES) for name in suites.names()}
+    return {name: configs(suites.find(name), PLACES) for name in suites.names()}
 
 
 def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
@@ -145,9 +145,9 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 
 def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
-    for verb, request in (one for found in shipped.values() for one in found):
-        dataset = load.resolve(request.data)[0].name
-        wanted[verb, dataset, request.split, label(request)].add((request.seeds[0], request.folds[0]))
+    for verb, config in (one for found in shipped.values() for one in found):
+        dataset = load.resolve(config.data)[0].name
+        wanted[verb, dataset, config.split, label(config)].add((config.seeds[0], config.folds[0]))
     for verb, folder in (("run", "records"), ("frozen", "frozen")):
         for path in (ROOT / "leaderboards" / folder).glob("*/*/*.json"):
             content = json.loads(path.read_text())

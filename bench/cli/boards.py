@@ -1,4 +1,4 @@
-"""Verbs about records: leaderboard, publish, prune, compare, explain."""
+"""Verbs that read and write whole folders of records: leaderboard, publish, prune."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser
-from bench.core.errors import BenchError, unknown
+from bench.core.errors import BenchError
 
 
 def leaderboard(argv: Sequence[str]) -> int:
@@ -133,50 +133,4 @@ def prune(argv: Sequence[str]) -> int:
     for line in lines:
         print(line)
     note(f"{len(lines)} records {'would be ' if options.dry_run else ''}removed")
-    return 0
-
-
-def compare(argv: Sequence[str]) -> int:
-    """``bench compare``."""
-    parser = Parser(prog="bench compare", description="Two rows of a board: paired differences by metric and subgroup.")
-    parser.add_argument("a", metavar="MODEL_A")
-    parser.add_argument("b", metavar="MODEL_B")
-    parser.add_argument("--data", default="simulated", help="data set name, as on the board")
-    parser.add_argument("--split", default="simulation", help="split name, as on the board")
-    folders_flag(parser)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.compare import show
-    from bench.results.leaderboard import collect, group
-    from bench.tracks import registry
-
-    groups = group(collect(registry.by_verb("run"), options.leaderboards))
-    if (options.data, options.split) not in groups:
-        raise unknown("board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in groups])
-    show(groups[options.data, options.split], options.a, options.b)
-    return 0
-
-
-def folders_flag(parser: Parser) -> None:
-    """Add the flag that names where records are read from."""
-    parser.add_argument(
-        "--leaderboards",
-        type=Path,
-        nargs="+",
-        default=[Path("runs/leaderboards"), Path("leaderboards")],
-        help="folders of records; of one run id the first folder's wins",
-    )
-
-
-def explain(argv: Sequence[str]) -> int:
-    """``bench explain``."""
-    parser = Parser(prog="bench explain", description="What a metric means and which trap it avoids.")
-    parser.add_argument("metric", metavar="METRIC", help="a name from 'bench list metrics'")
-    folders_flag(parser)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.explain import explain as describe
-
-    for line in describe(options.metric, options.leaderboards):
-        print(line)
     return 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.boards import folders_flag
-from bench.cli.flags import Parser
+from bench.cli.flags import Parser, folders_flag
 
 
 def figures(argv: Sequence[str]) -> int:

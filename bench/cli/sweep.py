@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.flags import Parser, choice
+from bench.cli.flags import Parser, choice, published_flag
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def sweep(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--leaderboards", type=Path, default=Path("runs/leaderboards"), help="folder that gets the records"
     )
-    parser.add_argument(
-        "--published", type=Path, default=Path("leaderboards"), help="committed board, merged into the printed tables"
-    )
+    published_flag(parser)
     parser.add_argument("--tracking", default="off", help="wandb: offline, online or off (default)")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
@@ -60,17 +58,17 @@ def sweep(argv: Sequence[str]) -> int:
     if options.workers is not None and options.workers < 1:
         raise BenchError(f"--workers {options.workers}: expected 1 or more.")
     suite = suites.find(options.suite)
-    from bench.core.console import console, note
+    from bench.core.console import answer, note
     from bench.sweep import progress
+    from bench.sweep.executors.local import default_workers
     from bench.sweep.plan import folders, plan
-    from bench.sweep.workers import default_workers
 
     count = options.workers or default_workers()
     jobs = plan(suite, folders(options.out, options.leaderboards, options.tracking), options.only)
     finished = [job for job in jobs if job.finished()]
     state = f"suite {suite.name}: {len(jobs)} runs, {len(finished)} finished, {len(jobs) - len(finished)} to do"
     if options.dry_run:
-        console.print(progress.table(jobs, finished))
+        answer.print(progress.table(jobs, finished))
         note(state)
         return 0
     note(f"{state}, {count} at once" if len(finished) < len(jobs) else state)
@@ -88,13 +86,14 @@ def sweep(argv: Sequence[str]) -> int:
 
 def _do(jobs: Sequence[Job], count: int, out: Path) -> list[Outcome]:
     from bench.core.console import note
+    from bench.sweep.executors.local import LocalExecutor
     from bench.sweep.progress import Progress
     from bench.sweep.schedule import run_all
 
     outcomes: list[Outcome] = []
     try:
         with Progress(len(jobs)) as progress:
-            outcomes.extend(run_all(jobs, count, out, progress))
+            outcomes.extend(run_all(jobs, count, out, progress, LocalExecutor))
     except KeyboardInterrupt:
         done = sum(job.finished() is not None for job in jobs)
         note(f"stopped: {done} of {len(jobs)} runs are finished; the same command does the others")

@@ -184,3 +184,15 @@ def configs_dir() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
+
+
+def published_boards() -> Path:
+    """Folder of the published boards: ``$BENCH_LEADERBOARDS``, else those of the installed package or the checkout.
+
+    It is the same from every working directory. A folder that is not there holds no board.
+    """
+    if explicit := os.environ.get("BENCH_LEADERBOARDS"):
+        return Path(explicit)
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "leaderboards"
+    return installed if installed.is_dir() else package.parent / "leaderboards"

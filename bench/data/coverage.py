@@ -11,7 +11,7 @@ from bench.core.conditions import CONTROL
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import load_banks, targets
-from bench.data.task import resolve_task
+from bench.data.task import load_task
 
 PARTS = ("all", "train", "val", "test")
 _COLUMNS = 100
@@ -55,7 +55,7 @@ def describe_features(
     Raises:
         BenchError: Anything wrong with the data, the split or the specification.
     """
-    task = resolve_task(name, kind, seed, fold, custom)
+    task = load_task(name, kind, seed, fold, custom)
     dataset, split = task.dataset, task.split
     banks = load_banks(spec, PerturbationDataModule(task))
     parts = [

@@ -7,7 +7,6 @@ are in nothing at all that a model can reach.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -19,11 +18,15 @@ from torch.utils import data as torch_data
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
-from bench.data.loaders import CellSampler, PairSampler, Role, RoleLoader, Rows, loader_for
+from bench.data.loaders import CellSampler, PairSampler, RoleLoader, Rows, loader_for
+from bench.data.pseudobulk import Pseudobulk, pseudobulk
 from bench.data.splits.split import Split
-from bench.data.task import Task
-from bench.stats.shifts import group_sums, row_mean, train_mean, weighted_controls
+from bench.data.task import Part, Task
+from bench.stats.shifts import row_mean, train_mean
+
+__all__ = ["CellBatch", "CellsBatch", "InputBatch", "PerturbationDataModule", "Pseudobulk"]
 
 
 class CellBatch(NamedTuple):
@@ -57,7 +60,7 @@ class CellsBatch(NamedTuple):
 
 
 class InputBatch(NamedTuple):
-    """Input cells and the condition to predict for them: one condition and one context per batch.
+    """Input cells and the unit to predict for them: one condition in one context per batch.
 
     Attributes:
         controls: Expression ``[B, G]``, float32.
@@ -68,23 +71,6 @@ class InputBatch(NamedTuple):
     controls: torch.Tensor
     condition: torch.Tensor
     context: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Pseudobulk:
-    """Condition means and shifts of one part of a split.
-
-    Attributes:
-        conditions: Condition names ``[T]``.
-        means: Mean expression ``[T, G]``, float64.
-        shifts: ``means`` less the input cells' mean, contexts weighted as in the condition's own cells ``[T, G]``.
-        cells: Cells of each condition ``[T]``.
-    """
-
-    conditions: tuple[str, ...]
-    means: Floats
-    shifts: Floats
-    cells: Floats
 
 
 class _Pairs(torch_data.Dataset[CellBatch]):
@@ -120,15 +106,11 @@ class _Cells(torch_data.Dataset[CellsBatch]):
 
 
 class _Inputs(torch_data.Dataset[InputBatch]):
-    """Input cells once per (condition, context)."""
+    """Input cells once per unit."""
 
-    def __init__(self, module: PerturbationDataModule, conditions: Sequence[str]) -> None:
+    def __init__(self, module: PerturbationDataModule, units: Sequence[Unit]) -> None:
         data = module.dataset
-        self.items = [
-            (data.conditions.index(name), context)
-            for name in conditions
-            for context in np.unique(data.context[data.cells_of[name]]).tolist()
-        ]
+        self.items = [(data.conditions.index(unit.perturbation), data.contexts.index(unit.context)) for unit in units]
         # The few input cells are made dense once, not once per condition.
         self.dense = {i: torch.from_numpy(data.x[rows].toarray()) for i, rows in enumerate(module.input_rows)}
 
@@ -145,8 +127,7 @@ class PerturbationDataModule(lightning.LightningDataModule):
     """Data of one task, shared by every model.
 
     Args:
-        dataset: The cells.
-        split: Who is train, val and test, and which controls are whose.
+        task: The cells, and who is train, val and test.
         batch_size: Perturbed cells per batch.
         seed: Seed of batch order and pairing.
     """
@@ -190,50 +171,42 @@ class PerturbationDataModule(lightning.LightningDataModule):
         return np.stack([row_mean(self.dataset.x, rows) for rows in self.input_rows])
 
     def pseudobulk(self, part: Literal["train", "val"]) -> Pseudobulk:
-        """Means and shifts of the train or val conditions.
+        """Means and shifts of the train or val units.
 
         Raises:
-            BenchError: For any other part: a model never sees the test conditions' cells.
+            BenchError: For any other part: a model never sees the test units' cells.
         """
         if part not in ("train", "val"):
             raise BenchError(f"pseudobulk of '{part}': models see only train and val.")
-        names: tuple[str, ...] = getattr(self.split, part)
-        data = self.dataset
-        group = np.full(len(data.condition), -1)
-        weights = np.zeros((len(names), len(data.contexts)))
-        for i, name in enumerate(names):
-            rows = data.cells_of[name]
-            group[rows] = i
-            weights[i] = np.bincount(data.context[rows], minlength=len(data.contexts)) / len(rows)
-        sums, _, cells = group_sums(data.x, group, len(names))
-        means = sums / np.maximum(cells, 1)[:, None]
-        return Pseudobulk(names, means, means - weighted_controls(self.input_means, weights), cells)
+        return pseudobulk(self.dataset, self.task.units_of(part), self.input_means)
 
     @cached_property
     def train_shift(self) -> Floats:
-        """Mean shift of the train conditions ``[G]``: the floor's prediction."""
+        """Mean shift of the train units ``[G]``, each counting once: the floor's prediction."""
         return train_mean(self.pseudobulk("train").shifts)
 
-    def _pairs(self, role: Role, conditions: tuple[str, ...], shuffle: bool) -> RoleLoader:
+    def rows(self, part: Part) -> Rows:
+        """Rows of a part's cells, in file order."""
+        return self.task.rows(part)
+
+    def _pairs(self, role: Part, shuffle: bool) -> RoleLoader:
+        conditions: tuple[str, ...] = getattr(self.split, role)
         if not conditions:
             raise BenchError(f"this split has no {role} conditions to load.")
-        sampler = PairSampler(
-            self.dataset, self.dataset.rows(conditions), self.control_rows, self.batch_size, self.seed, shuffle
-        )
+        sampler = PairSampler(self.dataset, self.rows(role), self.control_rows, self.batch_size, self.seed, shuffle)
         return loader_for(role, conditions, _Pairs(self.dataset), sampler)
 
     def train_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of train cells, shuffled and paired freshly per epoch."""
-        return self._pairs("train", self.split.train, True)
+        return self._pairs("train", True)
 
     def val_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of val cells."""
-        return self._pairs("val", self.split.val, False)
+        return self._pairs("val", False)
 
     def representation_rows(self, part: Literal["train", "val"]) -> Rows:
         """Cells that a representation may be learned from (train, input controls included) or chosen by (val)."""
-        names: tuple[str, ...] = getattr(self.split, part)
-        rows = self.dataset.rows([name for name in names if name != CONTROL])
+        rows = self.rows(part)
         return np.union1d(rows, self.control_rows) if part == "train" else rows
 
     def cells_dataloader(self, batch_size: int) -> RoleLoader:
@@ -243,14 +216,13 @@ class PerturbationDataModule(lightning.LightningDataModule):
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""
-        return self._pairs("test", self.split.test, False)
+        return self._pairs("test", False)
 
     @property
     def predicted_conditions(self) -> tuple[str, ...]:
-        """Test conditions that are evaluated: those with at least ``min_cells`` cells."""
-        return tuple(name for name in self.split.test if len(self.dataset.cells_of[name]) >= self.dataset.min_cells)
+        """Test conditions that are evaluated in some context, each once: see :attr:`bench.data.task.Task.units`."""
+        return tuple(dict.fromkeys(unit.perturbation for unit in self.task.units))
 
     def predict_dataloader(self) -> RoleLoader:
-        """Input cells (:class:`InputBatch`), once per test condition and context; CTRL is never predicted."""
-        names = tuple(name for name in self.predicted_conditions if name != CONTROL)
-        return loader_for("predict", names, _Inputs(self, names))
+        """Input cells (:class:`InputBatch`), once per evaluated unit."""
+        return loader_for("predict", self.predicted_conditions, _Inputs(self, self.task.units))

@@ -14,14 +14,19 @@ from numpy.typing import NDArray
 from bench.core.conditions import CONTROL, constituents, merge_spellings
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
+from bench.core.units import Unit
+from bench.data.cards import Card
+from bench.data.simulate.card import SOURCE as SIMULATED_SOURCE
+from bench.data.simulate.card import parameters_of
+from bench.data.simulate.genes import Regulation, draw_genes
 
 Strings = NDArray[np.str_]
 Codes = NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """Cells of one perturbation screen.
+    """Cells of one perturbation screen. Two of the same content are equal, whatever they are called.
 
     Attributes:
         name: Data set name, used in paths and tables.
@@ -39,6 +44,7 @@ class Dataset:
         min_cells: Conditions with fewer cells are trained on but not evaluated.
         evidence: ``full`` or ``smoke`` (rows are shown, claims are refused).
         notes: What a user should know about these data; stands in every record.
+        card: The card that they were loaded from; None = they were built without one.
     """
 
     name: str
@@ -56,6 +62,18 @@ class Dataset:
     min_cells: int = 10
     evidence: str = "full"
     notes: tuple[str, ...] = field(default=())
+    card: Card | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    @cached_property
+    def simulation(self) -> Regulation | None:
+        """The genes that the simulator drew these cells from; None for any other data."""
+        return draw_genes(parameters_of(self.card)) if self.card and self.card.source == SIMULATED_SOURCE else None
 
     @cached_property
     def gene_index(self) -> dict[str, int]:
@@ -79,6 +97,20 @@ class Dataset:
         """Rows of the cells of these conditions, in file order."""
         parts = [self.cells_of[condition] for condition in conditions]
         return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+
+    def unit_rows(self, unit: Unit) -> NDArray[np.int64]:
+        """Rows of a perturbation's cells in a context, ordered by barcode."""
+        rows = self.cells_of[unit.perturbation]
+        here: NDArray[np.int64] = rows[self.context[rows] == self.contexts.index(unit.context)]
+        return here
+
+    def units_of(self, conditions: Sequence[str]) -> tuple[Unit, ...]:
+        """Every (condition, context) with a cell, condition by condition."""
+        return tuple(
+            Unit(name, self.contexts[context])
+            for name in conditions
+            for context in np.unique(self.context[self.cells_of[name]]).tolist()
+        )
 
     def unmeasured(self, condition: str) -> tuple[str, ...]:
         """Constituents of a condition that are not among the measured genes."""
@@ -130,6 +162,7 @@ def build(
     evidence: str = "full",
     notes: Sequence[str] = (),
     identity: str | None = None,
+    card: Card | None = None,
 ) -> Dataset:
     """Check names, merge spellings and fix the identity of a data set.
 
@@ -146,6 +179,7 @@ def build(
         evidence: See :class:`Dataset`.
         notes: Notes collected while reading.
         identity: Hash to use instead of the content's own (for generated data).
+        card: See :class:`Dataset`.
 
     Raises:
         BenchError: Duplicate genes or barcodes, no control cells, or nothing perturbed.
@@ -185,6 +219,7 @@ def build(
         ),
         min_cells=min_cells,
         evidence=evidence,
+        card=card,
     )
     return replace(built, notes=(*notes, *describe_problems(built, merged)))
 

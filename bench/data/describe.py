@@ -11,7 +11,7 @@ import numpy as np
 from bench.core.conditions import CONTROL, constituents
 from bench.data.guess import to_yaml
 from bench.data.load import load, resolve
-from bench.data.task import resolve_task
+from bench.data.task import load_task
 
 
 def describe(name: str) -> Iterator[str]:
@@ -49,4 +49,4 @@ def describe(name: str) -> Iterator[str]:
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
-    return json.dumps(resolve_task(name, kind, seed, fold, custom).split.summary(), indent=1)
+    return json.dumps(load_task(name, kind, seed, fold, custom).split.summary(), indent=1)

@@ -1,9 +1,11 @@
-"""First guesses for a file that has no card: which column is what, and what the values are."""
+"""First guesses for a file or object that has no card: which column is what, and what the values are."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -15,6 +17,11 @@ from bench.core.errors import BenchError
 from bench.data.cards import Card, Columns
 from bench.data.io.h5ad import open_h5ad, read_frame
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: The source of a card that was guessed for an object in memory.
+IN_MEMORY = "in memory"
 # The names that GEARS, scPerturb, PerturBench and Replogle's files use, the likeliest first.
 _CONDITION = ("condition", "perturbation", "guide_identity", "gene", "target_gene", "perturbation_name", "guide_ids")
 _CONTEXT = ("cell_type", "cell_line", "celltype", "cell_context", "context")
@@ -36,12 +43,49 @@ def guess_card(path: Path) -> Card:
         obs, var = read_frame(handle, "obs"), read_frame(handle, "var")
         stored = handle["X"]
         block = stored[:200] if isinstance(stored, h5py.Dataset) else stored["data"][:1_000_000]
+
+    def card(fields: str) -> str:
+        return (
+            f"Write a card that names it, with one line: {{source: {path.name}, {fields}}}, "
+            f"and give it as {path.stem}.yaml."
+        )
+
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("._-")[:64] or "data"
+    guessed = _guess(obs, var, block, str(path), card)
+    return Card(name=name, source=str(path.resolve()), folder=path.resolve().parent, **guessed)
+
+
+def guess_adata(adata: AnnData) -> Card:
+    """Guess a card from an object in memory, as from a file; it is called ``adata``.
+
+    Raises:
+        BenchError: No column looks like a perturbation label or no label like a control.
+    """
+    stored: Any = adata.X
+    some: Any = np.empty((0, 0)) if stored is None else stored[:200]
+    block = np.asarray(some.toarray() if hasattr(some, "toarray") else some)
+    advice = "Rename it: the column to 'condition', the label of unperturbed cells to 'ctrl'."
+    return Card(name="adata", source=IN_MEMORY, **_guess(adata.obs, adata.var, block, "adata", lambda _: advice))
+
+
+def _guess(
+    obs: pd.DataFrame, var: pd.DataFrame, block: np.ndarray[Any, Any], source: str, advice: Callable[[str], str]
+) -> dict[str, Any]:
+    """Guess the fields of a card.
+
+    Args:
+        obs: A row per cell.
+        var: A row per gene.
+        block: Some of the values.
+        source: What to call the data in messages.
+        advice: What to do where nothing can be guessed, from the fields that a card would have to give.
+    """
     condition = _first(obs, _CONDITION)
     if condition is None:
         raise BenchError(
-            f"{path}: no obs column looks like a perturbation label (looked for {', '.join(_CONDITION)}; "
-            f"there are {', '.join(map(str, obs.columns[:20])) or 'none'}). Write a card that names it, with one line: "
-            f"{{source: {path.name}, columns: {{condition: COLUMN}}, control: LABEL}}, and give it as {path.stem}.yaml."
+            f"{source}: no obs column looks like a perturbation label (looked for {', '.join(_CONDITION)}; "
+            f"there are {', '.join(map(str, obs.columns[:20])) or 'none'}). "
+            f"{advice('columns: {condition: COLUMN}, control: LABEL')}"
         )
     frequent = obs[condition].dropna().astype(str).value_counts()
     labels = sorted(frequent.index)
@@ -53,28 +97,23 @@ def guess_card(path: Path) -> Card:
     control = tuple(sorted(controls | fillers)) if controls else ()
     if not control:
         raise BenchError(
-            f"{path}: no label in obs['{condition}'] looks like a control (looked for {', '.join(CONTROL_LABELS)}; "
-            f"the most common are {', '.join(frequent.index[:5])}). Write a card that names it, with one line: "
-            f"{{source: {path.name}, columns: {{condition: {condition}}}, control: LABEL}}, "
-            f"and give it as {path.stem}.yaml."
+            f"{source}: no label in obs['{condition}'] looks like a control (looked for {', '.join(CONTROL_LABELS)}; "
+            f"the most common are {', '.join(frequent.index[:5])}). "
+            f"{advice(f'columns: {{condition: {condition}}}, control: LABEL')}"
         )
     # Normalised values are never all whole numbers, however small they are.
     integers = bool(np.all(block == np.floor(block)))
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", path.stem).lstrip("._-")[:64] or "data"
-    return Card(
-        name=name,
-        source=str(path.resolve()),
-        columns=Columns(
+    return {
+        "columns": Columns(
             condition=condition,
             context=_first(obs, _CONTEXT),
             batch=_first(obs, _BATCH),
             gene=_guess_gene_column(var, labels, separator),
         ),
-        control=control,
-        separator=separator,
-        expression="counts" if integers else "log1p",
-        folder=path.resolve().parent,
-    )
+        "control": control,
+        "separator": separator,
+        "expression": "counts" if integers else "log1p",
+    }
 
 
 def _is_control(label: str) -> bool:

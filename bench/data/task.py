@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.conditions import CONTROL
+from bench.core.errors import BenchError
+from bench.core.units import Unit
+from bench.data.cards import Card
 from bench.data.dataset import Dataset
 from bench.data.load import load, resolve
 from bench.data.splits.split import Split, draw
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 T = TypeVar("T")
+Part: TypeAlias = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +39,25 @@ class Task:
     split: Split
     _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
+    def units_of(self, part: Part) -> tuple[Unit, ...]:
+        """Every (perturbation, context) of a part that has a cell, perturbation by perturbation."""
+        if self.split.units is not None:
+            return tuple(unit for unit in self.split.units[part] if len(self.dataset.unit_rows(unit)))
+        conditions: tuple[str, ...] = getattr(self.split, part)
+        return self.dataset.units_of(conditions)
+
+    def rows(self, part: Part) -> NDArray[np.int64]:
+        """Rows of a part's cells, in file order; the control is in none."""
+        rows = [self.dataset.unit_rows(unit) for unit in self.units_of(part)]
+        return np.sort(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
+
+    @cached_property
+    def units(self) -> tuple[Unit, ...]:
+        """What is predicted and scored: test units with at least ``min_cells`` cells, the control never."""
+        least = self.dataset.min_cells
+        tested = (unit for unit in self.units_of("test") if unit.perturbation != CONTROL)
+        return tuple(unit for unit in tested if len(self.dataset.unit_rows(unit)) >= least)
+
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Make something of this task where it is first asked for, such as a track's truth, and keep it.
 
@@ -40,13 +71,18 @@ class Task:
         return found
 
 
-def resolve_task(
-    source: str, split: str | None = None, seed: int = 1, control_fold: int = 0, split_file: Path | None = None
+def load_task(
+    source: str | Path | Card | AnnData,
+    split: str | None = None,
+    seed: int = 1,
+    control_fold: int = 0,
+    split_file: Path | None = None,
 ) -> Task:
-    """Read the cells that a name, a card or a file stands for, and draw their split.
+    """Read the cells that a name, a card, a file or an object stands for, and draw their split.
 
     Args:
-        source: A shipped name, a card (``.yaml``) or an h5ad file.
+        source: A shipped name, a card (``.yaml``, or the object), an h5ad file, or an AnnData object, which is read as
+            a file without a card is, called ``adata``, and left as it is.
         split: Kind of split; absent = the card's default.
         seed: Seed of the split.
         control_fold: 0, or 1 to swap the two pools of controls.
@@ -55,6 +91,24 @@ def resolve_task(
     Raises:
         BenchError: Unknown names, unreadable files, or a split that these data cannot give.
     """
-    card, _ = resolve(source)
-    dataset = load(card)
+    if isinstance(source, str | Path | Card):
+        card, _ = resolve(source)
+        dataset = load(card)
+    else:
+        card, dataset = _from_memory(source)
     return Task(dataset, draw(dataset, split or card.split, seed, control_fold, split_file))
+
+
+def _from_memory(adata: AnnData) -> tuple[Card, Dataset]:
+    from anndata import AnnData
+
+    from bench.data.guess import guess_adata
+    from bench.data.io.read import read_adata
+
+    if not isinstance(adata, AnnData):
+        raise BenchError(
+            f"data of type {type(adata).__name__}: expected a shipped name, the path of an h5ad file or card, a card, "
+            f"or an AnnData object."
+        )
+    card = guess_adata(adata)
+    return card, read_adata(adata, card)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, note, seed_text
+from bench.core.console import answer, console, note, seed_text
 from bench.core.track import Track
 from bench.data.features.bank import shorten
 from bench.results import leaderboard, records
@@ -118,7 +118,7 @@ def as_text(track: Track, table: pd.DataFrame) -> str:
 
 
 def show(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
-    """Print one board to stderr, with what a reader should look at first and what to distrust.
+    """Print one board to standard output; to standard error what to look at first and what to distrust.
 
     Args:
         track: Its track.
@@ -126,13 +126,11 @@ def show(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequ
         found: Records of the same data set and split.
         seeds: The split seeds that it averages over.
     """
-    console.print()
-    console.print(Text(heading(table, found[0], seeds), style="bold"))
-    console.print(layout(track, table))
+    answer.print(Text(heading(table, found[0], seeds), style="bold"))
+    answer.print(layout(track, table))
     console.print(Text(track.legend, style="dim"))
     for line in warnings_of(track, table, found, seeds):
         console.print(Text(line, style="yellow"))
-    console.print()
 
 
 def warnings_of(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:

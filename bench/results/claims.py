@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console
+from bench.core.console import answer
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.core.track import Track
@@ -196,9 +196,9 @@ def show(verdicts: Sequence[Verdict]) -> None:
                 view.add_row(*head, *map(Text, line))
             if one.claim.expected not in (None, one.verdict):
                 view.add_row("", Text(f"expected: {str(one.claim.expected).replace('_', ' ')}", style="bold red"))
-        console.print()
-        console.print(Text(f"claims | {about}", style="bold"))
-        console.print(view)
+        answer.print()
+        answer.print(Text(f"claims | {about}", style="bold"))
+        answer.print(view)
 
 
 def _about(claim: Claim) -> str:

@@ -227,3 +227,17 @@ def from_long(track: Track, frame: pd.DataFrame) -> Table:
     )
     own = {**{name: spread(name, np.nan) for name in OWN_FIELDS}, "degenerate": spread("degenerate", False)}
     return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64))
+
+
+def to_long(table: Table) -> pd.DataFrame:
+    """One row per unit, metric and scope, as :func:`from_long` takes them; metrics without a gallery under ``all``."""
+    task = table.task
+    n, shown = len(task.cells), task.shown
+    own = task.words["scope"] == ALL
+    kept = (own[:, None] | task.gallery[None, :shown]).ravel()
+    columns: dict[str, NDArray[Any]] = {name: np.repeat(task.words[name], shown) for name in (*KEYS, *GROUPS)}
+    columns["metric"] = np.tile(np.array(task.metrics[:shown], dtype=object), n)
+    for name in (*FIELDS, "degenerate"):
+        columns[name] = (task.numbers if name in TASK_FIELDS else table.numbers)[name][:, :shown].ravel()
+    columns["fallbacks"], columns["cells"] = np.repeat(table.fell_back, shown), np.repeat(task.cells, shown)
+    return pd.DataFrame({name: values[kept] for name, values in columns.items()})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.core.files import atomic, write_json
-from bench.data.task import Task, resolve_task
+from bench.data.task import Part, Task, load_task
 
 
 def export(task: Task, folder: Path) -> list[Path]:
@@ -18,7 +18,8 @@ def export(task: Task, folder: Path) -> list[Path]:
 
     Args:
         task: The task.
-        folder: Gets ``train.h5ad`` (``obs``: condition, context, batch, part, input) and ``split.json``.
+        folder: Gets ``train.h5ad`` (``obs``: condition, context, batch, part, input) and ``split.json``, whose
+            ``units`` are the (condition, context) of each part; those of ``test`` are to be predicted.
 
     Returns:
         The paths.
@@ -27,8 +28,9 @@ def export(task: Task, folder: Path) -> list[Path]:
 
     index = task.dataset.barcode_index
     part = np.full(len(task.dataset.barcodes), "", dtype="<U7")
-    for name in ("train", "val"):
-        part[task.dataset.rows(getattr(task.split, name))] = name
+    learned: tuple[Part, ...] = ("train", "val")
+    for name in learned:
+        part[task.rows(name)] = name
     controls = [index[b] for pool in task.split.input_controls.values() for b in pool]
     part[controls] = "control"
     rows = np.flatnonzero(part != "")
@@ -50,10 +52,12 @@ def export(task: Task, folder: Path) -> list[Path]:
     with atomic(cells_path) as temporary:
         table.write_h5ad(temporary, compression="gzip")
     lists = split.model_dump(mode="json", include={"kind", "seed", "control_fold", "train", "val", "test", "subgroups"})
-    write_json(split_path, {**lists, **named})
+    asked = {"train": task.units_of("train"), "val": task.units_of("val"), "test": task.units}
+    units = {part: [{"condition": u.perturbation, "context": u.context} for u in of] for part, of in asked.items()}
+    write_json(split_path, {**lists, "units": units, **named})
     return [cells_path, split_path]
 
 
 def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
     """``bench data export``: write what a model may see; return the paths."""
-    return export(resolve_task(name, kind, seed, fold, custom), out)
+    return export(load_task(name, kind, seed, fold, custom), out)

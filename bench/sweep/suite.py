@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.cli.flags import seeds
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
+from bench.core.seeds import seeds
 from bench.results.claim import Claim, Names
 
 Scalar = bool | int | float | str

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.models.base import FitReport
+from bench.training.fit import FitReport
 
 Setting = TypeVar("Setting")
 #: With fewer val conditions the choice is made by leaving out train conditions instead.
@@ -48,7 +48,7 @@ def choose(
     if len(settings) == 1:
         ledger.trials, ledger.selection = 1, f"{settings[0]}: the only setting"
         return settings[0]
-    train, val = datamodule.pseudobulk("train"), datamodule.pseudobulk("val")
+    train, val = (datamodule.pseudobulk(part).by_condition() for part in ("train", "val"))
     if len(val.conditions) >= MIN_VAL_CONDITIONS:
         rounds = [(train, val)]
         how = f"smallest squared error on {len(val.conditions)} val conditions"

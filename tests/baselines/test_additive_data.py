@@ -94,7 +94,7 @@ def noiseless(module):
     """The same task, but the train shifts are those that the generator planted."""
     made = PerturbationDataModule(module.task)
     bulk = made.pseudobulk("train")
-    true = simulate(load.parameters_of(load.card_of(module.dataset))).truth
+    true = simulate(load.parameters_of(module.dataset.card)).truth
     at = {name: i for i, name in enumerate(true.conditions.tolist())}
     shifts = true.shifts[[at[name] for name in bulk.conditions]]
     planted = replace(bulk, shifts=shifts, means=bulk.means - bulk.shifts + shifts)

@@ -151,7 +151,7 @@ def test_simulated_data_ship_their_tables():
 
 
 def test_the_card_is_the_one_that_the_cells_came_from(tmp_path, monkeypatch, tiny, tiny_split, task):
-    assert data_load.card_of(tiny) is None and [bank.name for bank in load_banks("card", task)] == ["pca"]
+    assert tiny.card is None and [bank.name for bank in load_banks("card", task)] == ["pca"]
     table = pd.DataFrame({"gene": screens.SINGLES, "f": np.arange(12.0)})
     table.to_csv(tmp_path / "beside.csv", index=False)
     (tmp_path / "data").mkdir()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bench.core.conditions import CONTROL, constituents, single
 from bench.core.errors import BenchError
-from bench.data.splits import split as splits
-from bench.data.splits.split import draw, merge_parts, read_custom, subgroup
+from bench.data.splits import gears
+from bench.data.splits.custom import read_custom
+from bench.data.splits.split import draw, merge_parts, subgroup
 
 GEARS_KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
 
@@ -58,7 +59,7 @@ def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
             folder = tmp_path / f"{name}{seed}"
             folder.mkdir()
             theirs = prepare_split(labels, kind, seed, folder)
-            ours = splits.draw_with_gears(labels, kind, seed)
+            ours = gears.draw_with_gears(labels, kind, seed)
             for part in ("train", "val", "test"):
                 assert ours[part] == sorted(set(theirs.get(part, [])) - {"ctrl"}), (name, seed, part)
             checked += 1
@@ -68,7 +69,7 @@ def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
 def test_drawing_leaves_numpys_global_generator_alone(real_lists):
     np.random.seed(7)
     before = np.random.get_state()[1].copy()
-    splits.draw_with_gears(real_lists["adamson"], "simulation", 1)
+    gears.draw_with_gears(real_lists["adamson"], "simulation", 1)
     np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
@@ -76,7 +77,7 @@ def test_order_of_rows_does_not_matter(real_lists):
     labels = real_lists["norman"]
     shuffled = np.random.default_rng(0).permutation(labels).tolist()
     for kind in GEARS_KINDS:
-        assert splits.draw_with_gears(labels, kind, 3) == splits.draw_with_gears(shuffled, kind, 3)
+        assert gears.draw_with_gears(labels, kind, 3) == gears.draw_with_gears(shuffled, kind, 3)
 
 
 def test_subgroups_are_those_of_the_final_train_set(tiny):
@@ -100,7 +101,7 @@ def test_gears_calls_pairs_seen_whose_constituent_went_to_validation(real_lists)
     _, groups = DataSplitter(Rows(), split_type="simulation").split_data(
         train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=1
     )
-    train = splits.draw_with_gears(real_lists["norman"], "simulation", 1)["train"]
+    train = gears.draw_with_gears(real_lists["norman"], "simulation", 1)["train"]
     wrong = [pair for pair in groups["test_subgroup"]["combo_seen2"] if subgroup(pair, train) != "combo_seen2"]
     assert wrong
 

@@ -10,6 +10,7 @@ from harness import made_record, scored
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json, write_json
+from bench.data.splits import gears
 from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.results import leaderboard, records
@@ -114,7 +115,7 @@ def test_damaged_predictions(tiny, tiny_split, tmp_path, n, layout):
         predictions.write(path, cells, obs, facts.genes, {"model": "x", "controls_used": "input"})
 
     def read():
-        got = predictions.read(path, facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+        got = predictions.read(path, facts.units, facts.genes, {})
         cells = [got.cells[i] for i in range(len(got.cells))] if got.cells is not None else []
         return got.y_hat, got.fallbacks, cells, got.uns["controls_used"]
 
@@ -137,7 +138,7 @@ def test_damaged_cached_splits(tiny, tmp_path, monkeypatch, n):
     lists = {"train": ["G00+ctrl", "G01+ctrl"], "val": ["G02+ctrl"], "test": ["G03+ctrl", "G00+G01"]}
     drawn = []
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(splits, "draw_with_gears", lambda *_: drawn.append(1) or lists)
+    monkeypatch.setattr(gears, "draw_with_gears", lambda *_: drawn.append(1) or lists)
     wanted = splits.draw(tiny)
     (path,) = tmp_path.rglob("splits/*.json")
     assert splits.draw(tiny) == wanted and len(drawn) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import screens
-from command import RUN, bench, furnish, refuse
+from command import RUN, bench, furnish, last, refuse
 from harness import made_record
 from trees import LEADERBOARD, SCORE
 
@@ -91,14 +91,14 @@ def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:])
     assert code == 0 and "Traceback" not in err, err
     assert "'[red]../../evil[/red]'" in err.replace("\n", " ")  # as it is, not as markup
-    record = records.read(Path(out.strip()))
+    record = records.read(Path(last(out)))
     assert record.n_conditions == 5
     assert bench(capsys, *LEADERBOARD)[0] == 0
     data = ["--data", "h.yaml", "--split-file", "split.json"]
     predicted = next((here / "runs").glob("*/predictions.h5ad"))
     code, out, err = bench(capsys, "score", predicted, *data, "--name", "again")
     assert code == 0, err
-    assert records.read(Path(out.strip())).metrics == record.metrics
+    assert records.read(Path(last(out))).metrics == record.metrics
     for argv in (["data", "check", "h.yaml"], ["data", "split", "h.yaml", *data[2:]]):
         code, _, err = bench(capsys, *argv)
         assert code == 0 and "Traceback" not in err
@@ -132,7 +132,7 @@ def test_hostile_names_of_files(capsys, here, name):
     run = [*RUN[:3], f"--data={name}.h5ad", *RUN[5:7], f"--split-file={name}.json", *RUN[9:]]
     code, out, err = bench(capsys, *run)
     assert code == 0 and "Traceback" not in err, err
-    assert records.read(Path(out.strip())).spec.split.startswith("custom-")
+    assert records.read(Path(last(out))).spec.split.startswith("custom-")
     code, _, err = bench(capsys, *RUN[:3], f"--data={name}.yaml", *RUN[5:])  # its name would be the data set's
     assert code == 2 and "name" in err
 
@@ -180,8 +180,8 @@ def test_hostile_labels_are_printed_and_written_as_they_are(capsys, tmp_path):
     (items,) = leaderboard.group(leaderboard.collect([tmp_path])).values()
     table = board(items)
     show(table, [item.record for item in items], [1])
-    err = capsys.readouterr().err
-    assert "m[note=[red]x[/red]]" in err and "[note=<script>" in err  # long ones are on two lines
+    out = capsys.readouterr().out
+    assert "m[note=[red]x[/red]]" in out and "[note=<script>" in out  # long ones are on two lines
     leaderboard.regenerate(tmp_path)
     with (tmp_path / "d__simulation.csv").open(newline="", encoding="utf-8") as handle:
         labels = {row["model"] for row in csv.DictReader(handle)}

@@ -27,7 +27,8 @@ from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.gene_embedding import correlation, gene_scores, leading
 from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
 from bench.data.features.tables import TABLE_SUFFIXES, read_table
-from bench.data.load import card_of, feature_tables, parameters_of
+from bench.data.simulate.card import SOURCE, parameters_of
+from bench.data.simulate.genes import draw_genes
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule
@@ -62,7 +63,7 @@ def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None 
     Raises:
         BenchError: Unknown bank, missing or bad file, a file that describes no perturbed gene, or one bank twice.
     """
-    card = card or card_of(datamodule.dataset)
+    card = card or datamodule.dataset.card
     banks: list[FeatureBank] = []
     for part in (part.strip() for part in spec.split("+")):
         if part == "card":
@@ -84,15 +85,16 @@ def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None 
 def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
     if spec in MEASURED:
         return _measured(spec, datamodule)
-    shipped = feature_tables(parameters_of(card)) if card and card.source == "simulated" else ((), {})
-    if spec in shipped[1]:
-        values = shipped[1][spec].astype(np.float32)
-        return FeatureBank(spec, shipped[0], values, f"table '{spec}' of the simulated data")
+    drawn = draw_genes(parameters_of(card)) if card and card.source == SOURCE else None
+    shipped = drawn.feature_tables if drawn else {}
+    if drawn and spec in shipped:
+        values = shipped[spec].astype(np.float32)
+        return FeatureBank(spec, tuple(drawn.genes.tolist()), values, f"table '{spec}' of the simulated data")
     # Names of files are prefixed: a table 'train' or 'values' would clash with a torch module's own attributes.
     pairs = spec.startswith(PAIRS)
     file, suffixes = spec.removeprefix(PAIRS), PAIR_SUFFIXES if pairs else TABLE_SUFFIXES
     if not pairs and not _is_path(file):
-        raise unknown("features", spec, [*MEASURED, *shipped[1], "card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"])
+        raise unknown("features", spec, [*MEASURED, *shipped, "card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"])
     if not file.endswith(suffixes):
         raise BenchError(f"features '{spec}': expected a file that ends in {', '.join(suffixes)}.")
     # Data without a card: files are looked for in the same places, but beside it.
@@ -123,7 +125,7 @@ def _measured(kind: str, datamodule: PerturbationDataModule) -> FeatureBank:
     cells = datamodule.dataset
     if kind == "pca":
         # The input cells stand for the control, contexts counting alike, as in the linear baseline.
-        means = np.vstack([datamodule.pseudobulk("train").means, datamodule.input_means.mean(axis=0)])
+        means = np.vstack([datamodule.pseudobulk("train").by_condition().means, datamodule.input_means.mean(axis=0)])
         heard = np.flatnonzero((means > 0).any(axis=0))
         values: Floats = gene_scores(means)[heard]
         source = "principal components of train conditions and input cells"

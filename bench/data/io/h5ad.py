@@ -1,10 +1,10 @@
-"""The layouts of h5ad files: open one, read its tables and its matrix, without ever holding that dense."""
+"""The layouts of h5ad files and objects: open one, read its tables and its matrix, without ever holding that dense."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
@@ -12,6 +12,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _DENSE_BLOCK_VALUES = 8_000_000
 
@@ -91,6 +94,34 @@ def read_matrix(handle: h5py.File) -> sp.csr_matrix:
         return matrix
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise BenchError(f"{handle.filename}: damaged: X cannot be read ({error}).") from error
+
+
+def memory_matrix(adata: AnnData, name: str) -> sp.csr_matrix:
+    """Copy ``X`` of an object in memory as CSR in its own float type, so that nobody changes the caller's.
+
+    Args:
+        adata: The object.
+        name: What to call it in messages.
+
+    Raises:
+        BenchError: There is no ``X``, or it was left on disk.
+    """
+    if adata.isbacked:
+        raise BenchError(f"{name}: X was left on disk (backed). Give the file's path, or adata.to_memory().")
+    stored: Any = adata.X
+    if stored is None:
+        raise BenchError(f"{name}: no X. Put the counts, or log1p of normalised counts, into adata.X.")
+    if sp.issparse(stored):
+        sparse: Any = stored
+        matrix = sp.csr_matrix(sparse, copy=True)
+        matrix.data = _numeric(matrix.data)
+    else:
+        dense = np.asarray(stored)
+        step = max(1, _DENSE_BLOCK_VALUES // max(1, dense.shape[1]))
+        blocks = [sp.csr_matrix(_numeric(dense[i : i + step])) for i in range(0, dense.shape[0], step)]
+        matrix = sp.csr_matrix(sp.vstack(blocks, format="csr")) if blocks else sp.csr_matrix(dense.shape)
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _numeric(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

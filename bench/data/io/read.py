@@ -1,4 +1,4 @@
-"""h5ad -> :class:`~bench.data.dataset.Dataset`, without ever holding the whole matrix dense.
+"""h5ad, or an AnnData object -> :class:`~bench.data.dataset.Dataset`, without ever holding the whole matrix dense.
 
 Accepts what GEARS and scanpy write: integer counts or log1p values, dense, CSR or CSC, any float type, compressed
 or not. ``X`` is read on its own, so layers and embeddings of a large file cost nothing.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bench.core.conditions import from_label
@@ -20,8 +21,11 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.data.cards import Card
 from bench.data.dataset import Dataset, Strings, build, check_names
-from bench.data.io.h5ad import open_h5ad, read_frame, read_matrix
+from bench.data.io.h5ad import memory_matrix, open_h5ad, read_frame, read_matrix
 from bench.data.values import TARGET_SUM, canonical, check_values, normalise
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 #: What pandas and anndata make of a missing label once it went through ``astype(str)``.
 _BLANK = {"", "nan", "NaN", "<NA>", "None"}
@@ -124,6 +128,35 @@ def read_h5ad(path: Path, card: Card) -> Dataset:
     with open_h5ad(path) as handle:
         obs, var = read_frame(handle, "obs"), read_frame(handle, "var")
         raw = read_matrix(handle)
+    return read_tables(obs, var, raw, card, source)
+
+
+def read_adata(adata: AnnData, card: Card) -> Dataset:
+    """Read a data set from an object in memory, under the same checks as a file; the object stays as it is.
+
+    Args:
+        adata: The object.
+        card: What its columns and values mean; its name stands for the object in messages.
+
+    Raises:
+        BenchError: As :func:`read_h5ad`; an object whose ``X`` is absent or was left on disk.
+    """
+    return read_tables(adata.obs, adata.var, memory_matrix(adata, card.name), card, card.name)
+
+
+def read_tables(obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: Card, source: str) -> Dataset:
+    """Check the tables and the matrix of a data set, and bring them into the one form.
+
+    Args:
+        obs: A row per cell.
+        var: A row per gene.
+        raw: ``X``, ``[cells, genes]``; may be used up.
+        card: What columns and values mean.
+        source: What to call the data in messages.
+
+    Raises:
+        BenchError: Anything that would make a score wrong; the message names the column or the value.
+    """
     if raw.shape != (len(obs), len(var)):
         raise BenchError(f"{source}: damaged: X is {raw.shape}, obs and var say {(len(obs), len(var))}.")
     if 0 in raw.shape:
@@ -175,4 +208,5 @@ def read_h5ad(path: Path, card: Card) -> Dataset:
         min_cells=card.min_cells,
         evidence=card.evidence,
         notes=notes,
+        card=card,
     )

@@ -9,14 +9,17 @@ fitted to the ratios of real strong and weak screens; `tests/data/test_simulate.
 cells.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from bench.core.typing import Floats
+from bench.data.simulate.genes import draw_genes, evenly_spread, streams
+from bench.data.simulate.parameters import SIMULATED, SIMULATED_HARD, SimulationParameters
+
+__all__ = ["SIMULATED", "SIMULATED_HARD", "Simulation", "SimulationParameters", "SimulationTruth", "simulate"]
 
 Bools = NDArray[np.bool_]
 
@@ -27,71 +30,6 @@ GENERATOR_VERSION = 1
 
 SCALE = 1e4
 """Fixed total of the normalisation of the true shifts: x = log1p(SCALE * counts / ncounts)."""
-
-
-@dataclass(frozen=True)
-class SimulationParameters:
-    """Every number of the generator. Log means natural log; fold changes are of a gene's mean count."""
-
-    seed: int = 0
-    # Design
-    n_genes: int = 500  # measured genes
-    n_singles: int = 80  # perturbed genes, each alone in one condition
-    n_doubles: int = 100  # pairs of them
-    cells_per_condition: int = 60  # mean; uniform on +- cells_spread
-    cells_spread: float = 0.15  # share of cells_per_condition
-    n_controls: int = 1000  # cells
-    # Measurement
-    n_batches: int = 4
-    batch_library_sd: float = 0.1  # log, between batches
-    batch_gene_sd: float = 0.06  # log, per gene between batches
-    library_median: float = 13_000.0  # UMIs per cell, unmeasured genes included
-    library_sd: float = 0.36  # log, within a batch
-    gene_median: float = 0.15  # UMIs of the median gene in a cell of median library
-    gene_sd: float = 1.0  # log, between genes
-    target_quantile: float = 0.6  # perturbed genes are drawn above this quantile of mean expression
-    dispersion: float = 2.0  # negative-binomial size r: variance = mean + mean^2 / r
-    # Modules of co-expressed genes
-    n_modules: int = 8
-    second_module: float = 0.4  # share of genes that load on a second module, at half weight
-    negative_share: float = 0.35  # share of loadings that are negative
-    activity_sd: float = 0.8  # log change of a gene of loading 1, between cells, per module
-    # Network and effects
-    edge_density: float = 0.8  # share of the genes of its modules that a regulator acts on
-    cascade_density: float = 0.1  # share of later regulators that a regulator acts on
-    cascade_weight: float = 0.15  # log change of the regulated regulator per log change of the regulator
-    inert_share: float = 0.12  # share of singles that change no gene but themselves
-    effect_scale: float = 0.5  # log change per log change of a regulator of median strength, at loading 1
-    effect_sd: float = 1.4  # log-normal spread of regulator strengths
-    stress_share: float = 0.3  # share of genes that the stress program moves
-    stress_scale: float = 0.17  # log change at weight 1 per log change of the stress regulator
-    own_effect: float = -1.8  # log change of the perturbed gene itself (a knock-down to a sixth)
-    saturation: float = 3.8  # no gene changes by more than this (log, tanh)
-    # Interactions
-    epistatic_share: float = 0.3  # share of doubles of two effective genes
-    epistasis: float = 0.8  # norm of the interaction / geometric mean norm of the two singles (log)
-    # Truth and feature tables
-    de_threshold: float = 0.25  # abs log change from which a gene counts as truly changed
-    view_width: int = 16  # columns of each feature table
-    view_noise: float = 0.5  # noise SD / signal SD of a feature table
-
-    def __post_init__(self) -> None:
-        pairs = self.n_singles * (self.n_singles - 1) // 2
-        room = self.n_genes - int(self.target_quantile * self.n_genes) - 1
-        if not 1 <= self.n_singles <= room:
-            raise ValueError(f"n_singles = {self.n_singles}: expected 1 to {room} of {self.n_genes} genes")
-        if not 0 <= self.n_doubles <= pairs // 2:
-            raise ValueError(f"n_doubles = {self.n_doubles}: expected 0 to {pairs // 2}, half of all pairs")
-
-
-SIMULATED = SimulationParameters()
-"""The default data set `simulated`: ratios of a strong screen."""
-
-SIMULATED_HARD = replace(
-    SIMULATED, effect_scale=0.105, effect_sd=0.6, inert_share=0.4, stress_share=1.0, stress_scale=0.42
-)
-"""A weak screen: most conditions are lost in the noise of their 60 cells. What remains is mostly the common
-stress response, so that `train_mean` does about as well as a replicate, and skill should come out null."""
 
 
 @dataclass(frozen=True)
@@ -123,52 +61,6 @@ class Simulation:
     batch: Strings  # [cells]
     truth: SimulationTruth
     feature_tables: dict[str, Floats]  # noisy views of the network, [genes, view_width] each
-
-
-def evenly_spread(n: int, rng: np.random.Generator) -> Floats:
-    """Shuffled standard-normal quantiles [n]: for a few numbers that would rule a data set if drawn."""
-    return np.asarray(ndtri((rng.permutation(n) + 0.5) / n))
-
-
-def draw_modules(p: SimulationParameters, rng: np.random.Generator) -> Floats:
-    """Signed loadings [genes, modules]: every gene on one module, some on a second at half weight."""
-    loadings = np.zeros((p.n_genes, p.n_modules))
-    rows = np.arange(p.n_genes)
-    first = rng.permutation(rows) % p.n_modules
-    second = (first + rng.integers(1, max(p.n_modules, 2), p.n_genes)) % p.n_modules
-    signs = np.where(rng.random((2, p.n_genes)) < p.negative_share, -1.0, 1.0)
-    sizes = signs * rng.uniform(0.5, 1.5, (2, p.n_genes))
-    loadings[rows, second] = 0.5 * sizes[1] * (rng.random(p.n_genes) < p.second_module)
-    loadings[rows, first] = sizes[0]
-    return loadings
-
-
-def draw_network(
-    p: SimulationParameters, targets: NDArray[np.int64], loadings: Floats, rng: np.random.Generator
-) -> tuple[Floats, Floats, Bools]:
-    """Direct effects [genes, genes] (effect, cause), stress program [genes], inert targets [singles].
-
-    Only perturbed genes and one further gene, the stress regulator, have outgoing edges. Regulators act in a
-    fixed order, so that the network has no cycles and its total effect is a finite sum.
-    """
-    n, k = p.n_genes, len(targets)
-    inert = rng.permutation(k) < np.ceil(p.inert_share * k)
-    strength = np.zeros(k)
-    strength[~inert] = np.exp(p.effect_sd * evenly_spread(int((~inert).sum()), rng))
-    affinity = loadings @ loadings[targets].T
-    edges = (affinity != 0) & (rng.random((n, k)) < p.edge_density)
-    direct = p.effect_scale * strength * affinity * edges * rng.gamma(4.0, 0.25, (n, k))
-    # Among regulators: a weak cascade along the order of `targets`, whatever the modules.
-    later = np.tri(k, k=-1) * (rng.random((k, k)) < p.cascade_density) * (strength > 0)
-    direct[targets] = p.cascade_weight * later * rng.choice([-1.0, 1.0], (k, k))
-    stress_gene = int(rng.choice(np.setdiff1d(np.arange(n), targets)))
-    program = (rng.random(n) < p.stress_share) * rng.normal(0.5, 1.0, n)
-    program[np.append(targets, stress_gene)] = 0.0
-    network = np.zeros((n, n))
-    network[:, targets] = direct
-    network[stress_gene, targets] = -strength * p.effect_scale  # a knock-down raises the stress regulator
-    network[:, stress_gene] = p.stress_scale * program
-    return network, program, inert
 
 
 def draw_doubles(p: SimulationParameters, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -234,15 +126,11 @@ def draw_cells(
 def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
     """Draw the data set; the same parameters give the same counts. Each part has its own random stream."""
     p = parameters
-    streams = [np.random.default_rng(s) for s in np.random.SeedSequence(p.seed).spawn(6)]
-    gene_rng, network_rng, design_rng, epistasis_rng, cell_rng, view_rng = streams
-    genes = np.array([f"G{i:0{len(str(p.n_genes - 1))}d}" for i in range(p.n_genes)])
-    loadings = draw_modules(p, gene_rng)
-    base = np.log(p.gene_median) + p.gene_sd * gene_rng.standard_normal(p.n_genes)
-    candidates = np.flatnonzero(base > np.quantile(base, p.target_quantile))
-    targets = gene_rng.permutation(candidates)[: p.n_singles]
-    network, program, inert = draw_network(p, targets, loadings, network_rng)
-    total = np.linalg.inv(np.eye(p.n_genes) - network)
+    _, _, design_rng, epistasis_rng, cell_rng, _ = streams(p)
+    made = draw_genes(p)
+    genes, loadings, base, targets, total, inert = (
+        made.genes, made.loadings, made.base, made.targets, made.total, made.inert
+    )  # fmt: skip
 
     pairs = draw_doubles(p, design_rng)
     members = np.zeros((p.n_singles + len(pairs), p.n_singles), dtype=np.bool_)
@@ -273,13 +161,11 @@ def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
     without = expected_expression(p, base + saturated(additive), cell_sd)
     counts, ncounts, batch, row = draw_cells(p, log_means, loadings, cell_rng)
 
-    programs = np.column_stack([loadings, program])
-    outgoing = (total - np.eye(p.n_genes)).T @ (programs / np.linalg.norm(programs, axis=0))
     truth = SimulationTruth(
         conditions=conditions,
-        network=sp.csr_matrix(network),
+        network=sp.csr_matrix(made.network),
         modules=loadings,
-        network_features=outgoing,
+        network_features=made.outgoing,
         log_fold_changes=log_fold,
         shifts=expected[:-1] - expected[-1],
         de=np.abs(log_fold) >= p.de_threshold,
@@ -287,10 +173,6 @@ def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
         epistatic=np.append(np.zeros(p.n_singles, dtype=np.bool_), epistatic & (p.epistasis != 0)),
         interactions=expected[:-1] - without,
     )
-
-    def noisy_view(features: Floats) -> Floats:
-        mixed = features @ view_rng.standard_normal((features.shape[1], p.view_width))
-        return np.asarray(mixed + p.view_noise * mixed.std(axis=0) * view_rng.standard_normal(mixed.shape))
 
     return Simulation(
         counts=counts,
@@ -301,5 +183,5 @@ def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
         context=np.full(len(row), "simulated"),
         batch=np.array([f"batch{b + 1}" for b in range(p.n_batches)])[batch],
         truth=truth,
-        feature_tables={"view_a": noisy_view(outgoing), "view_b": noisy_view(loadings)},
+        feature_tables=made.feature_tables,
     )

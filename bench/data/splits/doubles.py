@@ -7,9 +7,12 @@ PerturbedVAE (arXiv 2605.19343): a model has seen each perturbation alone and no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from bench.core.conditions import CONTROL, constituents, identity, single
 from bench.core.errors import BenchError
+from bench.data.dataset import Dataset
+from bench.data.splits.kinds import Drawn, SplitKind
 
 KIND = "doubles"
 
@@ -51,3 +54,11 @@ def parts(labels: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     if larger:
         notes.append(f"{len(larger)} combinations of more than two perturbations: left out")
     return {"train": train, "val": [], "test": test}, notes
+
+
+def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
+    lists, notes = parts(dataset.file_conditions)
+    return Drawn(lists, tuple(notes), complete=bool(notes))
+
+
+KINDS = (SplitKind(KIND, _draw),)

@@ -107,7 +107,7 @@ class Watch:
         seed: int,
     ) -> None:
         self.net, self.datamodule, self.prediction, self.log = net, datamodule, prediction, log
-        bulk = datamodule.pseudobulk(part) if getattr(datamodule.split, part) else None
+        bulk = datamodule.pseudobulk(part).by_condition() if getattr(datamodule.split, part) else None
         self.true = np.empty((0, len(datamodule.genes))) if bulk is None else bulk.shifts
         names = () if bulk is None else bulk.conditions
         cells = datamodule.dataset

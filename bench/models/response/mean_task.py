@@ -13,8 +13,8 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
 from bench.models.response.actions import ActionTable
-from bench.models.response.mean_response import ResponseTask, Targets
-from bench.models.response.settings import CELLS, HeadSettings, Residual
+from bench.models.response.config import CELLS, Residual, ResponseConfig
+from bench.models.response.mean_head import ResponseTask, Targets
 from bench.nn.encoder import Encoded
 from bench.stats.shifts import additive, group_sums, shifts_by_identity
 from bench.training.embedding import Embed, Rows, Scale, Singles, embed_rows
@@ -30,7 +30,7 @@ def make_task(
     standardised: Callable[[torch.Tensor], Encoded],
     scale: Scale,
     weights: Floats,
-    settings: HeadSettings,
+    settings: ResponseConfig,
 ) -> ResponseTask:
     """Take the means of the train and val conditions, and what is predicted before anything is learned.
 
@@ -157,11 +157,12 @@ def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, cells: Floa
     out = np.zeros((len(conditions), shifts.shape[1]))
     if residual == "none" or not keys:
         return out
-    # Each condition counts once, its contexts by their cells, as in the floor.
+    # A known condition counts its contexts by their cells; in the mean each (condition, context) counts once, as in
+    # the floor.
     names = sorted({k for k, _ in keys})
     member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64) * cells
     by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
-    mean = by_condition.mean(axis=0)
+    mean = shifts.mean(axis=0)
     if residual == "train_mean":
         return np.asarray(out + mean)
     known = shifts_by_identity([conditions[name] for name in names], by_condition)

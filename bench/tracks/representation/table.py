@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, seed_text
+from bench.core.console import answer, console, seed_text
 from bench.tracks.representation.protocol import CHANCE
 
 _COLUMNS = {
@@ -86,7 +86,7 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = False) -> None:
-    """Print a data set's table to stderr, one part per split, with what to look at first.
+    """Print a data set's table to standard output, one part per split; to standard error what to look at first.
 
     Args:
         table: From :func:`bench.tracks.representation.board.board`.
@@ -96,22 +96,20 @@ def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = 
     """
     for split, part in table.groupby("split", sort=True):
         first = part.iloc[0]
-        console.print()
-        console.print(
+        answer.print(
             Text(
                 f"{dataset} | {split} | {seed_text(list(seeds))} | frozen encoders on held-out cells | "
                 f"{first['n_conditions']:.0f} conditions",
                 style="bold",
             )
         )
-        console.print(layout(part))
+        answer.print(layout(part))
         console.print(Text(_LEGEND, style="dim"))
         console.print(Text(_AUDIT, style="dim"))
         for line in warnings_of(part, len(seeds)):
             console.print(Text(line, style="yellow"))
         if smoke:
             console.print(Text("Smoke data: a trial of the plumbing, no claim.", style="yellow"))
-    console.print()
 
 
 def warnings_of(table: pd.DataFrame, n_seeds: int) -> list[str]:

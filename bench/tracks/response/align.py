@@ -1,4 +1,4 @@
-"""Put a prediction beside a truth: all of it or some conditions, all cells or one half of them."""
+"""Put a prediction beside a truth: all of it or some units, all cells or one half of them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bench.tracks.response.metrics.optional import cells_of
 from bench.tracks.response.truth.fields import Truth
 
 Cells = Sequence[NDArray[np.float32]]
-Rows: TypeAlias = slice | NDArray[np.int64]  # some of the conditions; a slice copies nothing
+Rows: TypeAlias = slice | NDArray[np.int64]  # some of the units; a slice copies nothing
 EVERY = slice(None)
 #: Values that are worked on at once: 0.6 MB, so that a handful of arrays stay in a core's second-level cache.
 BLOCK_VALUES = 80_000
 
 
 def true_sample(truth: Truth, rows: Rows = EVERY) -> Sample:
-    """The held-out cells of some conditions."""
+    """The held-out cells of some units."""
     return Sample(truth.cell_begin, truth.cell_scores, truth.cell_markers, truth.variance).subset(rows)
 
 
 def predicted_sample(truth: Truth, cells: Cells) -> Sample:
-    """Project predicted cells, one condition at a time; at most 128 of each are kept, drawn at random.
+    """Project predicted cells, one unit at a time; at most 128 of each are kept, drawn at random.
 
     Args:
         truth: Truth of the task.
-        cells: Predicted cells ``[n, G]`` of each condition; read once each.
+        cells: Predicted cells ``[n, G]`` of each unit; read once each.
     """
     rng = np.random.default_rng(0xCE115)
     scores, markers, variance = [], [], []
@@ -53,13 +53,13 @@ def _variance(cells: NDArray[np.float32]) -> Floats:
 
 
 def half_sample(truth: Truth, half: int, rows: Rows = EVERY) -> Sample:
-    """The sampled test cells in one half; ``variance`` stays that of all the condition's cells."""
+    """The sampled test cells in one half; ``variance`` stays that of all the unit's cells."""
     whole = true_sample(truth, rows)
     return whole.keep(in_half(truth, half, rows))
 
 
 def in_half(truth: Truth, half: int, rows: Rows = EVERY) -> NDArray[np.bool_]:
-    """Which of the conditions' sampled test cells are in a half ``[N]``; halves 2i and 2i + 1 are complements."""
+    """Which of the units' sampled test cells are in a half ``[N]``; halves 2i and 2i + 1 are complements."""
     cells, _ = cells_of(truth.cell_begin, rows)
     return np.asarray(truth.cell_side[half // 2][cells] == half % 2)
 
@@ -94,11 +94,12 @@ def sampling_variance(truth: Truth, half: int | None = None, rows: Rows = EVERY)
     Args:
         truth: Truth of the task.
         half: Index of a half (even ones hold the odd cell); absent = all cells.
-        rows: Conditions.
+        rows: Units.
     """
     n = truth.cells[rows] if half is None else (truth.cells[rows] + 1 - half % 2) // 2
-    controls = truth.weights[rows] ** 2 @ (1 / np.maximum(truth.n_controls[:, 1], 1))
-    return truth.variance[rows] / np.maximum(n, 1)[:, None] + controls[:, None] * truth.control_sd**2
+    controls = 1 / np.maximum(truth.n_controls[truth.context[rows], 1], 1)
+    noise: Floats = truth.variance[rows] / np.maximum(n, 1)[:, None] + controls[:, None] * truth.control_sd**2
+    return noise
 
 
 def align(
@@ -113,10 +114,10 @@ def align(
 
     Args:
         truth: Truth of the task.
-        y_hat: Predicted means of these conditions ``[T, G]``.
+        y_hat: Predicted means of these units ``[T, G]``.
         half: Index of a half; absent = all cells.
-        cells: Predicted cells of these conditions, where the model emits some (see :func:`predicted_sample`).
-        rows: Conditions; they are a gallery of their own.
+        cells: Predicted cells of these units, where the model emits some (see :func:`predicted_sample`).
+        rows: Units; they are a gallery of their own.
         plain: Leave out DE, sampling noise and all optional parts, for metrics that ask for a gallery only.
     """
     y = (truth.y if half is None else truth.half_y[half])[rows]
@@ -139,7 +140,9 @@ def align(
         expressed=truth.expressed,
         de_z=de_z,
         significant=significant,
-        gears=GearsTruth(y=y, control=truth.gears_control, de_genes=truth.gears_de[rows]) if whole else None,
+        gears=GearsTruth(y=y, control=truth.gears_control[truth.context[rows]], de_genes=truth.gears_de[rows])
+        if whole
+        else None,
         train_y=truth.train_y,
         d_var=None if plain else sampling_variance(truth, half, rows),
         cells=None if plain else cells_part(truth, half, cells, rows),

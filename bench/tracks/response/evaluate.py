@@ -1,9 +1,8 @@
 """All metrics of a prediction, the floor and a replicate, against the whole truth and against its halves.
 
-Most metrics look at one condition at a time. Their conditions are taken in blocks that fit in a processor's cache, on
+Most metrics look at one unit at a time. The units are taken in blocks that fit in a processor's cache, on
 all cores, and within a block everything that is known of the model's prediction and of the floor is kept for all eleven
-views of the truth (see :mod:`bench.tracks.response.metrics.cache`). Metrics with a gallery see all of its conditions at
-once.
+views of the truth (see :mod:`bench.tracks.response.metrics.cache`). Metrics with a gallery see all its units at once.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Guess:
-    """A prediction of some conditions, and what is known of it.
+    """A prediction of some units, and what is known of it.
 
     Attributes:
         y_hat: Predicted means ``[n, G]``.
@@ -47,13 +46,13 @@ class Guess:
 def views(
     truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: bool
 ) -> Iterator[tuple[str, Evaluation]]:
-    """Evaluations of some conditions by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
+    """Evaluations of some units by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
 
     Args:
         truth: Truth of the task.
-        y_hat: Predicted means of all conditions ``[T, G]``.
-        cells: Predicted cells of all conditions.
-        rows: Conditions.
+        y_hat: Predicted means of all units ``[T, G]``.
+        cells: Predicted cells of all units.
+        rows: Units.
         plain: Leave out all but shifts: see :func:`bench.tracks.response.align.align`.
     """
     c_in, own = truth.c_in[rows], y_hat[rows]
@@ -67,7 +66,7 @@ def views(
         if half is not None:
             # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is
             # measured from the input controls while the truth's is measured from the reference controls. The variance
-            # of its cells is that of all the condition's cells.
+            # of its cells is that of all the unit's cells.
             other = truth.half_y[half ^ 1][rows]
             # Whether the model emits cells or not: what a replicate reaches is a fact of the task.
             sample = None if plain else half_sample(truth, half ^ 1, rows)
@@ -79,13 +78,13 @@ def views(
 
 
 def columns(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
-    """Evaluate metrics on some conditions.
+    """Evaluate metrics on some units.
 
     Returns:
         For each metric ``value``, ``degenerate``, ``floor``, ``half_value``, ``half_floor`` and ``half_replicate``
         ``[n]``; the last three are means over the halves that have a value.
     """
-    # A metric with a gallery takes all conditions at once: what it does not ask for would be copied for nothing.
+    # A metric with a gallery takes all units at once: what it does not ask for would be copied for nothing.
     plain = all(metric.needs == {"gallery"} for metric in metrics)
     n = len(truth.cells[rows])
     out: list[Columns] = [{} for _ in metrics]
@@ -109,35 +108,55 @@ def columns(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, metri
     return out
 
 
+def _by_context(
+    truth: Truth, y_hat: Floats, cells: Sample | None, rows: NDArray[np.int64], metrics: Sequence[Metric]
+) -> list[Columns]:
+    """:func:`columns` of metrics with a gallery, which is made of those of the units that share a context."""
+    context = truth.context[rows]
+    present = np.unique(context)
+    if len(present) == 1:
+        whole = slice(0, len(rows)) if len(rows) == len(truth.context) else rows
+        return columns(truth, y_hat, cells, whole, metrics)
+    order = [np.flatnonzero(context == c) for c in present.tolist()]
+    parts = [columns(truth, y_hat, cells, rows[mine], metrics) for mine in order]
+    back = np.argsort(np.concatenate(order))
+    return [
+        {name: np.concatenate([p[m][name] for p in parts])[back] for name in parts[0][m]} for m in range(len(metrics))
+    ]
+
+
 def evaluate_all(
     truth: Truth, y_hat: Floats, cells: Sample | None, galleries: Mapping[str, NDArray[np.int64]]
 ) -> dict[tuple[str, str], Columns]:
-    """Evaluate every metric on all conditions, and those with a gallery on each gallery too.
+    """Evaluate every metric on all units, and those with a gallery on each gallery too.
+
+    A gallery holds units of one context: which perturbation it is must be told within the unit's own context, where
+    telling contexts apart is worth nothing.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means ``[T, G]``.
         cells: Predicted cells.
-        galleries: Positions of the conditions of each scope but ``all``.
+        galleries: Positions of the units of each scope but ``all``; the units of each context are a gallery.
 
     Returns:
         :func:`columns` by metric and scope.
     """
-    conditions, genes = truth.y.shape
+    units, genes = truth.y.shape
     single = [metric for metric in METRICS.values() if "gallery" not in metric.needs]
     several = [metric for metric in METRICS.values() if "gallery" in metric.needs]
     size = max(1, BLOCK_VALUES // max(genes, 1))
-    blocks = [slice(begin, min(begin + size, conditions)) for begin in range(0, conditions, size)]
+    blocks = [slice(begin, min(begin + size, units)) for begin in range(0, units, size)]
     workers = min(len(blocks), available_cores())
     with ThreadPoolExecutor(max(1, workers)) as pool:
         parts = list(pool.map(lambda rows: columns(truth, y_hat, cells, rows, single), blocks))
     out: dict[tuple[str, str], Columns] = {}
     for m, metric in enumerate(single):
         out[metric.name, ALL] = {name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]}
-    everything = columns(truth, y_hat, cells, slice(0, conditions), several)
+    everything = _by_context(truth, y_hat, cells, np.arange(units), several)
     for scope, rows in galleries.items():
-        # A gallery of all conditions is the whole one.
-        found = everything if len(rows) == conditions else columns(truth, y_hat, cells, rows, several)
+        # A gallery of all units is the whole one.
+        found = everything if len(rows) == units else _by_context(truth, y_hat, cells, rows, several)
         out.update({(metric.name, scope): part for metric, part in zip(several, found, strict=True)})
     out.update({(metric.name, ALL): part for metric, part in zip(several, everything, strict=True)})
     return out

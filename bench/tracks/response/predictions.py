@@ -1,7 +1,7 @@
 """``predictions.h5ad``: the file between any tool and the score.
 
-``obs`` = predicted cells (one row per condition is allowed: a mean) with ``condition`` and optionally ``context`` and
-``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from.
+``obs`` = predicted cells (one row per unit is allowed: a mean) with ``condition``, ``context`` (may be left out where
+there is one) and optionally ``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from bench.core.conditions import CONTROL, from_label, identity
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
-from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells, in_proportion
+from bench.core.units import Unit
+from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
 
 CONTROLS_USED = ("input", "all", "unknown")
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predicted means of the evaluated conditions.
+    """Predicted means of the evaluated units: conditions in contexts.
 
     Attributes:
         y_hat: ``[T, G]``, float64, log1p.
-        fallbacks: Constituents of each condition about which the model knew nothing ``[T]``.
+        fallbacks: Constituents of each unit about which the model knew nothing ``[T]``.
         uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
-        cells: The predicted cells, if every condition has at least 10 rows (in each of its contexts); else None.
+        cells: The predicted cells, if every unit has at least 10 rows; else None.
     """
 
     y_hat: Floats
@@ -53,7 +54,7 @@ def write(
     Args:
         path: Target file.
         cells: Predicted expression ``[rows, G]``.
-        obs: One row per row of ``cells``, with a column ``condition``.
+        obs: One row per row of ``cells``, with columns ``condition`` and ``context``.
         genes: ``[G]``.
         uns: Provenance.
     """
@@ -67,26 +68,19 @@ def write(
         seal(temporary)
 
 
-def read(
-    path: Path,
-    conditions: Sequence[str],
-    genes: Sequence[str],
-    contexts: Sequence[str],
-    weights: Floats,
-    expected: Mapping[str, str],
-) -> Predicted:
-    """Read and check predictions, and average them over cells.
+def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapping[str, str]) -> Predicted:
+    """Read and check predictions, and average them over the cells of each unit.
+
+    A file without ``obs['context']`` is accepted where all units are of one context.
 
     Args:
         path: The file.
-        conditions: Conditions that must be there ``[T]``; others are ignored.
+        units: Units that must be there ``[T]``; others are ignored.
         genes: Genes that must be there, in the order wanted ``[G]``.
-        contexts: Context names ``[C]``.
-        weights: Weight of each context in each condition ``[T, C]``.
         expected: ``uns`` entries that must agree where the file has them (``data_hash``, ``split_id``).
 
     Raises:
-        BenchError: Damaged file, missing condition or gene, wrong data or split, NaN or infinite values.
+        BenchError: Damaged file, missing unit or gene, wrong data or split, NaN or infinite values.
     """
     import anndata
 
@@ -117,42 +111,64 @@ def read(
         )
     columns = np.array([position[gene] for gene in genes])
 
-    codes, labels = pd.factorize(table.obs["condition"].astype(str))
+    rows_of = _rows_by_unit(table.obs, units, path)
+    counts = _fallbacks(table.obs, path)
+    x: Any = table.X
+    if x is None:
+        raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell, or per unit.")
+    contexts = {unit.context for unit in units}
+    y_hat = np.empty((len(units), len(genes)))
+    fallbacks = np.zeros(len(units), dtype=np.int64)
+    for i, (unit, rows) in enumerate(zip(units, rows_of, strict=True)):
+        block = x[rows]
+        stored = np.asarray(block.todense() if hasattr(block, "todense") else block)[:, columns]
+        if not np.isfinite(stored).all():
+            gene, name = genes[int(np.argmax(~np.isfinite(stored).all(axis=0)))], unit.text(contexts)
+            raise BenchError(f"{path}: NaN or infinite prediction for condition '{name}', first in gene '{gene}'.")
+        y_hat[i] = stored.astype(np.float64).mean(axis=0)
+        fallbacks[i] = counts[rows].max()
+    enough = min(map(len, rows_of), default=0) >= MIN_CELLS
+    cells = PredictedCells(x, rows_of, columns) if enough else None
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
+
+
+def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple[NDArray[np.int64], ...]:
+    """Rows of each unit, in file order.
+
+    Raises:
+        BenchError: A condition without rows, one without rows in its context, or several contexts and no column.
+    """
+    codes, labels = pd.factorize(obs["condition"].astype(str))
     names = [identity(from_label(label, (CONTROL,), "+")) for label in labels]  # several labels may mean one condition
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     group = np.array([number[name] for name in names], dtype=np.int64)[codes]
     ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]
     rows_of = dict(zip(number, np.split(np.argsort(group, kind="stable"), ends), strict=True))
-    lacking = [name for name in conditions if identity(name) not in rows_of]
-    if lacking:
+    conditions = list(dict.fromkeys(unit.perturbation for unit in units))
+    if lacking := [name for name in conditions if identity(name) not in rows_of]:
         raise BenchError(
             f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({', '.join(lacking[:5])})."
         )
-    where = table.obs["context"].astype(str).to_numpy(dtype=str) if "context" in table.obs else None
-    counts = _fallbacks(table.obs, path)
-    x: Any = table.X
-    if x is None:
-        raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell or condition.")
-    y_hat = np.empty((len(conditions), len(genes)))
-    fallbacks = np.zeros(len(conditions), dtype=np.int64)
-    drawn: list[NDArray[np.int64]] = []
-    for i, name in enumerate(conditions):
-        rows = rows_of[identity(name)]
-        block = x[rows]
-        stored = np.asarray(block.todense() if hasattr(block, "todense") else block)[:, columns]
-        if not np.isfinite(stored).all():
-            gene = genes[int(np.argmax(~np.isfinite(stored).all(axis=0)))]
-            raise BenchError(f"{path}: NaN or infinite prediction for condition '{name}', first in gene '{gene}'.")
-        dense = stored.astype(np.float64)
-        y_hat[i] = (
-            dense.mean(axis=0)
-            if where is None
-            else _over_contexts(dense, where[rows], contexts, weights[i], name, path)
-        )
-        fallbacks[i] = counts[rows].max()
-        drawn.append(rows if where is None else in_proportion(rows, where[rows], contexts, weights[i]))
-    cells = PredictedCells(x, tuple(drawn), columns) if min(map(len, drawn), default=0) >= MIN_CELLS else None
-    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
+    contexts = sorted({unit.context for unit in units})
+    if "context" not in obs:
+        if len(contexts) > 1:
+            raise BenchError(
+                f"{path}: no obs column 'context', and the test conditions are measured in {len(contexts)} contexts "
+                f"({', '.join(contexts[:5])}). Say of each row which context it predicts."
+            )
+        return tuple(rows_of[identity(unit.perturbation)] for unit in units)
+    where = obs["context"].astype(str).to_numpy(dtype=str)
+    found = []
+    for unit in units:
+        rows = rows_of[identity(unit.perturbation)]
+        found.append(rows[where[rows] == unit.context])
+        if not len(found[-1]):
+            advice = "Predict every context" + (", or leave the column out." if len(contexts) == 1 else ".")
+            raise BenchError(
+                f"{path}: condition '{unit.perturbation}' has test cells in context '{unit.context}' but no prediction "
+                f"there; its rows say {', '.join(sorted(set(where[rows].tolist())))}. {advice}"
+            )
+    return tuple(found)
 
 
 def _provenance(stored: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -172,19 +188,3 @@ def _fallbacks(obs: pd.DataFrame, path: Path) -> NDArray[np.int64]:
     if not ((counts >= 0) & (counts == np.floor(counts))).all():
         raise BenchError(f"{path}: obs['fallbacks'] must hold whole numbers from 0; leave the column out if unknown.")
     return counts.astype(np.int64)
-
-
-def _over_contexts(
-    dense: Floats, where: NDArray[np.str_], contexts: Sequence[str], weights: Floats, name: str, path: Path
-) -> Floats:
-    total = np.zeros(dense.shape[1])
-    for context, weight in zip(contexts, weights.tolist(), strict=True):
-        if weight > 0:
-            if not (where == context).any():
-                raise BenchError(
-                    f"{path}: condition '{name}' has test cells in context '{context}' but no prediction there; "
-                    f"its rows say {', '.join(sorted(set(where.tolist())))}. Predict every context, or leave the "
-                    f"column obs['context'] out."
-                )
-            total += weight * dense[where == context].mean(axis=0)
-    return total

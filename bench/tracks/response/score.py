@@ -58,6 +58,7 @@ def score_table(
     table = pd.DataFrame(
         {
             "condition": _strings(truth.conditions)[at],
+            "context": _strings([unit.context for unit in truth.units])[at],
             "subgroup": groups[at],
             "metric": np.repeat(_strings([metric for metric, _ in kept]), lengths),
             "scope": np.repeat(_strings([scope for _, scope in kept]), lengths),

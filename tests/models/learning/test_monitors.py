@@ -13,16 +13,20 @@ from sklearn.metrics import r2_score
 from torch import nn
 from torch.nn import functional
 
+from bench.core.arguments import arguments
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
+from bench.models.pretrained import Pretrained
 from bench.models.ssl.jepa import JEPA
-from bench.models.ssl.mae import MAE
-from bench.nn.encoder import Encoded
+from bench.models.ssl.mae import MAE, MaskedReconstruction
+from bench.nn.encoder import Encoded, EncoderConfig
 from bench.training import monitors
 from bench.training.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.training.fit import FitContext, FitReport
 from bench.training.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.training.pretraining import PretrainConfig, Pretraining
 from bench.training.trainer import train
 
 # EMA teacher
@@ -40,13 +44,13 @@ class Diary(Callback):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momentum, module):
-    model = JEPA(**{**small("jepa"), "epochs": 3, "momentum": momentum})
-    steps = model.prepare(module)
+    model = JEPA(**{**small("jepa"), "epochs": 3, "momentum": momentum}).maker.pretraining(module)
+    steps = model.steps
     expected = {name: p.detach().double().clone() for name, p in model.teacher.named_parameters()}
     for name, p in model.student.named_parameters():
         assert torch.equal(p.detach().double(), expected[name])  # they start alike
     diary = Diary()
-    train(model, module.cells_dataloader(model.batch_size), steps, "x", callbacks=[EMATeacher(momentum), diary])
+    train(model, module.cells_dataloader(model.config.batch_size), steps, "x", callbacks=[EMATeacher(momentum), diary])
     assert len(diary.pages) == steps > 5
     for page in diary.pages:
         expected = {name: momentum * expected[name] + (1 - momentum) * page[name] for name in expected}
@@ -59,23 +63,20 @@ def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momen
 
 @pytest.mark.parametrize("name", ["jepa", "mae", "vicreg", "supervised"])
 def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
-    model = registry.load(name)(**small(name))
-    model.prepare(module)
+    model = registry.load(name)(**small(name)).maker.pretraining(module)
     batch = next(iter(module.cells_dataloader(64)))
-    sum(model.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
+    sum(model.objective.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
     assert not any(p.requires_grad or p.grad is not None for p in model.teacher.parameters())
     assert all(float(p.grad.abs().sum()) >= 0 for p in model.student.parameters())
     assert any(float(p.grad.abs().sum()) > 0 for p in model.student.parameters())
     trained = {id(p) for group in model.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
-    assert trained == {id(p) for part in (model.student, model.extra) for p in part.parameters()}
+    assert trained == {id(p) for part in (model.student, model.objective.heads) for p in part.parameters()}
 
 
 def test_every_objective_starts_from_the_same_encoder_and_random_encoder_is_it(module):
     weights = []
     for name in ("jepa", "mae", "vicreg", "supervised"):
-        model = registry.load(name)(**small(name))
-        model.prepare(module)
-        weights.append(model.student.state_dict())
+        weights.append(registry.load(name)(**small(name)).maker.pretraining(module).student.state_dict())
     weights.append(registry.load("random_encoder")(**small("random_encoder")).make_encoder(module).state_dict())
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
@@ -257,14 +258,14 @@ def test_looks_are_at_val_cells_fitted_on_train_cells(module):
     assert set(monitor.controls) <= set(module.control_rows)
     np.testing.assert_array_equal(np.unique(monitor.condition), [0, 1])
     without = split.model_copy(update={"val": (), "unused": split.val})
-    other = PerturbationDataModule(data, without, seed=1)
+    other = PerturbationDataModule(Task(data, without), seed=1)
     monitor = Monitor(Planted(lambda x: x), Planted(lambda x: x), other)
     assert not set(monitor.held) & set(monitor.rows)
     assert set(monitor.held) | set(monitor.rows) == set(other.representation_rows("train"))
     assert len(monitor.held) == len(data.rows(split.train)) / 10  # perturbed cells alone
 
 
-class OneDirection(MAE):
+class OneDirection(MaskedReconstruction):
     """An objective that is minimal where every latent copies the first."""
 
     def losses(self, batch, generator):
@@ -275,10 +276,13 @@ class OneDirection(MAE):
 def test_an_objective_that_collapses_ends_the_pretraining(module):
     settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 60, "batch_size": 64, "momentum": 0.0}
     settings |= {"learning_rate": 1e-2, "weight_decay": 0.0}
-    model = OneDirection(**settings)
+    parts = [
+        part(**{k: v for k, v in settings.items() if k in arguments(part)}) for part in (EncoderConfig, PretrainConfig)
+    ]
+    pretraining = Pretrained(OneDirection(), *parts).pretraining(module)
     with pytest.raises(BenchError, match=r"collapsed: effective rank .* of 128 over held-out cells"):
-        model.make_encoder(module)
-    assert model.global_step < 300  # it did not wait for the end
+        pretraining.run(module, FitReport(), FitContext(), None, print)
+    assert pretraining.global_step < 300  # it did not wait for the end
     MAE(**settings).make_encoder(module)  # the same, with MAE's own loss
 
 
@@ -293,17 +297,17 @@ def test_a_resumed_pretraining_remembers_how_often_it_looked_collapsed(module, t
     monkeypatch.setattr(monitors, "effective_rank", rank)
     settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 6, "batch_size": 64}
 
+    step = Pretraining.training_step
+
     def pretrain(stop=None):
+        def stopped(self, batch, batch_idx=0):
+            if self.global_step == stop:
+                raise KeyError("the process was killed")
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Pretraining, "training_step", stopped)
         model = MAE(**settings)
         model.fit_context = FitContext(folder=tmp_path, arguments=settings)
-        step = model.training_step
-
-        def stopped(batch, batch_idx=0):
-            if model.global_step == stop:
-                raise KeyError("the process was killed")
-            return step(batch, batch_idx)
-
-        model.training_step = stopped
         model.make_encoder(module)
 
     with pytest.raises(KeyError):

@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
+from bench.models.pretrained import checkpoint_folder
+from bench.training.fit import FitContext
+from bench.training.pretraining import Pretraining
 from bench.training.trainer import KeepBest, optimiser, train
 
 # KeepBest
@@ -132,23 +134,34 @@ class Stopped(Exception):
     """The process was killed."""
 
 
+@pytest.fixture(autouse=True)
+def step(monkeypatch):
+    """Every step of a pretraining is noted; one can be the last."""
+    original = Pretraining.training_step
+
+    def counted(self, batch, batch_idx=0):
+        STEPS.append(self.global_step)
+        if STOP and self.global_step >= STOP[0]:
+            raise Stopped
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Pretraining, "training_step", counted)
+
+
+STEPS: list[int] = []
+STOP: list[int] = []
+
+
 def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes):
     """Pretrain; return the frozen encoder's weights, the number of steps taken, and the model."""
     arguments = {**small(name), **ARGUMENTS, **changes}
     model = registry.load(name)(**arguments)
     model.fit_context = FitContext(folder=folder, arguments=arguments, fresh=fresh)
-    taken, step = [], model.training_step
-
-    def counted(batch, batch_idx=0):
-        taken.append(model.global_step)
-        if stop is not None and model.global_step >= stop:
-            raise Stopped
-        return step(batch, batch_idx)
-
-    model.training_step = counted
+    STEPS.clear()
+    STOP[:] = [] if stop is None else [stop]
     data = module if seed is None else PerturbationDataModule(module.task, seed=seed)
     encoder = model.make_encoder(data)
-    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
+    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(STEPS), model
 
 
 def checkpoint(folder):
@@ -178,7 +191,7 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_pat
     assert steps == 20  # it did go on from the end of the second epoch
     assert same(whole, resumed)
     a, b = (torch.load(checkpoint(tmp_path / where), weights_only=True) for where in ("whole", "cut"))
-    assert {key.split(".")[0] for key in a["state_dict"]} == {"student", "teacher", "extra"}
+    assert {key.split(".")[1] for key in a["state_dict"]} == {"student", "teacher", "heads"}
     assert same(a["state_dict"], b["state_dict"])
     assert same(a["optimizer_states"], b["optimizer_states"])
     assert same(a["callbacks"]["KeepBest"], b["callbacks"]["KeepBest"])
@@ -192,7 +205,7 @@ def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
     with pytest.raises(Stopped):
         pretrain("mae", module, tmp_path / "cut", stop=13)
     state = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["state_dict"]
-    assert not same(whole, {key: state[f"teacher.{key}"] for key in whole})
+    assert not same(whole, {key: state[f"objective.teacher.{key}"] for key in whole})
 
 
 REUSED = "from the checkpoint of an earlier run, whose time is not in this one's"
@@ -262,7 +275,7 @@ def folder_of(module, folder, name="mae", **changes):
     model = registry.load(name)()
     defaults = {key: parameter.default for key, parameter in registry.arguments(type(model)).items()}
     model.fit_context = FitContext(folder=folder, arguments={**defaults, **changes})
-    return model._folder(module)
+    return checkpoint_folder(model, module)
 
 
 @pytest.mark.parametrize("key", SECOND_STAGE)

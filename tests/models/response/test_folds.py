@@ -32,7 +32,7 @@ def task_of(module, monkeypatch, **arguments):
     def fit(task, settings, ledger, runtime):
         tasks.append(task)
         ledger.selection = "none"
-        return [mean_fit.Response(task, settings, 1e-3, 1)]
+        return [mean_fit.MeanHead(task, settings, 1e-3, 1)]
 
     with monkeypatch.context() as patch:
         patch.setattr(mean_fit, "fit", fit)

@@ -7,14 +7,13 @@ from harness import predict, small
 from responses import fitted_to_the_end, shift_of, to_the_end
 from scipy.stats import pearsonr
 
-from bench.data import load
 from bench.data.dataset import build
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.runner import fit as run
 from bench.tracks.response import score
 from bench.tracks.response.truth import truth
+from bench.training.fit import FitContext
 
 
 @pytest.mark.parametrize("residual", ["train_mean", "none"])
@@ -56,6 +55,7 @@ def permuted(data, split, seed):
         context=np.array(data.contexts)[data.context],
         batch=np.array(data.batches)[data.batch],
         source=data.name,
+        card=data.card,
     )
 
 
@@ -71,7 +71,6 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     arguments = {"head_width": 64, "action_width": 64, "head_steps": 100, "head_learning_rate": 3e-3}
 
     def discrimination(cells):
-        monkeypatch.setitem(load._cards, (cells.name, cells.hash), load.card_of(data))
         got = predict(name, cells, split, tmp_path, **arguments)[2]
         groups = {key: list(names) for key, names in split.subgroups.items()}
         table = score.score_table(facts, got.y_hat, got.fallbacks, groups)
@@ -120,11 +119,11 @@ def test_head_seeds_are_averaged(module):
     names = module.predicted_conditions
     model = registry.load("constant_encoder")(**{**arguments, "head_seeds": 3})
     run.fit(model, module, 1, FitContext(head_seed=4))
-    together, responses = shift_of(model, module, names), list(model.responses)
+    together, responses = shift_of(model, module, names), list(model.response.networks)
     assert [r.seed for r in responses] == [4000, 4001, 4002]
     each = []
     for r in responses:
-        model.responses = torch.nn.ModuleList([r])
+        model.response.networks = torch.nn.ModuleList([r])
         each.append(shift_of(model, module, names))
     np.testing.assert_allclose(together, np.mean(each, axis=0), atol=1e-6)
     assert not np.allclose(each[0], each[1], atol=1e-6)
@@ -137,7 +136,7 @@ def test_flops_of_a_response_by_hand(module):
     run.fit(model, module, 1)
     e, h, d, g = settings["action_width"], settings["head_width"], 1, len(module.genes)
     mode, conditions, slots = 64, 10, 2
-    (features,) = model.responses[0].table.widths.values()
+    (features,) = model.response.networks[0].table.widths.values()
     first = 2 * (conditions * slots * features * e + conditions * d * h)  # features and latents
     of_actions = 3 * conditions * slots * 2 * mode * e  # scale and shift by mode
     of_block = 3 * conditions * (2 * e * h + 2 * h * h)

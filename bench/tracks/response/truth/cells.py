@@ -1,4 +1,4 @@
-"""What the truth keeps of single cells: a sample of each test condition, small enough to be cached."""
+"""What the truth keeps of single cells: a sample of each test unit, small enough to be cached."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ PCA_CELLS = 2_000
 PANEL_GENES = 50
 
 
-def sample(dataset: Dataset, names: Sequence[str], seed: int) -> tuple[Rows, Rows]:
-    """Draw at most 128 cells of each condition.
+def sample(groups: Sequence[Rows], seed: int) -> tuple[Rows, Rows]:
+    """Draw at most 128 cells of each unit.
+
+    Args:
+        groups: Rows of each unit's cells.
+        seed: Seed of the draw.
 
     Returns:
-        Their rows in random order, condition after condition ``[N]``, and where each condition begins ``[T + 1]``.
+        Their rows in random order, unit after unit ``[N]``, and where each unit begins ``[T + 1]``.
     """
     rng = np.random.default_rng([seed, 0xCE11])
-    drawn = [rng.permutation(dataset.cells_of[name])[:MAX_CELLS] for name in names]
+    drawn = [rng.permutation(rows)[:MAX_CELLS] for rows in groups]
     return np.concatenate(drawn), np.cumsum([0, *map(len, drawn)])
 
 
@@ -43,14 +47,14 @@ def axes_of(dataset: Dataset, train_rows: Rows, seed: int) -> dict[str, Any]:
 
 
 def marker_genes(train_means: Floats, control_sd: Floats, allowed: Bools) -> NDArray[np.int64]:
-    """Genes that answer to perturbations: those whose train condition means vary most ``[<= 50]``.
+    """Genes that answer to perturbations: those whose train means vary most ``[<= 50]``.
 
-    They are chosen by train conditions: chosen by the test cells, even a perfect model would look overconfident.
+    They are chosen by train units: chosen by the test cells, even a perfect model would look overconfident.
 
     Args:
-        train_means: Means of the train conditions ``[K, G]``.
+        train_means: Means of the train units, differences between contexts' controls taken off ``[K, G]``.
         control_sd: Used instead with fewer than two of them ``[G]``.
-        allowed: Expressed genes that no test condition targets ``[G]``.
+        allowed: Expressed genes that no test unit targets ``[G]``.
     """
     spread = train_means.std(axis=0) if len(train_means) > 1 else control_sd
     order = np.argsort(np.where(allowed, -spread, np.inf), kind="stable")
@@ -93,11 +97,11 @@ def values(
         dataset: The cells.
         rows: Sampled rows ``[N]``.
         controls: A control for each of them ``[N]``.
-        begins: Where each condition begins ``[T + 1]``.
+        begins: Where each unit begins ``[T + 1]``.
         space: From :func:`axes_of`.
-        targets: Genes perturbed in each condition ``[T, G]``.
+        targets: Genes perturbed in each unit ``[T, G]``.
         markers: Markers ``[P]``.
-        top: Top DE genes of each condition ``[T, K]``.
+        top: Top DE genes of each unit ``[T, K]``.
 
     Returns:
         ``cell_scores [N, C]``, ``cell_markers [N, P]``, ``legacy_cells [N, K]`` and ``legacy_controls [N, K]``.

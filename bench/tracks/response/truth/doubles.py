@@ -7,26 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.conditions import constituents, identity, single
+from bench.core.conditions import constituents, single
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
 from bench.stats.epistasis import Bools, agreement, resolved
-from bench.stats.shifts import group_sums, weighted_controls
+from bench.stats.shifts import group_sums
 
 
-def singles_of(names: Sequence[str], train: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """Train singles of each test condition that is a combination of nothing else, by position."""
-    spelled = {identity(name): name for name in train}
+def singles_of(units: Sequence[Unit], train: Sequence[Unit]) -> dict[int, tuple[Unit, ...]]:
+    """Train singles, in its own context, of each test unit that is a combination of nothing else, by position."""
+    spelled = {unit.identity: unit for unit in train}
     found = {}
-    for i, name in enumerate(names):
-        parts = tuple(spelled.get(identity(single(gene)), "") for gene in constituents(name))
-        if len(parts) > 1 and all(parts):
-            found[i] = parts
+    for i, unit in enumerate(units):
+        genes = constituents(unit.perturbation)
+        parts = [spelled.get(Unit(single(gene), unit.context).identity) for gene in genes]
+        known = tuple(part for part in parts if part is not None)
+        if len(genes) > 1 and len(known) == len(genes):
+            found[i] = known
     return found
 
 
 def additive_shifts(
-    dataset: Dataset, singles: dict[int, tuple[str, ...]], seed: int, c_in: Floats, c_ref: Floats
+    dataset: Dataset, singles: dict[int, tuple[Unit, ...]], seed: int, c_in: Floats, c_ref: Floats
 ) -> Floats:
     """Sum of the singles' shifts of each double.
 
@@ -41,34 +44,30 @@ def additive_shifts(
         ``[4, D, G]``: from all cells, from one half and from the other half of the singles' cells, all against the
         input cells; and what to add to have them against the reference controls.
     """
-    names = sorted({name for parts in singles.values() for name in parts})
+    used = sorted({unit for parts in singles.values() for unit in parts})
     group = np.full(len(dataset.condition), -1)
-    weights = np.zeros((len(names), len(dataset.contexts)))
-    for i, name in enumerate(names):
+    for i, unit in enumerate(used):
         rng = np.random.default_rng([seed, 0xE915, i])
-        shuffled = rng.permutation(dataset.cells_of[name])
+        shuffled = rng.permutation(dataset.unit_rows(unit))
         group[shuffled] = 2 * i + (np.arange(len(shuffled)) % 2)
-        weights[i] = np.bincount(dataset.context[shuffled], minlength=len(dataset.contexts)) / len(shuffled)
-    sums, _, cells = group_sums(dataset.x, group, 2 * len(names))
-    inputs = weighted_controls(c_in, weights)
+    context = [dataset.contexts.index(unit.context) for unit in used]
+    sums, _, cells = group_sums(dataset.x, group, 2 * len(used))
+    inputs = c_in[context]
     halves = [sums[k::2] / np.maximum(cells[k::2], 1)[:, None] for k in (0, 1)]
     whole = (sums[0::2] + sums[1::2]) / np.maximum(cells[0::2] + cells[1::2], 1)[:, None]
     # A single of one cell has no second half: the mean of all stands in, and the double will not be resolved.
     halves = [np.where((cells[k::2] > 0)[:, None], halves[k], whole) for k in (0, 1)]
-    parts = [whole - inputs, halves[0] - inputs, halves[1] - inputs, inputs - weighted_controls(c_ref, weights)]
-    position = {name: i for i, name in enumerate(names)}
+    parts = [whole - inputs, halves[0] - inputs, halves[1] - inputs, inputs - c_ref[context]]
+    position = {unit: i for i, unit in enumerate(used)}
     return np.stack(
-        [
-            np.array([part[[position[name] for name in names_of]].sum(axis=0) for names_of in singles.values()])
-            for part in parts
-        ]
+        [np.array([part[[position[unit] for unit in pair]].sum(axis=0) for pair in singles.values()]) for part in parts]
     ).reshape(4, len(singles), sums.shape[1])
 
 
 def doubles(
     dataset: Dataset,
-    names: Sequence[str],
-    train: Sequence[str],
+    units: Sequence[Unit],
+    train: Sequence[Unit],
     seed: int,
     pools: tuple[Floats, Floats],
     facts: dict[str, Any],
@@ -77,8 +76,8 @@ def doubles(
 
     Args:
         dataset: The cells.
-        names: Test conditions ``[T]``.
-        train: Train conditions.
+        units: Test units ``[T]``.
+        train: Train units.
         seed: Seed of the halves.
         pools: Means of input cells and of reference controls by context ``[C, G]``.
         facts: ``c_in``, ``c_ref``, ``train_y``, ``train_delta``, ``half_y`` and ``scored`` of the truth.
@@ -87,10 +86,10 @@ def doubles(
         ``double_row [T]`` (-1 = not a double of two train singles), ``additive [4, D, G]`` (see
         :func:`additive_shifts`) and ``epistasis_resolved [T]``.
     """
-    found = singles_of(names, train)
-    row = np.full(len(names), -1, dtype=np.int64)
+    found = singles_of(units, train)
+    row = np.full(len(units), -1, dtype=np.int64)
     row[list(found)] = np.arange(len(found))
-    known: Bools = np.zeros(len(names), dtype=np.bool_)
+    known: Bools = np.zeros(len(units), dtype=np.bool_)
     additive = np.zeros((4, 0, len(dataset.genes)), dtype=np.float32)
     if found:
         additive = additive_shifts(dataset, found, seed, *pools).astype(np.float32)

@@ -8,56 +8,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.stats.differential import Bools
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Truth of one task for T evaluated test conditions, G genes, C contexts and H = 2 x 5 halves.
+    """Truth of one task for T evaluated test units, G genes, C contexts and H = 2 x 5 halves.
+
+    A unit is a condition in a context; with one context it is the condition. Controls are those of the unit's context.
 
     Attributes:
-        conditions: Evaluated test conditions ``[T]``: at least ``min_cells`` cells.
+        conditions: Condition of each evaluated test unit ``[T]``: at least ``min_cells`` cells.
+        context: Position of its context in ``contexts`` ``[T]``.
         genes: Gene names ``[G]``.
         contexts: Context names ``[C]``.
-        weights: Share of each condition's test cells by context ``[T, C]``.
-        cells: Test cells of each condition ``[T]``.
-        y: Mean of the condition's test cells ``[T, G]``.
-        c_in: Mean of the input cells, contexts weighted by ``weights`` ``[T, G]``.
-        c_ref: Mean of the reference controls, likewise ``[T, G]``.
-        train_delta: Mean over train conditions of (their mean - c_in) ``[G]``.
+        cells: Test cells of each unit ``[T]``.
+        y: Mean of the unit's test cells ``[T, G]``.
+        c_in: Mean of the input cells ``[T, G]``.
+        c_ref: Mean of the reference controls ``[T, G]``.
+        train_delta: Mean over train units of (their mean - c_in), each counting once ``[G]``.
         control_sd: SD of the input controls, within contexts ``[G]``.
         expressed: Genes seen in at least 10 train cells (train conditions and input controls) ``[G]``.
-        targets: Genes perturbed in the condition ``[T, G]``.
-        de_z: Wilcoxon z of the condition's test cells against the reference controls ``[T, G]``.
+        targets: Genes perturbed in the unit ``[T, G]``.
+        de_z: Wilcoxon z of the unit's test cells against the reference controls ``[T, G]``.
         significant: Benjamini-Hochberg at 5% over expressed genes ``[T, G]``.
-        half_y: Mean of half the condition's cells ``[H, T, G]``; halves 2i and 2i + 1 are complements.
+        half_y: Mean of half the unit's cells ``[H, T, G]``; halves 2i and 2i + 1 are complements.
         half_de_z: Wilcoxon z of each half ``[H, T, G]``.
-        gears_control: Mean of *all* controls ``[G]``, for the published ``gears_*`` forms.
-        gears_de: Top-20 genes of scanpy's t-test against all controls ``[T, 20]``.
+        gears_control: Mean of *all* controls of each context ``[C, G]``, for the published ``gears_*`` forms.
+        gears_de: Top-20 genes of scanpy's t-test against all controls of the context ``[T, 20]``.
         n_controls: Input and reference controls by context ``[C, 2]``.
-        train_y: Mean of the train condition means ``[G]``.
-        variance: Variance over the condition's cells, ddof 1, float32 ``[T, G]``.
+        train_y: Mean of the train units' means ``[G]``.
+        variance: Variance over the unit's cells, ddof 1, float32 ``[T, G]``.
         legacy_de: Top-50 genes of the same t-test ``[T, 50]``, for the published ``legacy_*`` forms.
         legacy_spread: Mean over genes of the variance of all cells and of each half ``[1 + H, T]``, ddof 0.
-        cell_begin: Where each condition begins among the N sampled test cells ``[T + 1]``.
+        cell_begin: Where each unit begins among the N sampled test cells ``[T + 1]``.
         cell_side: The half (0 or 1) in which each of them is, by halving ``[5, N]``.
         cell_scores: Their scores on ``pca_axes``, own targets held at the mean ``[N, 50]``, float32.
         cell_markers: Their expression of the markers ``[N, P]``, float32.
         legacy_cells: Their expression of the top-20 genes of ``legacy_de`` ``[N, 20]``, float32.
         legacy_controls: The same of one random control each ``[N, 20]``, float32.
-        markers: Columns of the markers: those that vary most between train conditions ``[P]``.
+        markers: Columns of the markers: those that vary most between train units ``[P]``.
         pca_mean: Mean of train cells ``[G]``, float32.
         pca_axes: Their principal axes ``[50, G]``, float32.
-        double_row: Row of each condition in ``additive``; -1 = not a double of two train singles ``[T]``.
+        double_row: Row of each unit in ``additive``; -1 = not a double of two train singles of its context ``[T]``.
         additive: Sums of singles' shifts ``[4, D, G]``, float32: see
             :func:`bench.tracks.response.truth.doubles.additive_shifts`.
         epistasis_resolved: Doubles whose replicates agree on what they do beyond their singles ``[T]``.
     """
 
     conditions: tuple[str, ...]
+    context: NDArray[np.int64]
     genes: tuple[str, ...]
     contexts: tuple[str, ...]
-    weights: Floats
     cells: Floats
     y: Floats
     c_in: Floats
@@ -89,3 +92,8 @@ class Truth:
     double_row: NDArray[np.int64]
     additive: NDArray[np.float32]
     epistasis_resolved: Bools
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The evaluated test units ``[T]``."""
+        return tuple(Unit(name, self.contexts[c]) for name, c in zip(self.conditions, self.context, strict=True))

@@ -1,4 +1,4 @@
-"""The halves of the test conditions: how their cells are drawn, and what is measured of each half."""
+"""The halves of the test units: how their cells are drawn, and what is measured of each half."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
-from bench.stats.halved import Halved, Sides
+from bench.stats.halved import Halved, Rows, Sides
 from bench.stats.shifts import dense_blocks
 
 
-def draw(dataset: Dataset, names: Sequence[str], halvings: int, seed: int) -> Sides:
-    """Cut the cells of each condition in halves, several times.
+def draw(groups: Sequence[Rows], cells: int, halvings: int, seed: int) -> Sides:
+    """Cut the cells of each unit in halves, several times.
+
+    Args:
+        groups: Rows of each unit's cells.
+        cells: Cells of the data.
+        halvings: How many times ``H``.
+        seed: Seed of the draw.
 
     Returns:
-        The half (0 or 1) of each cell of the data, by halving ``[H, cells]``; 0 for cells of no such condition. The
-        first half has the odd cell.
+        The half (0 or 1) of each cell of the data, by halving ``[H, cells]``; 0 for cells of no unit. The first half
+        has the odd cell.
     """
-    side = np.zeros((halvings, len(dataset.condition)), dtype=np.uint8)
+    side = np.zeros((halvings, cells), dtype=np.uint8)
     for repeat in range(halvings):
         rng = np.random.default_rng([seed, repeat, 0x4A1F])
-        for name in names:
-            side[repeat, rng.permutation(dataset.cells_of[name])[1::2]] = 1
+        for rows in groups:
+            side[repeat, rng.permutation(rows)[1::2]] = 1
     return side
 
 
-def halved(dataset: Dataset, names: Sequence[str], side: Sides) -> Halved:
-    """Cells of the conditions, condition after condition, with their halves ``[H, cells]``."""
-    rows = np.concatenate([dataset.cells_of[name] for name in names])
-    group = np.repeat(np.arange(len(names)), [len(dataset.cells_of[name]) for name in names])
-    return Halved(rows, group, side[:, rows], len(names))
+def halved(groups: Sequence[Rows], side: Sides) -> Halved:
+    """Cells of the units, unit after unit, with their halves ``[H, cells]``."""
+    rows = np.concatenate(groups)
+    return Halved(rows, np.repeat(np.arange(len(groups)), [len(each) for each in groups]), side[:, rows], len(groups))
 
 
 def half_means(dataset: Dataset, tested: Halved) -> tuple[Floats, Floats]:
@@ -39,7 +44,7 @@ def half_means(dataset: Dataset, tested: Halved) -> tuple[Floats, Floats]:
 
     Args:
         dataset: The cells.
-        tested: From :func:`halved`: K conditions, H halvings.
+        tested: From :func:`halved`: K units, H halvings.
 
     Returns:
         ``(means [2 H, K, G], mean over genes of the variance, ddof 0 [2 H, K])``; zeros for an empty half.

@@ -1,4 +1,4 @@
-"""What the test conditions really did: measured against controls that no model saw, once per task, cached.
+"""What the test units really did: measured against controls that no model saw, once per task, cached.
 
 A *task* is data + split + control fold. Definitions: see the attributes of
 :class:`bench.tracks.response.truth.fields.Truth`.
@@ -9,21 +9,24 @@ from __future__ import annotations
 import contextlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.core.files import atomic, cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
 from bench.data.task import Task
 from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
-from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean, weighted_controls
+from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean
 from bench.tracks.response.truth import halves
 from bench.tracks.response.truth.cells import Rows, axes_of, marker_genes, paired_controls, sample, values
 from bench.tracks.response.truth.doubles import doubles
@@ -32,7 +35,7 @@ from bench.tracks.response.truth.fields import Truth
 __all__ = ["HALVINGS", "VERSION", "compute", "load", "task_id"]
 #: Changes when the same task would give other numbers.
 VERSION = 1
-#: Times that each test condition's cells are cut in halves.
+#: Times that each test unit's cells are cut in halves.
 HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
@@ -44,7 +47,7 @@ MIN_EXPRESSING_CELLS = 10
 
 
 class Moments(NamedTuple):
-    """Mean ``[K, G]``, variance ``[K, G]``, number ``[K]`` and spread ``[K]`` of the cells of K conditions."""
+    """Mean ``[K, G]``, variance ``[K, G]``, number ``[K]`` and spread ``[K]`` of K groups of cells."""
 
     mean: Floats
     var: Floats
@@ -52,14 +55,13 @@ class Moments(NamedTuple):
     spread: Floats
 
 
-def _evaluated(task: Task) -> tuple[str, ...]:
-    dataset = task.dataset
-    names = tuple(n for n in task.split.test if len(dataset.cells_of[n]) >= dataset.min_cells and n != CONTROL)
-    if not names:
+def _evaluated(task: Task) -> tuple[Unit, ...]:
+    if not task.units:
+        what = "condition" if len(task.dataset.contexts) == 1 else "condition in any context"
         raise BenchError(
-            f"no test condition has {task.dataset.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
+            f"no test {what} has {task.dataset.min_cells} cells: nothing to evaluate. Lower min_cells in the card."
         )
-    return names
+    return task.units
 
 
 def _pools(task: Task) -> dict[str, list[Rows]]:
@@ -72,30 +74,26 @@ def _pools(task: Task) -> dict[str, list[Rows]]:
     }
 
 
-def _weights(dataset: Dataset, names: tuple[str, ...]) -> Floats:
-    """Share of each condition's cells by context ``[T, C]``."""
-    n = len(dataset.contexts)
-    share = [
-        np.bincount(dataset.context[dataset.cells_of[name]], minlength=n) / len(dataset.cells_of[name])
-        for name in names
-    ]
-    return np.array(share).reshape(len(names), n)
+def _context_of(dataset: Dataset, units: Sequence[Unit]) -> Rows:
+    """Position of each unit's context ``[T]``."""
+    return np.array([dataset.contexts.index(unit.context) for unit in units], dtype=np.int64)
 
 
-def _targets(dataset: Dataset, names: tuple[str, ...]) -> Bools:
-    """Genes perturbed in each condition ``[T, G]``."""
-    targets = np.zeros((len(names), len(dataset.genes)), dtype=np.bool_)
-    for i, name in enumerate(names):
-        targets[i, [dataset.gene_index[gene] for gene in constituents(name) if gene in dataset.gene_index]] = True
+def _targets(dataset: Dataset, units: Sequence[Unit]) -> Bools:
+    """Genes perturbed in each unit ``[T, G]``."""
+    targets = np.zeros((len(units), len(dataset.genes)), dtype=np.bool_)
+    for i, unit in enumerate(units):
+        genes = constituents(unit.perturbation)
+        targets[i, [dataset.gene_index[gene] for gene in genes if gene in dataset.gene_index]] = True
     return targets
 
 
-def _moments(dataset: Dataset, names: tuple[str, ...]) -> Moments:
-    """Mean, variance with ddof 1, and mean over genes of the variance with ddof 0, of each condition's cells."""
+def _moments(dataset: Dataset, groups: Sequence[Rows]) -> Moments:
+    """Mean, variance with ddof 1, and mean over genes of the variance with ddof 0, of each group of cells."""
     group = np.full(len(dataset.condition), -1)
-    for i, name in enumerate(names):
-        group[dataset.cells_of[name]] = i
-    means, var, cells = group_sums(dataset.x, group, len(names))
+    for i, rows in enumerate(groups):
+        group[rows] = i
+    means, var, cells = group_sums(dataset.x, group, len(groups))
     n = np.maximum(cells, 1)[:, None]
     means /= n
     var /= n
@@ -104,6 +102,22 @@ def _moments(dataset: Dataset, names: tuple[str, ...]) -> Moments:
     spread = var.mean(axis=1)
     var *= (cells / np.maximum(cells - 1, 1))[:, None]
     return Moments(means, var, cells, spread)
+
+
+def _top_genes(dataset: Dataset, test: Moments, context: Rows) -> tuple[Floats, NDArray[np.int64]]:
+    """Mean of all controls of each context ``[C, G]``, and each unit's top-50 genes against those of its own.
+
+    A context without controls has those of all contexts.
+    """
+    controls = dataset.cells_of[CONTROL]
+    own = [controls[dataset.context[controls] == c] for c in range(len(dataset.contexts))]
+    control = _moments(dataset, [rows if len(rows) else controls for rows in own])
+    top = np.empty((len(context), min(50, len(dataset.genes))), dtype=np.int64)
+    for c in np.unique(context).tolist():
+        mine = context == c
+        of = control.mean[c], control.var[c], float(control.cells[c])
+        top[mine] = t_test_top(test.mean[mine], test.var[mine], test.cells[mine], of, 50)
+    return control.mean, top
 
 
 def _control_sd(dataset: Dataset, seen: Rows) -> Floats:
@@ -123,41 +137,46 @@ def compute(task: Task) -> Truth:
         task: The task.
 
     Raises:
-        BenchError: If no test condition has ``min_cells`` cells.
+        BenchError: If no test unit has ``min_cells`` cells.
     """
-    names = _evaluated(task)
-    pools, weights = _pools(task), _weights(task.dataset, names)
-    c_in, c_ref = (np.stack([row_mean(task.dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
+    dataset, split = task.dataset, task.split
+    units, learned = _evaluated(task), task.units_of("train")
+    context, train_context = (_context_of(dataset, of) for of in (units, learned))
+    groups = [dataset.unit_rows(unit) for unit in units]
+    pools = _pools(task)
+    c_in, c_ref = (np.stack([row_mean(dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
     seen = np.unique(np.concatenate(pools["seen"]))  # where those of all contexts stand in, rows are in several pools
-    train_rows = np.concatenate([task.dataset.rows(task.split.train), seen])
-    expressed = expressing_cells(task.dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
-    control_sd = _control_sd(task.dataset, seen)
+    train_rows = np.concatenate([task.rows("train"), seen])
+    expressed = expressing_cells(dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
+    control_sd = _control_sd(dataset, seen)
 
-    test, train, control = (_moments(task.dataset, conditions) for conditions in (names, task.split.train, (CONTROL,)))
-    side = halves.draw(task.dataset, names, HALVINGS, task.split.seed)
-    tested = halves.halved(task.dataset, names, side)
-    half_y, half_spread = halves.half_means(task.dataset, tested)
-    z = wilcoxon(task.dataset.x, tested, task.dataset.context, pools["ref"])
+    test, train = _moments(dataset, groups), _moments(dataset, [dataset.unit_rows(unit) for unit in learned])
+    side = halves.draw(groups, len(dataset.condition), HALVINGS, split.seed)
+    tested = halves.halved(groups, side)
+    half_y, half_spread = halves.half_means(dataset, tested)
+    z = wilcoxon(dataset.x, tested, dataset.context, pools["ref"])
 
-    targets = _targets(task.dataset, names)
-    top = t_test_top(test.mean, test.var, test.cells, (control.mean[0], control.var[0], float(control.cells[0])), 50)
-    sampled, begins = sample(task.dataset, names, task.split.seed)
-    markers = marker_genes(train.mean, control_sd, expressed & ~targets.any(axis=0))
-    space = axes_of(task.dataset, train_rows, task.split.seed)
-    controls = paired_controls(task.dataset, sampled, task.split.seed)
+    targets = _targets(dataset, units)
+    gears_control, top = _top_genes(dataset, test, context)
+    sampled, begins = sample(groups, split.seed)
+    # Contexts differ more than perturbations do: what their controls differ by is taken off (0 with one context).
+    levelled = train.mean - (c_in - c_in.mean(axis=0))[train_context]
+    markers = marker_genes(levelled, control_sd, expressed & ~targets.any(axis=0))
+    space = axes_of(dataset, train_rows, split.seed)
+    controls = paired_controls(dataset, sampled, split.seed)
     shared: dict[str, Any] = {
-        "c_in": weighted_controls(c_in, weights),
-        "c_ref": weighted_controls(c_ref, weights),
-        "train_delta": train_mean(train.mean - weighted_controls(c_in, _weights(task.dataset, task.split.train))),
+        "c_in": c_in[context],
+        "c_ref": c_ref[context],
+        "train_delta": train_mean(train.mean - c_in[train_context]),
         "train_y": train_mean(train.mean),
         "half_y": half_y,
     }
     pair_facts = {**shared, "scored": expressed & ~targets}
     return Truth(
-        conditions=names,
-        genes=tuple(task.dataset.genes.tolist()),
-        contexts=task.dataset.contexts,
-        weights=weights,
+        conditions=tuple(unit.perturbation for unit in units),
+        context=context,
+        genes=tuple(dataset.genes.tolist()),
+        contexts=dataset.contexts,
         cells=test.cells,
         y=test.mean,
         control_sd=control_sd,
@@ -166,7 +185,7 @@ def compute(task: Task) -> Truth:
         de_z=z[0],
         significant=benjamini_hochberg(z[0], expressed),
         half_de_z=z[1:],
-        gears_control=control.mean[0],
+        gears_control=gears_control,
         gears_de=top[:, :20],
         n_controls=np.array([[len(a), len(b)] for a, b in zip(pools["seen"], pools["ref"], strict=True)]),
         variance=test.var.astype(np.float32),
@@ -177,8 +196,8 @@ def compute(task: Task) -> Truth:
         markers=markers,
         **shared,
         **space,
-        **values(task.dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
-        **doubles(task.dataset, names, task.split.train, task.split.seed, (c_in, c_ref), pair_facts),
+        **values(dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
+        **doubles(dataset, units, learned, split.seed, (c_in, c_ref), pair_facts),
     )
 
 
@@ -186,6 +205,8 @@ def task_id(task: Task) -> str:
     """Hash that names a task and the version of its truth (24 hex digits)."""
     dataset, split = task.dataset, task.split
     of = {"data": dataset.hash, "split": split.split_id, "min_cells": dataset.min_cells, "version": VERSION}
+    if len(dataset.contexts) > 1:
+        of["unit"] = "condition in context"  # version 1 once averaged over contexts
     return sha256_json(of)[:24]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from bench.models.response.actions import ActionTable
-from bench.models.response.settings import CELLS, HeadSettings
+from bench.models.response.config import CELLS, ResponseConfig
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded
@@ -62,6 +62,7 @@ class ResponseTask:
         latent_width: Width of the encoder's latents.
         genes: Number of genes.
         composer: Weights that the action composer starts from, where it was aligned.
+        heads: Attention heads of token predictors: the encoder's.
     """
 
     table: ActionTable
@@ -76,9 +77,10 @@ class ResponseTask:
     latent_width: int
     genes: int
     composer: dict[str, torch.Tensor] | None = None
+    heads: int = 4
 
 
-class Response(lightning.LightningModule):
+class MeanHead(lightning.LightningModule):
     """Predict the shift of a condition from encoded control cells, as base + learned residual.
 
     Args:
@@ -88,7 +90,7 @@ class Response(lightning.LightningModule):
         seed: Seed of its weights, of the order of its starts and of the dropped identities.
     """
 
-    def __init__(self, task: ResponseTask, settings: HeadSettings, rate: float, seed: int) -> None:
+    def __init__(self, task: ResponseTask, settings: ResponseConfig, rate: float, seed: int) -> None:
         super().__init__()
         self.settings, self.rate, self.seed, self.genes = settings, rate, seed, task.genes
         state = torch.random.get_rng_state()
@@ -108,21 +110,21 @@ class Response(lightning.LightningModule):
             self.predictor = FilmPredictor(
                 task.latent_width,
                 settings.action_width,
-                depth=settings.depth,
-                hidden=settings.width,
+                depth=settings.head_depth,
+                hidden=settings.head_width,
                 # As wide for every encoder: a bottleneck of the encoder's width would favour wide ones.
-                out_width=settings.width,
+                out_width=settings.head_width,
             )
         else:
             kind = FixedPredictor if settings.predictor == "fixed" else ReportPredictor
             self.predictor = kind(
-                task.genes, task.latent_width, settings.action_width, depth=settings.depth, heads=settings.heads
+                task.genes, task.latent_width, settings.action_width, depth=settings.head_depth, heads=task.heads
             )
         self.decoder: nn.Module
         if settings.decoder == "shared":
             self.decoder = SharedDecoder(task.latent_width)
         else:
-            read = settings.width if settings.predictor == "film" else task.latent_width
+            read = settings.head_width if settings.predictor == "film" else task.latent_width
             self.decoder = PerGeneDecoder(out, read, zero=True)
         torch.random.set_rng_state(state)
         self.register_buffer("base", task.base, persistent=False)
@@ -168,13 +170,13 @@ class Response(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser that every stage uses."""
         parameters = [p for p in self.parameters() if p.requires_grad]
-        return optimiser(parameters, self.rate, self.settings.weight_decay, self.settings.steps)
+        return optimiser(parameters, self.rate, self.settings.head_weight_decay, self.settings.head_steps)
 
     @torch.no_grad()
-    def error(self, targets: Targets) -> float:
-        """Mean squared error of predicted shifts, each a mean over ``CELLS`` control cells."""
+    def shifts_of(self, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predicted shifts, each a mean over ``CELLS`` control cells, and the true ones ``[T, W]``."""
         condition, shift = targets.condition.to(self.device), targets.shift.to(self.device)
-        return float((self.get_buffer("base")[condition] + self.mean_of(targets) - shift).square().mean())
+        return self.get_buffer("base")[condition] + self.mean_of(targets), shift
 
     def _here(self, start: Encoded) -> Encoded:
         return Encoded(start.tokens.to(self.device), start.pooled.to(self.device))

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from bench.models.response.actions import ActionTable
-from bench.models.response.settings import HeadSettings
+from bench.models.response.config import ResponseConfig
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded
 from bench.nn.predictor import FixedPredictor, ReportPredictor
 
 
-class TokenResponse(nn.Module):
+class TokenHead(nn.Module):
     """Predict a perturbed cell's tokens; the shift is what the decoder reads in them less what in the control's.
 
     Args:
@@ -24,6 +24,7 @@ class TokenResponse(nn.Module):
         seed: Seed of its weights.
         composer: Weights that the action composer starts from, where it was aligned.
         checkpoint_activations: Trade time for memory.
+        heads: Attention heads of the predictor: the encoder's.
 
     Source: BioJEPAC report v0.4.
     """
@@ -31,12 +32,13 @@ class TokenResponse(nn.Module):
     def __init__(
         self,
         table: ActionTable,
-        settings: HeadSettings,
+        settings: ResponseConfig,
         genes: int,
         width: int,
         seed: int,
         composer: dict[str, torch.Tensor] | None = None,
         checkpoint_activations: bool = False,
+        heads: int = 4,
     ) -> None:
         super().__init__()
         state = torch.random.get_rng_state()
@@ -56,8 +58,8 @@ class TokenResponse(nn.Module):
             genes,
             width,
             settings.action_width,
-            depth=settings.depth,
-            heads=settings.heads,
+            depth=settings.head_depth,
+            heads=heads,
             checkpoint_activations=checkpoint_activations,
         )
         self.decoder = SharedDecoder(width) if settings.decoder == "shared" else PerGeneDecoder(genes, width, zero=True)
