@@ -20,7 +20,7 @@ def loaded(module, names):
         "tracks.response.metrics",
         "results.records",
         "tracks.response.score",
-        "results.leaderboard",
+        "results.everything",
         "reports.text",
         "tracks.response.predictions",
         "data.splits.split",
