@@ -16,7 +16,7 @@ SCORING = [
     "tracks.response.metrics",
     "results.records",
     "tracks.response.score",
-    "results.leaderboard",
+    "results.everything",
     "reports.text",
     "tracks.response.predictions",
     "data.splits.split",

@@ -8,9 +8,10 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.data import load
-from bench.results import claims
+from bench.results import claims, store
 from bench.sweep import suite as suites
 from bench.sweep.plan import check_claims, configs, folders, label
+from bench.tracks import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = folders(Path("runs"), Path("runs/leaderboards"))
@@ -148,16 +149,12 @@ def test_the_suites_make_every_committed_row_and_no_other(shipped):
     for verb, config in (one for found in shipped.values() for one in found):
         dataset = load.resolve(config.data)[0].name
         wanted[verb, dataset, config.split, label(config)].add((config.seeds[0], config.folds[0]))
-    for verb, folder in (("run", "records"), ("frozen", "frozen")):
-        for path in (ROOT / "leaderboards" / folder).glob("*/*/*.json"):
-            content = json.loads(path.read_text())
-            if content.get("kind") == "reference":
-                continue
-            spec = content["spec"]
-            changed = ",".join(f"{key}={value}" for key, value in sorted(spec["variant"].items()))
-            name = f"{spec['model']}[{changed}]" if changed else spec["model"]
-            seeds = (spec["split_seed"], spec["pretrain_seed"], spec["head_seed"])
-            committed[verb, spec["dataset"], spec["split"], name].add((seeds, spec["control_fold"]))
+    for track in registry.tracks():
+        for entry in store.collect(track, [ROOT / "leaderboards"]):
+            spec = entry.record.spec
+            if entry.record.kind != "reference":
+                seeds = (spec.split_seed, spec.pretrain_seed, spec.head_seed)
+                committed[track.verb, spec.dataset, spec.split, spec.label].add((seeds, spec.control_fold))
     assert sorted(set(committed) - set(wanted)) == []
     assert sorted(set(wanted) - set(committed)) == []
     assert dict(committed) == dict(wanted)

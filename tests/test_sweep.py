@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from command import bench, furnish, last, process, refuse
+from harness import collect
 
 from bench.results import records
+from bench.runner import publish
 from bench.sweep import schedule
 from bench.sweep import suite as suites
 from bench.sweep.executors.local import LocalExecutor, cores, environment
@@ -62,7 +64,7 @@ def running(row):
     return None
 
 
-def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
+def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypatch):
     """One sweep of five runs; then the same command does what is left, and a third has nothing to do."""
     write(GOOD, BAD, SLOW, claims=[CLAIM])
     killer = threading.Thread(target=lambda: os.kill(wait_for(lambda: running("jepa")), signal.SIGKILL))
@@ -78,7 +80,7 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
     assert "additive_learns" in out
     assert re.search(r"^\[2/6\] .* s\), (about|a few) .* left$", err, re.M)
     finished = {path.parent.name for path in Path("runs").glob("*/record.json")}
-    assert len(finished) == len(list(Path("runs/leaderboards/records").glob("*/*/*.json"))) == 4
+    assert finished == {entry.record.run_id for entry in collect(Path("runs/leaderboards"))} and len(finished) == 4
     logs = set(re.findall(r"log: (\S+)", err))
     assert len(logs) == 2 and all(Path(log).read_text().startswith("$ bench run --model ") for log in logs)
     assert not list(Path("runs").rglob("*.tmp"))
@@ -90,7 +92,7 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
     words = command(one).replace("--out runs --leaderboards runs/leaderboards", "--out o --leaderboards b").split()
     assert bench(capsys, *words[1:])[0] == 0
     swept, alone = (records.read(Path(folder) / one.spec.run_id / "record.json") for folder in ("runs", "o"))
-    assert (swept.metrics, swept.hashes) == (alone.metrics, alone.hashes)
+    assert (swept.values_hash, swept.hashes) == (alone.values_hash, alone.hashes)
     assert swept.budget.peak_memory_mib > 0
 
     # What is finished is skipped: nothing is begun, no file is touched.
@@ -102,7 +104,8 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
     assert code == 0 and "2 runs, 2 finished, 0 to do" in err and "not evaluated with --only" in err
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/*")} == before
 
-    # Published whole, or not at all.
+    # Published whole, or not at all; a tree with uncommitted changes is what tests are run from.
+    monkeypatch.setattr(publish, "_refuse_dirty", lambda _: None)
     assert bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")[0] == 2
     assert not Path("p").exists()
     write(GOOD, claims=[CLAIM])

@@ -77,9 +77,13 @@ class Board:
         return parquet.read(self.place / VALUES)
 
     @cached_property
+    def _facts(self) -> pa.Table:
+        return parquet.read(self.place / TASK)
+
+    @cached_property
     def _tasks(self) -> dict[str, TaskTable]:
         path = self.place / TASK
-        table = parquet.read(path)
+        table = self._facts
         try:
             reader = parquet.Reader(self.track, table, [self._values])
             return {name: reader.tasks(rows) for name, rows in _spans(parquet.column(table, _TASK))}
@@ -92,7 +96,7 @@ class Board:
         if not any(record.values_hash for record in self.records.values()):
             return {}
         try:
-            reader = parquet.Reader(self.track, self._values, [parquet.read(self.place / TASK)])
+            reader = parquet.Reader(self.track, self._values, [self._facts])
             own = reader.own()
             fell_back = parquet.column(self._values, "fallbacks")
             keys = {name: parquet.column(self._values, name) for name in KEYS}

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from command import RUN, bench, furnish
+from harness import one_entry
 
 from bench.core.errors import BenchError
 from bench.core.files import configs_dir
@@ -15,7 +16,6 @@ from bench.data.task import Task
 from bench.models import registry
 from bench.models.response.token_head import TokenHead
 from bench.nn.composer import Composer
-from bench.results.records import read
 from bench.runner import fit as run
 from bench.training.fit import FitContext
 
@@ -170,7 +170,8 @@ def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsy
     changed = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
     code, out, err = bench(capsys, *RUN, "--model", "biojepac", *changed)
     assert code == 0, err
-    record = read(tmp_path / out.strip().splitlines()[-1])
+    entry = one_entry(tmp_path / out.strip().splitlines()[-1])
+    record = entry.record
     assert {**config()["init_args"], **SMALL}.items() <= record.spec.arguments.items()
     assert record.spec.arguments["precision"] == "bf16-mixed"
-    assert record.metrics["pearson_delta"].mean is not None
+    assert entry.levels["pearson_delta"].mean is not None
