@@ -7,7 +7,9 @@ import pytest
 import screens
 from command import bench, furnish, last, refuse
 
+from bench.results import records, store
 from bench.tracks.representation.metrics import CHANCE, PRIMARY
+from bench.tracks.representation.track import TRACK
 
 TASK = ["--data", "t.yaml", "--split", "custom", "--split-file", "split.json"]
 MAE = ["frozen", "--model", "mae", "--epochs", "2", "--width", "16", "--hidden", "32", "--depth", "1"]
@@ -41,31 +43,32 @@ def here(tmp_path, monkeypatch):
 def check_outcome(folder, model, out, err, dataset, width):
     """The record, the CSV and the table of one encoder and the references; returns the record."""
     path = folder / last(out)
-    record = json.loads(path.read_text())
-    assert path.parent == folder / "runs" / "leaderboards" / "frozen" / dataset / model
-    assert path.stem == record["run_id"] and record["kind"] == "model"
-    assert record["spec"]["model"] == model and record["width"] == width
-    assert json.loads((folder / "runs" / record["run_id"] / "frozen.json").read_text()) == record
+    record = records.read(path)
+    assert path == folder / "runs" / record.run_id / "frozen.json" and record.kind == "model"
+    assert record.spec.model == model and record.numbers["width"] == width
+    (entry,) = (e for e in store.collect(TRACK, [folder / "runs/leaderboards"]) if e.record.run_id == record.run_id)
+    assert entry.record == record
     table = pd.read_csv(folder / "runs" / "leaderboards" / f"{dataset}__frozen.csv")
     assert set(table.columns) >= COLUMNS
     assert table["model"].tolist()[-3:] == ["pca", "random", "shuffled"]
-    row = table[table["model"] == record["label"]].iloc[0]
-    assert row["run_ids"] == record["run_id"] and row["n_seeds"] == 1
-    for name, number in record["numbers"].items():
-        assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-9), name
-    for word in (record["label"][:12], "pca", "random", "shuffled", "chance", "MRR", dataset):
+    row = table[table["model"] == record.spec.label].iloc[0]
+    assert row["run_ids"] == record.run_id and row["n_seeds"] == 1
+    numbers = {**record.numbers, **{name: level.mean for name, level in entry.levels.items()}}
+    assert set(numbers) == {*TRACK.metrics, *TRACK.numbers}
+    for name, number in numbers.items():  # six digits
+        assert pd.isna(row[name]) if number is None else row[name] == pytest.approx(number, rel=1e-5, abs=1e-9), name
+    for word in (record.spec.label[:12], "pca", "random", "shuffled", "chance", "MRR", dataset):
         assert word in out, word
     assert "CellJEPA audit" in err
     assert not list(folder.rglob("*.tmp"))
-    return record
+    return record, numbers
 
 
 def test_an_encoder_from_the_command_line(capsys, here):
     code, out, err = bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)
     assert code == 0, err
-    record = check_outcome(here, "pca_encoder", out, err, "t", 8)
-    numbers = record["numbers"]
-    assert record["label"].startswith("pca_encoder") and "components" in record["label"]
+    record, numbers = check_outcome(here, "pca_encoder", out, err, "t", 8)
+    assert record.spec.label.startswith("pca_encoder") and "components" in record.spec.label
     assert numbers["retrieval_mrr_20"] > 0.6  # five strong conditions
     table = pd.read_csv(here / "runs/leaderboards/t__frozen.csv").set_index("model")
     assert table.loc["shuffled", "retrieval_mrr_20"] < 0.6  # chance of 5: .46
@@ -81,7 +84,7 @@ def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
 
     code, out, err = bench(capsys, *MAE, *TASK)
     assert code == 0, err
-    record = check_outcome(here, "mae", out, err, "t", 16)
+    record, _ = check_outcome(here, "mae", out, err, "t", 16)
     assert len(list(here.glob("runs/encoders/mae-*/last.ckpt"))) == 1
     # The run of the same model goes on from it: no step of pretraining is taken.
     steps, step = [], Model.training_step
@@ -92,7 +95,7 @@ def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
     assert code == 0, err
     assert not steps and len(list(here.glob("runs/encoders/*"))) == 1
     run = json.loads((here / last(out)).read_text())
-    assert run["spec"]["split_id"] == record["spec"]["split_id"]
+    assert run["spec"]["split_id"] == record.spec.split_id
     # Another pretraining has another checkpoint.
     assert bench(capsys, *MAE, "--mask", "0.3", *TASK)[0] == 0
     assert len(list(here.glob("runs/encoders/mae-*/last.ckpt"))) == 2
@@ -103,7 +106,8 @@ def test_several_seeds_are_one_row(capsys, here):
     assert code == 0, err
     table = pd.read_csv(here / "runs/leaderboards/t__frozen.csv")
     assert table["n_seeds"].tolist() == [2] * 4
-    assert len(list(here.glob("runs/leaderboards/frozen/t/random_encoder/*.json"))) == 2
+    found = store.collect(TRACK, [here / "runs/leaderboards"])
+    assert [entry.record.spec.model for entry in found].count("random_encoder") == 2
     assert (here / last(out)).is_file()
 
 

@@ -75,8 +75,9 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
         if group[0].seeds == wanted:
             own = [i for i, row in enumerate(group) if _competes(row) and np.isfinite(placed.ranked_by[i])]
             ranked.append(([group[i].label for i in own], placed.ranked_by[own], placed.paired[own]))
+    placed_labels = {row.label for row in placeable}
     for row in rows.values():
-        if row not in placeable and not (row.label == track.floor and row.seeds != wanted):
+        if row.label not in placed_labels and not (row.label == track.floor and row.seeds != wanted):
             lines.append(_unplaced(row))
             numbers.append(_run_numbers(row, scope))
     _rank(lines, ranked, unit_width(bars, track))

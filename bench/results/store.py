@@ -56,7 +56,7 @@ class Board:
         path, found = self.place / RUNS, dict[str, Record]()
         try:
             lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
             return {}
         except OSError as error:
             raise BenchError(f"{path}: not readable ({error.strerror}).") from error
