@@ -144,7 +144,9 @@ def test_ridge_with_uneven_cells_is_moved_by_their_weights(tables):
     keep = ~(obs["condition"].eq("G00+ctrl") & (np.arange(len(obs)) % 3 > 0)).to_numpy()
     data = screens.screen(counts[np.flatnonzero(keep)], obs[keep])
     split = screens.hand_split(data)
-    plain, weighted = (fitted("ridge", data, split, features=spec(tables), ridge=3.0, cell_weights=w) for w in (0, 1))
+    plain, weighted = (
+        fitted("ridge", data, split, features=spec(tables), ridge=3.0, cell_weights=w) for w in (False, True)
+    )
     bulk = weighted[1].pseudobulk("train")
     f, wanted = (
         design(list(tables.values()), bulk.conditions, names)

@@ -182,7 +182,7 @@ def test_a_config_that_names_it_runs_from_the_command_line(here, capsys, named):
     code, out, err = bench(capsys, *argv)
     assert code == 0, err
     record = records.read(Path(out.strip().splitlines()[-1]))
-    assert (record.spec.model, record.spec.arguments) == ("mean_shift", {"scale": 0.5})
+    assert record.spec.model == "mean_shift" and record.spec.arguments["scale"] == 0.5
     assert record.hashes["class mypkg.mine.MeanShift"] == sha256_file(here / "mypkg" / "mine.py")
     code, _, err = bench(capsys, *argv)
     assert code == 0 and "is finished already" in err
