@@ -146,7 +146,7 @@ def test_a_class_or_an_object_of_ones_own(here, adata):
     by_object = bench.run(cls(share=0.5), task, progress=False)
     other = bench.run(cls(share=0.75), task, progress=False)
     floor = bench.run("train_mean", task, progress=False)
-    assert by_class.record.spec.model == "Mine" and by_class.record.spec.arguments["share"] == 0.5
+    assert by_class.record.spec.model == "mine" and by_class.record.spec.arguments["share"] == 0.5
     assert by_class.record.metrics["r2"] == by_object.record.metrics["r2"]
     assert other.record.run_id != by_object.record.run_id
     correlation = [r.record.metrics["pearson_delta"].mean for r in (by_class, other, floor)]
@@ -168,12 +168,12 @@ def test_a_class_path_in_a_config_and_in_a_sweep(here, capsys):
     code, out, err = cli(capsys, *RUN[:1], "--model", "mine.yaml", *RUN[3:])
     assert code == 0, err
     spec = records.read(Path(last(out))).spec
-    assert spec.label == "Mine[share=0.25]" and spec.arguments["class_path"] == "mypkg.own_model.Mine"
+    assert spec.label == "mine[share=0.25]" and spec.arguments["class_path"] == "mypkg.own_model.Mine"
     code, out, _ = cli(capsys, *RUN[:1], "--model", "mypkg.own_model.Mine", "--share", "0.25", *RUN[3:])
     assert code == 0 and records.read(Path(last(out))).run_id == spec.run_id
     (here / "s.yaml").write_text("runs: [{models: mypkg.own_model.Mine, data: t.yaml, splits: doubles}]\n")
     code, out, err = cli(capsys, "sweep", "s.yaml", "--workers", "1")
-    assert code == 0 and "Mine" in out, err
+    assert code == 0 and "mine" in out, err
     for path, words in (
         ("mypkg.gone.Mine", "No module named"),
         ("mypkg.own_model.Gone", "Gone"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from bench.core.arguments import resolved
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 from bench.models import registry
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What names a model, see above.
 Named: TypeAlias = "str | Path | type[PerturbationModel] | PerturbationModel"
+#: A dotted import path of a class; what hostile names are made of (slashes, spaces, leading dots) is none.
+_CLASS_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 #: Classes given in Python in this process, by path: one of a notebook or a function may not be importable.
 _given_classes: dict[str, type[PerturbationModel]] = {}
 
@@ -104,46 +107,50 @@ def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _named(name: str) -> ModelChoice:
     """A registered name, the path of a registered class or of its file, or the import path of another class."""
-    if name in registry.entries():
+    if name in registry.entries() or name in registry.plugins():
         return ModelChoice(name, registry.load(name))
-    registered = registry.name_of(name)
-    if registered in registry.entries():
-        return ModelChoice(registered, registry.load(registered))
-    if "." not in name and name not in registry.plugins():
-        raise unknown("model", name, {*registry.entries(), *registry.plugins(), *shipped_configs()})
+    for entry in registry.entries().values():
+        if name == entry.module or name.rpartition(".")[0] == entry.module:
+            return ModelChoice(entry.name, registry.load(entry.name))
+    if not _CLASS_PATH.fullmatch(name):
+        raise unknown("model", name, {*registry.entries(), *shipped_configs()})
     return ModelChoice(name, load_class(name))
 
 
 def load_class(model: str) -> type[PerturbationModel]:
-    """Import the class of a registered model or of a dotted path; one that was given in Python is at hand already.
+    """Import the class of a registered model or of an import path that the user gave.
 
     Raises:
         BenchError: It cannot be imported, or is not a model.
     """
-    return _given_classes.get(model) or registry.load(model)
+    return _given_classes[model] if model in _given_classes else registry.load(model)
 
 
 def row_name(model: str) -> str:
-    """The name of a model's row."""
-    return registry.resolve(_given_classes[model]).name if model in _given_classes else registry.row_name(model)
+    """The row's name of a registered model, or of the class that an import path names."""
+    if model in registry.entries() or model in registry.plugins():
+        return model
+    from bench.models import outside
+
+    return outside.row_name(load_class(model))
 
 
-def _given(model: type[PerturbationModel] | PerturbationModel) -> ModelChoice:
-    """A class or an object in Python."""
-    from bench.models.outside import as_class
-
+def _given(model: object) -> ModelChoice:
+    """A class or an object in Python: a model, or anything with ``fit`` and ``predict``."""
+    cls = model if isinstance(model, type) else type(model)
+    path = f"{cls.__module__}.{cls.__name__}"
     instance = None if isinstance(model, type) else registry.wrap(model)
-    cls = as_class(model, _path(model)) if isinstance(model, type) else type(registry.wrap(model))
     for entry in registry.entries().values():
         if cls.__module__ == entry.module:
             return ModelChoice(entry.name, cls, instance=instance)
-    path = _path(model if isinstance(model, type) else type(model))
+    from bench.models.outside import Adapter, adapted, as_class
+
+    if isinstance(model, type):
+        cls = as_class(model, path)
+    elif isinstance(instance, Adapter):
+        cls = adapted(cls)
     _given_classes[path] = cls
     return ModelChoice(path, cls, instance=instance)
-
-
-def _path(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def resolve_arguments(choice: ModelChoice, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +177,8 @@ def resolve_arguments(choice: ModelChoice, given: Mapping[str, Any]) -> dict[str
 
 
 def instance_arguments(instance: PerturbationModel) -> dict[str, Any]:
-    """What an object says of its constructor's arguments: the attributes of the same names that are plain values."""
-    found = {name: getattr(instance, name, None) for name in registry.arguments(type(instance))}
+    """The arguments that an object was made with, those that are plain values."""
+    found = resolved(instance)
     return {name: value for name, value in found.items() if isinstance(value, str | int | float | bool)}
 
 

@@ -14,12 +14,14 @@ from bench.core.files import write_json
 from bench.data import load as data_load
 from bench.data.splits import split as splits
 from bench.data.task import Task
+from bench.models import registry
 from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
 from bench.runner import tracking
 from bench.runner.config import RunConfig, make_model, spec_of
+from bench.runner.model_choice import load_class
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.tracks.response import score
 from bench.tracks.response.track import TRACK
@@ -56,7 +58,8 @@ def run(
     paths, done = [], []
     for each, spec, stages in _tasks(config, task, shown):
         folder = config.out / spec.run_id
-        if not config.force and (finished := _finished(folder)):
+        finished = None if config.force else _finished(folder)
+        if finished and _same_source(config.model, finished):
             stages.skip(STAGES_PER_RUN - 1)
             done.append(spec.run_id)
         else:
@@ -92,6 +95,15 @@ def _tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple
                 kind = config.split or card.split
                 task = Task(dataset, splits.draw(dataset, kind, split_seed, fold, config.split_file))
             yield task, spec_of(config, task, pretrain_seed, head_seed), stages
+
+
+def _same_source(model: str, finished: Record) -> bool:
+    """Whether a finished run is of the file that defines the model now; our own files are known by their version."""
+    if model in registry.entries():
+        return True
+    from bench.models.base import source_of
+
+    return source_of(load_class(model)).items() <= finished.hashes.items()
 
 
 def _title(config: RunConfig, task: Task) -> str:
