@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +74,6 @@ class CPALike(CellNetModel):
     ) -> None:
         if latent < 1 or epochs < 1 or batch_size < 1 or kl_weight < 0:
             raise ValueError("latent, epochs and batch_size must be at least 1, kl_weight at least 0")
-        if prediction not in get_args(Prediction):
-            raise ValueError(f"prediction: expected one of {', '.join(get_args(Prediction))}")
         super().__init__(features, width, learning_rate, latent, identity_dropout, weight_decay, epochs, batch_size)
         self.kl_weight, self.prediction, self.action_width = kl_weight, prediction, action_width
 

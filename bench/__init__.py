@@ -1,3 +1,61 @@
-"""perturb-ssl-bench: compare models of single-cell perturbation response on equal terms."""
+"""perturb-ssl-bench: compare models of single-cell perturbation response on equal terms.
+
+The functions below are loaded when they are first asked for, so that ``import bench`` costs nothing:
+
+    task = bench.load_task("simulated", seed=1)
+    result = bench.run("ridge", task)
+    result.board()
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.core.errors import BenchError
+    from bench.data.task import Task
+    from bench.runner.api import load_task, predict, run, score
+    from bench.runner.boards import board, compare
+    from bench.runner.embed import embed
+    from bench.runner.result import Result
 
 __version__ = "0.1.0"
+__all__ = [
+    "BenchError",
+    "Result",
+    "Task",
+    "__version__",
+    "board",
+    "compare",
+    "embed",
+    "load_task",
+    "predict",
+    "run",
+    "score",
+]
+#: Where each public name lives.
+_HOMES = {
+    "BenchError": "bench.core.errors",
+    "Result": "bench.runner.result",
+    "Task": "bench.data.task",
+    "board": "bench.runner.boards",
+    "compare": "bench.runner.boards",
+    "embed": "bench.runner.embed",
+    "load_task": "bench.runner.api",
+    "predict": "bench.runner.api",
+    "run": "bench.runner.api",
+    "score": "bench.runner.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bench' has no attribute '{name}'")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -154,7 +154,7 @@ class Ours(nn.Module):
 
     def __init__(self, datamodule: PerturbationDataModule, context: str, recompute: bool = False, **size: int) -> None:
         super().__init__()
-        self.jepa = JEPA(
+        model = JEPA(
             mask=MASK,
             predictor_depth=size["depth"],
             predictor_context=context,
@@ -162,12 +162,12 @@ class Ours(nn.Module):
             checkpoint_activations=recompute,
             **size,
         )
-        self.jepa.prepare(datamodule)
-        self.student, self.teacher = self.jepa.student, self.jepa.teacher
+        self.objective = model.maker.pretraining(datamodule).objective
+        self.student, self.teacher = self.objective.student, self.objective.teacher
 
     def loss(self, cells: Tensor, generator: torch.Generator) -> Tensor:
         none = torch.zeros(len(cells), dtype=torch.int64)
-        return torch.stack(list(self.jepa.losses(CellsBatch(cells, none, none), generator).values())).sum()
+        return torch.stack(list(self.objective.losses(CellsBatch(cells, none, none), generator).values())).sum()
 
     def average(self) -> None:
         ema.update(self.teacher, self.student, MOMENTUM)
@@ -222,7 +222,7 @@ def make(
 def like_ours(plain: Plain, ours: Ours) -> Plain:
     """Start the plain form with gene identity from the weights that ours starts from."""
     pairs = [(plain.student.total, ours.student.total), (plain.student.norm, ours.student.norm)]
-    predictor = ours.jepa.extra["predictor"]
+    predictor = ours.objective.heads["predictor"]
     pairs += [(plain.predictor[-2], predictor.norm), (plain.predictor[-1], predictor.out)]
     stacks = [(plain.student.blocks, ours.student.blocks), (plain.predictor, predictor.blocks)]
     for block, its in (pair for stack in stacks for pair in zip(*stack, strict=False)):

@@ -33,6 +33,11 @@ def bench(capsys, *argv):
     return code, out, err
 
 
+def last(out):
+    """The last line of standard output: the path of the record."""
+    return out.rstrip("\n").rpartition("\n")[2]
+
+
 def refuse(capsys, argv, *words):
     code, out, err = bench(capsys, *argv)
     last = err.rstrip("\n").split("\n")[-1]

@@ -13,7 +13,10 @@ os.environ["BENCH_CACHE"] = os.environ.get("BENCH_TEST_CACHE") or tempfile.mkdte
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("COLUMNS", "100")
 
+import gears_lists
 import screens
+
+gears_lists.fill_cache()
 
 _ROOT = Path(__file__).resolve().parents[1]
 

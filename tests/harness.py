@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.files import sha256_file
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import PerturbationModel
-from bench.results import records
+from bench.results import leaderboard, records, store
+from bench.results.entries import BoardEntry
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
-from bench.results.tables import EFFECTS
+from bench.results.tables import EFFECTS, Table
 from bench.runner import fit as run
 from bench.runner.outside import score_predictions
 from bench.tracks.response.predictions import Predicted, read
-from bench.tracks.response.score import levels, sizes
+from bench.tracks.response.score import table_of
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
 BUDGET = Budget(
@@ -95,14 +96,21 @@ def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments:
 
 
 N_MADE = 12
+#: Metrics whose floor and replicate made-up tasks hold.
+METRICS_MADE = ("pearson_delta", "discrimination", "shift_ratio", "spearman_de", "shift_log_ratio", "r2", "wmse")
+METRICS_MADE += ("de_recall@20", "de_recall@50")
 
 
-def made_table(path: Path, means: dict[str, float | None], floor: float, replicate: float, jitter: float) -> None:
-    """Write a table of 12 conditions whose values scatter around given means, alike for all models."""
+def made_table(
+    means: dict[str, float | None], floor: float, replicate: float, jitter: float, own_jitter: float | None = None
+) -> pd.DataFrame:
+    """A score table of 12 conditions whose values scatter around given means, alike for all models."""
     rng = np.random.default_rng(3)
-    common = rng.permutation(np.linspace(-1, 1, N_MADE)) * jitter
-    other = rng.permutation(np.linspace(-1, 1, N_MADE)) * jitter / 3
+    shape, rest = rng.permutation(np.linspace(-1, 1, N_MADE)), rng.permutation(np.linspace(-1, 1, N_MADE))
+    common = shape * jitter
+    scatter = (shape + rest / 3) * (jitter if own_jitter is None else own_jitter)
     names = [f"P{i:02d}+ctrl" for i in range(N_MADE)]
+    # What a task says of a metric does not depend on which of them a model was measured by.
     frames = [
         pd.DataFrame(
             {
@@ -111,9 +119,9 @@ def made_table(path: Path, means: dict[str, float | None], floor: float, replica
                 "effect": [EFFECTS[i * 3 // N_MADE] for i in range(N_MADE)],
                 "metric": metric,
                 "scope": "all",
-                "value": np.nan if mean is None else mean + common + other,
+                "value": np.nan if means.get(metric) is None else means[metric] + scatter,
                 "floor": floor + common,
-                "half_value": np.nan if mean is None else mean + common + other,
+                "half_value": np.nan if means.get(metric) is None else means[metric] + scatter,
                 "half_floor": floor + common,
                 "half_replicate": replicate + common,
                 "degenerate": False,
@@ -121,10 +129,9 @@ def made_table(path: Path, means: dict[str, float | None], floor: float, replica
                 "cells": 50,
             }
         )
-        for metric, mean in means.items()
+        for metric in METRICS_MADE
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.concat(frames).to_parquet(path, index=False)
+    return pd.concat(frames)
 
 
 def made_spec(model: str, **changes: object) -> RunSpec:
@@ -147,40 +154,62 @@ def made_spec(model: str, **changes: object) -> RunSpec:
     return RunSpec.model_validate(fields)
 
 
-def made_record(
-    folder: Path,
+def made(
     model: str,
     means: dict[str, float | None],
     floor: float = 0.25,
     replicate: float = 0.75,
     jitter: float = 0.05,
+    own_jitter: float | None = None,
     controls_used: str = "input",
     evidence: str = "full",
+    created: str = "2026-01-01T00:00:00Z",
+    git_dirty: bool | None = None,
+    steps: int = 0,
     **spec: object,
-) -> Record:
-    """Write a record with these means under a leaderboards folder."""
+) -> tuple[Record, Table]:
+    """A record with these means, and its table."""
     run_spec = made_spec(model, **spec)
-    path = records.place(folder, run_spec)
-    made_table(path.with_suffix(".parquet"), means, floor, replicate, jitter)
-    averages = levels(pd.read_parquet(path.with_suffix(".parquet")))
+    table = table_of(made_table(means, floor, replicate, jitter, own_jitter))
     record = Record(
+        track=TRACK.name,
+        track_version=run_spec.scoring_version,
         run_id=run_spec.run_id,
         spec=run_spec,
         evidence=evidence,
-        created="2026-01-01T00:00:00Z",
-        metrics=averages["all"],
-        subgroups=sizes(averages),
-        n_conditions=N_MADE,
-        n_fallback=3,
+        created=created,
         controls_used=controls_used,
-        hashes={"table": sha256_file(path.with_suffix(".parquet"))},
+        hashes={},
         git_sha=None,
-        git_dirty=None,
+        git_dirty=git_dirty,
         packages={},
         hardware={},
-        budget=BUDGET,
+        budget=BUDGET.model_copy(update={"steps": steps}),
         selection=None,
         warnings=(),
+        values_hash=table.hash,
     )
-    records.write(path, record)
+    return record, table
+
+
+def made_record(folder: Path, model: str, means: dict[str, float | None], **options: Any) -> Record:
+    """Write a record with these means under a leaderboards folder."""
+    record, table = made(model, means, **options)
+    store.add(folder, TRACK, [(record, table)])
     return record
+
+
+def collect(*folders: Path) -> list[BoardEntry]:
+    """All records of the response track under leaderboards folders."""
+    return store.collect(TRACK, folders)
+
+
+def groups(*folders: Path) -> dict[tuple[str, str], list[BoardEntry]]:
+    """The same by (data set, split)."""
+    return leaderboard.group(collect(*folders))
+
+
+def one_entry(path: Path) -> BoardEntry:
+    """The record of a run's folder, by its path."""
+    record = records.read(path)
+    return BoardEntry(TRACK, record, path, lambda: records.read_table(TRACK, path, record))

@@ -29,7 +29,7 @@ def to_the_end(monkeypatch, steps):
 
     def fit(task, settings, ledger, runtime):
         ledger.selection = "all steps"
-        made, _ = mean_fit._fit_one(task, settings, settings.rate, 1_000, None, steps, runtime)
+        made, _ = mean_fit._fit_one(task, settings, settings.head_learning_rate, 1_000, None, steps, runtime)
         return [made]
 
     monkeypatch.setattr(mean_fit, "fit", fit)

@@ -17,6 +17,8 @@ from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 
 NAMES = sorted(registry.entries())
+#: Importing cell-gears takes 20 seconds of each process that fits it.
+FITTED = [pytest.param(name, marks=pytest.mark.slow) if name == "gears" else name for name in NAMES]
 
 
 def task_of(name, contexts=1):
@@ -62,7 +64,7 @@ def test_flags_are_all_that_the_constructor_takes(name):
         model(**defaults, no_such_argument=1)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FITTED)
 @pytest.mark.parametrize("contexts", [1, 2])
 def test_predicts_every_test_condition_for_the_input_cells(name, contexts, fitted):
     model, module, got = fitted(name, contexts)
@@ -78,16 +80,13 @@ def test_predicts_every_test_condition_for_the_input_cells(name, contexts, fitte
     assert all(number >= 0 for number in model.fit_report.parameters.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_same_seed_same_prediction(name, fitted, tmp_path):
-    before = fitted(name)[2]
-    torch.rand(7)  # whatever was drawn before must not matter
-    np.testing.assert_array_equal(before.y_hat, predict(name, *task_of(name), tmp_path)[2].y_hat)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FITTED)
 def test_what_no_model_may_see_changes_nothing(name, fitted, tmp_path):
-    """Test cells and reference controls are replaced by noise: predictions must be the same to the last bit."""
+    """Test cells and reference controls are replaced by noise: predictions must be the same to the last bit.
+
+    So is another fit under the same seed, whatever was drawn before. The same code runs on the same visible cells in
+    the same process and shapes: no kernel has a reason to round otherwise.
+    """
     data, split = task_of(name)
     hidden = data.rows(split.test)
     reference = [data.barcode_index[b] for pool in split.reference_controls.values() for b in pool]
@@ -98,12 +97,14 @@ def test_what_no_model_may_see_changes_nothing(name, fitted, tmp_path):
     corrupted = rebuilt(data, x)
     assert corrupted.hash != data.hash
     before = fitted(name)[2]
+    torch.rand(7)
+    np.random.rand(7)
     after = predict(name, corrupted, split, tmp_path)[2]
     np.testing.assert_array_equal(before.y_hat, after.y_hat)
     np.testing.assert_array_equal(before.fallbacks, after.fallbacks)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FITTED)
 def test_train_cells_do_change_the_fit(name, fitted, tmp_path):
     """The test above can only pass for the right reason if fitting depends on something at all."""
     if name == "no_change":

@@ -9,17 +9,16 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from harness import N_MADE, made_record
+from harness import N_MADE, groups, made_record
 
 from bench.cli.figures import figures as verb
 from bench.core.errors import BenchError
-from bench.data.task import Task
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
 from bench.reports.figures.data import material, printed
 from bench.reports.figures.style import columns
-from bench.results import leaderboard
-from bench.results.board import Found, board
+from bench.results.board import board
+from bench.tracks.response.track import TRACK
 
 MEANS = {
     "pearson_delta": 0.6,
@@ -58,19 +57,19 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return material([folder], "d", "simulation", ROWS)
+    return material(TRACK, [folder], "d", "simulation", ROWS)
 
 
 @pytest.fixture(scope="module")
 def boards(folder):
-    items = leaderboard.group(leaderboard.collect([folder]))["d", "simulation"]
+    items = groups(folder)["d", "simulation"]
     return functools.cache(lambda scope="all": board(items, scope).set_index("model"))
 
 
 @pytest.fixture(scope="module")
 def drawn(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "new"
-    return figures.draw([folder], "d", "simulation", out, ROWS)
+    return figures.draw(TRACK, [folder], "d", "simulation", out, ROWS)
 
 
 def text_of(path):
@@ -115,7 +114,7 @@ def test_letters_are_large_enough(drawn):
 
 
 def test_pictures_are_the_same_every_time(folder, drawn, tmp_path):
-    for path in figures.draw(folder, "d", None, tmp_path, ROWS):
+    for path in figures.draw(TRACK, folder, "d", None, tmp_path, ROWS):
         if path.suffix != ".pdf":  # vl-convert numbers a PDF's parts in the order of a hash table
             assert path.read_bytes() == (drawn[0].parent / path.name).read_bytes()
 
@@ -149,7 +148,7 @@ def test_points_average_to_the_board(found, boards):
 def test_head_seeds_are_averaged(tmp_path):
     for head, value in ((1, 0.4), (2, 0.6)):
         made_record(tmp_path, "m", {"pearson_delta": value}, head_seed=head)
-    table = scatter.table(material([tmp_path], "d"))
+    table = scatter.table(material(TRACK, [tmp_path], "d"))
     assert len(table) == N_MADE
     assert table["value"].mean() == pytest.approx(0.5)
 
@@ -170,11 +169,12 @@ def test_recall_is_that_of_the_board(found, boards):
 def test_chance_is_what_a_wholly_degenerate_row_got(tmp_path):
     made_record(tmp_path, "m", MEANS)
     made_record(tmp_path, "no_change", {**MEANS, "de_recall@20": 0.04, "de_recall@50": 0.1})
-    found = material([tmp_path], "d", models=["m"])
+    found = material(TRACK, [tmp_path], "d", models=["m"])
     assert de_recall.chance(found) == {}
     (item,) = found.everyone["no_change"].by_seed[1]
-    levels = {name: level.model_copy(update={"n_degenerate": level.n}) for name, level in item.record.metrics.items()}
-    found.everyone["no_change"].by_seed[1] = [Found(item.record.model_copy(update={"metrics": levels}), item.path)]
+    item.__dict__["levels"] = {
+        k: level.model_copy(update={"n_degenerate": level.n}) for k, level in item.levels.items()
+    }
     assert de_recall.chance(found) == pytest.approx({20: 0.04, 50: 0.1})
     table = de_recall.table(found)
     assert set(table[table["series"] == "chance"]["label"]) == {"m"}
@@ -197,24 +197,24 @@ def test_sizes_are_those_of_the_boards(found, boards):
 def test_models_are_chosen_by_label_or_by_name(folder, found):
     (variant,) = (label for label in found.rows if "[" in label)
     assert variant == VARIANT
-    assert set(material([folder], "d", models=["good"]).rows) == {"good"}
-    assert set(material([folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
+    assert set(material(TRACK, [folder], "d", models=["good"]).rows) == {"good"}
+    assert set(material(TRACK, [folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
 
 
 def test_variants_are_drawn_where_they_are_named(folder, found, capsys):
-    assert set(found.rows) - set(material([folder], "d").rows) == {label for label in found.rows if "[" in label}
+    assert set(found.rows) - set(material(TRACK, [folder], "d").rows) == {label for label in found.rows if "[" in label}
     assert "1 variants of models are not drawn" in capsys.readouterr().err
 
 
 def test_a_choice_of_models_moves_no_number(folder, found):
-    few = skill.table(material([folder], "d", models=["weak"]))
+    few = skill.table(material(TRACK, [folder], "d", models=["weak"]))
     whole = skill.table(found)
     pd.testing.assert_frame_equal(few, whole[whole["label"] == "weak"].reset_index(drop=True))
 
 
 def test_figures_without_their_metric_are_left_out(tmp_path):
     made_record(tmp_path / "lb", "m", {"pearson_delta": 0.5})
-    made = figures.draw([tmp_path / "lb"], "d", "simulation", tmp_path / "out")
+    made = figures.draw(TRACK, [tmp_path / "lb"], "d", "simulation", tmp_path / "out")
     assert {path.name.split("__")[2].split(".")[0] for path in made} == {"skill", "scatter"}
 
 
@@ -232,33 +232,33 @@ def test_figures_without_their_metric_are_left_out(tmp_path):
 def test_unknown_names(folder, tmp_path, options, said):
     dataset, split, models = options
     with pytest.raises(BenchError) as error:
-        figures.draw([folder], Task(dataset, split), tmp_path / "out", models)
+        figures.draw(TRACK, [folder], dataset, split, tmp_path / "out", models)
     assert said in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_draw(tmp_path):
     with pytest.raises(BenchError, match="no records under"):
-        figures.draw([tmp_path / "absent"], "d", "simulation", tmp_path)
+        figures.draw(TRACK, [tmp_path / "absent"], "d", "simulation", tmp_path)
     made_record(tmp_path, "train_mean", MEANS)
     with pytest.raises(BenchError, match="only the floor"):
-        figures.draw([tmp_path], "d", "simulation", tmp_path)
+        figures.draw(TRACK, [tmp_path], "d", "simulation", tmp_path)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="cannot write"):
-        figures.draw([tmp_path], "d", "simulation", tmp_path / "file" / "out")
+        figures.draw(TRACK, [tmp_path], "d", "simulation", tmp_path / "file" / "out")
 
 
 def test_several_splits_need_a_choice_unless_one_is_the_usual(tmp_path):
     made_record(tmp_path, "m", MEANS, split="doubles", split_id="n")
     made_record(tmp_path, "m", MEANS, split="single", split_id="o")
     with pytest.raises(BenchError, match="choose one: doubles, single"):
-        material([tmp_path], "d")
+        material(TRACK, [tmp_path], "d")
     made_record(tmp_path, "m", MEANS)
-    assert material([tmp_path], "d").split == "simulation"
+    assert material(TRACK, [tmp_path], "d").split == "simulation"
 
 
 def test_long_names_are_wrapped_whole_and_stay_apart():

@@ -1,20 +1,24 @@
 """Runs as a user makes them: what is written, what is not repeated, what publishing says."""
 
 import json
+from dataclasses import replace
 
 import anndata
-import pandas as pd
+import numpy as np
 import pytest
 import screens
+from harness import collect, groups, one_entry
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.reports.text import print_boards
-from bench.results import leaderboard, records
+from bench.results import everything, records, store
 from bench.results.board import board as make_board
 from bench.runner import pipeline
 from bench.runner.config import RunConfig
 from bench.runner.publish import publish
+from bench.tracks import registry
+from bench.tracks.response.track import TRACK
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def files(tmp_path_factory):
     return folder
 
 
-def request_for(files, out, **changes):
+def config_for(files, out, **changes):
     fields = {
         "model": "additive",
         "arguments": {},
@@ -53,7 +57,7 @@ def request_for(files, out, **changes):
 
 
 def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     record = records.read(path)
     folder = tmp_path / "runs" / record.run_id
     assert {p.name for p in folder.iterdir()} == {
@@ -64,50 +68,51 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
         "split.json",
     }
     assert record.hashes["predictions"] == sha256_file(folder / "predictions.h5ad")
-    table = pd.read_parquet(path.with_suffix(".parquet"))
-    for name, level in record.metrics.items():
-        rows = table[(table["metric"] == name) & (table["scope"] == "all")]
-        assert (level.mean is None) == rows["value"].isna().all()
-        assert level.mean is None or level.mean == pytest.approx(rows["value"].mean())
-        assert len(rows) == record.n_conditions
+    entry = one_entry(path)
+    values = entry.table.field("all", "value")
+    for m, (name, level) in enumerate(entry.levels.items()):
+        known = values[:, m][np.isfinite(values[:, m])]
+        assert (level.mean is None) == (len(known) == 0), name
+        assert level.mean is None or level.mean == pytest.approx(known.mean())
     assert record.packages["cell-gears"] == "0.1.2"
     assert record.spec.split.startswith("custom-")
     predicted = anndata.read_h5ad(folder / "predictions.h5ad")
     assert predicted.uns["controls_used"] == "input"
-    assert predicted.n_obs == record.n_conditions  # means only: a shift's spread means nothing
+    assert predicted.n_obs == len(values)  # means only: a shift's spread means nothing
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+    (path,) = pipeline.run(config_for(files, tmp_path))
     first = records.read(path)
     from bench.runner import fit as run_stage
 
     monkeypatch.setattr(run_stage, "fit", lambda *_: pytest.fail("fitted again"))
-    assert pipeline.run(request_for(files, tmp_path)) == [path]
+    assert pipeline.run(config_for(files, tmp_path)) == [path]
     monkeypatch.undo()
     monkeypatch.setattr(records, "now", lambda: "2030-01-01T00:00:00Z")
-    pipeline.run(request_for(files, tmp_path, force=True))
+    pipeline.run(config_for(files, tmp_path, force=True))
     again = records.read(path)
     assert again.created != first.created
-    assert again.metrics == first.metrics
+    assert again.values_hash == first.values_hash
 
 
 def test_a_damaged_record_is_run_again(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
-    own = tmp_path / "runs" / path.stem / "record.json"
-    own.write_text(own.read_text()[:100])
-    (again,) = pipeline.run(request_for(files, tmp_path))
-    assert records.read(again).run_id == path.stem
+    (path,) = pipeline.run(config_for(files, tmp_path))
+    first = records.read(path)
+    for damaged in (path, records.table_path(path)):
+        damaged.write_bytes(damaged.read_bytes()[:100])
+        assert pipeline.run(config_for(files, tmp_path)) == [path]
+        assert one_entry(path).table.hash == records.read(path).values_hash == first.values_hash
 
 
 def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
-    both = pipeline.run(request_for(files, tmp_path, folds=[0, 1]))
-    seeds = pipeline.run(request_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
+    both = pipeline.run(config_for(files, tmp_path, folds=[0, 1]))
+    seeds = pipeline.run(config_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
     other = pipeline.run(
-        request_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
+        config_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
     )
     assert len({*both, *seeds, *other}) == 4
-    table = make_board(next(iter(leaderboard.group(leaderboard.collect([tmp_path / "boards"])).values())))
+    table = make_board(next(iter(groups(tmp_path / "boards").values())))
     assert set(table["model"]) == {"additive", "linear[rank=3]", "replicate", "train_mean"}
 
 
@@ -117,52 +122,71 @@ def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline, "score_predictions", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(request_for(files, tmp_path))
+        pipeline.run(config_for(files, tmp_path))
     assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.undo()
-    assert records.read(pipeline.run(request_for(files, tmp_path))[0])
+    assert records.read(pipeline.run(config_for(files, tmp_path))[0])
 
 
-def test_publishing_says_what_happened(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path))
+@pytest.fixture
+def clean(monkeypatch):
+    """As if the code's tree had no uncommitted changes."""
+    monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, False))
+
+
+def test_publishing_says_what_happened(files, tmp_path, clean):
+    (path,) = pipeline.run(config_for(files, tmp_path))
     source, target = tmp_path / "boards", tmp_path / "committed"
-    assert publish([path.stem], source, target) == [f"{path.stem} additive: published"]
+    run_id = path.parent.name
+    assert publish([run_id], source, target) == [f"{run_id} additive: published"]
     assert list(target.glob("tiny__custom-*.csv"))
-    assert leaderboard.check(target) >= 1
-    assert publish([path.stem], source, target) == [f"{path.stem} additive: reproduces"]
-    there = next((target / "records").rglob("*.json"))
-    record = records.read(there)
-    level = record.metrics["r2"].model_copy(update={"mean": record.metrics["r2"].mean - 0.25})
-    records.write(there, record.model_copy(update={"metrics": {**record.metrics, "r2": level}}))
-    (line,) = publish([path.stem], source, target)
-    assert "differs, most in r2 by 0.25 (kept)" in line
-    assert records.read(there).metrics["r2"] == level
-    (line,) = publish([path.stem], source, target, force=True)
+    assert everything.check(registry.tracks(), target)[0] >= 1
+    assert publish([run_id], source, target) == [f"{run_id} additive: reproduces"]
+    (there,) = collect(target)
+    before = there.levels["r2"].mean
+    moved = {**there.table.numbers, "value": there.table.numbers["value"].copy()}
+    moved["value"][:, list(TRACK.metrics).index("r2")] -= 0.25
+    table = replace(there.table, numbers=moved)
+    store.add(target, TRACK, [(there.record.model_copy(update={"values_hash": table.hash}), table)])
+    (line,) = publish([run_id], source, target)
+    assert "differs, most in r2 by" in line and line.endswith("where 1e-09 is tolerated (kept)")
+    assert collect(target)[0].levels["r2"].mean == pytest.approx(before - 0.25)
+    (line,) = publish([run_id], source, target, force=True)
     assert line.endswith("(replaced)")
-    assert records.read(there).metrics["r2"] == record.metrics["r2"]
-    with pytest.raises(BenchError, match="unknown run id"):
-        publish(["nope"], source, target)
-    with pytest.raises(BenchError, match="unknown run id"):
-        publish(["../../x"], source, target)
+    assert collect(target)[0].levels["r2"].mean == before
+    for name in ("nope", "../../x"):
+        with pytest.raises(BenchError, match="unknown run id"):
+            publish([name], source, target)
+
+
+def test_a_run_from_a_tree_with_changes_is_not_published(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, True))
+    (path,) = pipeline.run(config_for(files, tmp_path))
+    with pytest.raises(BenchError, match=f"uncommitted changes, the first {path.parent.name} additive"):
+        publish([path.parent.name], tmp_path / "boards", tmp_path / "committed", force=True)
+    assert not (tmp_path / "committed").exists()
 
 
 def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path, capsys):
-    (path,) = pipeline.run(request_for(files, tmp_path))
-    record = records.read(path)
-    old = record.spec.model_copy(update={"data_hash": "older"})
-    place = records.place(tmp_path / "boards", old)
-    records.copy(path, place)
-    records.write(place, record.model_copy(update={"spec": old, "run_id": old.run_id}))
+    (path,) = pipeline.run(config_for(files, tmp_path))
+    entry = one_entry(path)
+    old = entry.record.spec.model_copy(update={"data_hash": "older"})
+    store.add(
+        tmp_path / "boards",
+        TRACK,
+        [(entry.record.model_copy(update={"spec": old, "run_id": old.run_id}), entry.table)],
+    )
     print_boards([tmp_path / "boards"], [path])
     assert "1 records of other data or an older scoring are left out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
-    (path,) = pipeline.run(request_for(files, tmp_path, tracking="offline"))
-    runs = list((tmp_path / "runs" / path.stem).rglob("*.wandb"))
+    (path,) = pipeline.run(config_for(files, tmp_path, tracking="offline"))
+    runs = list(path.parent.rglob("*.wandb"))
     assert len(runs) == 1
     blob = runs[0].read_bytes()
     for text in (b"pearson_delta/mean", b"split_id", b"fit_s"):
         assert text in blob
-    assert list((tmp_path / "runs" / path.stem).rglob("*conditions*.table.json"))
+    assert list(path.parent.rglob("*conditions*.table.json"))

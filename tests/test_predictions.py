@@ -59,7 +59,7 @@ def test_cells_are_averaged_whatever_the_order_of_rows_and_genes(path):
     wide = np.column_stack([cells[rows][:, columns], rng.normal(size=8)])
     found = read(save(path, wide, {"condition": labels[rows]}, [*np.array(GENES)[columns], "other"]))
     expected = [cells[labels == name].mean(axis=0) for name in CONDITIONS]
-    np.testing.assert_allclose(found.y_hat, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.y_hat, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_other_conditions_are_ignored_even_when_broken(path):
@@ -86,7 +86,7 @@ def test_each_unit_is_the_mean_of_its_own_rows(path):
     """Rows of other contexts do not count, not even where nothing else is asked of their condition."""
     x, obs, means = several([*SEVERAL, ("A+B", "rpe1"), ("C+ctrl", "k562")])
     found = read(save(path, x, obs), SEVERAL)
-    np.testing.assert_allclose(found.y_hat, [means[unit] for unit in SEVERAL], rtol=1e-12)
+    np.testing.assert_allclose(found.y_hat, [means[unit] for unit in SEVERAL], rtol=1e-12, atol=1e-12)
     again = read(path, SEVERAL[::-1])
     np.testing.assert_array_equal(again.y_hat, found.y_hat[::-1])
 

@@ -1,44 +1,54 @@
-"""Publishing of encoders' records, and of what another version made. Of runs: see test_pipeline.py."""
+"""Publishing: what goes along, what reproduces, what is refused; and pruning. Of whole runs: see test_pipeline.py."""
 
 import pytest
-from harness import made_record, made_spec
+from harness import collect, made, made_record, made_spec
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
-from bench.results import leaderboard, records
-from bench.runner.publish import publish
-from bench.tracks.representation import board
-from bench.tracks.representation import record as frozen_record
-from bench.tracks.representation.protocol import NAMES, PRIMARY, VERSION
+from bench.core.track import CLOSED_FORM
+from bench.results import everything, store
+from bench.results.records import Budget, Record
+from bench.runner.publish import prune, publish
+from bench.tracks import registry
+
+FROZEN = registry.by_verb("frozen")
+RUN = registry.by_verb("run")
 
 
 def encoder(folder, model, kind="model", primary=0.25, **fields):
-    """Write a frozen-encoder record by hand."""
+    """Write a frozen encoder's record by hand, with numbers of the whole run."""
     spec = made_spec(model, **fields)
-    record = frozen_record.FrozenRecord(
+    names = [*FROZEN.metrics, *FROZEN.numbers]
+    record = Record(
+        track=FROZEN.name,
+        track_version=FROZEN.version,
         run_id=spec.run_id,
-        label=spec.label,
-        kind=kind,
         spec=spec,
-        protocol_version=VERSION,
-        seed=1,
+        kind=kind,
         evidence="full",
         created="2026-01-01T00:00:00Z",
-        width=8,
-        numbers={**dict.fromkeys(NAMES, 0.5), PRIMARY: primary},
-        wall_s=1.0,
+        controls_used="input",
+        hashes={},
         git_sha=None,
         git_dirty=None,
         packages={},
         hardware={},
+        budget=Budget(),
+        selection=None,
         warnings=(),
+        numbers={**dict.fromkeys(names, 0.5), FROZEN.primary: primary},
+        values_hash=None,
     )
-    frozen_record.write(frozen_record.place(folder, spec), record)
+    store.add(folder, FROZEN, [(record, None)])
     return record
 
 
-def there(folder):
-    return sorted(item.record.label for item in board.collect([folder]))
+def encoders(folder):
+    return {entry.record.spec.label: entry.record for entry in store.collect(FROZEN, [folder])}
+
+
+def check(folder):
+    return everything.check(registry.tracks(), folder)[0]
 
 
 def test_an_encoder_takes_the_references_of_its_task_along(tmp_path):
@@ -49,8 +59,8 @@ def test_an_encoder_takes_the_references_of_its_task_along(tmp_path):
     encoder(source, "mae")
     lines = publish([one.run_id], source, target)
     assert lines[0] == f"{one.run_id} jepa (frozen): published" and len(lines) == 2
-    assert there(target) == ["jepa", "pca"]
-    assert (target / "d__frozen.csv").is_file() and board.check(target) == 1
+    assert set(encoders(target)) == {"jepa", "pca"}
+    assert (target / "d__frozen.csv").is_file() and check(target) == 1
     assert all(line.endswith("reproduces") for line in publish([one.run_id], source, target))
 
 
@@ -58,12 +68,11 @@ def test_an_encoder_that_differs_is_kept_unless_forced(tmp_path):
     source, target = tmp_path / "a", tmp_path / "b"
     one = encoder(source, "jepa")
     encoder(target, "jepa", primary=0.5)
-    assert publish([one.run_id], source, target) == [
-        f"{one.run_id} jepa (frozen): differs, most in {PRIMARY} by 0.25 (kept)"
-    ]
-    assert board.collect([target])[0].record.numbers[PRIMARY] == 0.5
+    (line,) = publish([one.run_id], source, target)
+    assert line.startswith(f"{one.run_id} jepa (frozen): differs, most in {FROZEN.primary} by 0.25")
+    assert line.endswith("(kept)") and encoders(target)["jepa"].numbers[FROZEN.primary] == 0.5
     assert "(replaced)" in publish([one.run_id], source, target, force=True)[0]
-    assert board.collect([target])[0].record.numbers[PRIMARY] == 0.25
+    assert encoders(target)["jepa"].numbers[FROZEN.primary] == 0.25
 
 
 def test_one_id_stands_for_predictions_and_encoder(tmp_path):
@@ -71,7 +80,39 @@ def test_one_id_stands_for_predictions_and_encoder(tmp_path):
     run, frozen = made_record(source, "jepa", {"pearson_delta": 0.5}), encoder(source, "jepa")
     assert run.run_id == frozen.run_id
     assert len(publish([run.run_id], source, target)) == 2
-    assert records.place(target, run.spec).is_file() and there(target) == ["jepa"]
+    assert [entry.record.run_id for entry in collect(target)] == [run.run_id] and set(encoders(target)) == {"jepa"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "off", "said"),
+    [
+        (0, 0.0, "reproduces"),
+        (0, 1e-12, "reproduces within 1e-09"),
+        (0, 1e-6, "differs, most in spearman_de by 1e-06, where 1e-09 is tolerated (kept)"),
+        (100, 2e-5, "reproduces within 0.001"),  # what another processor did to a trained model
+        (100, 5e-3, "differs, most in spearman_de by 0.005, where 0.001 is tolerated (kept)"),
+    ],
+)
+def test_a_record_reproduces_within_a_tolerance_that_is_wider_for_trained_models(tmp_path, steps, off, said):
+    source, target = tmp_path / "a", tmp_path / "b"
+    made_record(target, "m", {"spearman_de": 0.2}, steps=steps)
+    new = made_record(source, "m", {"spearman_de": 0.2 + off}, steps=steps)
+    (line,) = publish([new.run_id], source, target)
+    assert said in line
+    assert CLOSED_FORM == 1e-9 < RUN.metrics["spearman_de"].tolerance
+
+
+def test_a_tree_with_changes_is_refused_and_its_published_record_replaced(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    dirty = made_record(source, "m", {"pearson_delta": 0.5}, git_dirty=True)
+    with pytest.raises(BenchError, match=f"uncommitted changes, the first {dirty.run_id} m"):
+        publish([dirty.run_id], source, target, force=True)
+    assert not target.exists()
+    made_record(target, "m", {"pearson_delta": 0.5}, git_dirty=True)  # published before that was refused
+    made_record(source, "m", {"pearson_delta": 0.5}, git_dirty=False)
+    (line,) = publish([dirty.run_id], source, target)
+    assert "replaces a record made from a tree with uncommitted changes" in line
+    assert collect(target)[0].record.git_dirty is False
 
 
 def test_an_outdated_twin_is_named_and_removed_when_forced(tmp_path):
@@ -82,13 +123,11 @@ def test_an_outdated_twin_is_named_and_removed_when_forced(tmp_path):
     variant = made_record(target, "a", {"pearson_delta": 0.5}, variant={"k": 1})
     new = made_record(source, "a", {"pearson_delta": 0.6}, model_version=2)
     assert publish([new.run_id], source, target)[1:] == [f"{old.run_id} a: outdated by {new.run_id}"]
-    assert records.place(target, old.spec).is_file()
+    assert old.run_id in {entry.record.run_id for entry in collect(target)}
     assert publish([new.run_id], source, target, force=True)[1:] == [
         f"{old.run_id} a: outdated by {new.run_id} (removed)"
     ]
-    left = {item.record.run_id for item in leaderboard.collect([target])}
-    assert left == {new.run_id, other.run_id, variant.run_id}
-    assert not records.place(target, old.spec).with_suffix(".parquet").exists()
+    assert {entry.record.run_id for entry in collect(target)} == {new.run_id, other.run_id, variant.run_id}
 
 
 def test_an_unknown_id_publishes_nothing(tmp_path, capsys):
@@ -99,3 +138,65 @@ def test_an_unknown_id_publishes_nothing(tmp_path, capsys):
     assert not target.exists()
     assert main(["publish", "nope", "--from", str(source), "--leaderboards", str(target)]) == 2
     assert "unknown run id 'nope'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """Records of newer and older data, of a newer and an older model, and a second track."""
+    made_record(tmp_path, "a", {"pearson_delta": 0.5}, data_hash="old", created="2025-01-01T00:00:00Z")
+    for model, version in (("a", 1), ("b", 1), ("b", 2)):
+        made_record(tmp_path, model, {"pearson_delta": 0.5}, model_version=version)
+    encoder(tmp_path, "jepa")
+    everything.regenerate(registry.tracks(), tmp_path)
+    return tmp_path
+
+
+def left(folder):
+    return sorted((e.record.spec.label, e.record.spec.data_hash, e.record.spec.model_version) for e in collect(folder))
+
+
+def test_pruning_removes_what_is_outdated_and_regenerates(grown, capsys):
+    before = {path: path.read_bytes() for path in grown.rglob("*") if path.is_file()}
+    words = ["prune", "--outdated", "--leaderboards", str(grown)]
+    assert main([*words, "--dry-run"]) == 0
+    assert {path: path.read_bytes() for path in grown.rglob("*") if path.is_file()} == before
+    told = capsys.readouterr()
+    assert (
+        "older data" in told.out and "model version 1, not 2" in told.out and "2 records would be removed" in told.err
+    )
+    assert main(words) == 0
+    assert left(grown) == [("a", "h", 1), ("b", "h", 2)] and set(encoders(grown)) == {"jepa"}
+    assert check(grown) > 0
+    assert prune(grown, [], older=True) == []
+
+
+def test_pruning_by_row_and_by_id_leaves_the_others(grown):
+    (lone,) = (e.record.run_id for e in collect(grown) if e.record.spec.model_version == 2)
+    assert len(prune(grown, ["a", lone], older=False)) == 3
+    assert left(grown) == [("b", "h", 1)]
+    with pytest.raises(BenchError, match="unknown run id or row 'gone'"):
+        prune(grown, ["gone"], older=False)
+    prune(grown, ["b", "jepa"], older=False)
+    assert not list(grown.rglob("*.csv")) and not list(grown.rglob("runs.jsonl")) and not list(grown.rglob("*.parquet"))
+
+
+def test_pruning_needs_to_be_told_what(tmp_path, capsys):
+    assert main(["prune", "--leaderboards", str(tmp_path)]) == 2
+    assert "needs run ids, rows, or --outdated" in capsys.readouterr().err
+
+
+def test_what_a_store_is_given_it_gives_back(tmp_path):
+    """Every digit, across merges in any order, replacement and removal."""
+    given = [made(name, {"pearson_delta": 0.1 / 3, "r2": None}, split_seed=s) for name in "cab" for s in (1, 2)]
+    for record, table in given[::-1]:
+        store.add(tmp_path, RUN, [(record, table)])
+    store.add(tmp_path, RUN, given[:2])
+    found = {entry.record.run_id: entry for entry in collect(tmp_path)}
+    for record, table in given:
+        entry = found[record.run_id]
+        assert entry.record == record and entry.table.hash == table.hash and entry.table.task.hash == table.task.hash
+    again, other = made("a", {"pearson_delta": 0.7}, split_seed=1)
+    store.add(tmp_path, RUN, [(again, other)])
+    assert {e.record.run_id: e.table.hash for e in collect(tmp_path)}[again.run_id] == other.hash != table.hash
+    assert store.remove(tmp_path, RUN, [again.run_id, "gone"]) == [again.run_id]
+    assert {entry.record.run_id for entry in collect(tmp_path)} == set(found) - {again.run_id}

@@ -4,23 +4,25 @@ import re
 from pathlib import Path
 
 import pytest
+from harness import groups
 
 from bench.reports.text import as_text
-from bench.results import leaderboard
+from bench.results import everything
 from bench.results.board import board as make_board
+from bench.tracks import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readmes_table_is_the_committed_board():
-    items = leaderboard.group(leaderboard.collect([ROOT / "leaderboards"], "simulated"))["simulated", "simulation"]
+    items = groups(ROOT / "leaderboards")["simulated", "simulation"]
     defaults = [item for item in items if not item.record.spec.variant]
-    assert as_text(make_board(defaults)) in README
+    assert as_text(items[0].track, make_board(defaults)) in README
 
 
 def test_the_committed_csvs_are_what_the_records_give():
-    assert leaderboard.check(ROOT / "leaderboards") >= 2
+    assert min(everything.check(registry.tracks(), ROOT / "leaderboards")) >= 2
 
 
 def test_every_make_target_named_is_there():
@@ -53,7 +55,8 @@ def test_the_worked_example_makes_a_row(tmp_path, monkeypatch, capsys):
     exec(compile(code, "my_model.py", "exec"), {})
     assert main(commands[2].split()[1:]) == 0
     capsys.readouterr()
-    items = leaderboard.group(leaderboard.collect([tmp_path / "runs" / "leaderboards"]))["simulated", "simulation"]
+    items = groups(tmp_path / "runs" / "leaderboards")["simulated", "simulation"]
     row = gather(items)[1]["my_model"]
     assert row.honest
-    assert row.records[0].metrics["pearson_delta"].mean > row.records[0].metrics["pearson_delta"].floor
+    level = row.entries[0].levels["pearson_delta"]
+    assert level.mean > level.floor

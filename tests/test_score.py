@@ -6,7 +6,6 @@ import screens
 from harness import predict, scored
 
 from bench.data.task import Task
-from bench.runner.publish import largest_difference
 from bench.tracks.response import evaluate as panel
 from bench.tracks.response import score
 from bench.tracks.response.align import half_sample
@@ -96,14 +95,17 @@ def test_subgroup_levels_use_their_own_gallery(facts, tiny_split):
 
 def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_split, tmp_path):
     record, table = scored("additive", tiny, tiny_split, tmp_path)
-    assert set(record.metrics) == set(METRICS)
-    for name, level in record.metrics.items():
+    levels = score.levels(table)["all"]
+    assert set(levels) == set(METRICS)
+    for name, level in levels.items():
         assert level.floor is not None or level.n == 0, name
         # On so few genes no half has 20 significant ones: that metric has a value and no replicate.
         if "gears" not in METRICS[name].needs and not name.startswith("de_recall_sig") and level.n:
             assert level.replicate is not None, name
-    assert record.n_fallback == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
-    assert record.n_conditions == len(tiny_split.test)
+    kept = score.table_of(table)
+    assert record.values_hash == kept.hash
+    assert (kept.fallbacks("all") > 0).sum() == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
+    assert len(kept.conditions["all"]) == len(tiny_split.test)
 
 
 def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tmp_path):
@@ -194,6 +196,5 @@ def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
 def test_scoring_twice_gives_the_same_record(tiny, tiny_split, tmp_path):
     one, _ = scored("linear", tiny, tiny_split, tmp_path)
     two, _ = scored("linear", tiny, tiny_split, tmp_path)
-    assert one.metrics == two.metrics
+    assert one.values_hash == two.values_hash
     assert one.run_id == two.run_id
-    assert largest_difference(one, two) == ("", 0.0)

@@ -8,9 +8,10 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.data import load
-from bench.results import claims
+from bench.results import claims, store
 from bench.sweep import suite as suites
-from bench.sweep.plan import check_claims, folders, label, requests
+from bench.sweep.plan import check_claims, configs, folders, label
+from bench.tracks import registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = folders(Path("runs"), Path("runs/leaderboards"))
@@ -109,7 +110,7 @@ def test_unknown_suites_suggest_the_nearest(tmp_path):
 def test_bad_runs_are_refused_before_anything_is_run(text, message, tmp_path):
     with pytest.raises(BenchError) as caught:
         found = suite(tmp_path, text)
-        check_claims(found, requests(found, PLACES))
+        check_claims(found, configs(found, PLACES))
     assert message in str(caught.value), caught.value
 
 
@@ -128,14 +129,14 @@ def test_claims_about_what_the_suite_does_not_make_are_refused(claim, message, t
     text += "{models: linear, data: simulated, variants: [{rank: 5}]}]\nclaims: [{name: c, " + claim + "}]"
     found = suite(tmp_path, text)
     with pytest.raises(BenchError, match="claim 'c'") as caught:
-        check_claims(found, requests(found, PLACES))
+        check_claims(found, configs(found, PLACES))
     assert message in str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def shipped():
     """Runs of the suites that stand for the committed boards, resolved without reading data."""
-    return {name: requests(suites.find(name), PLACES) for name in suites.names()}
+    return {name: configs(suites.find(name), PLACES) for name in suites.names()}
 
 
 def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
@@ -145,19 +146,15 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 
 def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
-    for verb, request in (one for found in shipped.values() for one in found):
-        dataset = load.resolve(request.data)[0].name
-        wanted[verb, dataset, request.split, label(request)].add((request.seeds[0], request.folds[0]))
-    for verb, folder in (("run", "records"), ("frozen", "frozen")):
-        for path in (ROOT / "leaderboards" / folder).glob("*/*/*.json"):
-            content = json.loads(path.read_text())
-            if content.get("kind") == "reference":
-                continue
-            spec = content["spec"]
-            changed = ",".join(f"{key}={value}" for key, value in sorted(spec["variant"].items()))
-            name = f"{spec['model']}[{changed}]" if changed else spec["model"]
-            seeds = (spec["split_seed"], spec["pretrain_seed"], spec["head_seed"])
-            committed[verb, spec["dataset"], spec["split"], name].add((seeds, spec["control_fold"]))
+    for verb, config in (one for found in shipped.values() for one in found):
+        dataset = load.resolve(config.data)[0].name
+        wanted[verb, dataset, config.split, label(config)].add((config.seeds[0], config.folds[0]))
+    for track in registry.tracks():
+        for entry in store.collect(track, [ROOT / "leaderboards"]):
+            spec = entry.record.spec
+            if entry.record.kind != "reference":
+                seeds = (spec.split_seed, spec.pretrain_seed, spec.head_seed)
+                committed[track.verb, spec.dataset, spec.split, spec.label].add((seeds, spec.control_fold))
     assert sorted(set(committed) - set(wanted)) == []
     assert sorted(set(wanted) - set(committed)) == []
     assert dict(committed) == dict(wanted)

@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 
 import pytest
-from command import bench, furnish, process, refuse
+from command import bench, furnish, last, process, refuse
+from harness import collect
 
 from bench.results import records
+from bench.runner import publish
 from bench.sweep import schedule
 from bench.sweep import suite as suites
-from bench.sweep.job import command, execute, to_json
+from bench.sweep.executors.local import LocalExecutor, cores, environment
+from bench.sweep.job import Work, command, work_of
 from bench.sweep.plan import folders, plan
 from bench.sweep.schedule import Locks, run_all
-from bench.sweep.workers import Workers, cores, environment
 
 SMALL = "width: 16, hidden: 32, depth: 1, heads: 2, head_width: 32, head_depth: 1, action_width: 16, head_seeds: 1"
 GOOD = "{models: [train_mean, additive], data: t.yaml, splits: doubles, seeds: 1-2}"
@@ -62,7 +64,7 @@ def running(row):
     return None
 
 
-def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
+def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypatch):
     """One sweep of five runs; then the same command does what is left, and a third has nothing to do."""
     write(GOOD, BAD, SLOW, claims=[CLAIM])
     killer = threading.Thread(target=lambda: os.kill(wait_for(lambda: running("jepa")), signal.SIGKILL))
@@ -74,14 +76,15 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
     assert "2 runs failed; the same command tries them again" in err
     assert "no file nothing.csv" in err
     assert "its process was killed (SIGKILL; out of memory, or killed by hand)" in err
-    assert "t | doubles | seeds 1-2" in err  # the board
-    assert "additive_learns" in err
+    assert "t | doubles | seeds 1-2" in out  # the board
+    assert "additive_learns" in out
+    assert re.search(r"^\[2/6\] .* s\), (about|a few) .* left$", err, re.M)
     finished = {path.parent.name for path in Path("runs").glob("*/record.json")}
-    assert len(finished) == len(list(Path("runs/leaderboards/records").glob("*/*/*.json"))) == 4
+    assert finished == {entry.record.run_id for entry in collect(Path("runs/leaderboards"))} and len(finished) == 4
     logs = set(re.findall(r"log: (\S+)", err))
     assert len(logs) == 2 and all(Path(log).read_text().startswith("$ bench run --model ") for log in logs)
     assert not list(Path("runs").rglob("*.tmp"))
-    (verdict,) = json.loads(Path(out.strip()).read_text())["verdicts"]
+    (verdict,) = json.loads(Path(last(out)).read_text())["verdicts"]
     assert verdict["verdict"] == "true"  # additive data, and it was asked at 10 doubles
 
     # A row is the same whoever makes it.
@@ -89,19 +92,20 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys):
     words = command(one).replace("--out runs --leaderboards runs/leaderboards", "--out o --leaderboards b").split()
     assert bench(capsys, *words[1:])[0] == 0
     swept, alone = (records.read(Path(folder) / one.spec.run_id / "record.json") for folder in ("runs", "o"))
-    assert (swept.metrics, swept.hashes) == (alone.metrics, alone.hashes)
+    assert (swept.values_hash, swept.hashes) == (alone.values_hash, alone.hashes)
     assert swept.budget.peak_memory_mib > 0
 
     # What is finished is skipped: nothing is begun, no file is touched.
     before = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/*")}
-    code, _, err = bench(capsys, "sweep", "s.yaml", "--dry-run")
+    code, out, err = bench(capsys, "sweep", "s.yaml", "--dry-run")
     assert code == 0 and "suite s: 6 runs, 4 finished, 2 to do" in err
-    assert re.search(r"identity\[features=nothing.csv,head_seeds=1\s*.* 1 +0 +1", err.replace("\n", " ")), err
+    assert re.search(r"identity\[features=nothing.csv,head_seeds=1\s*.* 1 +0 +1", out.replace("\n", " ")), out
     code, _, err = bench(capsys, "sweep", "s.yaml", "--only", "additive")
     assert code == 0 and "2 runs, 2 finished, 0 to do" in err and "not evaluated with --only" in err
     assert {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/*")} == before
 
-    # Published whole, or not at all.
+    # Published whole, or not at all; a tree with uncommitted changes is what tests are run from.
+    monkeypatch.setattr(publish, "_refuse_dirty", lambda _: None)
     assert bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")[0] == 2
     assert not Path("p").exists()
     write(GOOD, claims=[CLAIM])
@@ -128,29 +132,63 @@ class Silent:
         self.waited += waiting
 
 
-def test_when_the_workers_die_others_take_over(tree, monkeypatch):
+@pytest.mark.slow
+def test_when_the_server_dies_others_take_over(tree):
+    """The process that begins the jobs is killed: what it had begun is lost, and another one begins the rest."""
     write(SLOW, GOOD)
-    pids = []
-    start = Workers._start
-    monkeypatch.setattr(Workers, "_start", lambda self: (start(self), pids.append(self._process.pid))[0])
-    killer = threading.Thread(target=lambda: wait_for(lambda: running("jepa")) and os.kill(pids[0], signal.SIGKILL))
+    servers = []
+
+    def kill():
+        pid = wait_for(lambda: running("jepa"))
+        servers.append(int(re.search(r"PPid:\t(\d+)", Path(f"/proc/{pid}/status").read_text())[1]))
+        os.kill(servers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
     killer.start()
     jobs = [job for job in jobs_of() if job.spec.split_seed == 1]
     watch = Silent()
-    outcomes = list(run_all(jobs, 1, Path("runs"), watch))
+    outcomes = list(run_all(jobs, 1, Path("runs"), watch, LocalExecutor))
     killer.join()
+    assert servers[0] != os.getpid()
     assert watch.waited == 0  # one worker that is done with one of three jobs waits for nobody
     assert [outcome.state for outcome in outcomes] == ["failed", "finished", "finished"]
     assert "killed" in outcomes[0].reason
-    assert len(pids) == 2
     wait_for(lambda: not Path(f"/proc/{running('jepa')}").exists(), 10)  # no orphan goes on
 
 
-def test_workers_that_cannot_start_say_why(tree, monkeypatch, capsys):
+def test_a_killed_job_changes_no_other_that_is_running(tree):
+    """Two jobs at once; one is killed, and the other goes on in the process that it had."""
+    write(SLOW, SLOW.replace("models: jepa", "models: mae"))
+    jobs = jobs_of()
+    with LocalExecutor(2, ["jepa", "mae"]) as executor:
+        futures = [executor.submit(work_of(job).model_dump_json()) for job in jobs]
+        first, other = (wait_for(lambda row=job.row: running(row.split("[")[0])) for job in jobs)
+        os.kill(first, signal.SIGSEGV)
+        assert futures[0].result(timeout=20) == -signal.SIGSEGV
+        time.sleep(1)
+        assert not futures[1].done() and Path(f"/proc/{other}").exists()
+    assert futures[1].result(timeout=20) != 0
+    wait_for(lambda: not Path(f"/proc/{other}").exists(), 10)
+
+
+def test_what_a_worker_is_sent_is_a_resolved_configuration(tree):
+    """As JSON and back it is the same, and holds every argument, whatever the suite left out."""
+    write(GOOD.replace("additive", "linear"))
+    for job in jobs_of():
+        work = work_of(job)
+        assert Work.model_validate_json(work.model_dump_json()) == work
+        assert work.config.arguments == job.spec.arguments
+    assert {"rank", "ridge"} <= set(job.spec.arguments)
+
+
+def test_workers_that_cannot_start_say_why(tree):
     write(GOOD)
-    (tree / "broken").mkdir()
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    refuse(capsys, ["sweep", "s.yaml"], "the workers cannot start")
+    code = "import multiprocessing as m, sys; m.set_executable('/bin/false'); from bench.cli.main import main; "
+    code += "sys.exit(main(['sweep', 's.yaml']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(1), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2 and "error: the workers cannot start" in done.stderr, done.stderr
 
 
 def test_what_another_sweep_holds_is_waited_for(tree):
@@ -168,11 +206,11 @@ def test_what_another_sweep_holds_is_waited_for(tree):
     assert not mine.take(job.key)
     assert mine.take("something else") and not mine.take("something else")
     mine.close()
-    execute(json.loads(json.dumps(to_json(job))))  # what the other would have done
+    Work.model_validate_json(work_of(job).model_dump_json()).do()  # what the other would have done
     saved = job.finished().read_bytes()
     (Path("runs") / job.spec.run_id / "record.json").rename("aside.json")
     watch = Silent()
-    sweep = run_all([job], 1, Path("runs"), watch)
+    sweep = run_all([job], 1, Path("runs"), watch, LocalExecutor)
 
     def finish():
         wait_for(lambda: watch.waited)
@@ -267,13 +305,15 @@ def test_reasons(log, code, words, tmp_path):
 def test_two_sweeps_at_once_in_one_tree(tree):
     """Together they do every run once."""
     write(GOOD.replace("1-2", "1-4"))
-    both = [process("sweep", "s.yaml", "--workers", "1", stderr=subprocess.PIPE) for _ in range(2)]
-    said = [one.communicate()[1] for one in both]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [process("sweep", "s.yaml", "--workers", "1", **pipes) for _ in range(2)]
+    answers = [one.communicate() for one in both]
+    said = [err for _, err in answers]
     assert [one.returncode for one in both] == [0, 0], said
     done = [line for err in said for line in err.splitlines() if re.match(r"\[\d/8\]", line)]
     names = [re.sub(r"\[\d/8\] | \(.*", "", line) for line in done]
     assert sorted(names) == sorted({f"{job.row} | {job.task}" for job in jobs_of()})
-    assert all("8 conditions" not in err and "t | doubles | seeds 1-4" in err for err in said)
+    assert all("8 conditions" not in out and "t | doubles | seeds 1-4" in out for out, _ in answers)
 
 
 @pytest.mark.slow

@@ -1,19 +1,19 @@
 """Score, export, compare, explain: as a user calls them, on the tiny screen."""
 
 import json
+from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import screens
-from harness import made_record
+from command import last
+from harness import groups, made_record, one_entry
 
 from bench.cli.main import main
-from bench.reports.compare import by_condition, difference, no_claim
-from bench.results import records
 from bench.results.board import gather
-from bench.results.leaderboard import collect, group
+from bench.results.difference import Comparison, no_claim
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +88,11 @@ def test_a_strangers_file_becomes_a_row_in_one_command(files, exported, tmp_path
     path = predictions(exported, tmp_path / "stranger.h5ad", controls_used="input")
     assert score(files, path, tmp_path, "--name", "stranger") == 0
     out, err = capsys.readouterr()
-    record = records.read(tmp_path / "boards" / "records" / "tiny" / "stranger" / out.strip().split("/")[-1])
-    assert out.strip().endswith(".json")
-    assert "stranger" in err
-    assert record.controls_used == "input"
-    for level in (record.metrics["pearson_delta"], record.metrics["discrimination"]):
+    entry = one_entry(Path(last(out)))
+    assert entry.record.spec.label == "stranger"
+    assert "stranger" in out and "read" in err
+    assert entry.record.controls_used == "input"
+    for level in (entry.levels["pearson_delta"], entry.levels["discrimination"]):
         assert level.mean == pytest.approx(level.floor, abs=1e-4)  # it is the train mean, through float32
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_says_nothing_is_shown_without_skill_or_rank(files, exported
     assert score(files, path, tmp_path) == 0
     err = capsys.readouterr().err
     assert "not made from the input controls: silent (unknown)" in err
-    items = next(iter(group(collect([tmp_path / "boards"])).values()))
+    items = next(iter(groups(tmp_path / "boards").values()))
     assert not gather(items)[1]["silent"].honest
 
 
@@ -137,23 +137,24 @@ def study(tmp_path):
 
 
 def test_compare_by_hand(study):
-    _, rows = gather(group(collect([study]))["d", "simulation"])
-    found = difference(rows["a"], rows["b"], [1, 2, 3], "all", "pearson_delta", list(rows.values()))
+    _, rows = gather(groups(study)["d", "simulation"])
+    found = Comparison(rows, [1, 2, 3]).difference("a", "b", "all", "pearson_delta")
     assert found.mean == pytest.approx(0.1)
     assert found.low == pytest.approx(0.1)  # the two scatter alike: no noise in the difference
     assert found.clear
     assert found.n == 12
     assert found.p == pytest.approx(2 / 2**12)
     assert found.p_holm == pytest.approx(3 * 2 / 2**12)  # three pairs on the board
-    assert not difference(rows["a"], rows["b"], [1, 2, 3], "effect_low", "pearson_delta").clear  # four conditions
+    assert not Comparison(rows, [1, 2, 3]).difference("a", "b", "effect_low", "pearson_delta").clear  # four conditions
 
 
 def test_compare_prints_and_names_conditions(study, capsys):
     assert main(["compare", "a", "b", "--data", "d", "--leaderboards", str(study)]) == 0
-    err = capsys.readouterr().err
-    assert "a less b | d | simulation | seeds 1-3" in err
-    assert "a is better" in err
-    assert "They differ most" in err
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "a less b | d | simulation | seeds 1-3" in out
+    assert "a is better" in out
+    assert "They differ most" in out
     assert main(["compare", "a", "bb", "--data", "d", "--leaderboards", str(study)]) == 2
     assert "Did you mean 'b'" in capsys.readouterr().err
     assert main(["compare", "a", "b", "--data", "dd", "--leaderboards", str(study)]) == 2
@@ -164,20 +165,18 @@ def test_compare_prints_and_names_conditions(study, capsys):
 def test_claims_are_refused_where_they_must(tmp_path):
     made_record(tmp_path, "a", {"pearson_delta": 0.5}, evidence="smoke")
     made_record(tmp_path, "b", {"pearson_delta": 0.5}, controls_used="all", evidence="smoke")
-    rows = gather(group(collect([tmp_path]))["d", "simulation"])[1]
+    rows = gather(groups(tmp_path)["d", "simulation"])[1]
     assert "smoke" in no_claim([rows["a"]])
     made_record(tmp_path / "x", "a", {"pearson_delta": 0.5})
     made_record(tmp_path / "x", "b", {"pearson_delta": 0.5}, controls_used="all")
-    rows = gather(group(collect([tmp_path / "x"]))["d", "simulation"])[1]
+    rows = gather(groups(tmp_path / "x")["d", "simulation"])[1]
     assert no_claim([rows["a"]]) == ""
     assert "input controls: b" in no_claim([rows["a"], rows["b"]])
 
 
 def test_conditions_of_several_seeds_count_once(study):
-    from bench.reports.compare import _summary
-
-    _, rows = gather(group(collect([study]))["d", "simulation"])
-    gaps = by_condition(_summary(rows["a"], [1, 2, 3], "all"), _summary(rows["b"], [1, 2, 3], "all"), "pearson_delta")
+    _, rows = gather(groups(study)["d", "simulation"])
+    gaps = Comparison(rows, [1, 2, 3]).by_condition("a", "b", "pearson_delta")
     assert len(gaps) == 12
 
 

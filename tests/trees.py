@@ -2,6 +2,8 @@
 
 import shutil
 
+from harness import collect
+
 from bench.results import records
 
 
@@ -12,13 +14,12 @@ def copy_of(source, target):
 
 def numbers_of(folder):
     """What must not depend on what happened on the way: everything but time, place and costs."""
-    out = {}
-    for path in sorted(folder.glob("runs/**/*.json")):
-        if path.name not in ("spec.json", "split.json"):
-            record = records.read(path)
-            kept = record.model_dump(exclude={"created", "budget", "hashes", "git_sha", "git_dirty"})
-            out[str(path.relative_to(folder))] = {**kept, "table": record.hashes["table"]}
-    return out
+    found = {str(path.relative_to(folder)): records.read(path) for path in sorted(folder.glob("runs/*/record.json"))}
+    for entry in collect(folder / "runs" / "leaderboards"):
+        assert entry.table.hash == entry.record.values_hash
+        found[f"board {entry.record.run_id}"] = entry.record
+    kept = {"created", "budget", "hashes", "git_sha", "git_dirty"}
+    return {name: record.model_dump(exclude=kept) for name, record in found.items()}
 
 
 def csvs_of(folder):

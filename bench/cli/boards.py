@@ -1,4 +1,4 @@
-"""Verbs that read records: leaderboard, publish, compare, explain."""
+"""Verbs that read and write whole folders of records: leaderboard, publish, prune."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser
-from bench.core.errors import BenchError, unknown
+from bench.core.errors import BenchError
 
 
 def leaderboard(argv: Sequence[str]) -> int:
@@ -21,26 +21,26 @@ def leaderboard(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     from bench.core.console import note
     from bench.reports.text import show
-    from bench.results import claims
-    from bench.results import leaderboard as boards
+    from bench.results import everything
     from bench.results.board import board
-    from bench.tracks.representation import board as frozen
+    from bench.tracks import registry
 
     folder = options.leaderboards
     if not folder.is_dir():
         raise BenchError(f"no such folder: {folder}")
     if options.check:
-        note(f"{boards.check(folder) + frozen.check(folder)} CSVs equal what the records give")
-        if checked := claims.check(folder):
+        csvs, checked = everything.check(registry.tracks(), folder)
+        note(f"{csvs} CSVs equal what the records give")
+        if checked:
             note(f"{checked} files of claims say what the records say")
         return 0
-    found = boards.group(boards.collect([folder]))
-    changed = [*boards.regenerate(folder), *frozen.regenerate(folder), *claims.regenerate(folder)]
-    for items in found.values() if not options.quiet else ():
-        table = board(items)
-        if not table.empty:
-            used = sorted({i.record.spec.split_seed for i in items if i.record.spec.control_fold == 0})
-            show(table, [item.record for item in items if item.record.spec.control_fold == 0], used)
+    changed, found = everything.regenerate(registry.tracks(), folder)
+    for track, groups in found if not options.quiet else ():
+        for items in groups.values():
+            table = board(items)
+            if not table.empty:
+                zero = [item.record for item in items if item.record.spec.control_fold == 0]
+                show(track, table, zero, sorted({record.spec.split_seed for record in zero}))
     note(f"{len(changed)} files changed" if changed else "no file changed")
     for path in changed:
         print(path)
@@ -81,12 +81,13 @@ def _run_ids(name: str, source: Path) -> list[str]:
     Raises:
         BenchError: Some are not there.
     """
+    from bench.results.store import collect
     from bench.sweep import suite as suites
     from bench.sweep.plan import folders, plan
+    from bench.tracks import registry
 
     jobs = plan(suites.find(name), folders(source.parent, source))
-    kinds = {"run": "records", "frozen": "frozen"}
-    there = {kind: {path.stem for path in (source / folder).glob("*/*/*.json")} for kind, folder in kinds.items()}
+    there = {t.verb: {one.record.run_id for one in collect(t, [source])} for t in registry.tracks()}
     missing = [job for job in jobs if job.spec.run_id not in there[job.verb]]
     if missing:
         raise BenchError(
@@ -98,65 +99,38 @@ def _run_ids(name: str, source: Path) -> list[str]:
 
 def _publish_claims(name: str, source: Path, target: Path) -> None:
     """Evaluate a suite's claims on the published records."""
-    from bench.results import claims
+    from bench.results import claims, everything
     from bench.sweep import suite as suites
+    from bench.tracks import registry
 
     path = claims.place(source, suites.find(name).name)
     if path.is_file():
         there = claims.read(path)
         claims.write(target, there.suite, there.verdicts)
-        claims.regenerate(target)
+        everything.regenerate(registry.tracks(), target)
         print(claims.place(target, there.suite))
 
 
-def compare(argv: Sequence[str]) -> int:
-    """``bench compare``."""
-    parser = Parser(prog="bench compare", description="Two rows of a board: paired differences by metric and subgroup.")
-    parser.add_argument("a", metavar="MODEL_A")
-    parser.add_argument("b", metavar="MODEL_B")
-    parser.add_argument("--data", default="simulated", help="data set name, as on the board")
-    parser.add_argument("--split", default="simulation", help="split name, as on the board")
-    folders_flag(parser)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.compare import show
-    from bench.results import leaderboard as boards
-
-    groups = boards.group(boards.collect(options.leaderboards, options.data))
-    if (options.data, options.split) not in groups:
-        raise unknown(
-            "board", f"{options.data}__{options.split}", [f"{d}__{s}" for d, s in _known(options.leaderboards)]
-        )
-    show(groups[options.data, options.split], options.a, options.b)
-    return 0
-
-
-def _known(folders: Sequence[Path]) -> set[tuple[str, str]]:
-    from bench.results import leaderboard as boards
-
-    return {(item.record.spec.dataset, item.record.spec.split) for item in boards.collect(folders)}
-
-
-def folders_flag(parser: Parser) -> None:
-    """Add the flag that names where records are read from."""
+def prune(argv: Sequence[str]) -> int:
+    """``bench prune``."""
+    parser = Parser(prog="bench prune", description="Remove records from boards, and regenerate CSVs and claims.")
+    parser.add_argument("names", nargs="*", metavar="RUN_ID|ROW", help="records by run id, or all records of a row")
     parser.add_argument(
-        "--leaderboards",
-        type=Path,
-        nargs="+",
-        default=[Path("runs/leaderboards"), Path("leaderboards")],
-        help="folders of records; of one run id the first folder's wins",
+        "--outdated", action="store_true", help="records of an older data hash, scoring version or model version"
     )
-
-
-def explain(argv: Sequence[str]) -> int:
-    """``bench explain``."""
-    parser = Parser(prog="bench explain", description="What a metric means and which trap it avoids.")
-    parser.add_argument("metric", metavar="METRIC", help="a name from 'bench list metrics'")
-    folders_flag(parser)
+    parser.add_argument("--dry-run", action="store_true", help="name them, remove nothing")
+    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench.reports.explain import explain as describe
+    if not options.names and not options.outdated:
+        raise BenchError("bench prune needs run ids, rows, or --outdated.")
+    if not options.leaderboards.is_dir():
+        raise BenchError(f"no such folder: {options.leaderboards}")
+    from bench.core.console import note
+    from bench.runner.publish import prune as remove
 
-    for line in describe(options.metric, options.leaderboards):
+    lines = remove(options.leaderboards, options.names, options.outdated, options.dry_run)
+    for line in lines:
         print(line)
+    note(f"{len(lines)} records {'would be ' if options.dry_run else ''}removed")
     return 0

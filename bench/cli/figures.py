@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.boards import folders_flag
-from bench.cli.flags import Parser
+from bench.cli.flags import Parser, folders_flag
 
 
 def figures(argv: Sequence[str]) -> int:
@@ -20,7 +19,10 @@ def figures(argv: Sequence[str]) -> int:
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
     from bench.reports.figures import draw
+    from bench.tracks import registry
 
-    for path in draw(options.leaderboards, options.data, options.split, options.out, options.models):
+    for path in draw(
+        registry.by_verb("run"), options.leaderboards, options.data, options.split, options.out, options.models
+    ):
         print(path)
     return 0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from bench import __version__
 from bench.cli import boards, data
+from bench.cli.compare import compare
+from bench.cli.explain import explain
 from bench.cli.figures import figures
-from bench.cli.flags import Parser, add_data_flags, shipped_configs, split_kind
 from bench.cli.frozen import frozen
+from bench.cli.lists import show_list
 from bench.cli.run import run
+from bench.cli.score import score
 from bench.cli.sweep import sweep
 from bench.core.errors import BenchError, unknown
 
@@ -28,86 +29,19 @@ _EPILOG = """examples:
 """
 
 
-def _score(argv: Sequence[str]) -> int:
-    parser = Parser(prog="bench score", description="Score a predictions file that any tool wrote.")
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help="h5ad: obs.condition, var_names = genes, one row is enough"
-    )
-    add_data_flags(parser)
-    parser.add_argument("--seed", type=int, default=1, help="split seed")
-    parser.add_argument("--control-fold", type=int, default=0, help="0 or 1")
-    parser.add_argument("--name", default=None, help="the row's name (default: the file's)")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
-    parser.add_argument(
-        "--leaderboards", type=Path, default=Path("runs/leaderboards"), help="folder that gets the record"
-    )
-    parser.add_argument(
-        "--published", type=Path, default=Path("leaderboards"), help="committed board, merged into the table"
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    from bench.reports.text import print_boards
-    from bench.runner.outside import score_file
-
-    path = score_file(
-        options.file,
-        options.name,
-        options.data,
-        split_kind(options.split, options.split_file),
-        Path(options.split_file) if options.split_file else None,
-        options.seed,
-        options.control_fold,
-        options.out,
-        options.leaderboards,
-    )
-    print_boards([options.leaderboards, options.published], [path])
-    print(path, flush=True)
-    return 0
-
-
-def _list(argv: Sequence[str]) -> int:
-    parser = Parser(prog="bench list", description="What is registered.")
-    parser.add_argument("what", help="models, baselines, metrics or datasets")
-    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    options = parser.parse_args(argv)
-    rows: dict[str, str]
-    if options.what in ("models", "baselines"):
-        from bench.models import registry
-
-        rows = {e.name: e.summary for e in registry.entries().values() if e.kind == options.what[:-1]}
-        if options.what == "models":
-            rows |= shipped_configs()
-    elif options.what == "metrics":
-        from bench.tracks.response.metrics import METRICS
-
-        rows = {m.name: f"{m.family or '-':<9} better: {m.better:<5} {m.formula}" for m in METRICS.values()}
-    elif options.what == "datasets":
-        from bench.data import cards
-
-        rows = {name: cards.find_card(name).description for name in cards.names()}
-    else:
-        raise unknown("list", options.what, ("models", "baselines", "metrics", "datasets"))
-    if options.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-    else:
-        width = max(map(len, rows), default=0)
-        print("\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()) or f"no {options.what} yet")
-    return 0
-
-
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (run, "fit a model, predict, score, print the board"),
-    "score": (_score, "score a predictions file of any tool, print the board"),
+    "score": (score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
-    "compare": (boards.compare, "two rows: paired differences, and where they differ most"),
+    "prune": (boards.prune, "remove records: of an older data hash or version, by run id or row"),
+    "compare": (compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
-    "explain": (boards.explain, "a metric: formula, direction, floor, replicate, source, trap"),
+    "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
     "data": (data.data, "check, card, split, features, export, list"),
-    "list": (_list, "models, baselines, metrics, datasets"),
+    "list": (show_list, "models, baselines, metrics, datasets"),
 }
 
 

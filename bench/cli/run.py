@@ -1,4 +1,4 @@
-"""``bench run``, and the way from a command line to what is to be run."""
+"""``bench run``, and the way from a command line to the configuration of a run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.flags import choice, model_from, run_parser, seed_triples, shipped_config, split_kind
-from bench.core.errors import BenchError, unknown
+from bench.cli.flags import choice, model_named, run_parser, split_kind
+from bench.cli.output import check_formats, print_result
+from bench.core.errors import BenchError
+from bench.core.seeds import seeds
 
 if TYPE_CHECKING:
     from bench.runner.config import RunConfig
 
 
-def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
+def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
     """Read a command line that names a model and a task.
 
     Args:
@@ -22,57 +24,47 @@ def request_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunCon
         description: What it does.
 
     Returns:
-        The request and all flags; ``None`` where help was asked for and printed.
+        The configuration and all flags; ``None`` where help was asked for and printed.
 
     Raises:
         BenchError: No or an unknown model, or arguments that it does not have.
     """
-
-    def parser(model: Any | None) -> Any:
-        made = run_parser(model)
-        made.prog, made.description = f"bench {verb}", description
-        return made
-
-    name, from_config = model_from(argv)
+    name = model_named(argv)
     if name is None or name.startswith("-"):
         if {"-h", "--help"} & set(argv):
-            parser(None).print_help()
+            _parser(None, verb, description).print_help()
             return None
         raise BenchError(f"bench {verb} needs --model NAME; 'bench list models' and 'bench list baselines' show them.")
     from bench.models import registry
+    from bench.runner.config import make_config, seed_triples
+    from bench.runner.model_choice import choose
 
-    if name not in registry.entries():
-        raise unknown("model", name, registry.entries())
-    model_class = registry.load(name)
-    defaults = {key: parameter.default for key, parameter in registry.arguments(model_class).items()}
-    words = [_underscored(word, defaults) for word in argv]
-    arguments = vars(parser(model_class).parse_args([*from_config, *words]).as_flat())
-    resolved = {key: arguments[key] for key in defaults}
-    for flag in from_config:  # a config sets the model's arguments, not where a run is written
-        key = flag[2:].split("=", 1)[0]
-        if key.replace("-", "_") not in defaults:
-            raise unknown(f"argument in the init_args of model '{name}':", key, defaults)
-    config = shipped_config(argv)
-    base = vars(parser(model_class).parse_args(from_config).as_flat()) if config else defaults
-    from bench.runner.config import RunConfig
+    model = choose(name)
+    known = registry.arguments(model.model_class)
+    words = [_underscored(word, known) for word in argv]
+    flags = vars(_parser(model, verb, description).parse_args(words).as_flat())
+    check_formats(flags)
+    split = seeds(flags["split_seed"]) if flags["split_seed"] else ()
+    config = make_config(
+        model,
+        {key: flags[key] for key in known},
+        data=flags["data"],
+        split=split_kind(flags["split"], flags["split_file"]),
+        split_file=flags["split_file"],
+        seeds=seed_triples(seeds(flags["seed"]), split, pretrain=flags["pretrain_seed"], head=flags["head_seed"]),
+        folds=choice(flags["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
+        out=flags["out"],
+        leaderboards=flags["leaderboards"],
+        force=flags["force"],
+        tracking=choice(flags["tracking"], {word: word for word in ("offline", "online", "off")}, "tracking mode"),
+    )
+    return config, flags
 
-    return RunConfig(
-        model=name,
-        arguments=resolved,
-        variant={key: value for key, value in resolved.items() if value != base[key]},
-        data=arguments["data"],
-        split=split_kind(arguments["split"], arguments["split_file"]),
-        split_file=Path(arguments["split_file"]) if arguments["split_file"] else None,
-        seeds=seed_triples(arguments),
-        folds=choice(arguments["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
-        out=Path(arguments["out"]),
-        leaderboards=Path(arguments["leaderboards"]),
-        force=arguments["force"],
-        tracking=choice(
-            arguments["tracking"], {"offline": "offline", "online": "online", "off": "off"}, "tracking mode"
-        ),
-        config=config,
-    ), arguments
+
+def _parser(model: Any, verb: str, description: str) -> Any:
+    made = run_parser(model)
+    made.prog, made.description = f"bench {verb}", description
+    return made
 
 
 def _underscored(word: str, names: Container[str]) -> str:
@@ -84,14 +76,11 @@ def _underscored(word: str, names: Container[str]) -> str:
 
 def run(argv: Sequence[str]) -> int:
     """``bench run``."""
-    found = request_of(argv, "run", "Fit a model, predict the test conditions, score them, and print the board.")
+    found = config_of(argv, "run", "Fit a model, predict the test conditions, score them, and print the board.")
     if found is None:
         return 0
-    request, arguments = found
-    from bench.reports.text import print_boards
-    from bench.runner import pipeline
+    config, flags = found
+    from bench.runner.api import run_config
 
-    paths = pipeline.run(request)
-    print_boards([request.leaderboards, Path(arguments["published"])], paths)
-    print(paths[-1], flush=True)
+    print_result(run_config(config), Path(flags["published"]), flags)
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.flags import Parser, choice
+from bench.cli.flags import Parser, choice, published_flag
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def sweep(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--leaderboards", type=Path, default=Path("runs/leaderboards"), help="folder that gets the records"
     )
-    parser.add_argument(
-        "--published", type=Path, default=Path("leaderboards"), help="committed board, merged into the printed tables"
-    )
+    published_flag(parser)
     parser.add_argument("--tracking", default="off", help="wandb: offline, online or off (default)")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
@@ -60,17 +58,17 @@ def sweep(argv: Sequence[str]) -> int:
     if options.workers is not None and options.workers < 1:
         raise BenchError(f"--workers {options.workers}: expected 1 or more.")
     suite = suites.find(options.suite)
-    from bench.core.console import console, note
+    from bench.core.console import answer, note
     from bench.sweep import progress
+    from bench.sweep.executors.local import default_workers
     from bench.sweep.plan import folders, plan
-    from bench.sweep.workers import default_workers
 
     count = options.workers or default_workers()
     jobs = plan(suite, folders(options.out, options.leaderboards, options.tracking), options.only)
     finished = [job for job in jobs if job.finished()]
     state = f"suite {suite.name}: {len(jobs)} runs, {len(finished)} finished, {len(jobs) - len(finished)} to do"
     if options.dry_run:
-        console.print(progress.table(jobs, finished))
+        answer.print(progress.table(jobs, finished))
         note(state)
         return 0
     note(f"{state}, {count} at once" if len(finished) < len(jobs) else state)
@@ -88,13 +86,14 @@ def sweep(argv: Sequence[str]) -> int:
 
 def _do(jobs: Sequence[Job], count: int, out: Path) -> list[Outcome]:
     from bench.core.console import note
+    from bench.sweep.executors.local import LocalExecutor
     from bench.sweep.progress import Progress
     from bench.sweep.schedule import run_all
 
     outcomes: list[Outcome] = []
     try:
         with Progress(len(jobs)) as progress:
-            outcomes.extend(run_all(jobs, count, out, progress))
+            outcomes.extend(run_all(jobs, count, out, progress, LocalExecutor))
     except KeyboardInterrupt:
         done = sum(job.finished() is not None for job in jobs)
         note(f"stopped: {done} of {len(jobs)} runs are finished; the same command does the others")
@@ -106,8 +105,8 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
     """Print every board and table of encoders that these runs belong to."""
     from bench.cli.frozen import print_boards as print_frozen
     from bench.reports.text import print_boards
-    from bench.results import leaderboard
-    from bench.tracks.representation import board as frozen
+    from bench.results import everything
+    from bench.tracks import registry
 
     by_data: dict[tuple[str, str], list[Path]] = {}
     for outcome in outcomes:
@@ -118,20 +117,24 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
             print_boards(folders, paths)
         else:
             print_frozen(folders, paths)
-    leaderboard.regenerate(folders[0])
-    frozen.regenerate(folders[0])
+    everything.regenerate(registry.tracks(), folders[0])
 
 
 def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     """Evaluate the suite's claims on its own records, print them and write them down."""
     from bench.results import claims, leaderboard
+    from bench.tracks import registry
 
     seeds: dict[tuple[str, str], list[int]] = {}
     for job in jobs:
         seeds.setdefault((job.spec.dataset, job.spec.split), []).append(job.spec.split_seed)
-    own = {job.spec.run_id for job in jobs if job.verb == "run"}
-    items = [item for item in leaderboard.collect([leaderboards]) if item.record.run_id in own]
-    verdicts = claims.evaluate(suite.claims, seeds, items)
+    groups = []
+    for track in registry.tracks():
+        own = {job.spec.run_id for job in jobs if job.verb == track.verb}
+        found = leaderboard.collect(track, [leaderboards])
+        kept = [item for item in found if item.record.run_id in own or item.record.kind == "reference"]
+        groups.append((track, leaderboard.group(kept)))
+    verdicts = claims.evaluate(suite.claims, seeds, groups)
     claims.show(verdicts)
     return claims.write(leaderboards, suite.name, verdicts)
 

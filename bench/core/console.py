@@ -1,4 +1,4 @@
-"""What people see: everything goes to stderr, so that stdout stays plain for machines."""
+"""What people see: the answer of a command goes to standard output; progress and notes go to standard error."""
 
 from __future__ import annotations
 
@@ -10,8 +10,25 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-# Without a terminal there is no width to ask for: 100 columns, as the table is laid out.
+# Without a terminal there is no width to ask for: 100 columns, as the tables are laid out.
+#: Standard error: progress, notes, legends, warnings.
 console = Console(stderr=True, highlight=False, soft_wrap=False, width=None if sys.stderr.isatty() else 100)
+#: Standard output: boards, comparisons, lists. Colour and bold appear on a terminal only.
+answer = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 100)
+
+
+def about(seconds: float) -> str:
+    """Write an estimated duration with the precision that an estimate has.
+
+    Example:
+        >>> about(42), about(200), about(9000)
+        ('about 40 s', 'about 3 min', 'about 2.5 h')
+    """
+    if seconds < 5:
+        return "a few seconds"
+    if seconds < 55:
+        return f"about {max(10, round(seconds, -1)):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 3600 else f"about {seconds / 3600:.1f} h"
 
 
 class Stages:
@@ -19,10 +36,15 @@ class Stages:
 
     Args:
         total: Number of stages that will be entered.
+        runs: Number of runs that they belong to; with several, lines say about how long the others will take.
+        shown: Whether anything is printed.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, runs: int = 1, shown: bool = True) -> None:
         self.total, self.done, self._title = total, 0, ""
+        self._shown = shown
+        self._runs_left, self._seconds = runs, list[float]()
+        self._begun: float | None = None
         self._bar = Progress(
             TextColumn("{task.description}", justify="left"),
             BarColumn(bar_width=30),
@@ -30,7 +52,7 @@ class Stages:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal and shown),
         )
         self._task = self._bar.add_task("starting", total=total)
 
@@ -42,8 +64,12 @@ class Stages:
         self._bar.stop()
 
     def title(self, text: str) -> None:
-        """Name what the next stages belong to, e.g. ``linear | simulated | seed 1``."""
-        self._title = text
+        """Begin a run and name it, e.g. ``linear | simulated | seed 1``: the next stages belong to it."""
+        now = time.perf_counter()
+        if self._begun is not None:
+            self._seconds.append(now - self._begun)
+            self._runs_left -= 1
+        self._title, self._begun = text, now
 
     @contextlib.contextmanager
     def stage(self, text: str) -> Iterator[None]:
@@ -54,8 +80,19 @@ class Stages:
         yield
         self.done += 1
         self._bar.update(self._task, completed=self.done)
-        if not console.is_terminal:
-            console.print(f"[{self.done}/{self.total}] {where} ({time.perf_counter() - begin:.1f} s)", markup=False)
+        if self._shown and not console.is_terminal:
+            seconds = time.perf_counter() - begin
+            console.print(
+                f"[{self.done}/{self.total}] {where} ({seconds:.1f} s){self._left()}", markup=False, soft_wrap=True
+            )
+
+    def _left(self) -> str:
+        """How long the rest will take, by the mean of the runs that have ended."""
+        if not self._seconds or self._begun is None or self.done == self.total:
+            return ""
+        mean = sum(self._seconds) / len(self._seconds)
+        spent = min(time.perf_counter() - self._begun, mean)
+        return f", {about(mean * self._runs_left - spent)} left"
 
     def say(self, text: str) -> None:
         """Show what the present stage is doing, where there is a terminal to show it on."""
@@ -63,9 +100,11 @@ class Stages:
         self._bar.update(self._task, description=f"{where:<58}"[:58])
 
     def skip(self, n: int) -> None:
-        """Count stages that turned out not to be needed."""
+        """Count stages of the present run that turned out not to be needed; it says nothing about the others' time."""
         self.done += n
         self._bar.update(self._task, completed=self.done)
+        if self._begun is not None:
+            self._begun, self._runs_left = None, self._runs_left - 1
 
 
 def note(text: str) -> None:

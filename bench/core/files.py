@@ -10,11 +10,12 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import BenchError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def canonical_json(value: object) -> str:
@@ -76,6 +77,8 @@ def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:
 
     Unicode arrays are hashed as UTF-8 with their lengths: their padded width is an accident of the longest name.
     """
+    import numpy as np  # here, as folders are named by this file too, and 'bench --help' loads nothing slow
+
     digest = hashlib.sha256()
     for array in arrays:
         if array.dtype.kind in "UO":
@@ -184,3 +187,15 @@ def configs_dir() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
+
+
+def published_boards() -> Path:
+    """Folder of the published boards: ``$BENCH_LEADERBOARDS``, else those of the installed package or the checkout.
+
+    It is the same from every working directory. A folder that is not there holds no board.
+    """
+    if explicit := os.environ.get("BENCH_LEADERBOARDS"):
+        return Path(explicit)
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "leaderboards"
+    return installed if installed.is_dir() else package.parent / "leaderboards"

@@ -10,6 +10,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
+#: How far the mean of a closed form may be from a published one: what another order of a float64 sum leaves.
+CLOSED_FORM = 1e-9
+#: The same of a trained model, relative to 1 or to the value where that is larger. Known so far: another processor
+#: moved a mean of ranks (``spearman_de``) by 2e-5 and a single condition by 5e-4; this is twice the latter.
+LEARNED = 1e-3
 #: The value of a perfect score where more is not better.
 _BEST: dict[str, float] = {"one": 1.0, "zero": 0.0}
 
@@ -29,6 +34,7 @@ class MetricInfo:
         chance_text: What a prediction without information gets, in words or digits; ``""`` = there is no such value.
         by_gallery: Whether it is computed again for each subgroup, because other units enter its value.
         ranked: Whether more is better by itself, so that skill and rank may be taken from it.
+        tolerance: How far the mean of a trained model may be from a published one and still reproduce it.
     """
 
     name: str
@@ -41,6 +47,7 @@ class MetricInfo:
     chance_text: str = ""
     by_gallery: bool = False
     ranked: bool = True
+    tolerance: float = LEARNED
 
     @property
     def direction(self) -> int:
@@ -78,7 +85,8 @@ class Track:
     Attributes:
         name: Name of its folder in ``bench/tracks`` and in ``leaderboards/records``.
         verb: The verb of ``bench`` that makes its records.
-        suffix: Ends the names of its CSVs, after ``<dataset>__<split>``.
+        suffix: Absent, a CSV is called ``<dataset>__<split>``; else ``<dataset><suffix>``, one for all splits.
+        file: Stem of its files in a run's folder.
         version: Version of everything between predictions (or embeddings) and a record.
         metrics: Metrics with a value per unit, by name, in the order of columns.
         primary: What rows are sorted by where no skill is defined, and what ``beat_rate`` is about.
@@ -100,6 +108,7 @@ class Track:
     ceiling_text: str
     columns: tuple[Column, ...]
     suffix: str = ""
+    file: str = "record"
     numbers: tuple[str, ...] = ()
     legend: str = ""
     notes: tuple[str, ...] = field(default=())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,80 +13,63 @@ import lightning
 import numpy as np
 import torch
 
+from bench.core.arguments import checked
 from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
+from bench.training.fit import FitContext, FitReport
+
+#: Packages whose version is in every record already.
+_OWN = ("bench", "baselines")
 
 
-@dataclass
-class FitReport:
-    """What fitting a model cost, beside wall time and memory, which the runner measures.
-
-    Attributes:
-        cells_seen: Cells shown to the model, repeats included.
-        steps: Optimiser steps.
-        flops: Floating-point operations, where they were counted.
-        trials: Hyperparameter settings tried.
-        selection: How the setting was chosen, for the record.
-        parameters: Fitted numbers by stage.
-    """
-
-    cells_seen: int = 0
-    steps: int = 0
-    flops: float | None = None
-    trials: int = 1
-    selection: str | None = None
-    parameters: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass
-class FitContext:
-    """What a run lends to a model while it fits.
-
-    Attributes:
-        head_seed: Seed of everything fitted after the representation (whose seed is the data module's).
-        logger: Lightning logger for curves; ``None`` = none.
-        folder: Where checkpoints may be kept, so that an interrupted fit goes on and a finished one is not repeated;
-            ``None`` = nowhere.
-        arguments: The model's resolved arguments, by which checkpoints are told apart.
-        fresh: Whether to start anew whatever checkpoint there is.
-        say: Tells the user what the model is doing.
-    """
-
-    head_seed: int = 1
-    logger: Any = None
-    folder: Path | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    fresh: bool = False
-    say: Callable[[str], None] = lambda text: None
+def source_of(model: type) -> dict[str, str]:
+    """Hash of the file that defines a class from elsewhere, by the class's path; nothing for our own."""
+    if model.__module__.split(".")[0] in _OWN:
+        return {}
+    path = f"{model.__module__}.{model.__qualname__}"
+    try:
+        file = inspect.getsourcefile(model)
+        source = Path(file).read_bytes() if file else inspect.getsource(model).encode()
+    except (OSError, TypeError):  # typed at a prompt: there is no text to hash
+        return {f"class {path}": "unknown"}
+    return {f"class {path}": hashlib.sha256(source).hexdigest()}
 
 
 class PerturbationModel(lightning.LightningModule, abc.ABC):
     """Predict expression after a perturbation from control cells.
 
-    A model's constructor takes typed, documented hyperparameters with defaults; they become command-line flags.
+    A model's constructor takes typed, documented hyperparameters with defaults; they become command-line flags. It is
+    :func:`bench.core.arguments.checked`: unknown names and values that an annotation does not allow are refused.
 
     Attributes:
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
         needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
-        ledger: Filled by ``fit``.
-        runtime: Set by the runner before ``fit``.
+        fit_report: Filled by ``fit``.
+        fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
-        inputs: Filled by ``fit``: hashes of what it was given beside the task, by name; they stand in the record.
+        inputs: Hashes of what it was given beside the task, by name, filled by ``fit``, and of the file of a class that
+            is not from here; they stand in the record.
     """
 
     version: ClassVar[int] = 1
     emits_cells: ClassVar[bool] = True
     needs_simulation: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = checked(cls.__init__)  # type: ignore[method-assign]
+
+    @checked
     def __init__(self) -> None:
         super().__init__()
         self.fit_report = FitReport()
         self.fit_context = FitContext()
         self.warnings: list[str] = []
-        self.inputs: dict[str, str] = {}
+        self.inputs: dict[str, str] = source_of(type(self))
 
     @abc.abstractmethod
     def fit(self, datamodule: PerturbationDataModule) -> None:
@@ -102,7 +86,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
             banks: Feature banks.
             datamodule: The task.
         """
-        self.inputs = {f"features {bank.name}": bank.content_hash for bank in banks}
+        self.inputs |= {f"features {bank.name}": bank.content_hash for bank in banks}
         genes = targets(datamodule.dataset.conditions)
         if bare := sorted(set(genes).difference(*(bank.genes for bank in banks))):
             self.warnings.append(f"{len(bare)} of {len(genes)} perturbed genes have no features ({shorten(bare, 3)})")

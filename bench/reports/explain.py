@@ -1,17 +1,20 @@
-"""``bench explain METRIC``: what a number means, where it starts and ends, and which trap it avoids."""
+"""``bench explain WORD``: what a word of a board means; of a metric also where it ends, and which trap it avoids."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, unknown
+from bench.core.track import Column, Track
+from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
-from bench.results.board import FLOOR, REPLICATE, board
-from bench.tracks.response import metrics
+from bench.results.board import REPLICATE, board
+from bench.tracks import registry
 
 _DIRECTION = {
     "high": "higher is better",
@@ -23,46 +26,61 @@ _DIRECTION = {
 
 
 def explain(name: str, folders: Sequence[Path]) -> list[str]:
-    """Explain a metric in lines for people.
+    """Explain a word of a board, or a metric, in lines for people.
 
     Args:
-        name: Registered metric name.
+        name: A word as a board prints it, or a metric of any track.
         folders: Leaderboards folders whose boards give floors and replicates.
 
     Raises:
-        BenchError: Unknown metric.
+        BenchError: Neither a word nor a metric.
     """
-    metric = metrics.get(name)
+    if found := sentences(name):
+        word, text = found
+        said = [word, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
+        behind = METRIC_OF.get(word)
+        if behind is None:
+            return said
+        track = next(track for track in registry.tracks() if behind in track.metrics)
+        return [*said, f"  The metric behind it: bench explain {behind}", *_levels(track, behind, folders)]
+    holders = [track for track in registry.tracks() if name in track.metrics]
+    if not holders:
+        if column := _column(name):
+            return [column.title, f"  {column.meaning}", f"  The number behind it: {column.metric}"]
+        known = {metric for track in registry.tracks() for metric in track.metrics}
+        titles = {column.title for track in registry.tracks() for column in track.columns}
+        raise unknown("word or metric", name, {*WORDS, *known, *titles})
+    metric = holders[0].metrics[name]
     lines = [
         name,
         f"  formula    {metric.formula}",
         f"  direction  {_DIRECTION[metric.better]}; range {metric.range[0]:g} to {metric.range[1]:g}",
-        f"  chance     {_chance(metric.chance)}",
+        f"  chance     {metric.chance_text or 'none'}",
         f"  family     {metric.family or 'none'}" + ("" if metric.family else " (not part of the mean skill)"),
         f"  source     {metric.source}",
         f"  avoids     {metric.trap}",
     ]
-    return lines + _levels(name, folders)
+    return lines + [line for track in holders for line in _levels(track, name, folders)]
 
 
-def _chance(chance: object) -> str:
-    if chance is None:
-        return "none"
-    return f"{chance:g}" if isinstance(chance, (int, float)) else "depends on the condition"
+def _column(title: str) -> Column | None:
+    """The column of a board that has this title."""
+    columns = (column for track in registry.tracks() for column in track.columns)
+    return next((column for column in columns if column.title == title), None)
 
 
-def _levels(name: str, folders: Sequence[Path]) -> list[str]:
+def _levels(track: Track, name: str, folders: Sequence[Path]) -> list[str]:
     try:
-        groups = leaderboard.group(leaderboard.collect(folders))
+        groups = leaderboard.group(leaderboard.collect(track, folders), say=lambda _: None)
     except BenchError:
         return []  # what a metric means does not depend on whether the boards are in order
     lines = []
     for (dataset, split), items in sorted(groups.items()):
         table = board(items)
-        if table.empty:
+        if table.empty or not {track.floor, REPLICATE} <= set(table["model"]):
             continue
         by_model: pd.Series = table.set_index("model")[name]
-        floor, replicate = (float(by_model[label]) for label in (FLOOR, REPLICATE))
+        floor, replicate = (float(by_model[label]) for label in (track.floor, REPLICATE))
         if np.isfinite(floor) or np.isfinite(replicate):
             lines.append(f"  on {dataset}, {split}: floor {_text(floor)}, replicate {_text(replicate)}")
     return lines

@@ -14,43 +14,36 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, note, seed_text
+from bench.core.console import answer, console, note, seed_text
+from bench.core.track import Track
 from bench.data.features.bank import shorten
 from bench.results import leaderboard, records
-from bench.results.board import FAMILIES, FLOOR, REPLICATE, board
+from bench.results.board import REPLICATE, board
+from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.skill import MIN_FAMILIES
-from bench.results.spec import SCORING_VERSION
 from bench.stats.intervals import MIN_CONDITIONS
+from bench.tracks import registry
 
-_COLUMNS = {
-    "pattern r": FAMILIES["pattern"],
-    "identity": FAMILIES["identity"],
-    "size": "shift_log_ratio",
-    "DE rho": "spearman_de",
-}
 #: A row in which more conditions than this fell back is in part the row of what it fell back to.
 MAX_FALLBACK = 0.1
 #: Longest name on one line, and the longest that leaves room for two spaces between columns.
 _NAME, _ROOMY = 23, 15
-_LEGEND = (
-    "Look first at skill: 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells. "
-    "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: .5 = "
-    "cannot tell conditions apart; size: predicted over true shift, 1 is right; beats mean: share of conditions."
-)
 
 
-def _number(value: float, name: str = "") -> str:
+def _number(value: float, form: str = "number") -> str:
     if value is None or math.isnan(value):
         return "-"
-    if name == "shift_log_ratio":
+    if form == "log_ratio":
         return f"{math.exp(value):.2f}"
+    if form == "share":
+        return f"{value:.0%}"
     text = f"{value:.2f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
-def _skill(row: Mapping[Hashable, Any]) -> str:
-    if row["model"] == FLOOR:
+def _skill(track: Track, row: Mapping[Hashable, Any]) -> str:
+    if row["model"] == track.floor:
         return "0 (floor)"
     if pd.isna(row["skill"]):
         return "null"
@@ -71,10 +64,11 @@ def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
     return f"{task} | {int(table['n_conditions'].max())} conditions | truth against reference controls"
 
 
-def layout(table: pd.DataFrame) -> Table:
+def layout(track: Track, table: pd.DataFrame) -> Table:
     """Lay a board out for a terminal of 100 columns.
 
     Args:
+        track: Its track.
         table: From :func:`bench.results.board.board`.
     """
     longest = max((min(len(str(name)), _NAME) for name in table["model"]), default=0)
@@ -83,19 +77,19 @@ def layout(table: pd.DataFrame) -> Table:
     view.add_column("rank", justify="right")
     view.add_column("model", no_wrap=True, max_width=_NAME)
     view.add_column("skill [95% CI]", no_wrap=True)
-    for title in _COLUMNS:
-        view.add_column(title, justify="right")
+    for column in track.columns:
+        view.add_column(column.title, justify="right")
     view.add_column("beats mean", justify="right")
     view.add_column("fallbacks", justify="right")
     for row in table.to_dict("records"):
         missing = row["n_fallback"]
-        bar = row["model"] in (FLOOR, REPLICATE)
+        bar = row["model"] in (track.floor, REPLICATE)
         view.add_row(
             _rank(row),
             # What differs from a model's defaults goes on a line of its own where both would be cut.
             Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
-            _skill(row),
-            *(_number(row[metric], metric) for metric in _COLUMNS.values()),
+            _skill(track, row),
+            *(_number(row[column.metric], column.form) for column in track.columns),
             "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}",
             "" if bar or pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0",
             style="dim" if bar else None,
@@ -103,47 +97,46 @@ def layout(table: pd.DataFrame) -> Table:
     return view
 
 
-def null_families(table: pd.DataFrame) -> str:
+def null_families(track: Track, table: pd.DataFrame) -> str:
     """Say which families have no skill and why; empty where all four have."""
     reasons = table.attrs.get("skill_reasons", {})
-    null = {family: reasons[name] for family, name in FAMILIES.items() if reasons.get(name)}
+    null = {family: reasons[name] for family, name in track.families.items() if reasons.get(name)}
     if not null:
         return ""
     said = "; ".join(f"{family}: {reason}" for family, reason in null.items())
-    few = len(FAMILIES) - len(null) < MIN_FAMILIES
+    few = len(track.families) - len(null) < MIN_FAMILIES
     whole = "These data give no skill and no ranks" if few else "Left out of every row's skill"
     return f"{whole} ({said})."
 
 
-def as_text(table: pd.DataFrame) -> str:
+def as_text(track: Track, table: pd.DataFrame) -> str:
     """Lay a board out as plain text, for documents."""
     plain = Console(width=100, file=io.StringIO(), no_color=True)
-    plain.print(layout(table))
+    plain.print(layout(track, table))
     assert isinstance(plain.file, io.StringIO)
     return "\n".join(line.rstrip() for line in plain.file.getvalue().splitlines()) + "\n"
 
 
-def show(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
-    """Print one board to stderr, with what a reader should look at first and what to distrust.
+def show(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:
+    """Print one board to standard output; to standard error what to look at first and what to distrust.
 
     Args:
+        track: Its track.
         table: From :func:`bench.results.board.board`.
         found: Records of the same data set and split.
         seeds: The split seeds that it averages over.
     """
-    console.print()
-    console.print(Text(heading(table, found[0], seeds), style="bold"))
-    console.print(layout(table))
-    console.print(Text(_LEGEND, style="dim"))
-    for line in warnings_of(table, found, seeds):
+    answer.print(Text(heading(table, found[0], seeds), style="bold"))
+    answer.print(layout(track, table))
+    console.print(Text(track.legend, style="dim"))
+    for line in warnings_of(track, table, found, seeds):
         console.print(Text(line, style="yellow"))
-    console.print()
 
 
-def warnings_of(table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:
+def warnings_of(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:
     """List what a reader should distrust about a board."""
-    lines = [line] if (line := null_families(table)) else []
-    rows = table[~table["model"].isin([FLOOR, REPLICATE])]
+    lines = [line] if (line := null_families(track, table)) else []
+    rows = table[~table["model"].isin([track.floor, REPLICATE])]
     partial = rows[rows["n_seeds"] < len(seeds)]
     if len(partial):
         names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)} seeds)" for r in partial.to_dict("records"))
@@ -189,23 +182,19 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
 
     Args:
         folders: Leaderboards folders to merge, the first one's records winning.
-        of: Paths of records.
+        of: Paths of records, all of one track.
     """
     fresh = [records.read(path) for path in of]
+    track = registry.get(fresh[0].track)
     for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
-        seeds = sorted({r.spec.split_seed for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)})
-        found = leaderboard.collect(folders, dataset)
-        data_hash = next(r.spec.data_hash for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split))
-        version = SCORING_VERSION
-        current = [
-            item
-            for item in found
-            if item.record.spec.data_hash == data_hash and item.record.spec.scoring_version == version
-        ]
+        here = [r for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)]
+        seeds = sorted({r.spec.split_seed for r in here})
+        found = leaderboard.collect(track, folders, dataset)
+        current = [item for item in found if _like(item, here[0])]
         if len(current) < len(found):
             note(f"{len(found) - len(current)} records of other data or an older scoring are left out of this table")
         # Variants of other models would make the table of one run long; 'bench leaderboard' shows them all.
-        own = {record.spec.label for record in fresh}
+        own = {record.spec.label for record in here}
         everything = leaderboard.group(current)[dataset, split]
         items = [item for item in everything if not item.record.spec.variant or item.record.spec.label in own]
         hidden = {item.record.spec.label for item in everything} - {item.record.spec.label for item in items}
@@ -216,6 +205,11 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
         used = [
             item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
         ]
-        show(table, used, seeds)
+        show(track, table, used, seeds)
         if hidden:
             note(f"{len(hidden)} variants of models are not shown; 'bench leaderboard' prints them.")
+
+
+def _like(item: BoardEntry, record: Record) -> bool:
+    mine = item.record
+    return (mine.spec.data_hash, mine.track_version) == (record.spec.data_hash, record.track_version)

@@ -6,9 +6,9 @@ its favour over enough distinct conditions: the interval that ``bench compare`` 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +16,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console
+from bench.core.console import answer
 from bench.core.errors import BenchError
-from bench.core.files import locked, write_json
-from bench.reports.compare import Difference, difference, no_claim
+from bench.core.files import write_json
+from bench.core.track import Track
 from bench.results import leaderboard
-from bench.results.rows import Found, Row, gather
+from bench.results.claim import Claim
+from bench.results.difference import Comparison, Difference, no_claim
+from bench.results.generated import rounded
+from bench.results.rows import Row, anchors, gather, share_tasks
 from bench.results.tables import ALL
-from bench.sweep.suite import Claim
-from bench.tracks.response.metrics import METRICS
 
 #: Seeds that a suite runs on each (data set, split).
 Seeds = Mapping[tuple[str, str], Sequence[int]]
@@ -33,7 +34,7 @@ _STYLES = {"true": "green", "false": "red", "not_evaluable": "yellow"}
 
 
 class Gap(BaseModel):
-    """Paired difference of two rows; ``None`` = undefined.
+    """Paired difference of two rows, to six significant digits; ``None`` = undefined.
 
     Attributes:
         row: The other row.
@@ -83,28 +84,48 @@ class Claims(BaseModel):
     verdicts: tuple[Verdict, ...]
 
 
-def evaluate(claims: Sequence[Claim], seeds: Seeds, items: Sequence[Found]) -> list[Verdict]:
+def evaluate(
+    claims: Sequence[Claim], seeds: Seeds, groups: Sequence[tuple[Track, leaderboard.Groups]]
+) -> list[Verdict]:
     """Evaluate claims.
 
     Args:
         claims: What is claimed.
         seeds: Split seeds by (data set, split): a row that lacks one carries no claim.
-        items: Records; those of other boards are ignored.
+        groups: Records of each track by board, from :func:`bench.results.leaderboard.group`. A claim is about the
+            first track that has its metric.
 
     Raises:
-        BenchError: Records that cannot stand in one table.
+        BenchError: A metric of no track; records that cannot stand in one table.
     """
-    boards = {(claim.data, claim.split) for claim in claims}
-    groups = leaderboard.group(i for i in items if (i.record.spec.dataset, i.record.spec.split) in boards)
-    found = []
-    for claim in claims:
-        wanted = sorted(set(seeds.get((claim.data, claim.split), ())))
-        _, rows = gather(groups.get((claim.data, claim.split), []), wanted)
-        found.append(_verdict(claim, wanted, rows))
-    return found
+
+    def about(claim: Claim) -> tuple[str, str]:
+        return claim.data, claim.split
+
+    found: dict[int, Verdict] = {}
+    for (data, split), same in groupby(sorted(enumerate(claims), key=lambda one: about(one[1])), lambda o: about(o[1])):
+        wanted = sorted(set(seeds.get((data, split), ())))
+        boards: dict[str, tuple[dict[str, Row], Comparison]] = {}
+        for i, claim in same:
+            track, here = _track_of(claim, groups)
+            if track.name not in boards:
+                _, rows = gather(here.get((data, split), []), wanted)
+                share_tasks(rows, anchors(rows, wanted))
+                boards[track.name] = (rows, Comparison(rows, wanted))
+            found[i] = _verdict(track, claim, wanted, *boards[track.name])
+    return [found[i] for i in range(len(claims))]
 
 
-def _verdict(claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row]) -> Verdict:
+def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
+    for track, here in groups:
+        if claim.metric in track.metrics:
+            return track, here
+    raise BenchError(f"claim '{claim.name}': no track has the metric '{claim.metric}'.")
+
+
+def _verdict(
+    track: Track, claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row], compared: Comparison
+) -> Verdict:
     def answer(verdict: Literal["true", "false", "not_evaluable"], reason: str = "") -> Verdict:
         return Verdict(
             claim=claim,
@@ -116,9 +137,8 @@ def _verdict(claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row]) -> Ver
         )
 
     def differences(names: Sequence[str]) -> dict[str, Difference]:
-        ready = [name for name in names if name in rows and set(seeds) <= set(rows[name].by_seed)]
-        better = rows[claim.better]
-        return {n: difference(better, rows[n], seeds, claim.subgroup, claim.metric) for n in ready}
+        ready = [name for name in names if name in compared.rows]
+        return {n: compared.difference(claim.better, n, claim.subgroup, claim.metric, tested=False) for n in ready}
 
     gaps: dict[str, Difference] = {}
     beside: dict[str, Difference] = {}
@@ -128,7 +148,9 @@ def _verdict(claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row]) -> Ver
     for name in names:
         if lacking := sorted(set(seeds) - set(rows[name].by_seed)):
             return answer("not_evaluable", f"{name} lacks seed {', '.join(map(str, lacking))}")
-    tables = [found.table for seed in seeds for found in rows[claim.better].by_seed[seed]]
+    if without := [name for name in names if name not in compared.rows]:
+        return answer("not_evaluable", f"{', '.join(without)} has no values by unit")
+    tables = [entry.values for seed in seeds for entry in rows[claim.better].by_seed[seed]]
     if not any(table.conditions.get(claim.subgroup) for table in tables):
         return answer("not_evaluable", f"no condition in '{claim.subgroup}'")
     gaps, beside = differences(claim.worse), differences(claim.beside)
@@ -139,16 +161,18 @@ def _verdict(claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row]) -> Ver
             return answer("not_evaluable", f"{gap.n} distinct conditions, {claim.min_conditions} needed")
         if not math.isfinite(gap.low):
             return answer("not_evaluable", f"the difference to {name} has no interval")
-    kept = [name for name, gap in gaps.items() if not _beaten(gap, claim.margin)]
+    kept = [name for name, gap in gaps.items() if not _beaten(track, gap, claim.margin)]
     return answer("false", f"does not beat {', '.join(kept)}") if kept else answer("true")
 
 
-def _beaten(gap: Difference, margin: float) -> bool:
-    return gap.high < -margin if METRICS[gap.metric].better == "low" else gap.low > margin
+def _beaten(track: Track, gap: Difference, margin: float) -> bool:
+    """By the numbers that are written: rounding must decide no claim."""
+    low, high = rounded(gap.low), rounded(gap.high)
+    return high < -margin if track.metrics[gap.metric].better == "low" else low > margin
 
 
 def _gap(row: str, found: Difference) -> Gap:
-    mean, low, high = (value if math.isfinite(value) else None for value in (found.mean, found.low, found.high))
+    mean, low, high = (rounded(v) if math.isfinite(v) else None for v in (found.mean, found.low, found.high))
     return Gap(row=row, mean=mean, low=low, high=high, n=found.n)
 
 
@@ -172,9 +196,9 @@ def show(verdicts: Sequence[Verdict]) -> None:
                 view.add_row(*head, *map(Text, line))
             if one.claim.expected not in (None, one.verdict):
                 view.add_row("", Text(f"expected: {str(one.claim.expected).replace('_', ' ')}", style="bold red"))
-        console.print()
-        console.print(Text(f"claims | {about}", style="bold"))
-        console.print(view)
+        answer.print()
+        answer.print(Text(f"claims | {about}", style="bold"))
+        answer.print(view)
 
 
 def _about(claim: Claim) -> str:
@@ -195,10 +219,10 @@ def place(folder: Path, suite: str) -> Path:
 
 
 def write(folder: Path, suite: str, verdicts: Sequence[Verdict]) -> Path:
-    """Write the claims of a suite, unless they stand there already but for the last bits; return the path."""
+    """Write the claims of a suite, unless they stand there already; return the path."""
     path = place(folder, suite)
     made = Claims(suite=suite, verdicts=tuple(verdicts))
-    if not path.is_file() or not _agree(_read_or_none(path), made):
+    if not path.is_file() or _read_or_none(path) != made:
         write_json(path, made.model_dump(mode="json"))
     return path
 
@@ -223,62 +247,50 @@ def _read_or_none(path: Path) -> Claims | None:
         return None
 
 
-def again(folder: Path) -> dict[Path, tuple[Claims, Claims]]:
+def again(folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> dict[Path, tuple[Claims, Claims]]:
     """Evaluate the claims that lie in a leaderboards folder by its records: what is there, and what comes out.
+
+    Args:
+        folder: Leaderboards folder.
+        groups: Its records, as for :func:`evaluate`.
 
     Raises:
         BenchError: Damaged files.
     """
-    there = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
-    if not there:
-        return {}
-    items = leaderboard.collect([folder])
     made = {}
-    for path, old in there.items():
-        verdicts = []
-        for one in old.verdicts:
-            verdicts += evaluate([one.claim], {(one.claim.data, one.claim.split): one.seeds}, items)
-        made[path] = (old, Claims(suite=old.suite, verdicts=tuple(verdicts)))
+    for path in sorted(folder.glob(f"{PREFIX}*.json")):
+        old = read(path)
+        by_seeds: dict[tuple[int, ...], list[int]] = {}
+        for i, one in enumerate(old.verdicts):
+            by_seeds.setdefault(one.seeds, []).append(i)
+        verdicts: dict[int, Verdict] = {}
+        for seeds, places in by_seeds.items():
+            asked = [old.verdicts[i].claim for i in places]
+            wanted = {(claim.data, claim.split): seeds for claim in asked}
+            verdicts |= dict(zip(places, evaluate(asked, wanted, groups), strict=True))
+        made[path] = (old, Claims(suite=old.suite, verdicts=tuple(verdicts[i] for i in range(len(old.verdicts)))))
     return made
 
 
-def regenerate(folder: Path) -> list[Path]:
-    """Evaluate a folder's claims by its records and write those that differ; return their paths."""
-    with locked(folder):
-        changed = [path for path, (old, new) in again(folder).items() if not _agree(old, new)]
-        for path, (_, new) in again(folder).items() if changed else ():
-            if path in changed:
-                write_json(path, new.model_dump(mode="json"))
+def rewrite(found: Mapping[Path, tuple[Claims, Claims]]) -> list[Path]:
+    """Write the claims of :func:`again` that differ; return their paths."""
+    changed = [path for path, (old, new) in found.items() if old != new]
+    for path in changed:
+        write_json(path, found[path][1].model_dump(mode="json"))
     return changed
 
 
-def check(folder: Path) -> int:
-    """Compare a folder's claims with what its records give; return how many files there are.
+def compare(folder: Path, found: Mapping[Path, tuple[Claims, Claims]]) -> int:
+    """Return how many files of claims there are, if they say what their records say.
 
     Raises:
         BenchError: Naming the first claim that differs.
     """
-    found = again(folder)
     for path, (old, new) in found.items():
         for a, b in zip(old.verdicts, new.verdicts, strict=True):
-            if not _agree(a, b):
+            if a != b:
                 raise BenchError(
                     f"{path}: claim '{a.claim.name}' is {a.verdict} there and {b.verdict} by the records, or its "
                     f"numbers differ. Run 'bench leaderboard --leaderboards {folder}'."
                 )
     return len(found)
-
-
-def _agree(a: BaseModel | None, b: BaseModel) -> bool:
-    """Whether two results are the same, numbers to 1e-9: machines round differently."""
-    return a is not None and _close(json.loads(a.model_dump_json()), json.loads(b.model_dump_json()))
-
-
-def _close(a: object, b: object) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_close(a[key], b[key]) for key in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(_close(x, y) for x, y in zip(a, b))
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
-    return a == b

@@ -2,86 +2,61 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from bench.core.errors import BenchError
 from bench.core.files import write_text
 
-
-class Estimates(Protocol):
-    """A record and where it lies."""
-
-    @property
-    def record(self) -> Any:
-        """The record."""
-
-    @property
-    def path(self) -> Path:
-        """Its file."""
+#: A smaller number is what rounding left of 0.
+_ZERO = 1e-12
+#: Moves what lies exactly between two numbers of six digits, as means of simple fractions do, to where the last bit of
+#: a sum cannot decide which of them is written.
+_NUDGE = 1 + 1e-11
 
 
-def refuse_mixed(items: Sequence[Estimates], what: str, where: str, key: Callable[[Any], str]) -> None:
-    """Refuse records that differ in something in which a table's must not.
+def six_digits(value: float) -> str:
+    """Write a number with six significant digits, the same ones whatever its last bits are; NaN is empty.
 
-    Args:
-        items: Of one table.
-        what: In what they must not differ.
-        where: The table, in words.
-        key: Reads it from a record.
-
-    Raises:
-        BenchError: Naming two files that differ.
+    Example:
+        >>> six_digits(1 / 3), six_digits(0.1 + 0.2), six_digits(-1e-17), six_digits(71 / 128)
+        ('0.333333', '0.3', '0', '0.554688')
     """
-    first = items[0]
-    for item in items[1:]:
-        if key(item.record) != key(first.record):
-            raise BenchError(
-                f"{where}: records differ in {what} and cannot stand in one table: "
-                f"{first.path} has {key(first.record)}, {item.path} has {key(item.record)}. "
-                f"Remove the outdated ones and run them again."
-            )
+    if not math.isfinite(value):
+        return "" if math.isnan(value) else str(value)
+    return "0" if abs(value) < _ZERO else f"{value * _NUDGE:.6g}"
+
+
+def rounded(value: float) -> float:
+    """The number that :func:`six_digits` writes."""
+    return float(six_digits(value)) if math.isfinite(value) else value
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Write a board as CSV text: plain numbers in full precision, missing cells empty, ``\\n`` line ends."""
-    return str(table.to_csv(index=False, lineterminator="\n"))
-
-
-def same_numbers(a: str, b: str) -> bool:
-    """Tell whether two CSV texts agree: the same cells, numbers to 1e-9 of each other.
-
-    One machine gives the same bytes every time; another's matrix products may differ in the last bit.
-    """
-    if a == b:
-        return True
-    left, right = (list(csv.reader(io.StringIO(text))) for text in (a, b))
-    if [len(row) for row in left] != [len(row) for row in right]:
-        return False
-    return all(
-        x == y or _close(x, y) for one, two in zip(left, right, strict=True) for x, y in zip(one, two, strict=True)
-    )
-
-
-def _close(a: str, b: str) -> bool:
-    try:
-        return math.isclose(float(a), float(b), rel_tol=1e-9, abs_tol=1e-9)
-    except ValueError:
-        return False
+    """Write a board as CSV text: six significant digits, missing cells empty, ``\\n`` line ends."""
+    columns = {name: column.array for name, column in table.items()}
+    plain = {
+        name: [six_digits(value) for value in column.to_numpy(dtype=np.float64).tolist()]
+        if pd.api.types.is_float_dtype(column.dtype)
+        else column
+        for name, column in columns.items()
+    }
+    return str(pd.DataFrame(plain).to_csv(index=False, lineterminator="\n"))
 
 
 def _differing(wanted: Mapping[Path, str]) -> list[Path]:
-    return [
-        path
-        for path, text in wanted.items()
-        if not path.is_file() or not same_numbers(path.read_text(encoding="utf-8"), text)
-    ]
+    return [path for path, text in wanted.items() if _text(path) != text]
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode().replace("\r\n", "\n")  # git on Windows
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def rewrite(wanted: Mapping[Path, str], present: set[Path]) -> list[Path]:

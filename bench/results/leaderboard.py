@@ -1,100 +1,157 @@
 """Records -> boards: one CSV per data set and split, and one per subgroup. Generated, never edited.
 
 Columns: rank, rank_low, rank_high, model, mean skill with its interval, n_seeds, n_conditions, n_informative; per
-metric its mean, ci_low, ci_high and skill; beat_rate, control_sd, n_fallback, wall_s, parameters, run_ids.
-``n_conditions`` counts (condition, seed) pairs. Levels are means over seeds of the mean over conditions, on control
-fold 0; fold 1 gives ``control_sd``.
+metric its mean, ci_low, ci_high and skill; beat_rate, numbers of the whole run, control_sd, n_fallback, wall_s,
+parameters, run_ids. ``n_conditions`` counts (unit, seed) pairs. Levels are means over seeds of the mean over units, on
+control fold 0; fold 1 gives ``control_sd``. A track may have one CSV for all splits of a data set, with a column
+``split``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench.core.files import locked
-from bench.results import records
-from bench.results.board import Found, board
-from bench.results.generated import compare, refuse_mixed, rewrite, to_csv
+import pandas as pd
+
+from bench.core.console import note
+from bench.core.errors import BenchError
+from bench.core.track import Track
+from bench.results.board import board
+from bench.results.entries import BoardEntry
+from bench.results.generated import to_csv
+from bench.results.records import Record
+from bench.results.store import collect
+from bench.results.tables import ALL
+
+__all__ = ["collect", "csvs", "current", "expected_files", "group", "present"]
+
+#: Records of one track by (data set, split).
+Groups = Mapping[tuple[str, str], Sequence[BoardEntry]]
 
 
-def collect(folders: Iterable[Path], dataset: str | None = None) -> list[Found]:
-    """Read all records under leaderboards folders, sorted by path; of one run id the first folder's wins.
+def outdated(items: Sequence[BoardEntry]) -> dict[str, tuple[str, BoardEntry]]:
+    """Find the records of one data set that newer ones replace: of an older data hash or an older track version.
+
+    Returns:
+        By run id, in what it is older, and the entry.
+    """
+    out: dict[str, tuple[str, BoardEntry]] = {}
+    if not items:
+        return out
+    version = max(item.record.track_version for item in items)
+    newest = max((item.record.created, item.record.spec.data_hash) for item in items)[1]
+    for item in items:
+        if item.record.spec.data_hash != newest:
+            out[item.record.run_id] = ("data", item)
+        elif item.record.track_version != version:
+            out[item.record.run_id] = ("scoring", item)
+    return out
+
+
+def current(found: Iterable[BoardEntry], say: Callable[[str], None] = note) -> list[BoardEntry]:
+    """Leave out what newer records of the same data set replace, and say so.
 
     Args:
-        folders: Leaderboards folders; one that does not exist holds nothing.
-        dataset: Only this data set's.
-
-    Raises:
-        BenchError: A damaged record.
+        found: Records of one track.
+        say: Is told how many were left out of which data set.
     """
-    found: dict[str, Found] = {}
-    for folder in folders:
-        for path in sorted((folder / "records").glob(f"{dataset or '*'}/*/*.json")):
-            record = records.read(path)
-            found.setdefault(record.run_id, Found(record, path))
-    return list(found.values())
-
-
-def group(found: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
-    """Group records by (data set, split) and refuse what cannot stand in one table.
-
-    Raises:
-        BenchError: Different data, scoring versions, or splits for one (data set, kind, seed, fold).
-    """
-    boards: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    by_data: dict[str, list[BoardEntry]] = defaultdict(list)
     for item in found:
+        by_data[item.record.spec.dataset].append(item)
+    kept = []
+    for dataset, items in by_data.items():
+        old = outdated(items)
+        if old:
+            kinds = sorted({what for what, _ in old.values()})
+            say(
+                f"{dataset}: {len(old)} records of older {' and '.join(kinds)} are left out; 'bench prune --outdated' "
+                f"removes them."
+            )
+        kept += [item for item in items if item.record.run_id not in old]
+    return kept
+
+
+def group(found: Iterable[BoardEntry], say: Callable[[str], None] = note) -> dict[tuple[str, str], list[BoardEntry]]:
+    """Group records of one track by (data set, split), the newest data and version of each, and refuse mixed splits.
+
+    Raises:
+        BenchError: Different splits for one (data set, kind, seed, fold).
+    """
+    boards: dict[tuple[str, str], list[BoardEntry]] = defaultdict(list)
+    for item in current(found, say):
         boards[item.record.spec.dataset, item.record.spec.split].append(item)
     for (dataset, split), items in boards.items():
-        refuse_mixed(items, "data_hash", f"data set '{dataset}'", lambda r: r.spec.data_hash)
-        refuse_mixed(items, "scoring_version", f"board {dataset}__{split}", lambda r: str(r.spec.scoring_version))
-        by_draw: dict[tuple[int, int], list[Found]] = defaultdict(list)
+        by_draw: dict[tuple[int, int], list[BoardEntry]] = defaultdict(list)
         for item in items:
             by_draw[item.record.spec.split_seed, item.record.spec.control_fold].append(item)
         for (seed, fold), same in by_draw.items():
             where = f"board {dataset}__{split}, seed {seed}, fold {fold}"
-            refuse_mixed(same, "split_id", where, lambda r: r.spec.split_id)
+            _refuse_mixed(same, "split_id", where, lambda r: r.spec.split_id)
     return dict(boards)
 
 
-def expected_files(folder: Path) -> dict[Path, str]:
+def _refuse_mixed(items: Sequence[BoardEntry], what: str, where: str, key: Callable[[Record], str]) -> None:
+    first = items[0]
+    for item in items[1:]:
+        if key(item.record) != key(first.record):
+            raise BenchError(
+                f"{where}: records differ in {what} and cannot stand in one table: {first.where} has "
+                f"{key(first.record)}, {item.where} has {key(item.record)}. Remove the outdated ones "
+                f"('bench prune RUN_ID') and run them again."
+            )
+
+
+def scopes(items: Sequence[BoardEntry]) -> list[str]:
+    """Subgroups and tertiles that records of one board have units of."""
+    names = {scope for item in items if item.table is not None for scope in item.table.conditions}
+    return sorted(names - {ALL})
+
+
+def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
+    """The CSVs that records of one track give.
+
+    Args:
+        folder: Their leaderboards folder.
+        track: The track.
+        groups: From :func:`group`.
+
+    Raises:
+        BenchError: Records that are damaged or cannot stand in one table.
+    """
+    files: dict[Path, str] = {}
+    together: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for (dataset, split), items in sorted(groups.items()):
+        table = board(items)
+        if table.empty:
+            continue
+        if track.suffix:
+            table.insert(0, "split", split)
+            together[dataset].append(table)
+            continue
+        files[folder / f"{dataset}__{split}.csv"] = to_csv(table)
+        for scope in scopes(items):
+            part = board(items, scope)
+            if not part.empty:
+                files[folder / "subgroups" / f"{dataset}__{split}__{scope}.csv"] = to_csv(part)
+    for dataset, tables in together.items():
+        files[folder / f"{dataset}{track.suffix}.csv"] = to_csv(pd.concat(tables, ignore_index=True))
+    return files
+
+
+def present(folder: Path) -> set[Path]:
+    """The CSVs that lie in a leaderboards folder."""
+    return {*folder.glob("*__*.csv"), *(folder / "subgroups").glob("*__*.csv")}
+
+
+def expected_files(tracks: Iterable[Track], folder: Path, say: Callable[[str], None] = note) -> dict[Path, str]:
     """Compute every CSV that the records under a leaderboards folder give.
 
     Raises:
         BenchError: Records that are damaged or cannot stand in one table.
     """
     files: dict[Path, str] = {}
-    for (dataset, split), items in sorted(group(collect([folder])).items()):
-        table = board(items)
-        if table.empty:
-            continue
-        files[folder / f"{dataset}__{split}.csv"] = to_csv(table)
-        for scope in sorted({name for item in items for name in item.record.subgroups}):
-            part = board(items, scope)
-            if not part.empty:
-                files[folder / "subgroups" / f"{dataset}__{split}__{scope}.csv"] = to_csv(part)
+    for track in tracks:
+        files |= csvs(folder, track, group(collect(track, [folder]), say))
     return files
-
-
-def _present(folder: Path) -> set[Path]:
-    # The boards of frozen encoders come from other records: see bench.tracks.representation.board.
-    return {
-        path
-        for path in (*folder.glob("*__*.csv"), *(folder / "subgroups").glob("*__*.csv"))
-        if not path.name.endswith("__frozen.csv")
-    }
-
-
-def regenerate(folder: Path) -> list[Path]:
-    """Write all CSVs of a leaderboards folder and remove those that no record gives; return the changed ones."""
-    with locked(folder):  # whoever comes later reads the records later
-        return rewrite(expected_files(folder), _present(folder))
-
-
-def check(folder: Path) -> int:
-    """Compare the CSVs of a folder with what its records give; return how many there are.
-
-    Raises:
-        BenchError: Naming the files that differ.
-    """
-    return compare(expected_files(folder), _present(folder), folder)

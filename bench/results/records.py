@@ -1,4 +1,7 @@
-"""``record.json``: one run, with everything needed to check it or to compute it again, and a checksum of all that."""
+"""One record: a run with everything needed to check it or to compute it again, and a checksum of all that.
+
+In a run's folder it is ``record.json`` beside ``record.parquet``; see :mod:`bench.results.store` for leaderboards.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ import hashlib
 import json
 import os
 import platform
-import re
-import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bench.core.errors import BenchError
-from bench.core.files import atomic, safe_name, sha256_file, write_text
+from bench.core.files import canonical_json, safe_name, sha256_json, write_text
+from bench.core.track import Track
+from bench.results import parquet
 from bench.results.spec import RunSpec
+from bench.results.tables import Table
 
 _PACKAGES = (
     "perturb-ssl-bench",
@@ -39,34 +42,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
-class Level(_Strict):
-    """One metric of one run, averaged over conditions. ``None`` = undefined.
-
-    Attributes:
-        mean: Mean over the conditions where it is defined.
-        ci_low: Lower 95% bound over conditions.
-        ci_high: Upper 95% bound.
-        n: Conditions in the mean.
-        n_undefined: Conditions left out because of the truth (the same for every model).
-        n_degenerate: Conditions that got the chance value because of the prediction.
-        floor: The same mean for ``train_mean``.
-        replicate: Half of a condition's cells predicting the other half, averaged over halvings both ways.
-        skill: Where the model stands between floor (0) and replicate (1).
-        skill_reason: Why skill is ``None``.
-    """
-
-    mean: float | None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    n: int
-    n_undefined: int
-    n_degenerate: int
-    floor: float | None
-    replicate: float | None
-    skill: float | None = None
-    skill_reason: str | None = None
-
-
 class Budget(_Strict):
     """What a run cost. Times in seconds, memory in MiB; ``None`` = not known, as for predictions of another tool."""
 
@@ -81,18 +56,19 @@ class Budget(_Strict):
 
 
 class Record(_Strict):
-    """One scored run (see :class:`~bench.results.spec.RunSpec` for its identity).
+    """One run that was evaluated by one track (see :class:`~bench.results.spec.RunSpec` for its identity).
+
+    What follows from its values (means, intervals, skill) is not stored: boards compute it.
 
     Attributes:
-        schema_version: Of this file.
+        schema_version: Of this schema.
+        track: Name of the track.
+        track_version: The track's version: of everything between predictions, or embeddings, and this record.
         run_id: 12 hex digits.
         spec: The resolved spec.
+        kind: ``reference`` rows stand beside the models of a board, unranked.
         evidence: ``smoke`` data show rows, but carry no claim.
         created: UTC, ISO 8601.
-        metrics: Over all evaluated test conditions.
-        subgroups: Evaluated conditions by subgroup and by tertile of effect strength; their numbers are in the table.
-        n_conditions: Evaluated test conditions.
-        n_fallback: Conditions of which a constituent fell back.
         controls_used: Which controls the predictions were made from.
         hashes: Of every input and output.
         git_sha: Commit of the code, where it lies in a repository.
@@ -102,17 +78,18 @@ class Record(_Strict):
         budget: Costs.
         selection: How hyperparameters were chosen.
         warnings: What a reader should know before believing the row.
+        numbers: Numbers of the whole run that no unit has a value of; ``None`` = undefined.
+        values_hash: Hash of its values by unit (:attr:`bench.results.tables.Table.hash`); ``None`` = it has none.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    track: str
+    track_version: int
     run_id: str
     spec: RunSpec
+    kind: Literal["model", "reference"] = "model"
     evidence: str
     created: str
-    metrics: dict[str, Level]
-    subgroups: dict[str, int]
-    n_conditions: int
-    n_fallback: int
     controls_used: Literal["input", "all", "unknown"]
     hashes: dict[str, str]
     git_sha: str | None
@@ -122,6 +99,26 @@ class Record(_Strict):
     budget: Budget
     selection: str | None
     warnings: tuple[str, ...]
+    numbers: dict[str, float | None] = {}
+    values_hash: str | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        if self.run_id != self.spec.run_id:
+            raise ValueError(f"run_id {self.run_id} is not that of its spec ({self.spec.run_id}): edited by hand?")
+        return self
+
+    @property
+    def task(self) -> str:
+        """What decides floor and replicate: 12 hex digits of data, split and the track's version."""
+        spec = self.spec
+        facts = [spec.data_hash, spec.split, spec.split_id, spec.split_seed, spec.control_fold, self.track_version]
+        return sha256_json(facts)[:12]
+
+    @property
+    def learned(self) -> bool:
+        """Whether it was trained in steps, so that another processor gives other digits."""
+        return bool(self.budget.steps)
 
 
 def now() -> str:
@@ -177,79 +174,92 @@ def hardware() -> dict[str, str | int]:
     return {"processor": model, "cores": os.cpu_count() or 1, "system": platform.system()}
 
 
-#: A record's second line: the hash of all its other lines.
-_CHECKSUM = re.compile(rb'^  "checksum": "([0-9a-f]{64})",\n', re.MULTILINE)
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _hash(before: bytes, after: bytes) -> bytes:
-    return hashlib.sha256(before + after).hexdigest().encode()
+def to_line(record: Record) -> str:
+    """Write a record as one line of canonical JSON, its first field the checksum of the rest."""
+    text = canonical_json(record.model_dump(mode="json"))
+    return f'{{"checksum":"{_hash(text.encode())}",{text[1:]}'
 
 
-def read(path: Path) -> Record:
-    """Read a record and check that it, its id and its table are what was written.
+def to_text(record: Record) -> str:
+    """The same as indented JSON, for people."""
+    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    text += "\n"
+    return f'{{\n  "checksum": "{_hash(text.encode())}",\n{text[2:]}'
+
+
+def parse(blob: bytes) -> Record:
+    """Read what :func:`to_line` or :func:`to_text` wrote.
 
     Raises:
-        BenchError: Damaged, of another schema, edited, without its table, or with a name that could leave its folder.
+        ValueError: Damaged, of another schema, edited, or with a name that could leave its folder.
     """
+    blob = blob.replace(b"\r\n", b"\n")  # git on Windows
+    if blob.startswith(b'{"checksum":"') and blob[77:79] == b'",':
+        checksum, content = blob[13:77], b"{" + blob[79:]
+    elif blob.startswith(b'{\n  "checksum": "') and blob[81:84] == b'",\n':
+        checksum, content = blob[17:81], b"{\n" + blob[84:]
+    else:
+        checksum, content = b"", b""
+    # One changed digit would still be a number: the content is compared before it is believed.
+    if checksum.decode(errors="replace") != _hash(content):
+        raise ValueError("damaged, edited, or written by an older version: its checksum is not that of its content")
     try:
-        blob = path.read_bytes().replace(b"\r\n", b"\n")  # git on Windows
-        checksum = _CHECKSUM.search(blob)
-        # One changed digit would still be a number: the content is compared before it is believed.
-        if not checksum or checksum[1] != _hash(blob[: checksum.start()], blob[checksum.end() :]):
-            raise ValueError("damaged, edited, or written by an older version: its checksum is not that of its content")
-        record = Record.model_validate_json(blob[: checksum.start()] + blob[checksum.end() :])
-    except FileNotFoundError as error:
-        raise BenchError(f"no such record: {path}") from error
-    except (OSError, ValueError) as error:  # ValidationError is a ValueError
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise BenchError(f"{path}: not a valid record ({reason}). Delete it and run again.") from error
-    if record.run_id != record.spec.run_id:
-        raise BenchError(
-            f"{path}: run_id {record.run_id} is not that of its spec ({record.spec.run_id}): edited by hand?"
-        )
+        record = Record.model_validate_json(content)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from error
     try:
-        for kind, name in _names(record):
+        for kind, name in (("data set", record.spec.dataset), ("split", record.spec.split)):
             safe_name(kind, name)
-        table = path.with_suffix(".parquet")
-        if not table.is_file():
-            raise BenchError(f"its table {table.name} is missing. Run again.")
+        for kind, name in (("model", record.spec.model), ("track", record.track)):
+            safe_name(kind, name)
     except BenchError as error:
-        raise BenchError(f"{path}: {error}") from error
-    if sha256_file(table) != record.hashes.get("table"):
-        raise BenchError(f"{table}: changed since its record was written. Delete both and run again.")
+        raise ValueError(str(error)) from error
     return record
 
 
-def _names(record: Record) -> Iterator[tuple[str, str]]:
-    """What of a record becomes part of a path."""
-    yield from (("data set", record.spec.dataset), ("split", record.spec.split), ("model", record.spec.model))
-    yield from (("subgroup", name) for name in record.subgroups)
-
-
-def write(path: Path, record: Record) -> None:
-    """Write a record atomically, with the checksum of its content.
-
-    Its table must be there already, so that a record is never without one.
-    """
-    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
-    before, after = "{\n", text.removeprefix("{\n") + "\n"
-    checksum = _hash(before.encode(), after.encode()).decode()
-    write_text(path, f'{before}  "checksum": "{checksum}",\n{after}')
-
-
-def place(folder: Path, spec: RunSpec) -> Path:
-    """Where a record belongs under a leaderboards folder.
+def read(path: Path) -> Record:
+    """Read the record of a run's folder.
 
     Raises:
-        BenchError: A name that is no name of a folder.
+        BenchError: Missing or damaged; see :func:`parse`.
     """
-    for kind, name in (("data set", spec.dataset), ("model", spec.model)):
-        safe_name(kind, name)
-    return folder / "records" / spec.dataset / spec.model / f"{spec.run_id}.json"
+    try:
+        return parse(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BenchError(f"no such record: {path}") from error
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path}: not a valid record ({error}). Delete it and run again.") from error
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a record and its table, the table first, each atomically."""
-    for suffix in (".parquet", ".json"):
-        with atomic(target.with_suffix(suffix)) as temporary:
-            shutil.copyfile(source.with_suffix(suffix), temporary)
+def table_path(path: Path) -> Path:
+    """Where the values of a record in a run's folder are."""
+    return path.with_suffix(".parquet")
+
+
+def write(path: Path, record: Record, table: Table | None) -> None:
+    """Write a record and its table into a run's folder, the table first, so that no record is ever without it.
+
+    Raises:
+        BenchError: The folder cannot be written.
+    """
+    if table is not None:
+        parquet.write_one(table_path(path), table)
+    write_text(path, to_text(record))
+
+
+def read_table(track: Track, path: Path, record: Record) -> Table | None:
+    """Read the table of a record in a run's folder; ``None`` where it has none.
+
+    Raises:
+        BenchError: Damaged, or not the record's.
+    """
+    if record.values_hash is None:
+        return None
+    table = parquet.read_one(track, table_path(path))
+    if table.hash != record.values_hash:
+        raise BenchError(f"{table_path(path)}: changed since its record was written. Delete both and run again.")
+    return table

@@ -5,36 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-
-import numpy as np
 
 from bench.core.errors import BenchError
-from bench.results import tables
+from bench.core.track import Track
+from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.tables import Table
-from bench.tracks.response.metrics import METRICS
-
-FLOOR = "train_mean"
-#: The four families, by the metric that stands for each in the mean skill.
-FAMILIES = {metric.family: name for name, metric in METRICS.items() if metric.family}
-#: What ``beat_rate`` and ``control_sd`` are about, and the order where no skill is defined.
-PRIMARY = FAMILIES["pattern"]
-NAMES = tuple(METRICS)
-
-
-@dataclass(frozen=True)
-class Found:
-    """A record and where it lies; its per-condition table is read when it is needed."""
-
-    record: Record
-    path: Path
-
-    @cached_property
-    def table(self) -> Table:
-        """The per-condition numbers, metrics in registry order."""
-        return tables.read(self.path.with_suffix(".parquet"), NAMES)
 
 
 @dataclass
@@ -43,13 +19,15 @@ class Row:
 
     Attributes:
         label: Model and what differs from its defaults.
+        track: The track of its records.
         by_seed: Its records on control fold 0, by split seed.
         folds: Its records on control fold 1, by split seed.
     """
 
     label: str
-    by_seed: dict[int, list[Found]] = field(default_factory=lambda: defaultdict(list))
-    folds: dict[int, list[Found]] = field(default_factory=lambda: defaultdict(list))
+    track: Track
+    by_seed: dict[int, list[BoardEntry]] = field(default_factory=lambda: defaultdict(list))
+    folds: dict[int, list[BoardEntry]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def seeds(self) -> list[int]:
@@ -58,12 +36,27 @@ class Row:
 
     def tables(self, seed: int) -> list[Table]:
         """Its tables on fold 0 under a split seed."""
-        return [found.table for found in self.by_seed[seed]]
+        return [entry.values for entry in self.by_seed[seed]]
+
+    @property
+    def entries(self) -> list[BoardEntry]:
+        """All its records on fold 0, as entries."""
+        return [entry for seed in self.seeds for entry in self.by_seed[seed]]
+
+    @property
+    def has_values(self) -> bool:
+        """Whether all its records have values by unit: without, it has no interval and no rank."""
+        return all(entry.table is not None for entry in self.entries)
+
+    @property
+    def kind(self) -> str:
+        """``model``, or ``reference``: a row that is not ranked."""
+        return self.records[0].kind
 
     @property
     def records(self) -> list[Record]:
         """All its records on fold 0."""
-        return [found.record for seed in self.seeds for found in self.by_seed[seed]]
+        return [entry.record for entry in self.entries]
 
     @property
     def run_ids(self) -> list[str]:
@@ -78,46 +71,55 @@ class Row:
         return all(record.controls_used == "input" for record in self.records)
 
 
-def gather(items: Iterable[Found], seeds: Sequence[int] | None = None) -> tuple[list[int], dict[str, Row]]:
+def gather(items: Iterable[BoardEntry], seeds: Sequence[int] | None = None) -> tuple[list[int], dict[str, Row]]:
     """Sort a board's records into rows.
 
     Args:
-        items: Records of one data set and split.
-        seeds: Split seeds wanted; absent = those of the floor's own records, or else all.
+        items: Records of one track, data set and split.
+        seeds: Split seeds wanted; absent = those of the floor's own records, or of the references', or else all.
 
     Returns:
         The seeds and the rows by label, with records of these seeds only.
     """
     items = list(items)
     zero = [item for item in items if item.record.spec.control_fold == 0]
-    floor = {item.record.spec.split_seed for item in zero if item.record.spec.label == FLOOR}
-    wanted = sorted(set(seeds) if seeds is not None else floor or {item.record.spec.split_seed for item in zero})
+    bars = {item.record.spec.split_seed for item in zero if _is_bar(item)}
+    wanted = sorted(set(seeds) if seeds is not None else bars or {item.record.spec.split_seed for item in zero})
     rows: dict[str, Row] = {}
     for item in items:
         spec = item.record.spec
         if spec.split_seed in wanted:
-            row = rows.setdefault(spec.label, Row(spec.label))
+            row = rows.setdefault(spec.label, Row(spec.label, item.track))
             (row.folds if spec.control_fold else row.by_seed)[spec.split_seed].append(item)
     present = sorted({seed for row in rows.values() for seed in row.by_seed})
     return [seed for seed in wanted if seed in present], {k: row for k, row in rows.items() if row.by_seed}
 
 
-def check_task(rows: Mapping[str, Row], anchor: Mapping[int, Found], scope: str) -> None:
-    """Compare the records of a task with each seed's first: conditions, floor and replicate must be the same.
+def _is_bar(item: BoardEntry) -> bool:
+    return item.record.kind == "reference" or item.record.spec.label == item.track.floor
+
+
+def anchors(rows: Mapping[str, Row], seeds: Sequence[int]) -> dict[int, BoardEntry]:
+    """The first record of each seed that has values: its units, floor and replicate are the task's."""
+    out = {}
+    for seed in seeds:
+        some = (entry for row in rows.values() for entry in row.by_seed.get(seed, ()) if entry.table is not None)
+        if (first := next(some, None)) is not None:
+            out[seed] = first
+    return out
+
+
+def share_tasks(rows: Mapping[str, Row], anchor: Mapping[int, BoardEntry]) -> None:
+    """Put all values beside the units, floor and replicate of each seed's anchor, from whatever folder they came.
 
     Raises:
-        BenchError: Naming two records that differ.
+        BenchError: Naming two records of one task that hold other units, or another floor or replicate.
     """
-    m = NAMES.index(PRIMARY)
     for seed, first in anchor.items():
-        same = [found for row in rows.values() for found in row.by_seed.get(seed, ())]
-        for found in same:
-            if found.table.conditions.get(scope) != first.table.conditions.get(scope):
-                raise BenchError(f"seed {seed}: {found.path} and {first.path} hold different test conditions.")
-        for name, what in (("floor", "floor"), ("half_replicate", "replicate")):
-            theirs = first.table.column(scope, name, m)
-            ours = np.stack([found.table.column(scope, name, m) for found in same])
-            alike = np.isclose(ours, theirs, atol=1e-6, equal_nan=True).all(axis=1)  # machines round differently
-            if not alike.all():
-                path = same[int(alike.argmin())].path
-                raise BenchError(f"seed {seed}: {path} and {first.path} disagree on the {what}.")
+        for row in rows.values():
+            for i, entry in enumerate(row.by_seed.get(seed, ())):
+                if entry.table is None or entry.values.task is first.values.task:
+                    continue
+                if said := entry.disagrees(first):
+                    raise BenchError(f"seed {seed}: {entry.where} and {first.where} {said}.")
+                row.by_seed[seed][i] = entry.with_task_of(first)

@@ -12,6 +12,8 @@ from bench.stats.intervals import MIN_CONDITIONS, Means, deviation, half_width
 
 #: Skill is null unless the replicate is this many standard errors from the floor.
 MIN_STANDARD_ERRORS = 3.0
+#: A smaller difference of two means is what rounding left of none.
+ROUNDING = 1e-12
 #: Bounds of a family's skill in the mean over families.
 SKILL_RANGE = (-1.0, 1.5)
 #: With fewer families that are not null there is no mean skill, and no rank.
@@ -61,6 +63,7 @@ def scale(floor: Means, replicate: Means, direction: Sequence[int]) -> Scale:
         direction: 1 = higher is better, -1 = lower is, 0 = a metric without a best end has no skill ``[M]``.
     """
     room = replicate.theta - floor.theta
+    room = np.where(np.abs(room) < ROUNDING, 0.0, room)
     draws = replicate.paired - floor.paired
     error = deviation(draws) * np.sqrt(np.maximum(floor.n, 2) / (np.maximum(floor.n, 2) - 1))
     width = half_width(draws, floor.n, floor.distinct)

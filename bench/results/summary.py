@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.results.skill import Scale, Skill, scale, skill
 from bench.results.tables import FIELDS, Table
 from bench.stats.intervals import Design, Means, design, means
-from bench.tracks.response.metrics import METRICS
-
-#: What depends on the task alone, not on the model.
-TASK_FIELDS = ("floor", "half_floor", "half_replicate")
 
 
 @dataclass(frozen=True)
@@ -53,10 +50,11 @@ def average(heads: Sequence[Table], scope: str, field: str, metric: int | None =
     return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
 
 
-def summarise(by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | None = None) -> Summary:
+def summarise(track: Track, by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | None = None) -> Summary:
     """Average one model's tables.
 
     Args:
+        track: Their track.
         by_seed: Tables by split seed; several under one seed (head seeds) are averaged condition by condition.
         scope: ``all``, a subgroup or a tertile.
         plan: From :func:`plan_for`; made here where absent.
@@ -65,6 +63,6 @@ def summarise(by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | Non
     values = tuple({field: average(seed, scope, field) for field in FIELDS} for seed in by_seed)
     shared = plan or plan_for(by_seed, scope)
     levels = {field: means(shared, [block[field] for block in values]) for field in FIELDS}
-    direction = [{"high": 1, "low": -1}.get(METRICS[name].better, 0) for name in metrics]
+    direction = [track.metrics[name].direction for name in metrics]
     between = scale(levels["half_floor"], levels["half_replicate"], direction)
     return Summary(metrics, shared, levels, between, skill(levels["half_value"].theta, between), values)

@@ -1,94 +1,45 @@
-"""``record.parquet``: one row per condition, metric and scope; written by scoring, read by boards and comparisons."""
+"""One value per unit and metric of one record, and what its task says about the same units.
+
+A unit is a (condition, context). Values and their degenerate flags are a record's own; floor and replicate are facts of
+the task, the same for every record of it. A metric with a gallery has rows of its own for each subgroup; all others
+share the rows of the scope ``all``.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core.conditions import constituents
 from bench.core.errors import BenchError
+from bench.core.files import sha256_json
+from bench.core.track import Track
 from bench.core.typing import Floats
 
 ALL = "all"
 #: Tertiles of effect strength, by how well a replicate predicts the condition.
 EFFECTS = ("effect_low", "effect_mid", "effect_high")
-#: Numbers of a row: against all cells, and averaged over half truths.
-FIELDS = ("value", "floor", "half_value", "half_floor", "half_replicate")
-_LABELS = ("scope", "metric", "condition", "subgroup", "effect")
-_NUMBERS = (*FIELDS, "fallbacks")
+#: Numbers of a record's own: against all cells, and averaged over half truths.
+OWN_FIELDS = ("value", "half_value")
+#: Numbers of a task.
+TASK_FIELDS = ("floor", "half_floor", "half_replicate")
+FIELDS = (*OWN_FIELDS, *TASK_FIELDS)
+#: What tells two rows apart, and the order in which they are kept.
+KEYS = ("scope", "condition", "context")
+#: What else a task says of a unit in words.
+GROUPS = ("subgroup", "effect")
 
-Places = NDArray[np.int64]
-#: A column of labels: the different ones, and the index of each row's as bytes of int32.
-Codes = tuple[tuple[str, ...], bytes]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the numbers of a file stand. Records of one task share it: it depends on the labels alone.
-
-    Attributes:
-        metrics: Metric names ``[M]``.
-        conditions: Condition identities, as canonical strings, by scope.
-        places: By scope, the row of the file that holds a condition's number for a metric ``[n, M]``.
-        missing: By scope, where no row does ``[n, M]``; absent where none is missing.
-        any_place: By scope, a row of the file that is about the condition ``[n]``.
-    """
-
-    metrics: tuple[str, ...]
-    conditions: dict[str, tuple[str, ...]]
-    places: dict[str, Places]
-    missing: dict[str, NDArray[np.bool_]]
-    any_place: dict[str, Places]
-
-
-@dataclass(frozen=True)
-class Table:
-    """The per-condition numbers of one record.
-
-    Attributes:
-        layout: Where they stand.
-        numbers: Each of :data:`FIELDS`, and the constituents that fell back, by row of the file.
-    """
-
-    layout: Layout
-    numbers: dict[str, Floats]
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Metric names ``[M]``."""
-        return self.layout.metrics
-
-    @property
-    def conditions(self) -> dict[str, tuple[str, ...]]:
-        """Condition identities, as canonical strings, by scope."""
-        return self.layout.conditions
-
-    def field(self, scope: str, name: str) -> Floats:
-        """One of :data:`FIELDS` ``[n, M]``; NaN = undefined. A scope that the record lacks has no conditions."""
-        return self._take(scope, name, slice(None))
-
-    def column(self, scope: str, name: str, metric: int) -> Floats:
-        """One metric's column of a field ``[n]``."""
-        return self._take(scope, name, metric)
-
-    def fallbacks(self, scope: str) -> Floats:
-        """Constituents that fell back ``[n]``."""
-        return self.numbers["fallbacks"][self.layout.any_place.get(scope, np.empty(0, dtype=np.int64))]
-
-    def _take(self, scope: str, name: str, metric: int | slice) -> Floats:
-        if scope not in self.layout.places:
-            return np.empty((0, len(self.metrics)))[:, metric]
-        found = np.asarray(self.numbers[name].take(self.layout.places[scope][:, metric]))
-        if scope in self.layout.missing:
-            found[self.layout.missing[scope][:, metric]] = np.nan
-        return found
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Words = NDArray[Any]
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -97,80 +48,196 @@ def identity_name(condition: str) -> str:
     return "+".join(sorted(set(constituents(condition))))
 
 
-def read(path: Path, metrics: Sequence[str]) -> Table:
-    """Read a record's table.
+@dataclass(frozen=True, eq=False)
+class TaskTable:
+    """The units of one task, row by row, with its floor and replicate.
+
+    Attributes:
+        metrics: Metric names ``[M]``: those of the track, then others that a file holds.
+        shown: How many of them are the track's.
+        gallery: Which metrics are computed again for each subgroup ``[M]``.
+        words: ``scope``, ``condition``, ``context``, ``subgroup``, ``effect``: ``[N]`` each, sorted by the first three.
+        cells: Cells of a unit ``[N]``.
+        numbers: Each of :data:`TASK_FIELDS` ``[N, M]``; NaN = undefined.
+    """
+
+    metrics: tuple[str, ...]
+    shown: int
+    gallery: Mask
+    words: Mapping[str, Words]
+    cells: Rows
+    numbers: Mapping[str, Floats]
+
+    @cached_property
+    def scopes(self) -> dict[str, tuple[Rows, Rows | None]]:
+        """By scope: its rows among those of ``all``, and its own rows where a gallery has some."""
+        whole = self.words["scope"] == ALL
+        out: dict[str, tuple[Rows, Rows | None]] = {ALL: (np.flatnonzero(whole), None)}
+        for kind in GROUPS:
+            for name in sorted({name for name in self.words[kind][whole].tolist() if name}):
+                own = np.flatnonzero(self.words["scope"] == name)
+                out[name] = np.flatnonzero(whole & (self.words[kind] == name)), own if len(own) else None
+        return dict(sorted(out.items()))
+
+    @cached_property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """Units by scope, as canonical strings: the condition's identity, and its context where there are several."""
+        several = len(set(self.words["context"].tolist())) > 1
+
+        def name(row: int) -> str:
+            # A space sorts before all that may stand in a name: the order is that of (condition, context).
+            plain = identity_name(self.words["condition"][row])
+            return f"{plain} in {self.words['context'][row]}" if several else plain
+
+        return {scope: tuple(map(name, rows.tolist())) for scope, (rows, _) in self.scopes.items()}
+
+    def take(self, numbers: Mapping[str, NDArray[Any]], scope: str, field: str) -> NDArray[Any]:
+        """Rows of a scope of numbers ``[N, M]`` that stand beside these units; none where the task lacks the scope."""
+        if scope not in self.scopes:
+            return numbers[field][:0, : self.shown]
+        rows, own = self.scopes[scope]
+        found = numbers[field][rows, : self.shown]
+        if own is not None:
+            again = self.gallery[: self.shown]
+            found[:, again] = numbers[field][own, : self.shown][:, again]
+        return np.asarray(found)
+
+    def same_units(self, other: TaskTable) -> bool:
+        """Whether both hold the same rows about the same units."""
+        return all(np.array_equal(self.words[name], other.words[name]) for name in KEYS)
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the content (64 hex digits); a metric of which all is undefined counts as absent."""
+        return _digest([*(self.words[name] for name in (*KEYS, *GROUPS)), self.cells], self.metrics, self.numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The numbers of one record by unit.
+
+    Attributes:
+        task: The units.
+        numbers: Each of :data:`OWN_FIELDS`, and ``degenerate``: whether a unit got the chance value because of the
+            prediction ``[N, M]``.
+        fell_back: Constituents of a unit that fell back ``[N]``.
+    """
+
+    task: TaskTable
+    numbers: Mapping[str, NDArray[Any]]
+    fell_back: Rows
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The track's metric names ``[M]``."""
+        return self.task.metrics[: self.task.shown]
+
+    @property
+    def conditions(self) -> dict[str, tuple[str, ...]]:
+        """See :attr:`TaskTable.conditions`."""
+        return self.task.conditions
+
+    def field(self, scope: str, name: str) -> NDArray[Any]:
+        """One of :data:`FIELDS` or ``degenerate`` ``[n, M]``; a scope that the record lacks has no units."""
+        return self.task.take(self.task.numbers if name in TASK_FIELDS else self.numbers, scope, name)
+
+    def column(self, scope: str, name: str, metric: int) -> NDArray[Any]:
+        """One metric's column of a field ``[n]``."""
+        return np.asarray(self.field(scope, name)[:, metric])
+
+    def fallbacks(self, scope: str) -> Rows:
+        """Constituents that fell back ``[n]``."""
+        return self.fell_back[self.task.scopes[scope][0] if scope in self.task.scopes else []]
+
+    @property
+    def hash(self) -> str:
+        """Hash of the record's own content (64 hex digits), of whatever file it is read from."""
+        words = [self.task.words[name] for name in KEYS]
+        return _digest([*words, self.fell_back], self.task.metrics, self.numbers)
+
+
+def _digest(words: Sequence[Words], metrics: tuple[str, ...], numbers: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256(sha256_json([column.tolist() for column in words]).encode())
+    order = np.argsort(np.array(metrics, dtype=np.str_), kind="stable")
+    for field in sorted(numbers):
+        block = numbers[field]
+        some: Mask = np.any(block if block.dtype == np.bool_ else np.isfinite(block), axis=0)[order]
+        kept = order[some]
+        digest.update(f"\n{field} {' '.join(metrics[i] for i in kept)}\n".encode())
+        part = block[:, kept]
+        if part.dtype != np.bool_:
+            part = np.where(np.isnan(part), np.nan, part) + 0.0  # one NaN, one zero
+        digest.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
+
+
+def all_metrics(track: Track, others: Sequence[str] = ()) -> tuple[tuple[str, ...], int, Mask]:
+    """Metric names, how many are the track's, and which of them have a gallery.
 
     Args:
-        path: The parquet file.
-        metrics: Metrics wanted, in this order; one that the table lacks is undefined throughout.
+        track: The track.
+        others: Names that a file holds.
+    """
+    names = (*track.metrics, *sorted(set(others) - set(track.metrics)))
+    gallery = [name in track.metrics and track.metrics[name].by_gallery for name in names]
+    return names, len(track.metrics), np.array(gallery, dtype=np.bool_)
+
+
+def from_long(track: Track, frame: pd.DataFrame) -> Table:
+    """Arrange one row per unit and metric as a table.
+
+    Args:
+        track: The track.
+        frame: Columns ``condition``, ``metric``, ``value``; where they make sense ``scope`` (absent = ``all``),
+            ``context``, ``subgroup``, ``effect``, ``half_value``, ``floor``, ``half_floor``, ``half_replicate``,
+            ``degenerate``, ``fallbacks``, ``cells``.
 
     Raises:
-        BenchError: If the file is damaged.
+        BenchError: A metric that the track does not have, or a unit that has two values of one metric.
     """
-    try:
-        # Read at once: pyarrow's own reads of a small file, column by column, take as long as decoding it.
-        source = pa.BufferReader(path.read_bytes())
-        with pq.ParquetFile(source, read_dictionary=list(_LABELS)) as file:  # labels are stored as codes; keep them so
-            return arrange(file.read(columns=[*_LABELS, *_NUMBERS], use_threads=False), metrics)
-    except (OSError, KeyError, pa.ArrowException, ValueError) as error:
-        raise BenchError(f"{path}: not a readable table ({error}). Delete the record and run again.") from error
+    names, shown, gallery = all_metrics(track)
+    if unknown := sorted(set(frame["metric"]) - set(names)):
+        raise BenchError(f"track '{track.name}' has no metric '{unknown[0]}'; expected some of {', '.join(names)}.")
+    n = len(frame)
+    given = {name: frame[name].to_numpy() for name in frame.columns}
+    words = {name: given.get(name, np.full(n, ALL if name == "scope" else "", object)) for name in (*KEYS, *GROUPS)}
+    keys = pd.MultiIndex.from_arrays([words[name].astype(str) for name in KEYS])
+    rows = keys.unique().sort_values()
+    at = rows.get_indexer(keys)
+    column = pd.Index(names).get_indexer(pd.Index(given["metric"]))
+    if len(np.unique(at * len(names) + column)) < n:
+        twice = frame[pd.Series(at * len(names) + column).duplicated().to_numpy()].iloc[0]
+        raise BenchError(f"two values of {twice['metric']} for one unit, condition {twice['condition']!r}.")
+    first = np.zeros(len(rows), dtype=np.int64)
+    first[at[::-1]] = np.arange(n)[::-1]
 
+    def spread(name: str, missing: float | bool) -> NDArray[Any]:
+        out = np.full((len(rows), len(names)), missing)
+        if name in given:
+            out[at, column] = given[name]
+        return out
 
-def arrange(raw: pa.Table, metrics: Sequence[str]) -> Table:
-    """Arrange rows by scope, condition and metric.
-
-    Args:
-        raw: Rows as in the parquet file.
-        metrics: See :func:`read`.
-    """
-    numbers = {
-        name: raw.column(name).combine_chunks().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        for name in _NUMBERS
-    }
-    return Table(_layout(tuple(metrics), *(_codes(raw, name) for name in _LABELS)), numbers)
-
-
-def _codes(table: pa.Table, name: str) -> Codes:
-    encoded = table.column(name).combine_chunks()
-    if not pa.types.is_dictionary(encoded.type):
-        encoded = encoded.dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    indices = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-    return tuple(encoded.dictionary.to_pylist()), indices.tobytes()
-
-
-@functools.lru_cache(maxsize=64)
-def _layout(
-    metrics: tuple[str, ...], scopes: Codes, measured: Codes, tested: Codes, subgroups: Codes, effects: Codes
-) -> Layout:
-    """Find the rows of every scope, condition and metric.
-
-    A metric with a gallery has rows of its own for a subgroup; the others share the rows over all conditions.
-    """
-    scope, metric, condition, subgroup, effect = (
-        np.frombuffer(codes, dtype=np.int32) for _, codes in (scopes, measured, tested, subgroups, effects)
+    task = TaskTable(
+        metrics=names,
+        shown=shown,
+        gallery=gallery,
+        words={name: words[name][first].astype(object) for name in (*KEYS, *GROUPS)},
+        cells=given.get("cells", np.zeros(n, np.int64))[first].astype(np.int64),
+        numbers={name: spread(name, np.nan) for name in TASK_FIELDS},
     )
-    position = {name: i for i, name in enumerate(metrics)}
-    column = np.array([position.get(name, -1) for name in measured[0]], dtype=np.int64)[metric]
-    whole = scope == scopes[0].index(ALL)
-    members: dict[str, NDArray[np.bool_]] = {ALL: whole}
-    for (names, _), codes in ((subgroups, subgroup), (effects, effect)):
-        members.update({name: whole & (codes == i) for i, name in enumerate(names) if name})
-    out = Layout(metrics, {}, {}, {}, {})
-    for name, shared in sorted(members.items()):
-        present = np.unique(condition[shared])
-        row_of = np.full(len(tested[0]), -1)
-        row_of[present] = np.arange(len(present))
-        places = np.full((len(present), len(metrics)), -1)
-        own = scope == scopes[0].index(name) if name in scopes[0] else np.zeros_like(whole)
-        for rows in (np.flatnonzero(shared & (column >= 0)), np.flatnonzero(own & (column >= 0))):
-            places[row_of[condition[rows]], column[rows]] = rows
-        about = np.flatnonzero(shared)
-        any_place = np.zeros(len(present), dtype=np.int64)
-        any_place[row_of[condition[about]]] = about
-        out.conditions[name] = tuple(identity_name(tested[0][i]) for i in present)
-        if (places < 0).any():
-            out.missing[name] = places < 0
-        out.places[name], out.any_place[name] = np.maximum(places, 0), any_place
-    return out
+    own = {**{name: spread(name, np.nan) for name in OWN_FIELDS}, "degenerate": spread("degenerate", False)}
+    return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64))
+
+
+def to_long(table: Table) -> pd.DataFrame:
+    """One row per unit, metric and scope, as :func:`from_long` takes them; metrics without a gallery under ``all``."""
+    task = table.task
+    n, shown = len(task.cells), task.shown
+    own = task.words["scope"] == ALL
+    kept = (own[:, None] | task.gallery[None, :shown]).ravel()
+    columns: dict[str, NDArray[Any]] = {name: np.repeat(task.words[name], shown) for name in (*KEYS, *GROUPS)}
+    columns["metric"] = np.tile(np.array(task.metrics[:shown], dtype=object), n)
+    for name in (*FIELDS, "degenerate"):
+        columns[name] = (task.numbers if name in TASK_FIELDS else table.numbers)[name][:, :shown].ravel()
+    columns["fallbacks"], columns["cells"] = np.repeat(table.fell_back, shown), np.repeat(task.cells, shown)
+    return pd.DataFrame({name: values[kept] for name, values in columns.items()})

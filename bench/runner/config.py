@@ -1,27 +1,39 @@
-"""What is to be run: a request, the task that it names, and the spec that it resolves to."""
+"""What is to be run, resolved: every argument has its value, every name was found; written as JSON for workers."""
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json
 from bench.data.splits.split import Split
 from bench.data.task import Task
 from bench.models import registry
+from bench.results.board import REPLICATE
 from bench.results.spec import RunSpec
+from bench.runner import model_choice
+from bench.runner.model_choice import ModelChoice, instance_arguments, load_class, resolve_arguments
 from bench.runner.tracking import Tracking
 
+if TYPE_CHECKING:
+    from bench.models.base import PerturbationModel
 
-@dataclass(frozen=True)
-class RunConfig:
-    """What ``bench run`` was asked for.
+#: (split, pretrain, head) seeds of a run.
+Seeds = tuple[int, int, int]
+
+
+class RunConfig(BaseModel):
+    """A model, its arguments, and the tasks that it is run on. ``model_dump_json`` and back gives an equal one.
 
     Attributes:
-        model: Registered name.
+        model: Registered name, or the dotted path of a class from elsewhere.
         arguments: Every constructor argument, resolved.
         variant: Those that differ from the defaults, or from the config's.
         data: Name, card or file.
@@ -33,27 +45,74 @@ class RunConfig:
         leaderboards: Folder that gets the records.
         force: Whether to repeat finished runs.
         tracking: wandb mode.
-        config: Name of the shipped config that the arguments start from, if any.
+        label: The row's name, where it is not the model's: that of a shipped config, or one given in Python.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
     model: str
-    arguments: Mapping[str, Any]
-    variant: Mapping[str, Any]
+    arguments: dict[str, JsonValue]
+    variant: dict[str, JsonValue]
     data: str
-    split: str | None
-    split_file: Path | None
-    seeds: Sequence[tuple[int, int, int]]
-    folds: Sequence[int]
+    split: str | None = None
+    split_file: Path | None = None
+    seeds: tuple[Seeds, ...] = ((1, 1, 1),)
+    folds: tuple[Literal[0, 1], ...] = (0,)
     out: Path
     leaderboards: Path
-    force: bool
-    tracking: Tracking
-    config: str | None = None
+    force: bool = False
+    tracking: Tracking = "off"
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        """The row's name: the shipped config's, or the model's."""
-        return self.config or self.model
+        """The row's name: the label, or the model's (of an import path, the class')."""
+        return self.label or model_choice.row_name(self.model)
+
+
+def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) -> RunConfig:
+    """Resolve a model's arguments and put them together with where and on what it is run.
+
+    Args:
+        choice: The model.
+        given: Its arguments by name; the others are its config's or its own.
+        **fields: The other fields of :class:`RunConfig`.
+
+    Raises:
+        BenchError: An argument that the model does not have or refuses by its type, or a value that no record can hold.
+    """
+    if choice.instance is None:
+        # The row of a shipped config has its name, which stands for its arguments; a file of one's own has no such row.
+        base = resolve_arguments(choice if choice.config else replace(choice, init_args={}), {})
+        arguments = resolve_arguments(choice, given)
+        variant = {name: value for name, value in arguments.items() if value != base[name]}
+    else:
+        arguments, variant = instance_arguments(choice.instance), {}
+    label = fields.get("label") or choice.config
+    if label != choice.config or choice.model not in registry.entries():
+        check_row_name(label or model_choice.row_name(choice.model))
+    try:
+        return RunConfig(
+            **{**fields, "model": choice.model, "arguments": arguments, "variant": variant, "label": label}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BenchError(
+            f"model '{choice.model}', {where}: {first['msg']}; it is {str(first['input'])[:80]}."
+        ) from error
+
+
+def check_row_name(name: str) -> None:
+    """Refuse a name that is none of a row, or that a row of somebody else's model has.
+
+    Raises:
+        BenchError: Naming it.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
+        raise BenchError(f"row name {name!r}: expected letters, digits and . _ + - (up to 64); choose one by --name.")
+    if name in {*registry.entries(), REPLICATE}:
+        raise BenchError(f"row name '{name}' is that of a registered model; choose another by --name.")
 
 
 def split_name(split: Split) -> str:
@@ -76,26 +135,51 @@ def task_fields(task: Task) -> dict[str, Any]:
     }
 
 
-def make_model(request: RunConfig) -> Any:
+def make_model(config: RunConfig, instance: PerturbationModel | None = None) -> Any:
     """Make the model that is asked for.
+
+    Args:
+        config: Names it and its arguments.
+        instance: An object to take a copy of instead.
 
     Raises:
         BenchError: An argument that it refuses.
     """
+    if instance is not None:
+        return copy.deepcopy(instance)
     try:
-        return registry.load(request.model)(**request.arguments)
-    except ValueError as error:
-        raise BenchError(f"model '{request.model}': {error}.") from error
+        return load_class(config.model)(**config.arguments)
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"model '{config.model}': {error}.") from error
 
 
-def spec_of(request: RunConfig, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
+def spec_of(config: RunConfig, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
     """Resolve what is to be run on a task: everything that decides its numbers."""
+    outside = {} if config.model in registry.entries() else {"class_path": config.model}
     return RunSpec(
         **task_fields(task),
-        model=request.name,
-        model_version=registry.load(request.model).version,
-        arguments=dict(request.arguments),
-        variant=dict(request.variant),
+        model=config.name,
+        model_version=load_class(config.model).version,
+        arguments={**outside, **config.arguments},
+        variant=dict(config.variant),
         pretrain_seed=pretrain_seed,
         head_seed=head_seed,
     )
+
+
+def seed_triples(seeds: Sequence[int], split: Sequence[int] = (), **one: int | None) -> tuple[Seeds, ...]:
+    """(split, pretrain, head) seeds of each run: ``seeds`` set all three, and each may be set by itself.
+
+    Args:
+        seeds: One for each run, or one for all.
+        split: Split seeds, where they are others.
+        **one: ``pretrain`` and ``head``: the seed of all runs, where it is another.
+
+    Raises:
+        BenchError: Several seeds and several split seeds.
+    """
+    if len(seeds) > 1 and split:
+        raise BenchError("--seed with several seeds and --split-seed cannot be combined.")
+    pairs = zip(split, list(seeds) * len(split), strict=True) if split else zip(seeds, seeds, strict=True)
+    pretrain, head = one.get("pretrain"), one.get("head")
+    return tuple((s, b if pretrain is None else pretrain, b if head is None else head) for s, b in pairs)

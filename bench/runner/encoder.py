@@ -12,12 +12,12 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, load_task
-from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.runner.config import RunConfig, make_model, spec_of
+from bench.runner.model_choice import load_class
 from bench.tracks.representation.embedding import Embedder
+from bench.training.fit import FitContext
 
 
 def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
@@ -34,7 +34,7 @@ def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, E
         BenchError: A model that has no encoder.
     """
     split_seed, pretrain_seed, _ = seeds
-    if not issubclass(registry.load(request.model), EncoderModel):
+    if not issubclass(load_class(request.model), EncoderModel):
         raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
     task = load_task(request.data, request.split, split_seed, 0, request.split_file)
     spec = spec_of(request, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record

@@ -16,11 +16,12 @@ from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import RoleLoader
-from bench.models.base import FitContext, PerturbationModel
+from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.tracks.response import predictions
 from bench.training.embedding import embed_rows, spread_rows
+from bench.training.fit import FitContext
 from bench.training.trainer import quiet
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,18 +10,14 @@ import pandas as pd
 
 from bench.core.console import Stages
 from bench.core.errors import BenchError
-from bench.core.files import atomic, sha256_file
-from bench.data import load as data_load
-from bench.data.splits import split as splits
+from bench.core.files import sha256_file
 from bench.data.task import Task
-from bench.models import registry
-from bench.results import records
-from bench.results.board import FLOOR, REPLICATE
+from bench.results import records, store
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
-from bench.results.tables import ALL
-from bench.runner.config import task_fields
+from bench.runner.config import check_row_name, task_fields
 from bench.tracks.response import predictions, score
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
 
@@ -59,29 +54,22 @@ def score_predictions(
     evaluated = set(facts.conditions)
     groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
     groups = {name: names for name, names in groups.items() if names}
-    table = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
-    table_path = folder / "record.parquet"
-    with atomic(table_path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
-    fell_back = {unit for unit, n in zip(facts.units, predicted.fallbacks.tolist(), strict=True) if n}
-    averages = score.levels(table)
+    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
+    table = score.table_of(scored)
     sha, dirty = records.git_state()
     record = Record(
+        track=TRACK.name,
+        track_version=spec.scoring_version,
         run_id=spec.run_id,
         spec=spec,
         evidence=task.dataset.evidence,
         created=records.now(),
-        metrics=averages[ALL],
-        subgroups=score.sizes(averages),
-        n_conditions=len(facts.conditions),
-        n_fallback=len(fell_back),
         controls_used=predicted.uns["controls_used"],
         hashes={
             "data": task.dataset.hash,
             "split": task.split.split_id,
             "truth": truth.task_id(task),
             "predictions": sha256_file(path),
-            "table": sha256_file(table_path),
             **inputs,
         },
         git_sha=sha,
@@ -91,72 +79,58 @@ def score_predictions(
         budget=budget,
         selection=selection,
         warnings=(*task.dataset.notes, *task.split.notes, *warnings),
+        values_hash=table.hash,
     )
-    records.write(folder / "record.json", record)
-    return record, table
+    records.write(record_path(folder), record, table)
+    return record, scored
+
+
+def record_path(folder: Path) -> Path:
+    """Where the record of a run's predictions is in its folder."""
+    return folder / f"{TRACK.file}.json"
 
 
 def hand_in(record: Record, folder: Path, leaderboards: Path) -> Path:
-    """Copy a run's record from its folder to its place under the leaderboards; return that."""
-    target = records.place(leaderboards, record.spec)
-    records.copy(folder / "record.json", target)
-    return target
+    """Put the record of a run's folder under the leaderboards; return its path in the run's folder.
+
+    Raises:
+        BenchError: Its table is damaged, or the records that are there are.
+    """
+    path = record_path(folder)
+    store.add(leaderboards, TRACK, [(record, records.read_table(TRACK, path, record))])
+    return path
 
 
-def score_file(
-    file: Path,
-    name: str | None,
-    data_name: str,
-    kind: str | None,
-    split_file: Path | None,
-    seed: int,
-    fold: int,
-    out: Path,
-    leaderboards: Path,
-) -> Path:
+def score_file(file: Path, name: str, task: Task, out: Path, leaderboards: Path, shown: bool = True) -> Path:
     """Score a predictions file that any tool wrote; return the record's path.
 
     Args:
         file: The predictions; one row per condition is enough.
-        name: The row's name; absent = the file's own.
-        data_name: Data set, card or file.
-        kind: Split kind; absent = the card's default.
-        split_file: JSON of a custom split.
-        seed: Split seed.
-        fold: Control fold.
+        name: The row's name.
+        task: The task that they were made for.
         out: Folder of the runs.
         leaderboards: Folder that gets the record.
+        shown: Whether progress is printed.
 
     Raises:
         BenchError: Bad input; a name that is a registered model's or could leave its folder.
     """
+    check_row_name(name)
     if not file.is_file():
         raise BenchError(f"no such file: {file}")
-    with Stages(4) as stages:
-        card, _ = data_load.resolve(data_name)
-        with stages.stage(f"read {card.name}"):
-            dataset = data_load.load(card)
-        with stages.stage("split"):
-            split = splits.draw(dataset, kind or card.split, seed, fold, split_file)
+    with Stages(2, shown=shown) as stages:
         with stages.stage("truth"):
-            facts = truth.load(Task(dataset, split))
-        label = name or file.stem
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", label):
-            raise BenchError(
-                f"row name {label!r}: expected letters, digits and . _ + - (up to 64); choose one by --name."
-            )
-        if label in {*registry.entries(), REPLICATE, FLOOR}:
-            raise BenchError(f"row name '{label}' is that of a registered model; choose another by --name.")
+            facts = truth.load(task)
         spec = RunSpec(
-            **task_fields(Task(dataset, split)),
-            model=label,
+            **task_fields(task),
+            model=name,
             model_version=0,  # nobody here vouches for it
             arguments={},
             variant={},
-            pretrain_seed=seed,
-            head_seed=seed,
+            pretrain_seed=task.split.seed,
+            head_seed=task.split.seed,
         )
         folder = out / spec.run_id
         with stages.stage("score"):
-            record, _ = score_predictions(file, folder, Task(dataset, split), facts, spec, Budget())
+            record, _ = score_predictions(file, folder, task, facts, spec, Budget())
     return hand_in(record, folder, leaderboards)

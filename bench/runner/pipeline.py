@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -17,96 +17,156 @@ from bench.data.task import Task
 from bench.results import records
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
+from bench.results.tables import ALL
 from bench.runner import tracking
 from bench.runner.config import RunConfig, make_model, spec_of
-from bench.runner.outside import hand_in, score_predictions
+from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.tracks.response import score
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
+
+if TYPE_CHECKING:
+    from bench.models.base import PerturbationModel
 
 STAGES_PER_RUN = 5
 
 
-def finished_run(request: RunConfig, spec: RunSpec) -> Path | None:
+def finished_run(config: RunConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
-    folder = request.out / spec.run_id
+    folder = config.out / spec.run_id
     record = _finished(folder)
-    return None if record is None else hand_in(record, folder, request.leaderboards)
+    return None if record is None else hand_in(record, folder, config.leaderboards)
 
 
-def run(request: RunConfig) -> list[Path]:
+def run(
+    config: RunConfig, task: Task | None = None, instance: PerturbationModel | None = None, shown: bool = True
+) -> list[Path]:
     """Run a model on every (seed, fold) asked for; return the records' paths.
+
+    Args:
+        config: What to run.
+        task: A task that is in memory already; the config's data, split and folds are then not looked at.
+        instance: The model as an object; each run fits a copy.
+        shown: Whether progress is printed.
 
     Raises:
         BenchError: Bad input of any kind.
     """
-    make_model(request)  # a refused argument is told before anything is read
-    card, guessed = data_load.resolve(request.data)
-    if guessed:
-        from bench.data.guess import to_yaml
-
-        note(f"No card for {request.data}; guessed this one (save it as a .yaml and correct it if it is wrong):")
-        note(to_yaml(card))
-    tasks = [(seeds, fold) for seeds in request.seeds for fold in request.folds]
+    make_model(config, instance)  # a refused argument is told before anything is read
     paths, done = [], []
-    with Stages(1 + STAGES_PER_RUN * len(tasks)) as stages:
-        with stages.stage(f"read {card.name}"):
-            dataset = data_load.load(card)
-        for (split_seed, pretrain_seed, head_seed), fold in tasks:
-            stages.title(f"{request.name} | {dataset.name} | seed {split_seed}" + (f" fold {fold}" if fold else ""))
-            with stages.stage("split"):
-                kind = request.split or card.split
-                task = Task(dataset, splits.draw(dataset, kind, split_seed, fold, request.split_file))
-            spec = spec_of(request, task, pretrain_seed, head_seed)
-            folder = request.out / spec.run_id
-            if not request.force and (finished := _finished(folder)):
-                stages.skip(STAGES_PER_RUN - 1)
-                done.append(spec.run_id)
-            else:
-                finished = _one(request, task, spec, folder, stages)
-            paths.append(hand_in(finished, folder, request.leaderboards))
-    for run_id in done:
+    for each, spec, stages in _tasks(config, task, shown):
+        folder = config.out / spec.run_id
+        if not config.force and (finished := _finished(folder)):
+            stages.skip(STAGES_PER_RUN - 1)
+            done.append(spec.run_id)
+        else:
+            finished = _one(config, each, spec, folder, stages, instance)
+        paths.append(hand_in(finished, folder, config.leaderboards))
+    for run_id in done if shown else ():
         note(f"{run_id} is finished already (--force repeats it)")
     return paths
 
 
+def _tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple[Task, RunSpec, Stages]]:
+    """Each task of a config with the spec of its run, and the progress to report to; the cells are read once."""
+    if given is not None:
+        _, pretrain_seed, head_seed = config.seeds[0]
+        with Stages(STAGES_PER_RUN - 1, shown=shown) as stages:
+            stages.title(_title(config, given))
+            yield given, spec_of(config, given, pretrain_seed, head_seed), stages
+        return
+    card, guessed = data_load.resolve(config.data)
+    if guessed:
+        from bench.data.guess import to_yaml
+
+        note(f"No card for {config.data}; guessed this one (save it as a .yaml and correct it if it is wrong):")
+        note(to_yaml(card))
+    draws = [(seeds, fold) for seeds in config.seeds for fold in config.folds]
+    with Stages(1 + STAGES_PER_RUN * len(draws), len(draws), shown) as stages:
+        with stages.stage(f"read {card.name}"):
+            dataset = data_load.load(card)
+        for (split_seed, pretrain_seed, head_seed), fold in draws:
+            name = f"{config.name} | {dataset.name} | seed {split_seed}" + (f" fold {fold}" if fold else "")
+            stages.title(name)
+            with stages.stage("split"):
+                kind = config.split or card.split
+                task = Task(dataset, splits.draw(dataset, kind, split_seed, fold, config.split_file))
+            yield task, spec_of(config, task, pretrain_seed, head_seed), stages
+
+
+def _title(config: RunConfig, task: Task) -> str:
+    return f"{config.name} | {task.dataset.name} | seed {task.split.seed}"
+
+
 def _finished(folder: Path) -> Record | None:
-    path = folder / "record.json"
+    path = record_path(folder)
     if not path.is_file():
         return None
     try:
-        return records.read(path)
+        record = records.read(path)
+        records.read_table(TRACK, path, record)
+        return record
     except BenchError as error:
         note(f"{error} Running it again.")
         return None
 
 
+def fit_and_predict(
+    config: RunConfig,
+    task: Task,
+    spec: RunSpec,
+    path: Path,
+    stages: Stages,
+    instance: PerturbationModel | None = None,
+    logger: Any = None,
+) -> tuple[PerturbationModel, dict[str, float]]:
+    """Fit a model on a task and write its predictions.
+
+    Args:
+        config: Model and arguments.
+        task: The task.
+        spec: What they resolve to.
+        path: Where the predictions go.
+        stages: Progress.
+        instance: The model as an object.
+        logger: Lightning logger.
+
+    Returns:
+        The fitted model, and what it cost: seconds, and MiB at the peak.
+    """
+    from bench.data.datamodule import PerturbationDataModule
+    from bench.runner import fit as run_stage
+    from bench.training.fit import FitContext
+
+    model = make_model(config, instance)
+    module = PerturbationDataModule(task, seed=spec.pretrain_seed)
+    with stages.stage("fit"):
+        # Checkpoints are told apart by arguments, which nobody vouches for where an object was given.
+        kept = None if instance is not None else config.out / "encoders"
+        context = FitContext(spec.head_seed, logger, kept, config.arguments, config.force, stages.say)
+        costs = run_stage.fit(model, module, spec.pretrain_seed, context)
+    if logger and (latents := run_stage.val_latents(model, module)):
+        _picture(path.with_name("embedding.png"), *latents, spec.label, logger)
+    with stages.stage("predict"):
+        costs |= run_stage.predict(model, module, path, spec, logger)
+    return model, costs
+
+
 def _one(
-    request: RunConfig,
+    config: RunConfig,
     task: Task,
     spec: RunSpec,
     folder: Path,
     stages: Stages,
+    instance: PerturbationModel | None,
 ) -> Record:
-    from bench.data.datamodule import PerturbationDataModule
-    from bench.models.base import FitContext
-    from bench.runner import fit as run_stage
-
     with stages.stage("truth"):
         facts = truth.load(task)
-    model = make_model(request)
-    module = PerturbationDataModule(task, seed=spec.pretrain_seed)
     write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    logger = tracking.start(request.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
-    with stages.stage("fit"):
-        runtime = FitContext(
-            spec.head_seed, logger, request.out / "encoders", request.arguments, request.force, stages.say
-        )
-        costs = run_stage.fit(model, module, spec.pretrain_seed, runtime)
-    if logger and (latents := run_stage.val_latents(model, module)):
-        _picture(folder / "embedding.png", *latents, spec.label, logger)
-    with stages.stage("predict"):
-        costs |= run_stage.predict(model, module, folder / "predictions.h5ad", spec, logger)
+    logger = tracking.start(config.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
+    path = folder / "predictions.h5ad"
+    model, costs = fit_and_predict(config, task, spec, path, stages, instance, logger)
     with stages.stage("score"):
         ledger = model.fit_report
         budget = Budget(
@@ -118,18 +178,10 @@ def _one(
             **costs,
         )
         record, table = score_predictions(
-            folder / "predictions.h5ad",
-            folder,
-            task,
-            facts,
-            spec,
-            budget,
-            ledger.selection,
-            model.warnings,
-            model.inputs,
+            path, folder, task, facts, spec, budget, ledger.selection, model.warnings, model.inputs
         )
         if logger:
-            levels = {name: level.model_dump() for name, level in record.metrics.items()}
+            levels = {name: level.model_dump() for name, level in score.levels(table)[ALL].items()}
             tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
     return record
 

@@ -1,25 +1,26 @@
-"""From runs to the committed boards: copy records, say whether they reproduce what is there."""
+"""From runs to the committed boards: put records there, say whether they reproduce what is there; remove some again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench.core.errors import unknown
+from bench.core.errors import BenchError, unknown
 from bench.core.files import sha256_json
-from bench.results import leaderboard, records
-from bench.results.records import Record
+from bench.core.track import CLOSED_FORM, Track
+from bench.results import everything, store
+from bench.results.entries import BoardEntry
+from bench.results.leaderboard import outdated
 from bench.results.spec import RunSpec
-from bench.tracks.representation import board as frozen_board
-from bench.tracks.representation import record as frozen_record
-from bench.tracks.representation.record import FrozenRecord
+from bench.tracks import registry
+
+Entries = dict[str, BoardEntry]
 
 
 def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = False) -> list[str]:
-    """Copy records into a leaderboards folder and regenerate its CSVs.
+    """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
-    Of a run id, the record of predictions and that of the frozen encoder are copied, whichever are there; an encoder
-    takes the references of its task along.
+    Of a run id, the records of all tracks are taken, and the references of their tasks with them.
 
     Args:
         run_ids: Which.
@@ -32,91 +33,165 @@ def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = Fa
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
 
     Raises:
-        BenchError: Unknown run id.
+        BenchError: Unknown run id, or a record that was made from a tree with uncommitted changes.
     """
-    runs = {path.stem: path for path in sorted((source / "records").glob("*/*/*.json"))}
-    encoders = {path.stem: path for path in sorted((source / "frozen").glob("*/*/*.json"))}
+    tracks = registry.tracks()
+    here = {track.name: _by_id(store.collect(track, [source])) for track in tracks}
+    known = {run_id for entries in here.values() for run_id in entries}
     for run_id in run_ids:
-        if run_id not in runs and run_id not in encoders:
-            raise unknown("run id", run_id, {*runs, *encoders})
-    frozen = {run_id: frozen_record.read(encoders[run_id]) for run_id in run_ids if run_id in encoders}
-    tasks = {_task(record.spec) for record in frozen.values()}
-    for run_id, path in encoders.items() if tasks else ():
-        record = frozen_record.read(path)
-        if record.kind == "reference" and _task(record.spec) in tasks:
-            frozen[run_id] = record
-    chosen = [records.read(runs[run_id]) for run_id in run_ids if run_id in runs]
-    lines = [_copy_run(one, runs[one.run_id], records.place(target, one.spec), force) for one in chosen]
-    lines += [_copy_encoder(one, frozen_record.place(target, one.spec), force) for one in frozen.values()]
-    there = {item.path: item.record.spec for item in leaderboard.collect([target])}
-    lines += _outdated(there, [record.spec for record in chosen], force)
-    encoders_there = {item.path: item.record.spec for item in frozen_board.collect([target])}
-    lines += _outdated(encoders_there, [record.spec for record in frozen.values()], force)
-    leaderboard.regenerate(target)
-    frozen_board.regenerate(target)
-    return lines
-
-
-def _task(spec: RunSpec) -> tuple[str, str, int]:
-    return spec.data_hash, spec.split_id, spec.split_seed
-
-
-def _copy_run(record: Record, source: Path, place: Path, force: bool) -> str:
-    gap = largest_difference(record, records.read(place)) if place.is_file() else None
-    verdict, wanted = _verdict(f"{record.run_id} {record.spec.label}", gap, force)
-    if wanted:
-        records.copy(source, place)
-    return verdict
-
-
-def _copy_encoder(record: FrozenRecord, place: Path, force: bool) -> str:
-    name = f"{record.run_id} {record.label} (frozen)"
-    gap = _largest(record.numbers, frozen_record.read(place).numbers) if place.is_file() else None
-    verdict, wanted = _verdict(name, gap, force)
-    if wanted:
-        frozen_record.write(place, record)
-    return verdict
-
-
-def _verdict(name: str, gap: tuple[str, float] | None, force: bool) -> tuple[str, bool]:
-    """The line about a record, and whether it is to be copied."""
-    if gap is None:
-        return f"{name}: published", True
-    if gap[1] == 0:
-        return f"{name}: reproduces", False
-    return f"{name}: differs, most in {gap[0]} by {gap[1]:.3g}" + (" (replaced)" if force else " (kept)"), force
-
-
-def _outdated(there: Mapping[Path, RunSpec], fresh: Sequence[RunSpec], force: bool) -> list[str]:
-    """Find records of the same row, task and seeds that another version made: a board would average the two."""
-    ids = {_place(spec): spec.run_id for spec in fresh}
+        if run_id not in known:
+            raise unknown("run id", run_id, known)
+    chosen = {track.name: _with_references(here[track.name], run_ids) for track in tracks}
+    _refuse_dirty(entry for entries in chosen.values() for entry in entries.values())
     lines = []
-    for path, spec in there.items():
-        if ids.get(_place(spec), spec.run_id) == spec.run_id:
-            continue
-        lines.append(f"{spec.run_id} {spec.label}: outdated by {ids[_place(spec)]}" + (" (removed)" if force else ""))
+    for track in tracks:
+        there = _by_id(store.collect(track, [target]))
+        fresh = []
+        for run_id, entry in chosen[track.name].items():
+            line, wanted = _verdict(track, entry, there.get(run_id), force)
+            lines.append(line)
+            fresh += [(entry.record, entry.table)] if wanted else []
+        store.add(target, track, fresh)
+    for track in tracks:
+        own = [entry.record.spec for entry in chosen[track.name].values()]
+        twins = _twins(store.collect(track, [target]), own)
+        lines += [f"{line}{' (removed)' if force else ''}" for line in twins.values()]
         if force:
-            path.unlink()
-            path.with_suffix(".parquet").unlink(missing_ok=True)
+            store.remove(target, track, twins)
+    everything.regenerate(tracks, target)
     return lines
 
 
-def _place(spec: RunSpec) -> str:
+def prune(folder: Path, names: Sequence[str], older: bool, dry_run: bool = False) -> list[str]:
+    """Remove records from a leaderboards folder and regenerate its CSVs and claims.
+
+    Args:
+        folder: Leaderboards folder.
+        names: Run ids, or labels of rows, of which every record goes.
+        older: Whether records of an older data hash, track version or model version go.
+        dry_run: Whether to remove nothing.
+
+    Returns:
+        One line per record.
+
+    Raises:
+        BenchError: A name that is no run id and no row.
+    """
+    tracks = registry.tracks()
+    entries = {track.name: store.collect(track, [folder]) for track in tracks}
+    known = {name for found in entries.values() for e in found for name in (e.record.run_id, e.record.spec.label)}
+    for name in names:
+        if name not in known:
+            raise unknown("run id or row", name, known)
+    lines = []
+    for track in tracks:
+        found = entries[track.name]
+        gone = {e.record.run_id: "named" for e in found if {e.record.run_id, e.record.spec.label} & set(names)}
+        if older:
+            gone |= _reasons(found)
+        by_id = _by_id(found)
+        for run_id, why in sorted(gone.items()):
+            spec = by_id[run_id].record.spec
+            where = f"{spec.dataset}__{spec.split}, seed {spec.split_seed}, fold {spec.control_fold}"
+            lines.append(f"{run_id} {spec.label} ({track.name}, {where}): {why}{'' if dry_run else ', removed'}")
+        if not dry_run:
+            store.remove(folder, track, gone)
+    if lines and not dry_run:
+        everything.regenerate(tracks, folder)
+    return lines
+
+
+def _reasons(found: Sequence[BoardEntry]) -> dict[str, str]:
+    """Why records are outdated, by run id."""
+    out: dict[str, str] = {}
+    for dataset in {entry.record.spec.dataset for entry in found}:
+        same = [entry for entry in found if entry.record.spec.dataset == dataset]
+        out |= {run_id: f"older {what}" for run_id, (what, _) in outdated(same).items()}
+    newest: dict[str, int] = {}
+    for entry in found:
+        spec = entry.record.spec
+        newest[_row_of(spec)] = max(newest.get(_row_of(spec), 0), spec.model_version)
+    for entry in found:
+        spec = entry.record.spec
+        if spec.model_version < newest[_row_of(spec)]:
+            out.setdefault(entry.record.run_id, f"model version {spec.model_version}, not {newest[_row_of(spec)]}")
+    return out
+
+
+def _by_id(entries: Iterable[BoardEntry]) -> Entries:
+    return {entry.record.run_id: entry for entry in entries}
+
+
+def _with_references(here: Entries, run_ids: Sequence[str]) -> Entries:
+    """The records of these ids, and the references of their tasks."""
+    chosen = {run_id: here[run_id] for run_id in dict.fromkeys(run_ids) if run_id in here}
+    tasks = {entry.record.task for entry in chosen.values()}
+    also = {i: e for i, e in here.items() if e.record.kind == "reference" and e.record.task in tasks}
+    return {**chosen, **also}
+
+
+def _refuse_dirty(entries: Iterable[BoardEntry]) -> None:
+    if dirty := [entry.record for entry in entries if entry.record.git_dirty]:
+        raise BenchError(
+            f"{len(dirty)} records were made from a tree with uncommitted changes, the first "
+            f"{dirty[0].run_id} {dirty[0].spec.label}: nobody could make them again. Commit, then run again (--force)."
+        )
+
+
+def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: bool) -> tuple[str, bool]:
+    """The line about a record, and whether it is to be published."""
+    kind = "" if not track.suffix else f" ({track.verb})"
+    name = f"{entry.record.run_id} {entry.record.spec.label}{kind}"
+    if there is None:
+        return f"{name}: published", True
+    if there.record.git_dirty and not entry.record.git_dirty:
+        return f"{name}: replaces a record made from a tree with uncommitted changes", True
+    worst, gap, tolerance = largest_difference(entry, there)
+    if gap <= tolerance:
+        how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
+        return f"{name}: reproduces{how}", False
+    said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
+    return said + (" (replaced)" if force else " (kept)"), force
+
+
+def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]:
+    """Find the number that differs most, for what is tolerated of it, between two records of one run.
+
+    Returns:
+        Its name, the difference (relative where the value is above 1; infinite where one is undefined), and what is
+        tolerated: :data:`bench.core.track.CLOSED_FORM`, or of a trained model the metric's own tolerance.
+    """
+    left, right = _numbers(a), _numbers(b)
+    learned = a.record.learned or b.record.learned
+    metrics = a.track.metrics
+    worst, share = ("", 0.0, CLOSED_FORM), 0.0
+    for name in sorted({*left, *right}):
+        x, y = left.get(name), right.get(name)
+        size = max(1.0, abs(x or 0.0), abs(y or 0.0))
+        gap = float("inf") if (x is None) != (y is None) else abs((x or 0.0) - (y or 0.0)) / size
+        tolerance = CLOSED_FORM
+        if learned:
+            tolerance = metrics[name].tolerance if name in metrics else max(m.tolerance for m in metrics.values())
+        if gap / tolerance > share:
+            worst, share = (name, gap, tolerance), gap / tolerance
+    return worst
+
+
+def _numbers(entry: BoardEntry) -> Mapping[str, float | None]:
+    return {**entry.record.numbers, **{name: level.mean for name, level in entry.levels.items()}}
+
+
+def _twins(there: Sequence[BoardEntry], fresh: Sequence[RunSpec]) -> dict[str, str]:
+    """Find records of the same row, task and seeds that another version made: a board would average the two."""
+    ids = {_row_of(spec): spec.run_id for spec in fresh}
+    specs = [entry.record.spec for entry in there]
+    return {
+        spec.run_id: f"{spec.run_id} {spec.label}: outdated by {ids[_row_of(spec)]}"
+        for spec in specs
+        if ids.get(_row_of(spec), spec.run_id) != spec.run_id
+    }
+
+
+def _row_of(spec: RunSpec) -> str:
     same = ("dataset", "split", "split_seed", "control_fold", "model", "variant", "pretrain_seed", "head_seed")
     return sha256_json(spec.model_dump(mode="json", include=set(same)))
-
-
-def largest_difference(a: Record, b: Record) -> tuple[str, float]:
-    """Find the metric whose mean differs most between two records of one run; infinite where one is undefined."""
-    left, right = ({name: level.mean for name, level in record.metrics.items()} for record in (a, b))
-    return _largest(left, right)
-
-
-def _largest(a: Mapping[str, float | None], b: Mapping[str, float | None]) -> tuple[str, float]:
-    worst = ("", 0.0)
-    for name in sorted({*a, *b}):
-        left, right = a.get(name), b.get(name)
-        gap = float("inf") if (left is None) != (right is None) else abs((left or 0.0) - (right or 0.0))
-        if gap > worst[1]:
-            worst = (name, gap)
-    return worst

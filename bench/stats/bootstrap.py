@@ -120,10 +120,13 @@ def deviation_of(coefficients: Floats, values: Floats) -> Floats:
     drawn = coefficients[np.isfinite(coefficients).all(axis=1)]
     count = max(len(drawn), 2)
     centred = drawn - drawn.sum(axis=0) / count
+    # A draw's coefficients sum to 1, so that a constant moves no deviation; without it no digits are lost where values
+    # hardly differ.
+    values = values - values.mean(axis=0)
     if values.shape[1] > centred.shape[1] < len(centred):
-        # K rows of the same Gram matrix instead of B: every norm is the same. The Gram matrix itself would lose half
-        # of the digits where values hardly differ.
-        centred = np.linalg.qr(centred, mode="r")
+        gram = centred.T @ centred
+        squares = np.einsum("kc,kc->c", values, gram @ values)
+        return np.asarray(np.sqrt(np.maximum(squares, 0.0) / (count - 1)))
     step = max(1, _CHUNK // max(len(centred), 1))
     squares = [((centred @ values[:, i : i + step]) ** 2).sum(axis=0) for i in range(0, values.shape[1], step)]
     return np.asarray(np.sqrt(np.concatenate(squares) / (count - 1)))

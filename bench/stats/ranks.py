@@ -12,6 +12,8 @@ _BLOCK = 256
 #: Where the difference of two rows varies less than this share of what they vary, its variance is not taken from their
 #: covariance: the digits would be lost.
 _CLOSE = 1e-6
+#: A smaller difference of two rows is rounding, which must decide no rank.
+_TIE = 1e-9
 
 
 def ranks(mean: Floats, draws: Floats, unit: float) -> NDArray[np.int64]:
@@ -30,9 +32,9 @@ def ranks(mean: Floats, draws: Floats, unit: float) -> NDArray[np.int64]:
         rows = slice(begin, begin + _BLOCK)
         gap = mean - mean[rows, None]
         width = np.nan_to_num(unit * paired_deviation(draws, rows), nan=np.inf)
-        out[rows, 0] = 1 + (gap > 1e-12).sum(axis=1)
-        out[rows, 1] = 1 + (gap > width).sum(axis=1)
-        out[rows, 2] = len(mean) - (-gap > width).sum(axis=1)
+        out[rows, 0] = 1 + (gap > _TIE).sum(axis=1)
+        out[rows, 1] = 1 + (gap > width + _TIE).sum(axis=1)
+        out[rows, 2] = len(mean) - (-gap > width + _TIE).sum(axis=1)
     return out
 
 

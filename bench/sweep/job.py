@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from bench.runner.config import RunConfig
 
 if TYPE_CHECKING:
     from bench.results.spec import RunSpec
-    from bench.runner.config import RunConfig
     from bench.sweep.suite import Verb
 
 
@@ -20,13 +22,13 @@ class Job:
 
     Attributes:
         verb: ``run`` or ``frozen``.
-        request: With one seed and one control fold.
+        config: With one seed and one control fold.
         spec: What it resolves to.
         key: Jobs with one key share a checkpoint and are never done at once.
     """
 
     verb: Verb
-    request: RunConfig
+    config: RunConfig
     spec: RunSpec
     key: str
 
@@ -45,7 +47,7 @@ class Job:
     @property
     def log(self) -> Path:
         """Where what it prints is kept."""
-        return self.request.out / self.spec.run_id / f"{self.verb}.log"
+        return self.config.out / self.spec.run_id / f"{self.verb}.log"
 
     def finished(self) -> Path | None:
         """The path of its record under the leaderboards folder, put there if it is not; ``None`` if not finished."""
@@ -53,40 +55,51 @@ class Job:
         from bench.tracks.representation import run as frozen
 
         if self.verb == "frozen":
-            return frozen.finished(self.spec, self.request.out, self.request.leaderboards)
-        return pipeline.finished_run(self.request, self.spec)
+            return frozen.finished(self.spec, self.config.out, self.config.leaderboards)
+        return pipeline.finished_run(self.config, self.spec)
 
 
-def to_json(job: Job) -> dict[str, Any]:
+class Work(BaseModel):
+    """What a worker is sent, as JSON: a resolved configuration, and where what it prints is kept.
+
+    Attributes:
+        verb: ``run`` or ``frozen``.
+        config: With one seed and one control fold.
+        log: File that gets all that is printed.
+        command: The command line that does the same, for the log.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verb: Literal["run", "frozen"]
+    config: RunConfig
+    log: Path
+    command: str
+
+    def do(self) -> None:
+        """Do it."""
+        if self.verb == "run":
+            from bench.runner import pipeline
+
+            pipeline.run(self.config)
+            return
+        from bench.runner.encoder import encoder_of
+        from bench.tracks.representation.run import run_encoder
+
+        task, embed, spec = encoder_of(self.config, self.config.seeds[0])
+        run_encoder(task, embed, spec, self.config.out, self.config.leaderboards, self.config.force)
+
+
+def work_of(job: Job) -> Work:
     """What a worker needs to do a job."""
-    request = {field.name: getattr(job.request, field.name) for field in fields(job.request)}
-    plain: dict[str, Any] = {name: str(v) if isinstance(v, Path) else v for name, v in request.items()}
-    plain |= {"arguments": dict(job.request.arguments), "variant": dict(job.request.variant)}
-    return {"verb": job.verb, "request": plain, "log": str(job.log), "command": command(job)}
-
-
-def execute(content: Mapping[str, Any]) -> None:
-    """Do a job that :func:`to_json` wrote."""
-    from bench.runner import pipeline
-    from bench.runner.config import RunConfig
-    from bench.runner.encoder import encoder_of
-    from bench.tracks.representation.run import run_encoder
-
-    paths = {name: Path(content["request"][name]) for name in ("out", "leaderboards")}
-    request = RunConfig(**{**content["request"], **paths})
-    if content["verb"] == "run":
-        pipeline.run(request)
-        return
-    seeds = request.seeds[0]
-    task, embed, spec = encoder_of(request, seeds)
-    run_encoder(task, embed, spec, request.out, request.leaderboards, request.force)
+    return Work(verb=job.verb, config=job.config, log=job.log, command=command(job))
 
 
 def command(job: Job) -> str:
     """The command line that does the same by hand."""
-    request, spec = job.request, job.spec
-    words = ["bench", job.verb, "--model", request.name, "--data", request.data, "--split", spec.split]
-    words += ["--seed", str(spec.split_seed), "--tracking", request.tracking]
+    config, spec = job.config, job.spec
+    words = ["bench", job.verb, "--model", config.label or config.model, "--data", config.data, "--split", spec.split]
+    words += ["--seed", str(spec.split_seed), "--tracking", config.tracking]
     words += ["--control-fold", str(spec.control_fold)] if job.verb == "run" else []
-    words += ["--out", str(request.out), "--leaderboards", str(request.leaderboards)]
-    return shlex.join([*words, *(f"--{name}={value}" for name, value in request.variant.items())])
+    words += ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
+    return shlex.join([*words, *(f"--{name}={value}" for name, value in config.variant.items())])

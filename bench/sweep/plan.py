@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bench.cli.flags import model_from
-from bench.cli.run import request_of
 from bench.core.errors import BenchError, unknown
 from bench.data.task import Task
+from bench.runner.config import RunConfig, make_config, make_model, spec_of
+from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
 from bench.sweep.job import Job
 from bench.sweep.suite import Scalar, Suite, Verb, points
 
-if TYPE_CHECKING:
-    from bench.runner.config import RunConfig
-
-#: Where runs are written: flags as ``bench run`` has them.
-Places = Mapping[str, str]
+#: Where runs are written: ``out``, ``leaderboards`` and ``tracking`` of :class:`bench.runner.config.RunConfig`.
+Places = Mapping[str, Any]
 
 
-def requests(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
+def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
     """The runs of a suite, each with one seed and one fold; no data are read.
 
     Args:
         suite: The suite.
-        places: Values of ``--out``, ``--leaderboards``, ``--tracking``.
+        places: Where runs are written, and how they are tracked.
 
     Raises:
         BenchError: An unknown model or argument, or a value that the model refuses.
     """
-    _check_models(suite)
+    chosen = _models(suite)
     made: dict[tuple[Verb, str, str], RunConfig] = {}
     found = []
     for verb, block in suite.blocks():
@@ -40,45 +36,39 @@ def requests(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
             key = (verb, model, json.dumps(variant, sort_keys=True))
             if key not in made:
                 try:
-                    made[key] = _request(verb, model, variant, places)
+                    made[key] = _config(verb, chosen[model], variant, places)
                 except BenchError as error:
                     raise BenchError(f"suite '{suite.name}': {error}") from error
             if verb == "frozen" and fold:
                 raise BenchError(f"suite '{suite.name}': frozen encoders know control fold 0 only.")
-            found.append((verb, replace(made[key], data=data, split=split, seeds=[(seed, seed, seed)], folds=[fold])))
+            one = {"data": data, "split": split, "seeds": ((seed, seed, seed),), "folds": (fold,)}
+            found.append((verb, made[key].model_copy(update=one)))
     return found
 
 
-def _check_models(suite: Suite) -> None:
-    """Refuse unknown names before the first model is imported."""
+def _models(suite: Suite) -> dict[str, ModelChoice]:
+    """The models of a suite by name; unknown names are refused before the first model is imported."""
     from bench.models import registry
 
-    for name in dict.fromkeys(name for _, block in suite.blocks() for name in block.models):
-        if model_from(["--model", name])[0] not in registry.entries():
-            raise BenchError(f"suite '{suite.name}': {unknown('model', name, registry.entries())}")
+    names = list(dict.fromkeys(name for _, block in suite.blocks() for name in block.models))
+    try:
+        for name in names:
+            if "." not in name and name not in (known := {*registry.entries(), *shipped_configs()}):
+                raise unknown("model", name, known)
+        return {name: choose(name) for name in names}
+    except BenchError as error:
+        raise BenchError(f"suite '{suite.name}': {error}") from error
 
 
-def _request(verb: Verb, model: str, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
+def _config(verb: Verb, model: ModelChoice, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
     """Resolve a model and its arguments, and make the model once, so that it can refuse them."""
-    from bench.models import registry
     from bench.models.encoder_model import EncoderModel
 
-    model_class = registry.load(str(model_from(["--model", model])[0]))
-    known = registry.arguments(model_class)
-    for argument in variant:
-        if argument not in known:
-            raise unknown(f"argument of model '{model}':", argument, known)
-    words = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in variant.items()]
-    found = request_of(["--model", model, *(f"--{k}={v}" for k, v in places.items()), *words], "sweep", "")
-    assert found is not None
-    request = found[0]
-    if verb == "frozen" and not issubclass(model_class, EncoderModel):
-        raise BenchError(f"model '{model}' has no encoder to freeze; 'bench list models' shows those that do.")
-    try:
-        model_class(**request.arguments)
-    except ValueError as error:
-        raise BenchError(f"model '{model}': {error}.") from error
-    return request
+    config = make_config(model, variant, data="", **places)
+    if verb == "frozen" and not issubclass(model.model_class, EncoderModel):
+        raise BenchError(f"model '{config.name}' has no encoder to freeze; 'bench list models' shows those that do.")
+    make_model(config)
+    return config
 
 
 def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
@@ -86,63 +76,61 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
 
     Args:
         suite: The suite.
-        places: As for :func:`requests`.
+        places: As for :func:`configs`.
         only: Words that a job's row or task must hold, all of them; absent = all jobs.
 
     Raises:
-        BenchError: As for :func:`requests`; unknown data or split, data that are not there, a claim about rows that
+        BenchError: As for :func:`configs`; unknown data or split, data that are not there, a claim about rows that
             the suite does not make, or no job left.
     """
     from bench.data import load
     from bench.data.dataset import Dataset
     from bench.data.splits import split as splits
-    from bench.runner.config import spec_of
 
-    everything = requests(suite, places)
+    everything = configs(suite, places)
     check_claims(suite, everything)
     loaded: dict[str, Dataset] = {}
     tasks: dict[tuple[str, str, int, int], Task] = {}
     jobs: dict[tuple[Verb, str], Job] = {}
-    for verb, request in everything:
-        if not _wanted(verb, request, only):
+    for verb, config in everything:
+        if not _wanted(verb, config, only):
             continue
-        (split_seed, pretrain_seed, head_seed), fold = request.seeds[0], request.folds[0]
-        key = (request.data, str(request.split), split_seed, fold)
+        (split_seed, pretrain_seed, head_seed), fold = config.seeds[0], config.folds[0]
+        key = (config.data, str(config.split), split_seed, fold)
         try:
-            if request.data not in loaded:
-                loaded[request.data] = load.load(load.resolve(request.data)[0])
+            if config.data not in loaded:
+                loaded[config.data] = load.load(load.resolve(config.data)[0])
             if key not in tasks:
-                dataset = loaded[request.data]
-                tasks[key] = Task(dataset, splits.draw(dataset, str(request.split), split_seed, fold))
+                dataset = loaded[config.data]
+                tasks[key] = Task(dataset, splits.draw(dataset, str(config.split), split_seed, fold))
         except BenchError as error:
             raise BenchError(f"suite '{suite.name}': {error}") from error
         # An encoder has no head: one encoder, one record.
         head_seed = pretrain_seed if verb == "frozen" else head_seed
-        spec = spec_of(request, tasks[key], pretrain_seed, head_seed)
-        jobs.setdefault((verb, spec.run_id), Job(verb, request, spec, _key(verb, request, spec.run_id)))
+        spec = spec_of(config, tasks[key], pretrain_seed, head_seed)
+        jobs.setdefault((verb, spec.run_id), Job(verb, config, spec, _key(verb, config, spec.run_id)))
     if not jobs:
         raise BenchError(f"suite '{suite.name}': no run holds {' and '.join(repr(w) for w in only)}; see --dry-run.")
     return list(jobs.values())
 
 
-def _key(verb: Verb, request: RunConfig, run_id: str) -> str:
+def _key(verb: Verb, config: RunConfig, run_id: str) -> str:
     """Runs that differ in the second stage alone train one encoder, whose checkpoint they share."""
-    from bench.models import registry
     from bench.models.pretrained import PretrainedModel
 
-    if not issubclass(registry.load(request.model), PretrainedModel):
+    if not issubclass(load_class(config.model), PretrainedModel):
         return f"{verb} {run_id}"
-    return " ".join(map(str, (request.model, request.data, request.split, request.seeds, request.folds)))
+    return " ".join(map(str, (config.model, config.data, config.split, config.seeds, config.folds)))
 
 
-def label(request: RunConfig) -> str:
+def label(config: RunConfig) -> str:
     """The row's name, as :attr:`bench.results.spec.RunSpec.label` has it."""
-    changed = ",".join(f"{key}={value}" for key, value in sorted(request.variant.items()))
-    return f"{request.name}[{changed}]" if changed else request.name
+    changed = ",".join(f"{key}={value}" for key, value in sorted(config.variant.items()))
+    return f"{config.name}[{changed}]" if changed else config.name
 
 
-def _wanted(verb: Verb, request: RunConfig, only: Sequence[str]) -> bool:
-    words = f"{verb} {label(request)} {request.data} {request.split} seed={request.seeds[0][0]}"
+def _wanted(verb: Verb, config: RunConfig, only: Sequence[str]) -> bool:
+    words = f"{verb} {label(config)} {config.data} {config.split} seed={config.seeds[0][0]}"
     return all(word in words for word in only)
 
 
@@ -153,25 +141,26 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
         BenchError: Naming it; unknown data.
     """
     from bench.data import load
-    from bench.tracks.response.metrics import METRICS
+    from bench.tracks import registry
 
-    names = {data: load.resolve(data)[0].name for data in dict.fromkeys(request.data for _, request in everything)}
-    rows: dict[tuple[str, str], set[str]] = {}
-    for verb, request in everything:
-        if verb == "run":
-            rows.setdefault((names[request.data], str(request.split)), set()).add(label(request))
+    names = {data: load.resolve(data)[0].name for data in dict.fromkeys(config.data for _, config in everything)}
+    made: dict[Verb, dict[tuple[str, str], set[str]]] = {"run": {}, "frozen": {}}
+    for verb, config in everything:
+        made[verb].setdefault((names[config.data], str(config.split)), set()).add(label(config))
+    verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
     for claim in suite.claims:
         where = f"suite '{suite.name}', claim '{claim.name}':"
+        if claim.metric not in verb_of:
+            raise BenchError(f"{where} {unknown('metric', claim.metric, verb_of)}")
+        rows = made["frozen" if verb_of[claim.metric] == "frozen" else "run"]
         if (claim.data, claim.split) not in rows:
             boards = [f"{data}__{split}" for data, split in rows]
             raise BenchError(f"{where} {unknown('board', f'{claim.data}__{claim.split}', boards)}")
         for name in (claim.better, *claim.worse, *claim.beside):
             if name not in rows[claim.data, claim.split]:
                 raise BenchError(f"{where} {unknown('row', name, rows[claim.data, claim.split])}")
-        if claim.metric not in METRICS:
-            raise BenchError(f"{where} {unknown('metric', claim.metric, METRICS)}")
 
 
 def folders(out: Path, leaderboards: Path, tracking: str = "off") -> Places:
-    """The places that :func:`requests` takes."""
-    return {"out": str(out), "leaderboards": str(leaderboards), "tracking": tracking}
+    """The places that :func:`configs` takes."""
+    return {"out": out, "leaderboards": leaderboards, "tracking": tracking}

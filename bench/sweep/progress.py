@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, note, seed_text
+from bench.core.console import about, console, note, seed_text
 from bench.sweep.job import Job
 from bench.sweep.schedule import Outcome
 
@@ -33,6 +33,7 @@ class Progress:
         # No thread of its own: jobs are begun from this process.
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._told_waiting = False
+        self._worked = 0  # runs that ended and were not done already
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -55,11 +56,18 @@ class Progress:
         if outcome.state == "skipped":
             return
         place = f"[{sum(self.count.values()):>{len(str(self.total))}}/{self.total}]"
-        text = Text(f"{place} {outcome.job.row} | {outcome.job.task} ({outcome.seconds:.1f} s)")
+        self._worked += 1
+        text = Text(f"{place} {outcome.job.row} | {outcome.job.task} ({outcome.seconds:.1f} s){self._left()}")
         if outcome.state == "failed":
             text.append(f" failed: {outcome.reason}", style="red")
         console.print(text, soft_wrap=True)
         self._show(now=True)
+
+    def _left(self) -> str:
+        """How long the other runs will take, by the pace so far."""
+        left = self.total - sum(self.count.values())
+        pace = (time.monotonic() - self._begin) / max(1, self._worked)
+        return f", {about(pace * left)} left" if left else ""
 
     def tick(self, waiting: bool) -> None:
         """Time has passed."""
@@ -78,7 +86,9 @@ class Progress:
         done = sum(self.count.values())
         failed = f", {self.count['failed']} failed" if self.count["failed"] else ""
         clock = time.strftime("%H:%M:%S", time.gmtime(time.monotonic() - self._begin))
-        view.add_row(Text(f"{done} of {self.total} runs{failed} | {clock}", style="bold"))
+        view.add_row(
+            Text(f"{done} of {self.total} runs{failed} | {clock}{self._left() if self._worked else ''}", style="bold")
+        )
         for job, begin in self._running.values():
             view.add_row(Text(f"  {job.row} | {job.task} | {time.monotonic() - begin:.0f} s {_stage(job.log)}"))
         return view

@@ -7,12 +7,13 @@ import hashlib
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
-from bench.sweep.job import Job, to_json
-from bench.sweep.workers import Workers
+from bench.sweep.executors.base import LOST, MakeExecutor
+from bench.sweep.job import Job, work_of
 
 State = Literal["skipped", "finished", "failed"]
 #: Seconds between looks at what another sweep holds.
@@ -95,7 +96,7 @@ def _place(key: str) -> int:
     return int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
 
 
-def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Iterator[Outcome]:
+def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher, make: MakeExecutor) -> Iterator[Outcome]:
     """Do jobs; yield how each ended.
 
     Args:
@@ -103,6 +104,7 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
         count: How many at once.
         out: Folder of the runs.
         watch: Is told what happens.
+        make: Makes what does them, where there is anything to do.
 
     Raises:
         BenchError: The workers cannot start.
@@ -115,9 +117,8 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
             waiting.append(job)
     if not waiting:
         return
-    with contextlib.closing(Locks(out)) as locks, Workers(count, [job.request.model for job in waiting]) as workers:
-        running: dict[int, tuple[Job, float]] = {}
-        number = 0
+    with contextlib.closing(Locks(out)) as locks, make(count, [job.config.model for job in waiting]) as executor:
+        running: dict[Future[int], tuple[Job, float]] = {}
         while waiting or running:
             for job in list(waiting):
                 if len(running) == count:
@@ -129,21 +130,15 @@ def run_all(jobs: Sequence[Job], count: int, out: Path, watch: Watcher) -> Itera
                     locks.free(job.key)
                     yield _told(watch, Outcome(job, "skipped", record))
                     continue
-                number += 1
-                running[number] = (job, time.monotonic())
-                workers.send({"id": number, **to_json(job)})
+                running[executor.submit(work_of(job).model_dump_json())] = (job, time.monotonic())
                 watch.started(job)
             held = bool(waiting) and not running  # nothing could be begun, though there was room
             if held:
                 time.sleep(LOOK)
-            answers = workers.hear(LOOK)
-            if answers is None:  # the process died, and all that it did with it
-                answers = [{"id": number, "code": -signal.SIGKILL} for number in running]
-            for answer in answers:
-                if "code" in answer:
-                    job, begin = running.pop(answer["id"])
-                    locks.free(job.key)
-                    yield _told(watch, _outcome(job, answer["code"], time.monotonic() - begin))
+            for future in wait(running, timeout=LOOK, return_when=FIRST_COMPLETED).done:
+                job, begin = running.pop(future)
+                locks.free(job.key)
+                yield _told(watch, _outcome(job, future.result(), time.monotonic() - begin))
             watch.tick(held)
 
 
@@ -161,6 +156,8 @@ def _outcome(job: Job, code: int, seconds: float) -> Outcome:
 
 def reason(log: Path, code: int) -> str:
     """Why a job failed, in a sentence: its error, or what killed it."""
+    if code == LOST:
+        return "its process was killed, or lost with the one that had begun it."
     if code < 0:
         name = signal.Signals(-code).name
         hint = "; out of memory, or killed by hand" if name == "SIGKILL" else ""

@@ -13,17 +13,13 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.cli.flags import seeds
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
+from bench.core.seeds import seeds
+from bench.results.claim import Claim, Names
 
 Scalar = bool | int | float | str
 Verb = Literal["run", "frozen"]
-
-
-def _listed(value: Any) -> Any:
-    """A single name stands for a list of one."""
-    return [value] if isinstance(value, str) else value
 
 
 def _seeds(value: Any) -> Any:
@@ -54,7 +50,6 @@ def _spread(value: Any) -> Any:
     return found
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
 
 
@@ -78,41 +73,6 @@ class Block(BaseModel):
     seeds: Seeds = (1,)
     control_folds: Annotated[tuple[Literal[0, 1], ...], Field(min_length=1)] = (0,)
     variants: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
-
-
-class Claim(BaseModel):
-    """One row is better than others: what must hold, never whether it does.
-
-    In a file, ``better``, ``data``, ``metric`` and ``subgroup`` may be lists: a claim each, with ``{better}`` and so on
-    in its name.
-
-    Attributes:
-        name: In tables and files.
-        better: Row label.
-        worse: Row labels; all must be beaten.
-        beside: Rows whose difference is printed too, and decides nothing.
-        data: Data set.
-        split: Split.
-        metric: Metric.
-        subgroup: ``all``, a subgroup or a tertile.
-        min_conditions: Distinct conditions that the differences must be over.
-        margin: How far from 0 the whole interval must lie.
-        expected: The verdict that committed boards had; a test compares. Absent = none.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    better: str
-    worse: Names
-    beside: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
-    data: str
-    split: str = "simulation"
-    metric: str = "pearson_delta"
-    subgroup: str = "all"
-    min_conditions: Annotated[int, Field(ge=8)] = 30
-    margin: Annotated[float, Field(ge=0)] = 0.0
-    expected: Literal["true", "false", "not_evaluable"] | None = None
 
 
 class Suite(BaseModel):

@@ -80,7 +80,24 @@ def linear_decoder(z: Singles, x: sp.csr_matrix) -> tuple[Floats, Floats]:
     return np.linalg.solve(gram, cross.T).T, mean
 
 
-def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int64]) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Decoded:
+    """What a linear decoder finds in latents of held-out conditions.
+
+    Attributes:
+        by_shift: ``1 - sum of squared errors / sum of squares`` of the conditions' mean shifts from control.
+        by_cell: The same of the cells' deviations from the mean; negative = worse than predicting none.
+        shifts: Decoded mean shifts ``[T, G]``.
+        true_shifts: What they should be ``[T, G]``.
+    """
+
+    by_shift: float
+    by_cell: float
+    shifts: Floats
+    true_shifts: Floats
+
+
+def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int64]) -> Decoded:
     """How much of held-out conditions' shifts, and of held-out cells, a linear decoder finds in the latents.
 
     The first is the most that a response could predict through these latents, and what every objective's pretraining
@@ -93,8 +110,7 @@ def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int
         condition: Condition of each of those, numbered from 0 without gaps.
 
     Returns:
-        ``1 - sum of squared errors / sum of squares`` of the conditions' mean shifts from control, and of the cells'
-        deviations from the mean; negative = worse than predicting none.
+        Both shares, and the shifts.
     """
     scale = scale_of(fit[0])
     weights, mean = linear_decoder(scale(fit[0]), fit[1])
@@ -107,5 +123,6 @@ def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int
     start = scale(control[0]).mean(axis=0, dtype=np.float64)
     shift = (member @ cells) / size - (row_mean(control[1], np.arange(control[1].shape[0])) - mean)
     moved = (member @ latents) / size - start
-    by_shift = 1 - ((shift - moved @ weights.T) ** 2).sum() / max((shift**2).sum(), 1e-12)
-    return float(by_shift), float(by_cell)
+    decoded = moved @ weights.T
+    by_shift = 1 - ((shift - decoded) ** 2).sum() / max((shift**2).sum(), 1e-12)
+    return Decoded(float(by_shift), float(by_cell), decoded, shift)

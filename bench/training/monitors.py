@@ -12,7 +12,7 @@ from torch import nn
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.nn.ema import update
-from bench.training.embedding import Cells, Singles, decodable, embed_rows, spread_rows
+from bench.training.embedding import Cells, Decoded, Singles, decodable, embed_rows, spread_rows
 
 #: Train cells that the decoder of a look is fitted on, val cells that it is tried on, and controls.
 FIT_CELLS, HELD_CELLS, CONTROLS = 3_000, 1_500, 500
@@ -71,6 +71,7 @@ class Monitor(Callback):
 
     Attributes:
         of: What is decoded, in words.
+        decoded: What the last look decoded.
     """
 
     def __init__(self, encoder: nn.Module, student: nn.Module, datamodule: PerturbationDataModule) -> None:
@@ -87,6 +88,7 @@ class Monitor(Callback):
         self.controls = spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed)
         self.condition = np.unique(datamodule.dataset.condition[held], return_inverse=True)[1].astype(np.int64)
         self.low = 0
+        self.decoded: Decoded | None = None
         self.last: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -116,11 +118,12 @@ class Monitor(Callback):
         """
         cells = self._cells(self.held)
         held = cells[0]
-        by_shift, by_cell = decodable(self._cells(self.rows), self._cells(self.controls), cells, self.condition)
+        decoded = decodable(self._cells(self.rows), self._cells(self.controls), cells, self.condition)
+        self.decoded = decoded
         rank, spread = effective_rank(held), float(held.std(axis=0).mean())
         self.last = {
-            "decodable_shifts": by_shift,
-            "decodable_cells": by_cell,
+            "decodable_shifts": decoded.by_shift,
+            "decodable_cells": decoded.by_cell,
             "latent_sd": spread,
             "effective_rank": rank,
             "mean_cosine": mean_cosine(held),
@@ -134,4 +137,4 @@ class Monitor(Callback):
                 f"{PATIENCE} looks in a row (mean cosine {self.last['mean_cosine']:.3f}). Lower the learning rate, or "
                 "raise the weights of the variance and covariance terms."
             )
-        return 1 - by_shift
+        return 1 - decoded.by_shift

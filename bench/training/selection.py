@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
-from bench.models.base import FitReport
+from bench.training.fit import FitReport
 
 Setting = TypeVar("Setting")
 #: With fewer val conditions the choice is made by leaving out train conditions instead.

@@ -91,6 +91,7 @@ def test_samples_are_spread_as_the_likelihood_says(task, tiny, controls):
     assert stats.kstest(noise.flatten().numpy(), "norm").pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_overfits_ten_conditions(task, tiny, controls):
     model = fit(task, width=128, latent=32, learning_rate=3e-3, epochs=150, identity_dropout=0.0, weight_decay=0.0)
     bulk, found = task.pseudobulk("train"), []

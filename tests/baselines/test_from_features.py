@@ -75,7 +75,7 @@ def test_ridge_equals_scikit_learn(width, weighted, ridge):
     w, b = ridge_regression(f, d, ridge, v if weighted else None)
     theirs = Ridge(alpha=ridge, solver="svd").fit(f, d, sample_weight=v if weighted else None)
     np.testing.assert_allclose(w, theirs.coef_.T, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(b, theirs.intercept_, rtol=1e-8)
+    np.testing.assert_allclose(b, theirs.intercept_, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("rank", [1, 4, 30])
@@ -91,9 +91,11 @@ def test_neighbours_by_hand():
     f, d = np.array([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
     near, far = np.exp(2.0) / (np.exp(2.0) + 1.0), 1.0 / (np.exp(2.0) + 1.0)
     got = nearest_mean(f, d, np.array([[1.0, 0.0]]), 2, 0.5)
-    np.testing.assert_allclose(got, [[near, far]])
-    np.testing.assert_allclose(nearest_mean(f, d, np.array([[0.1, 0.0]]), 1, 0.5), [[1.0, 0.0]])
-    np.testing.assert_allclose(nearest_mean(f, d, np.zeros((1, 2)), 3, 0.5), d.mean(axis=0)[None])  # no direction
+    np.testing.assert_allclose(got, [[near, far]], atol=1e-12)
+    np.testing.assert_allclose(nearest_mean(f, d, np.array([[0.1, 0.0]]), 1, 0.5), [[1.0, 0.0]], atol=1e-12)
+    np.testing.assert_allclose(
+        nearest_mean(f, d, np.zeros((1, 2)), 3, 0.5), d.mean(axis=0)[None], atol=1e-12
+    )  # no direction
 
 
 @pytest.mark.parametrize("k", [1, 5, 12])
@@ -103,7 +105,7 @@ def test_neighbours_are_those_of_scikit_learn(k):
     distance, index = NearestNeighbors(n_neighbors=k, metric="cosine").fit(f).kneighbors(wanted)
     weights = softmax((1.0 - distance) / 0.2, axis=1)
     expected = np.array([w @ d[i] for w, i in zip(weights, index, strict=True)])
-    np.testing.assert_allclose(nearest_mean(f, d, wanted, k, 0.2), expected, rtol=1e-10)
+    np.testing.assert_allclose(nearest_mean(f, d, wanted, k, 0.2), expected, rtol=1e-10, atol=1e-12)
 
 
 # Whole models, two files of features
@@ -142,7 +144,9 @@ def test_ridge_with_uneven_cells_is_moved_by_their_weights(tables):
     keep = ~(obs["condition"].eq("G00+ctrl") & (np.arange(len(obs)) % 3 > 0)).to_numpy()
     data = screens.screen(counts[np.flatnonzero(keep)], obs[keep])
     split = screens.hand_split(data)
-    plain, weighted = (fitted("ridge", data, split, features=spec(tables), ridge=3.0, cell_weights=w) for w in (0, 1))
+    plain, weighted = (
+        fitted("ridge", data, split, features=spec(tables), ridge=3.0, cell_weights=w) for w in (False, True)
+    )
     bulk = weighted[1].pseudobulk("train")
     f, wanted = (
         design(list(tables.values()), bulk.conditions, names)

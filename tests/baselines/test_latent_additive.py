@@ -77,6 +77,7 @@ def test_equals_a_dense_restatement(task, tiny, tiny_split):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_overfits_ten_conditions(task, tiny):
     model = fit(task, width=128, learning_rate=3e-3, epochs=120, dropout=0.0, identity_dropout=0.0, weight_decay=0.0)
     assert train_correlation(model, task, tiny) > 0.9
@@ -121,6 +122,7 @@ def test_the_error_of_val_means_by_loops():
     assert MeanError(net, task)() == pytest.approx(np.mean(errors), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_setting_of_the_smallest_val_error_is_taken(many_val):
     """Each setting on its own reaches what it reached among all; the best of these is the choice."""
     model = fit(many_val, width=0)

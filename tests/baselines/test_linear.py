@@ -17,14 +17,14 @@ def test_equals_an_explicit_kronecker_ridge_on_6_by_5():
     left = g.T @ g + ridge * np.eye(2)
     right = p @ p.T + ridge * np.eye(2)
     vec = np.linalg.solve(np.kron(right.T, left), np.kron(p, g.T) @ y.ravel(order="F"))
-    np.testing.assert_allclose(bilinear_ridge(y, g, p, ridge), vec.reshape(2, 2, order="F"), rtol=1e-10)
+    np.testing.assert_allclose(bilinear_ridge(y, g, p, ridge), vec.reshape(2, 2, order="F"), rtol=1e-10, atol=1e-12)
 
 
 def test_without_ridge_it_is_least_squares():
     rng = np.random.default_rng(1)
     y, g, p = rng.normal(size=(6, 5)), rng.normal(size=(6, 2)), rng.normal(size=(2, 5))
     k = np.linalg.lstsq(np.kron(p.T, g), y.ravel(order="F"), rcond=None)[0].reshape(2, 2, order="F")
-    np.testing.assert_allclose(bilinear_ridge(y, g, p, 0.0), k, rtol=1e-8)
+    np.testing.assert_allclose(bilinear_ridge(y, g, p, 0.0), k, rtol=1e-8, atol=1e-12)
 
 
 def test_gene_scores_are_a_pca_over_genes():

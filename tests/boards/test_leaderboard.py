@@ -3,23 +3,29 @@
 import collections
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-from harness import made_record
+from harness import collect, groups, made, made_record
 
 from bench.core.errors import BenchError
 from bench.reports.text import warnings_of
-from bench.results import leaderboard, tables
+from bench.results import everything, leaderboard, store, tables
 from bench.results.board import board as make_board
-from bench.results.rows import FAMILIES, NAMES, PRIMARY, Found
+from bench.results.entries import BoardEntry
+from bench.results.generated import six_digits
 from bench.results.skill import mean_skill, skill_draws
 from bench.results.summary import plan_for, summarise
 from bench.stats.intervals import deviation, half_width
 from bench.stats.ranks import ranks
+from bench.tracks import registry
+from bench.tracks.response.track import TRACK
+
+NAMES = list(TRACK.metrics)
+PRIMARY = TRACK.primary
 
 
 def record_of(folder, model, means, **options):
@@ -37,8 +43,19 @@ def three(tmp_path):
 
 
 def board(folder, **options):
-    items = leaderboard.group(leaderboard.collect([folder]))["d", "simulation"]
-    return make_board(items, **options).set_index("model")
+    return make_board(groups(folder)["d", "simulation"], **options).set_index("model")
+
+
+def regenerate(folder):
+    return everything.regenerate(registry.tracks(), folder)[0]
+
+
+def check(folder):
+    return everything.check(registry.tracks(), folder)[0]
+
+
+def files_of(folder):
+    return leaderboard.expected_files([TRACK], folder)
 
 
 def test_means_ranks_and_bars_by_hand(three):
@@ -57,22 +74,24 @@ def test_means_ranks_and_bars_by_hand(three):
 
 
 def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
-    found = leaderboard.group(leaderboard.collect([three]))["d", "simulation"]
+    found = groups(three)["d", "simulation"]
     table = make_board(found)
-    said = [line for line in warnings_of(table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
+    said = [line for line in warnings_of(TRACK, table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
     assert len(said) == 1 and "a (25%), b (25%)" in said[0] and "train_mean" not in said[0]
     table["n_fallback"] = [3, 4, None, 9]  # of 36 conditions: 3 are under a tenth, 4 are over
-    (said,) = [line for line in warnings_of(table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
+    (said,) = [
+        line for line in warnings_of(TRACK, table, [item.record for item in found], [1, 2, 3]) if "unknown" in line
+    ]
     assert said.endswith(": b (11%).")
 
 
 def test_a_note_that_not_all_rows_carry_names_those_that_do(three):
-    found = [item.record for item in leaderboard.group(leaderboard.collect([three]))["d", "simulation"]]
+    found = [item.record for item in groups(three)["d", "simulation"]]
     given = {"a": ("of all", "of a: 1.5"), "b": ("of all",), "train_mean": ("of all",)}
     noted = [record.model_copy(update={"warnings": given[record.spec.label]}) for record in found]
     again = next(record for record in noted if record.spec.label == "a")
     noted.append(again.model_copy(update={"warnings": ("of a: 2",)}))  # the same of another seed
-    said = warnings_of(make_board(leaderboard.group(leaderboard.collect([three]))["d", "simulation"]), noted, [1, 2, 3])
+    said = warnings_of(TRACK, make_board(groups(three)["d", "simulation"]), noted, [1, 2, 3])
     assert said[-2:] == ["note: of all", "note (a): of a: 1.5"]
 
 
@@ -80,7 +99,7 @@ def test_columns_are_those_promised(three):
     columns = list(board(three).reset_index().columns)
     assert set(columns[:5]) == {"model", "rank", "rank_low", "rank_high", "skill"}
     assert columns[-6:] == ["beat_rate", "control_sd", "n_fallback", "wall_s", "parameters", "run_ids"]
-    text = (leaderboard.expected_files(three))[three / "d__simulation.csv"]
+    text = files_of(three)[three / "d__simulation.csv"]
     header = text.splitlines()[0]
     assert header.startswith("rank,rank_low,rank_high,model,skill,skill_ci_low,skill_ci_high,n_seeds,n_conditions")
     assert "pearson_delta,pearson_delta_ci_low,pearson_delta_ci_high,pearson_delta_skill" in header
@@ -119,7 +138,7 @@ def test_fold_one_stands_in_run_ids_and_moves_nothing(three):
 def test_undefined_stays_empty_in_the_csv(three):
     for seed in (1, 2, 3):
         record_of(three, "none", {"pearson_delta": 0.2, "r2": None}, split_seed=seed, split_id=f"s{seed}")
-    text = leaderboard.expected_files(three)[three / "d__simulation.csv"]
+    text = files_of(three)[three / "d__simulation.csv"]
     row = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("model").loc["none"]
     assert row["r2"] == ""
     assert float(row["pearson_delta"]) == pytest.approx(0.2)
@@ -134,72 +153,87 @@ def test_variants_are_rows_of_their_own(three):
 def test_same_records_give_identical_bytes(three, tmp_path_factory):
     other = tmp_path_factory.mktemp("copy")
     shutil.copytree(three / "records", other / "records")
-    one = {p.name: t for p, t in leaderboard.expected_files(three).items()}
-    two = {p.name: t for p, t in leaderboard.expected_files(other).items()}
+    one = {p.name: t for p, t in files_of(three).items()}
+    two = {p.name: t for p, t in files_of(other).items()}
     assert one == two
 
 
 def test_regenerate_then_check(three):
-    changed = leaderboard.regenerate(three)
+    changed = regenerate(three)
     assert changed[0].name == "d__simulation.csv"
-    assert leaderboard.regenerate(three) == []
-    assert leaderboard.check(three) == 5
+    assert regenerate(three) == []
+    assert check(three) == 5
     csv = three / "d__simulation.csv"
     csv.write_text(csv.read_text().replace("0.5", "0.9", 1))
     with pytest.raises(BenchError, match="d__simulation.csv"):
-        leaderboard.check(three)
-    leaderboard.regenerate(three)
+        check(three)
+    regenerate(three)
     stale = three / "gone__simulation.csv"
     stale.write_text("rank,model\n")
     with pytest.raises(BenchError, match="gone__simulation.csv"):
-        leaderboard.check(three)
-    leaderboard.regenerate(three)
+        check(three)
+    regenerate(three)
     assert not stale.exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"data_hash": "other"}, "data_hash"),
-        ({"scoring_version": 99}, "scoring_version"),
-        ({"split_id": "x"}, "split_id"),
-    ],
-)
-def test_what_cannot_stand_in_one_table_is_refused_and_named(change, message, three):
-    record = record_of(three, "z", {"pearson_delta": 0.1}, **change)
-    with pytest.raises(BenchError, match=message) as error:
-        leaderboard.expected_files(three)
+def test_two_splits_of_one_seed_cannot_stand_in_one_table(three):
+    record = record_of(three, "z", {"pearson_delta": 0.1}, split_id="x")
+    with pytest.raises(BenchError, match="split_id") as error:
+        files_of(three)
     assert record.run_id in str(error.value)
 
 
-def test_records_of_one_task_must_agree_on_the_floor(three):
-    record_of(three, "c", {"pearson_delta": 0.3}, floor=0.3)
-    with pytest.raises(BenchError, match="disagree on the floor"):
-        leaderboard.expected_files(three)
+@pytest.mark.parametrize(("change", "what"), [({"data_hash": "other"}, "data"), ({"scoring_version": 99}, "scoring")])
+def test_newer_data_or_scoring_replace_what_is_older_and_it_is_said(change, what, three, capsys):
+    before = board(three)
+    old = {"data_hash": "older"} if what == "data" else {"scoring_version": 1}
+    record_of(three, "z", {"pearson_delta": 0.1}, created="2025-12-31T00:00:00Z", **old)
+    assert board(three).equals(before)
+    assert f"d: 1 records of older {what} are left out" in capsys.readouterr().err
+    record_of(three, "z", {"pearson_delta": 0.1}, created="2026-01-02T00:00:00Z", **change)
+    table = board(three)
+    assert f"d: 10 records of older {what}" in capsys.readouterr().err.replace("data and scoring", what)
+    assert list(table.index) == ["z", "replicate", "train_mean"]
+    assert table.loc["z", "n_seeds"] == 1
 
 
-@pytest.mark.parametrize("damage", ["truncate", "edit id", "edit table", "no table", "nan", "extra field"])
-def test_damaged_records_are_named_never_used(damage, three):
-    path = next((three / "records" / "d" / "a").glob("*.json"))
-    text = path.read_text()
-    if damage == "truncate":
-        path.write_text(text[: len(text) // 2])
-    elif damage == "edit id":
-        path.write_text(
-            text.replace('"split_seed": 1', '"split_seed": 8')
-            .replace('"split_seed": 2', '"split_seed": 8')
-            .replace('"split_seed": 3', '"split_seed": 8')
-        )
-    elif damage == "edit table":
-        path.with_suffix(".parquet").write_bytes(b"other")
-    elif damage == "no table":
-        path.with_suffix(".parquet").unlink()
-    elif damage == "nan":
-        path.write_text(text.replace('"mean": 0.', '"mean": NaN, "x": 0.'))
-    else:
-        path.write_text(text.replace('"evidence"', '"surprise": 1, "evidence"'))
-    with pytest.raises(BenchError, match=path.stem):
-        leaderboard.collect([three])
+def test_records_of_one_task_must_agree_on_units_floor_and_replicate(three):
+    for floor, replicate, what in ((0.3, 0.75, "floor"), (0.25, 0.8, "replicate")):
+        with pytest.raises(BenchError, match=f"disagree on the {what}") as error:
+            record_of(three, "c", {"pearson_delta": 0.3}, floor=floor, replicate=replicate)
+        assert "d__simulation" in str(error.value)
+    assert "c" not in board(three).index
+
+
+def test_two_folders_must_agree_too_but_for_rounding(three, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    record_of(other, "c", {"pearson_delta": 0.3}, floor=0.25 + 1e-12)
+    items = groups(three, other)["d", "simulation"]
+    assert make_board(items).set_index("model").loc["c", "n_seeds"] == 1
+    record_of(other, "d", {"pearson_delta": 0.3}, floor=0.3, split_seed=2, split_id="s2")
+    with pytest.raises(BenchError, match="seed 2.*disagree on the floor"):
+        make_board(groups(three, other)["d", "simulation"])
+
+
+def test_a_row_that_has_no_unit_of_a_subgroup_is_listed_without_a_place(tmp_path):
+    """Rows cover different seeds and a subgroup exists under only one of them."""
+    for model, seeds in {"train_mean": (1, 3), "no_change": (1, 3), "additive": (3,)}.items():
+        for seed in seeds:
+            record, table = made(
+                model, {"pearson_delta": 0.4, "spearman_de": 0.4}, split_seed=seed, split_id=f"s{seed}"
+            )
+            if seed == 3:  # no unit of the subgroup
+                words = {**table.task.words, "subgroup": np.full(len(table.task.cells), "combo_seen0", object)}
+                table = replace(table, task=replace(table.task, words=words))
+            store.add(tmp_path, TRACK, [(record.model_copy(update={"values_hash": table.hash}), table)])
+    part = board(tmp_path, scope="unseen_single")
+    assert set(part.index) == {"no_change", "additive", "replicate", "train_mean"}
+    assert part.loc["no_change", ["n_seeds", "n_conditions", "rank"]].tolist() == [2, 12, 1]
+    assert part.loc["additive", ["n_seeds", "n_conditions"]].tolist() == [1, 0]
+    assert part.loc["additive", ["rank", "rank_low", "skill", "pearson_delta"]].isna().all()
+    assert len(files_of(tmp_path)) == 6
+    whole = board(tmp_path)
+    assert whole.loc["additive", "pearson_delta"] == pytest.approx(0.4)
 
 
 def test_skill_by_hand_and_its_interval(three):
@@ -243,7 +277,7 @@ def test_control_sd_is_half_the_difference_of_the_folds(three):
 
 
 def test_tertiles_and_subgroups_have_files_of_their_own(three):
-    names = {path.name for path in leaderboard.expected_files(three)}
+    names = {path.name for path in files_of(three)}
     assert names == {
         "d__simulation.csv",
         "d__simulation__unseen_single.csv",
@@ -251,14 +285,35 @@ def test_tertiles_and_subgroups_have_files_of_their_own(three):
     }
 
 
-def test_numbers_from_another_machine_are_the_same_numbers(three):
-    leaderboard.regenerate(three)
-    csv = three / "d__simulation.csv"
-    text = csv.read_text()
-    value = next(cell for cell in text.splitlines()[1].split(",") if cell.startswith("0.") and len(cell) > 16)
-    csv.write_text(text.replace(value, value[:-1] + ("1" if value[-1] != "1" else "2")))
-    assert leaderboard.check(three)
-    assert leaderboard.regenerate(three) == []
+def test_the_last_bit_of_a_value_changes_no_byte(three, tmp_path_factory):
+    """Other processors add in another order: what people read must be the same, ties and zeros above all."""
+    for seed in (1, 2, 3):
+        record_of(three, "like_the_floor", {"pearson_delta": 0.25}, split_seed=seed, split_id=f"s{seed}")
+        record_of(three, "like_b", {"pearson_delta": 0.3}, split_seed=seed, split_id=f"s{seed}")
+    wanted, rng = files_of(three), np.random.default_rng(0)
+    assert wanted
+    for i in range(3):
+        other = tmp_path_factory.mktemp(f"noise{i}")
+        for entry in collect(three):
+
+            def noisy(block):
+                return block * (1 + rng.choice([-1, 0, 1], block.shape) * 2**-52)
+
+            task = replace(entry.table.task, numbers={k: noisy(v) for k, v in entry.table.task.numbers.items()})
+            own = {k: v if v.dtype == np.bool_ else noisy(v) for k, v in entry.table.numbers.items()}
+            table = replace(entry.table, task=task, numbers=own)
+            store.add(other, TRACK, [(entry.record.model_copy(update={"values_hash": table.hash}), table)])
+        found = files_of(other)
+        assert {path.name: text for path, text in found.items()} == {p.name: text for p, text in wanted.items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1 / 3, "0.333333"), (-1e-17, "0"), (123456.5, "123457"), (71 / 128, "0.554688"), (1e-7, "1e-07"), (np.nan, "")],
+)
+def test_six_digits(value, text):
+    assert six_digits(value) == text
+    assert six_digits(np.nextafter(value, np.inf)) == six_digits(np.nextafter(value, -np.inf)) == text
 
 
 def scattered(rng, model, seed, holes):
@@ -274,7 +329,7 @@ def scattered(rng, model, seed, holes):
         numbers |= {"half_floor": 0.2 + base[metric], "half_replicate": 0.9 + base[metric]}
         labels = {"condition": names, "subgroup": ["g", "h"] * 10, "effect": "", "metric": metric, "scope": "all"}
         frames.append(pd.DataFrame({**labels, **numbers, "fallbacks": 0}))
-    return tables.arrange(pa.Table.from_pandas(pd.concat(frames), preserve_index=False), NAMES)
+    return tables.from_long(TRACK, pd.concat(frames))
 
 
 @pytest.fixture
@@ -286,8 +341,9 @@ def found_by_label(tmp_path):
         for seed in (1, 2, 3) if name != "late" else (1, 2):
             for head in (1, 2) if name == "heads" else (1,):
                 spec = {"split_seed": seed, "split_id": f"s{seed}", "head_seed": head}
-                found = Found(record_of(tmp_path, name, {"pearson_delta": 0.5}, **spec), tmp_path / f"{name}{seed}")
-                found.__dict__["table"] = scattered(rng, model, seed, holes)
+                record, _ = made(name, {"pearson_delta": 0.5}, **spec)
+                table = scattered(rng, model, seed, holes)
+                found = BoardEntry(TRACK, record, tmp_path / f"{name}{seed}", lambda table=table: table)
                 out[name].setdefault(seed, []).append(found)
     return out
 
@@ -297,10 +353,10 @@ def test_a_board_says_what_the_draws_of_each_row_alone_say(scope, found_by_label
     """The whole board at once against row after row with every draw spelled out."""
     items = [found for row in found_by_label.values() for heads in row.values() for found in heads]
     table = make_board(items, scope, seeds=[1, 2, 3]).set_index("model")
-    columns, draws = [NAMES.index(name) for name in FAMILIES.values()], {}
+    columns, draws = [NAMES.index(name) for name in TRACK.families.values()], {}
     for label, row in found_by_label.items():
         by_seed = [[found.table for found in row[seed]] for seed in sorted(row)]
-        one = summarise(by_seed, scope, plan_for(by_seed, scope))
+        one = summarise(TRACK, by_seed, scope, plan_for(by_seed, scope))
         value, m = one.levels["value"], NAMES.index(PRIMARY)
         width = half_width(value.level, value.n, value.distinct)
         got = table.loc[label]
@@ -335,7 +391,7 @@ def test_ranks_by_hand():
     assert ranks(np.array([0.9, 0.5, 0.45]), draws, np.nan).tolist() == [[1, 1, 3], [2, 1, 3], [3, 1, 3]]
 
 
-def test_every_record_and_table_is_decoded_once_however_many_boards_it_stands_on(three, monkeypatch):
+def test_every_file_is_read_once_however_many_boards_it_stands_on(three, monkeypatch):
     opened = collections.Counter()
     read = Path.read_bytes
 
@@ -344,7 +400,7 @@ def test_every_record_and_table_is_decoded_once_however_many_boards_it_stands_on
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", counted)
-    assert len(leaderboard.expected_files(three)) == 5
-    files = [path for path in (three / "records").rglob("*") if path.is_file()]
-    assert len(files) == 18
-    assert opened == dict.fromkeys(files, 1)
+    assert len(files_of(three)) == 5
+    found = [path for path in (three / "records").rglob("*") if path.is_file()]
+    assert {path.name for path in found} == {"runs.jsonl", "values.parquet", "task.parquet"}
+    assert opened == dict.fromkeys(found, 1)

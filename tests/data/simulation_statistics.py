@@ -8,10 +8,9 @@ against the reference controls, BH 5%.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
+from gears_lists import lists_of
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control, mannwhitneyu
 from sklearn.decomposition import PCA  # type: ignore[import-untyped]
@@ -132,21 +131,16 @@ class Split:
 
 def gears_split(conditions: Sequence[str], seed: int) -> Split:
     """The GEARS `simulation` split of sorted condition names."""
-    from gears.data_utils import DataSplitter
-
-    data = SimpleNamespace(obs=pd.DataFrame({"condition": sorted(conditions)}))
-    splitter = DataSplitter(data, split_type="simulation")
-    splitter.split_data(train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=seed)
-    part = dict(zip(data.obs["condition"], data.obs["split"], strict=True))
-    train = [c for c in part if part[c] == "train" and c != "ctrl"]
+    part = lists_of(conditions, "simulation", seed)
+    train = part["train"]
     single_in_train = {constituents(c)[0] for c in train if len(constituents(c)) == 1}
     names = ("unseen_single", "combo_seen0", "combo_seen1", "combo_seen2")
     test: dict[str, list[str]] = {name: [] for name in names}
-    for c in (c for c in part if part[c] == "test"):
+    for c in part["test"]:
         genes = constituents(c)
         seen = sum(g in single_in_train for g in genes)
         test["unseen_single" if len(genes) == 1 else f"combo_seen{seen}"].append(c)
-    return Split(train, [c for c in part if part[c] == "val"], test)
+    return Split(train, part["val"], test)
 
 
 def ridge_shifts(s: Screen, split: Split, features: Floats, test: list[str]) -> Floats:

@@ -40,7 +40,9 @@ def test_lookup_says_what_it_does_not_know():
 
 def test_standardised_on_the_train_targets_by_hand():
     got = BANK.standardised(["A", "B", "A", "X"])
-    np.testing.assert_allclose(got.values, [[-1, 0], [1, 0], [3, 0], [7, 0]])  # column 2 is constant on A and B
+    np.testing.assert_allclose(
+        got.values, [[-1, 0], [1, 0], [3, 0], [7, 0]], atol=1e-6
+    )  # column 2 is constant on A and B
     assert got.notes == () and BANK.values[0, 0] == 1
 
 
@@ -48,7 +50,7 @@ def test_a_column_that_hardly_varies_on_the_targets_does_not_explode():
     values = np.array([[1.0], [1.001], [0.0], [5.0]])
     got = FeatureBank("b", ("A", "B", "C", "D"), values, "here").standardised(["A", "B"]).values
     scale = 0.1 * values.std()
-    np.testing.assert_allclose(got[:3, 0], (values[:3, 0] - 1.0005) / scale, rtol=1e-4)
+    np.testing.assert_allclose(got[:3, 0], (values[:3, 0] - 1.0005) / scale, rtol=1e-4, atol=1e-5)
     assert got[3, 0] == LIMIT
 
 
@@ -146,7 +148,7 @@ def test_simulated_data_ship_their_tables():
     assert [bank.name for bank in banks] == ["view_a", "view_b"] == list(truth.feature_tables)
     for bank in banks:
         assert bank.genes == tuple(truth.genes) and not bank.missing(targets(conditions))
-        np.testing.assert_allclose(bank.values, truth.feature_tables[bank.name], rtol=1e-6)
+        np.testing.assert_allclose(bank.values, truth.feature_tables[bank.name], rtol=1e-6, atol=1e-6)
     assert load_banks("view_b", task)[0].content_hash == banks[1].content_hash
 
 

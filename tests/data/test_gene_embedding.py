@@ -59,7 +59,7 @@ def test_the_spectrum_is_that_of_the_dense_regularised_laplacian(cliques):
     equal_up_to_sign(ours[near], unit_rows(vectors[near, :5]), atol=1e-5)
     assert near.all() == (cliques == 6) and not ours[length < 1e-10].any()  # far cliques: rounding errors, not features
     assert (spectral_embedding(graph, 5) == ours).all()
-    np.testing.assert_allclose(np.linalg.norm(ours[near], axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(ours[near], axis=1), 1, atol=1e-12)
     if cliques == 6:
         full = spectral_embedding(graph, 6)
         centres = np.array([full[clique == i].mean(axis=0) for i in range(cliques)])

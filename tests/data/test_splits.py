@@ -4,6 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
+import gears_lists
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +49,7 @@ def prepare_split(labels, kind, seed, folder):
         return pickle.load(handle)
 
 
+@pytest.mark.slow  # importing cell-gears takes 20 seconds
 @pytest.mark.parametrize("kind", GEARS_KINDS)
 def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
     checked = 0
@@ -66,6 +68,22 @@ def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
     assert checked >= 3
 
 
+@pytest.mark.slow
+def test_the_frozen_lists_are_those_of_cell_gears(tmp_path):
+    """What the other tests use instead of importing it; all parts, drawn by it and by us."""
+    kinds = set()
+    for name, labels, kind, seed, frozen in gears_lists.draws():
+        folder = tmp_path / f"{name}{kind}{seed}"
+        folder.mkdir()
+        drawn = [label for label in labels if kind != "simulation_single" or CONTROL in label]
+        theirs = prepare_split([label for label in drawn if label != CONTROL], kind, seed, folder)
+        assert frozen == {part: sorted(set(theirs[part]) - {CONTROL}) for part in frozen}, (name, kind, seed)
+        assert frozen == gears.draw_with_gears(labels, kind, seed)
+        kinds.add(kind)
+    assert kinds == {"simulation", "simulation_single", "single"}
+
+
+@pytest.mark.slow
 def test_drawing_leaves_numpys_global_generator_alone(real_lists):
     np.random.seed(7)
     before = np.random.get_state()[1].copy()
@@ -73,6 +91,7 @@ def test_drawing_leaves_numpys_global_generator_alone(real_lists):
     np.testing.assert_array_equal(before, np.random.get_state()[1])
 
 
+@pytest.mark.slow
 def test_order_of_rows_does_not_matter(real_lists):
     labels = real_lists["norman"]
     shuffled = np.random.default_rng(0).permutation(labels).tolist()
@@ -91,6 +110,7 @@ def test_subgroups_are_those_of_the_final_train_set(tiny):
     assert sorted(n for names in split.subgroups.values() for n in names) == sorted(split.test)
 
 
+@pytest.mark.slow
 def test_gears_calls_pairs_seen_whose_constituent_went_to_validation(real_lists):
     """The defect we avoid: on the real list some of its ``combo_seen2`` pairs lack a constituent in train."""
     from gears.data_utils import DataSplitter
@@ -275,6 +295,7 @@ def test_custom_without_a_file(tiny, tmp_path):
 
 def test_a_damaged_cache_is_drawn_again(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(gears, "draw_with_gears", gears_lists.lists_of)
     first = draw(tiny, "simulation", 1)
     path = next((tmp_path / "splits").glob("*.json"))
     content = json.loads(path.read_text())

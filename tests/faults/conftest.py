@@ -11,7 +11,8 @@ from command import ROOT, RUN, furnish
 from harness import made_record
 from trees import LEADERBOARD, SCORE
 
-from bench.results import leaderboard
+from bench.results import everything
+from bench.tracks import registry
 
 
 @pytest.fixture(scope="session")
@@ -70,5 +71,5 @@ def six(tmp_path_factory):
                 split_seed=seed,
                 split_id=f"s{seed}",
             )
-    leaderboard.regenerate(folder / "runs" / "leaderboards")
+    everything.regenerate(registry.tracks(), folder / "runs" / "leaderboards")
     return folder

@@ -6,10 +6,13 @@ import sys
 
 import pytest
 from command import ROOT, RUN
+from harness import collect, made
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
 from bench.core.files import locked
-from bench.results import leaderboard, records
+from bench.results import everything, store
+from bench.tracks import registry
+from bench.tracks.response.track import TRACK
 
 slow = pytest.mark.slow
 
@@ -42,20 +45,19 @@ def test_processes_that_make_different_runs(warm, whole, tmp_path, n):
     for answer in warm(at_once, *commands):
         assert answer["code"] == 0, answer["err"]
     assert numbers_of(at_once) == numbers_of(serial)
-    publish = [["publish", path.stem] for path in sorted(serial.glob("runs/leaderboards/records/*/*/*.json"))]
-    publish = [[*command, "--leaderboards", "boards"] for command in publish]
-    for folder in (serial, at_once):
-        for path in folder.rglob("*.json"):  # costs differ from run to run and stand in the boards
-            if "leaderboards" in path.parts:
-                record = records.read(path)
-                budget = record.budget.model_copy(update={"fit_s": 1.0, "predict_s": 1.0})
-                records.write(path, record.model_copy(update={"budget": budget}))
+    publish = [["publish", e.record.run_id, "--leaderboards", "boards"] for e in collect(serial / "runs/leaderboards")]
+    for folder in (serial, at_once):  # costs differ from run to run and stand in the boards; so may the tree's state
+        boards = folder / "runs" / "leaderboards"
+        for entry in collect(boards):
+            budget = entry.record.budget.model_copy(update={"fit_s": 1.0, "predict_s": 1.0})
+            alike = entry.record.model_copy(update={"budget": budget, "git_dirty": False})
+            store.add(boards, TRACK, [(alike, entry.table)])
     for command in publish:
         assert warm(serial, command)[0]["code"] == 0
     for answer in warm(at_once, *publish):
         assert answer["code"] == 0, answer["err"]
     assert csvs_of(at_once / "boards") and csvs_of(at_once / "boards") == csvs_of(serial / "boards")
-    assert leaderboard.check(at_once / "boards") == len(csvs_of(serial / "boards"))
+    assert everything.check(registry.tracks(), at_once / "boards")[0] == len(csvs_of(serial / "boards"))
 
 
 @pytest.mark.parametrize("n", [2, pytest.param(8, marks=slow)])
@@ -84,3 +86,24 @@ def test_a_lock_is_held_by_one_and_freed_by_death(tmp_path):
     with locked(tmp_path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+ADD = """
+import sys
+from pathlib import Path
+from harness import made_record
+for i in range(6):
+    made_record(Path(sys.argv[1]), f"{sys.argv[2]}{i}", {"pearson_delta": 0.1 * i})
+"""
+
+
+def test_two_processes_put_records_on_one_board(tmp_path):
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    both = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name], env=env) for name in ("a", "b")]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    found = {entry.record.spec.label: entry for entry in collect(tmp_path)}
+    assert set(found) == {f"{name}{i}" for name in ("a", "b") for i in range(6)}
+    for name, entry in found.items():
+        wanted = made(name, {"pearson_delta": 0.1 * int(name[1])})
+        assert (entry.record, entry.table.hash) == (wanted[0], wanted[1].hash)
+    assert len({id(entry.table.task) for entry in found.values()}) == 1  # floor and replicate are there once

@@ -6,14 +6,15 @@ import zipfile
 
 import numpy as np
 import pytest
-from harness import made_record, scored
+from harness import collect, made, made_record, scored
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json, write_json
 from bench.data.splits import gears
 from bench.data.splits import split as splits
 from bench.data.task import Task
-from bench.results import leaderboard, records
+from bench.results import everything, records
+from bench.tracks import registry
 from bench.tracks.response import predictions
 from bench.tracks.response.truth import truth
 
@@ -65,23 +66,61 @@ few_and_many = pytest.mark.parametrize("n", [6, pytest.param(40, marks=slow)])
 
 
 @few_and_many
-@pytest.mark.parametrize("suffix", [".json", ".parquet"])
-def test_damaged_records_and_tables(six, tmp_path, n, suffix):
+@pytest.mark.parametrize("name", ["runs.jsonl", "values.parquet", "task.parquet"])
+def test_damaged_stores(six, tmp_path, n, name):
     folder = tmp_path / "boards"
     shutil.copytree(six / "runs" / "leaderboards", folder)
-    path = sorted(folder.rglob(f"*{suffix}"))[0]
-    assert leaderboard.expected_files(folder)
-    for _ in damaged(path, n, n):
-        got = {}
-        said = error_of(lambda got=got: got.update(leaderboard.expected_files(folder)))
-        assert said and str(path) in said and not got
+    (path,) = folder.rglob(name)
+    wanted = everything.check(registry.tracks(), folder)
+    told = 0
+    for blob in damaged(path, n, n):
+        said = error_of(lambda: everything.check(registry.tracks(), folder))
+        if said:
+            told += 1
+            assert str(path.parent) in said, blob[:200]
+            assert path.name in said or "CSV" in said
+        else:  # bytes that mean nothing: a parquet file's own padding or offsets
+            assert name != "runs.jsonl" and everything.check(registry.tracks(), folder) == wanted
+    assert told >= n // 2
+    path.unlink()
+    assert name in error_of(lambda: everything.check(registry.tracks(), folder)) or name == "runs.jsonl"
+
+
+@few_and_many
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_damaged_records_of_runs(tmp_path, n, suffix):
+    record, table = made("a", {"pearson_delta": 0.5})
+    path = tmp_path / "run" / "record.json"
+    records.write(path, record, table)
+
+    def read():
+        found = records.read(path)
+        return found, records.read_table(collect_track, path, found).hash
+
+    collect_track = registry.get("response")
+    assert read() == (record, table.hash)
+    for _ in damaged(path.with_suffix(suffix), n, n):
+        got = []
+        said = error_of(lambda got=got: got.append(read()))
+        assert (said and str(path.with_suffix("")) in said) or got == [(record, table.hash)]
+
+
+def test_values_of_another_run_are_not_its_own(tmp_path):
+    """Whole files that do not belong together: lines of one board, values of another."""
+    for name, mean in (("one", 0.5), ("two", 0.6)):
+        made_record(tmp_path / name, "a", {"pearson_delta": mean})
+    (here,), (other,) = ((tmp_path / name).rglob("values.parquet") for name in ("one", "two"))
+    shutil.copy(other, here)
+    said = error_of(lambda: [entry.table for entry in collect(tmp_path / "one")])
+    assert str(here) in said and "not those of its record" in said
 
 
 def test_a_digit_of_a_record_cannot_be_changed(tmp_path):
-    made_record(tmp_path, "a", {"pearson_delta": 0.5})
-    (path,) = tmp_path.rglob("*.json")
+    record, table = made("a", {"pearson_delta": 0.5})
+    path = tmp_path / "run" / "record.json"
+    records.write(path, record, table)
     text = path.read_text()
-    for changed in (text.replace('"floor": 0.25', '"floor": 0.26'), text.replace('"n_fallback": 3', '"n_fallback": 2')):
+    for changed in (text.replace('"fit_s": 1.0', '"fit_s": 2.0'), text.replace('"split_seed": 1', '"split_seed": 2')):
         assert changed != text
         path.write_text(changed)
         with pytest.raises(BenchError, match="checksum") as error:
@@ -96,7 +135,7 @@ def test_a_digit_of_a_record_cannot_be_changed(tmp_path):
     with pytest.raises(BenchError, match="not a valid record"):
         records.read(path)
     path.write_bytes(text.encode().replace(b"\n", b"\r\n"))  # as git checks it out on Windows
-    assert records.read(path).run_id == path.stem
+    assert records.read(path) == record
 
 
 @few_and_many

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import screens
-from command import RUN, bench, furnish, refuse
-from harness import made_record
+from command import RUN, bench, furnish, last, refuse
+from harness import groups, made, made_record, one_entry
 from trees import LEADERBOARD, SCORE
 
 from bench.reports.text import show
-from bench.results import leaderboard, records
+from bench.results import everything, records, store
 from bench.results.board import board
+from bench.tracks import registry
 
 slow = pytest.mark.slow
 
@@ -91,14 +92,14 @@ def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:])
     assert code == 0 and "Traceback" not in err, err
     assert "'[red]../../evil[/red]'" in err.replace("\n", " ")  # as it is, not as markup
-    record = records.read(Path(out.strip()))
-    assert record.n_conditions == 5
+    entry = one_entry(Path(last(out)))
+    assert len(entry.table.conditions["all"]) == 5
     assert bench(capsys, *LEADERBOARD)[0] == 0
     data = ["--data", "h.yaml", "--split-file", "split.json"]
     predicted = next((here / "runs").glob("*/predictions.h5ad"))
     code, out, err = bench(capsys, "score", predicted, *data, "--name", "again")
     assert code == 0, err
-    assert records.read(Path(out.strip())).metrics == record.metrics
+    assert records.read(Path(last(out))).values_hash == entry.record.values_hash
     for argv in (["data", "check", "h.yaml"], ["data", "split", "h.yaml", *data[2:]]):
         code, _, err = bench(capsys, *argv)
         assert code == 0 and "Traceback" not in err
@@ -132,7 +133,7 @@ def test_hostile_names_of_files(capsys, here, name):
     run = [*RUN[:3], f"--data={name}.h5ad", *RUN[5:7], f"--split-file={name}.json", *RUN[9:]]
     code, out, err = bench(capsys, *run)
     assert code == 0 and "Traceback" not in err, err
-    assert records.read(Path(out.strip())).spec.split.startswith("custom-")
+    assert records.read(Path(last(out))).spec.split.startswith("custom-")
     code, _, err = bench(capsys, *RUN[:3], f"--data={name}.yaml", *RUN[5:])  # its name would be the data set's
     assert code == 2 and "name" in err
 
@@ -161,13 +162,13 @@ def test_hostile_model_configs(capsys, here, text):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_records_with_hostile_names(capsys, here, field, name):
     """A record of somebody else's, whole and with a right checksum, may not write where it likes."""
-    record = made_record(here / "runs" / "leaderboards", "a", {"pearson_delta": 0.5})
-    place = records.place(here / "runs" / "leaderboards", record.spec)
+    record, table = made("a", {"pearson_delta": 0.5})
+    boards = here / "runs" / "leaderboards"
+    store.add(boards, registry.get("response"), [(record, table)])
     spec = record.spec.model_copy(update={field: name})
-    table = place.with_suffix(".parquet").read_bytes()
-    path = place.with_name(f"{spec.run_id}.json")
-    path.with_suffix(".parquet").write_bytes(table)
-    records.write(path, record.model_copy(update={"spec": spec, "run_id": spec.run_id}))
+    alien = record.model_copy(update={"spec": spec, "run_id": spec.run_id})
+    (path,) = boards.rglob("runs.jsonl")
+    path.write_text(records.to_line(alien) + "\n")
     for argv in (LEADERBOARD, ["publish", spec.run_id, "--leaderboards", "boards"]):
         code, out, err = bench(capsys, *argv)
         assert (code, out) == (2, "") and str(path.relative_to(here)) in err and "Traceback" not in err, err
@@ -177,12 +178,12 @@ def test_records_with_hostile_names(capsys, here, field, name):
 def test_hostile_labels_are_printed_and_written_as_they_are(capsys, tmp_path):
     for name in HOSTILE:
         made_record(tmp_path, "m", {"pearson_delta": 0.5}, variant={"note": name})
-    (items,) = leaderboard.group(leaderboard.collect([tmp_path])).values()
+    (items,) = groups(tmp_path).values()
     table = board(items)
-    show(table, [item.record for item in items], [1])
-    err = capsys.readouterr().err
-    assert "m[note=[red]x[/red]]" in err and "[note=<script>" in err  # long ones are on two lines
-    leaderboard.regenerate(tmp_path)
+    show(items[0].track, table, [item.record for item in items], [1])
+    out = capsys.readouterr().out
+    assert "m[note=[red]x[/red]]" in out and "[note=<script>" in out  # long ones are on two lines
+    everything.regenerate(registry.tracks(), tmp_path)
     with (tmp_path / "d__simulation.csv").open(newline="", encoding="utf-8") as handle:
         labels = {row["model"] for row in csv.DictReader(handle)}
     assert {f"m[note={name}]" for name in HOSTILE} <= labels

@@ -1,44 +1,71 @@
-"""Silhouettes against scikit-learn, neighbours against a loop, effective rank against its formula."""
+"""Silhouettes against their definition, neighbours against a loop, effective rank against its formula."""
 
 import numpy as np
 import pytest
-from sklearn.metrics import silhouette_samples
 
 from bench.tracks.representation import geometry
 
 
+def rousseeuw(z, label):
+    """Silhouettes by their definition, one cell after the other; distance = 1 - cosine."""
+    cosine = z @ z.T
+    out = []
+    for i in range(len(z)):
+        distance = {c: 1 - cosine[i, (label == c) & (np.arange(len(z)) != i)] for c in set(label.tolist())}
+        if not len(distance[label[i]]):
+            out.append(0.0)
+            continue
+        a = distance.pop(label[i]).mean()
+        b = min(others.mean() for others in distance.values())
+        out.append((b - a) / max(a, b))
+    return np.array(out)
+
+
 @pytest.mark.parametrize("separation", [0.0, 0.3, 3.0])
-def test_silhouettes_equal_sklearns(clusters, separation):
+def test_silhouettes_follow_their_definition(clusters, separation):
     z, condition, _ = clusters(7, 23, separation=separation)
-    expected = silhouette_samples(z, condition, metric="cosine")
+    expected = rousseeuw(z, condition)
     np.testing.assert_allclose(geometry.silhouettes(z, condition), expected, atol=1e-9)
-    by_condition = np.mean([expected[condition == c].mean() for c in range(7)])
-    assert geometry.macro_silhouette(z, condition, 1) == pytest.approx(by_condition)
+    by_condition = [expected[condition == c].mean() for c in range(7)]
+    np.testing.assert_allclose(geometry.label_silhouettes(z, condition, 1), by_condition, atol=1e-9)
 
 
-def test_silhouettes_of_odd_embeddings_equal_sklearns(clusters):
+def test_silhouettes_of_odd_embeddings_follow_their_definition(clusters):
     z, condition, _ = clusters(5, 12)
     condition = condition.copy()
     condition[np.flatnonzero(condition == 3)[1:]] = 4  # a condition of one cell
     z[:3] = 0  # cells at the origin
-    np.testing.assert_allclose(
-        geometry.silhouettes(z, condition), silhouette_samples(z, condition, metric="cosine"), atol=1e-9
-    )
+    np.testing.assert_allclose(geometry.silhouettes(z, condition), rousseeuw(z, condition), atol=1e-9)
+
+
+def test_cells_at_no_distance_have_silhouette_0(clusters):
+    z, condition, _ = clusters(4, 10)
+    same = np.repeat(z[:1], len(z), axis=0) * (1 + 1e-13 * np.arange(len(z))[:, None])  # distances of rounding size
+    assert (geometry.silhouettes(np.zeros_like(z), condition) == 0).all()
+    assert (geometry.silhouettes(same, condition) == 0).all()
+    assert (geometry.silhouettes(z[:4], np.arange(4)) == 0).all()  # every cell alone in its cluster
 
 
 def test_many_cells_are_drawn_from_and_few_are_not(clusters, monkeypatch):
     z, condition, _ = clusters(6, 40, separation=0.5)
-    whole = geometry.macro_silhouette(z, condition, 1)
-    assert whole == geometry.macro_silhouette(z, condition, 2)
+    whole = geometry.label_silhouettes(z, condition, 1)
+    assert whole.tolist() == geometry.label_silhouettes(z, condition, 2).tolist()
     monkeypatch.setattr(geometry, "MAX_CELLS", 120)
-    drawn = geometry.macro_silhouette(z, condition, 1)
-    assert drawn != whole
-    assert drawn == pytest.approx(whole, abs=0.02)
+    drawn = geometry.label_silhouettes(z, condition, 1)
+    assert (drawn != whole).all()
+    np.testing.assert_allclose(drawn, whole, atol=0.05)
+
+
+def test_a_label_that_no_draw_holds_has_no_silhouette(clusters, monkeypatch):
+    z, condition, _ = clusters(6, 40)
+    monkeypatch.setattr(geometry, "MAX_CELLS", 3)
+    monkeypatch.setattr(geometry, "DRAWS", 1)
+    assert 3 <= np.isnan(geometry.label_silhouettes(z, condition, 1)).sum() < 6
 
 
 def test_one_label_has_no_silhouette(clusters):
     z, condition, _ = clusters()
-    assert geometry.macro_silhouette(z, np.zeros_like(condition), 1) is None
+    assert np.isnan(geometry.label_silhouettes(z, np.zeros_like(condition), 1)).all()
 
 
 def brute_purity(z, condition, batch, k):
@@ -49,21 +76,23 @@ def brute_purity(z, condition, batch, k):
         nearest = sorted(others, key=lambda j: -float(z[i] @ z[j]))[:k]
         shares.setdefault(condition[i], []).append(np.mean([condition[j] == condition[i] for j in nearest]))
         chances.setdefault(condition[i], []).append(np.mean([condition[j] == condition[i] for j in others]))
-    return tuple(np.mean([np.mean(v) for v in part.values()]) for part in (shares, chances))
+    return tuple([np.mean(part[c]) for c in sorted(part)] for part in (shares, chances))
 
 
 @pytest.mark.parametrize("batches", [1, 3])
 @pytest.mark.parametrize("k", [15, 500])
 def test_purity_equals_a_loop(clusters, batches, k):
     z, condition, batch = clusters(6, 25, batches=batches, separation=0.5, batch_effect=0.4)
-    assert geometry.knn_purity(z, condition, batch, 1, k) == pytest.approx(brute_purity(z, condition, batch, k))
+    for found, expected in zip(geometry.knn_purity(z, condition, batch, 1, k), brute_purity(z, condition, batch, k)):
+        np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_purity_of_clusters_is_one_and_of_a_constant_is_chance(clusters):
     z, condition, batch = clusters(6, 60, separation=50)
-    assert geometry.knn_purity(z, condition, batch, 1)[0] == 1
+    assert (geometry.knn_purity(z, condition, batch, 1)[0] == 1).all()
     purity, chance = geometry.knn_purity(np.zeros_like(z), condition, batch, 1)
-    assert purity == pytest.approx(chance)
+    np.testing.assert_allclose(purity, chance, atol=1e-12)
+    assert np.isnan(geometry.knn_purity(z[:1], condition[:1] * 0, batch[:1], 1)).all()  # no neighbour at all
 
 
 def test_effective_rank_of_an_isotropic_embedding_is_its_width():

@@ -208,7 +208,7 @@ def test_by_hand(name: str) -> None:
 )
 def test_identity_by_hand(name: str, expected: list[float]) -> None:
     result = evaluate(get(name), gallery_case())
-    np.testing.assert_allclose(result.values, expected, rtol=1e-12)
+    np.testing.assert_allclose(result.values, expected, rtol=1e-12, atol=1e-12)
     # Condition 2 is predicted exactly at m: it has no direction once centred, and one without centring.
     assert result.degenerate.tolist() == [False, False, name == "discrimination", False, False]
 
@@ -220,15 +220,17 @@ def test_top_metrics_are_undefined_on_five_genes() -> None:
 
 def test_top_metrics_at_other_sizes() -> None:
     # Top 4 of 5: gene 4 drops out of condition 1, as in pearson_delta.
-    np.testing.assert_allclose(evaluate(get("pearson_delta@20"), hand_case(5)).values, [1, 8 / sqrt(80), 0, nan])
+    np.testing.assert_allclose(
+        evaluate(get("pearson_delta@20"), hand_case(5)).values, [1, 8 / sqrt(80), 0, nan], atol=1e-12
+    )
     # 50 genes: condition 0 scores 40 of them, for the others the top 50 is everything.
-    np.testing.assert_allclose(evaluate(get("de_recall@50"), hand_case(10)).values, [nan, 1, 1, 1])
+    np.testing.assert_allclose(evaluate(get("de_recall@50"), hand_case(10)).values, [nan, 1, 1, 1], atol=1e-12)
 
 
 def test_wrong_direction() -> None:
     values = evaluate(get("direction_accuracy"), hand_case(5, sign=-1.0)).values
-    np.testing.assert_allclose(values, [0.0, 0.5 / 5, 0.5, nan])
+    np.testing.assert_allclose(values, [0.0, 0.5 / 5, 0.5, nan], atol=1e-12)
 
 
 def test_control_sd_floor() -> None:
-    np.testing.assert_allclose(floored_control_sd(hand_case()), [1, 1, 2, 2, 0.4])
+    np.testing.assert_allclose(floored_control_sd(hand_case()), [1, 1, 2, 2, 0.4], atol=1e-12)

@@ -56,10 +56,10 @@ def test_weights_are_repeats() -> None:
     weights = np.tile([1.0, 2.0, 3.0], (len(x), 1))
     rx, ry = (np.repeat(v, [1, 2, 3], axis=1) for v in (x, y))
     once = np.ones(rx.shape, dtype=bool)
-    np.testing.assert_allclose(F.pearson(x, y, weights), F.pearson(rx, ry, once))
-    np.testing.assert_allclose(F.mse(x, y, weights), F.mse(rx, ry, once))
+    np.testing.assert_allclose(F.pearson(x, y, weights), F.pearson(rx, ry, once), atol=1e-12)
+    np.testing.assert_allclose(F.mse(x, y, weights), F.mse(rx, ry, once), atol=1e-12)
     np.testing.assert_allclose(
-        F.r2(truth=x, prediction=y, weights=weights), F.r2(truth=rx, prediction=ry, weights=once)
+        F.r2(truth=x, prediction=y, weights=weights), F.r2(truth=rx, prediction=ry, weights=once), atol=1e-12
     )
 
 
@@ -97,7 +97,7 @@ def test_top_k(seed: int, k: int) -> None:
         assert member[t].sum() == pytest.approx(k) and (member[t, ~mask[t]] == 0).all()
         # Independent: gene g is in with certainty if fewer than k are at least as high, out if k are higher.
         higher, level = (scores > scores[:, None]).sum(1), (scores == scores[:, None]).sum(1)
-        np.testing.assert_allclose(member[t, mask[t]], np.clip((k - higher) / level, 0, 1))
+        np.testing.assert_allclose(member[t, mask[t]], np.clip((k - higher) / level, 0, 1), atol=1e-12)
 
 
 def test_top_k_is_the_expectation_over_random_tie_breaking() -> None:

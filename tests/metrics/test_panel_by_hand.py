@@ -28,7 +28,7 @@ def test_severity() -> None:
     evaluation = plain(true[:, None] * [[3, -4]], predicted[:, None] * [[0, -5]])
     terms = np.array([2, 2, 0, 0.5, 4]) / sqrt(2 * 1.9)
     values = evaluate(get("severity_rho"), evaluation).values
-    np.testing.assert_allclose(values, terms)
+    np.testing.assert_allclose(values, terms, atol=1e-12)
     from scipy.stats import spearmanr
 
     assert values.mean() == pytest.approx(spearmanr(true, predicted).statistic)
@@ -83,11 +83,11 @@ def test_legacy() -> None:
     # Cell 2: x-c is 0: counts 0.
     np.testing.assert_allclose(evaluate(get("legacy_cell_pearson_top20"), evaluation).values, [0.5, 0.0], atol=1e-12)
     # Errors 0 1 4 and 9 0 9, plus the spread.
-    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), evaluation).values, [5 / 3 + 0.5, 6 + 0.25])
+    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), evaluation).values, [5 / 3 + 0.5, 6 + 0.25], atol=1e-12)
     # y (1 2 4), SS_tot 14/3, SS_res 5; y (3 2 1): 2 and 18.
-    np.testing.assert_allclose(evaluate(get("legacy_r2_top50"), evaluation).values, [1 - 15 / 14, -8])
+    np.testing.assert_allclose(evaluate(get("legacy_r2_top50"), evaluation).values, [1 - 15 / 14, -8], atol=1e-12)
     part = evaluation.subset([1])
-    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), part).values, [6.25])
+    np.testing.assert_allclose(evaluate(get("legacy_cell_mse"), part).values, [6.25], atol=1e-12)
     assert part.legacy is not None and part.legacy.cells.tolist() == [[1, 0, 1]]
 
 
@@ -100,7 +100,7 @@ def test_epistasis() -> None:
     # 0: what is left is e and e + f: 4 / sqrt(4 x 6), but only 2 of the 3 a are removed, so that f + e + a is left:
     #    4 / sqrt(4 x 8). 1: half the additive shift claims nothing. 2: not a double of train singles.
     result = evaluate(get("epistasis_r"), evaluation)
-    np.testing.assert_allclose(result.values, [4 / sqrt(4 * 8), 0.0, np.nan])
+    np.testing.assert_allclose(result.values, [4 / sqrt(4 * 8), 0.0, np.nan], atol=1e-12)
     assert result.degenerate.tolist() == [False, True, False] and result.undefined.tolist() == [False, False, True]
     unresolved = replace(evaluation, epistasis=replace(part, resolved=np.array([False, True, True])))
     assert evaluate(get("epistasis_r"), unresolved).undefined.tolist() == [True, False, True]

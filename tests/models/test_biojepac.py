@@ -7,17 +7,17 @@ import pytest
 import torch
 import yaml
 from command import RUN, bench, furnish
+from harness import one_entry
 
 from bench.core.errors import BenchError
 from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
-from bench.models.response.token_response import TokenResponse
+from bench.models.response.token_head import TokenHead
 from bench.nn.composer import Composer
-from bench.results.records import read
 from bench.runner import fit as run
+from bench.training.fit import FitContext
 
 SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
 SMALL = {**SIZE, "epochs": 1, "head_steps": 12, "align_epochs": 2, "features": "pca+coexpression"}
@@ -64,21 +64,31 @@ def test_every_key_is_an_argument_and_the_class_takes_them():
     model(**content["init_args"])
 
 
+SEEN = {
+    "seed": 1,
+    "genes": range(5000),
+    "cells_dataloader": lambda size: [],
+    "dataset": SimpleNamespace(conditions=("ctrl",)),
+}
+
+
 def test_published_parameter_counts():
-    model, seen = published(), SimpleNamespace(seed=1, genes=range(5000), cells_dataloader=lambda size: [])
+    model, seen = published(), SimpleNamespace(**SEEN)
     with torch.device("meta"):
-        model.prepare(seen)
+        pretraining = model.maker.pretraining(seen)
         table = SimpleNamespace(widths={"protein": 320, "chemical": 768, "dna": 1536}, identities=817)
-        composer = Composer(table.widths, width=model.head.action_width)
+        composer = Composer(table.widths, width=model.response.config.action_width)
         torch.nn.Module.__init__(module := torch.nn.Module())
         vars(module).update(vars(table))
-        response = TokenResponse(module, model.head, 5000, model.width, 1)
+        response = TokenHead(
+            module, model.response.config, 5000, model.maker.architecture.width, 1, heads=model.maker.heads
+        )
 
     def count(part):
         return sum(p.numel() for p in part.parameters())
 
-    assert count(model.teacher) == count(model.student) == 6_019_840
-    assert count(model.extra) == 4_804_864
+    assert count(pretraining.teacher) == count(pretraining.student) == 6_019_840
+    assert count(pretraining.objective.heads) == 4_804_864
     assert count(response.predictor) == 7_881_216
     assert count(response.composer) == count(composer) == 882_880
     assert count(response.decoder) == 257
@@ -106,13 +116,14 @@ def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
         torch.testing.assert_close(one, two, atol=0, rtol=0)
 
 
+@pytest.mark.slow
 def test_mended_form_with_seeds_and_rates_to_choose_from(tiny, tiny_split):
     split = tiny_split.model_copy(update={"val": tiny_split.val + tiny_split.test[:8], "test": tiny_split.test[8:]})
     changed = {"token_identity": "fixed", "predictor": "fixed", "context_mask": 0.0, "decoder": "per_gene"}
     model, module = fitted(
         tiny, split, **changed, head_seeds=2, head_learning_rate=0.0, head_steps=3, identity_dropout=0.2, align_epochs=0
     )
-    assert len(model.responses) == 2
+    assert len(model.response.networks) == 2
     assert model.fit_report.trials == 3
     assert all(torch.isfinite(block).all() for block in predictions(model, module))
 
@@ -123,7 +134,7 @@ def test_mended_form_with_seeds_and_rates_to_choose_from(tiny, tiny_split):
         ({"residual": "train_mean"}, "set residual=none"),
         ({"predictor": "fixed"}, "context_mask needs predictor=report"),
         ({"latent_target": "genes"}, "context_mask needs"),
-        ({"context_mask": 1.0}, "less than 1"),
+        ({"context_mask": 1.0}, "below 1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changed, message):
@@ -159,7 +170,8 @@ def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsy
     changed = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL.items()]
     code, out, err = bench(capsys, *RUN, "--model", "biojepac", *changed)
     assert code == 0, err
-    record = read(tmp_path / out.strip().splitlines()[-1])
+    entry = one_entry(tmp_path / out.strip().splitlines()[-1])
+    record = entry.record
     assert {**config()["init_args"], **SMALL}.items() <= record.spec.arguments.items()
     assert record.spec.arguments["precision"] == "bf16-mixed"
-    assert record.metrics["pearson_delta"].mean is not None
+    assert entry.levels["pearson_delta"].mean is not None

@@ -29,7 +29,7 @@ def test_features_from_an_encoder_are_its_decoder_weights(module):
     chosen = expected[rows]
     scale = np.maximum(chosen.std(axis=0), 0.1 * expected.std(axis=0))
     wanted = ((expected - chosen.mean(axis=0)) / scale).clip(-10, 10)
-    table: ActionTable = model.responses[0].table
+    table: ActionTable = model.response.networks[0].table
     assert table.widths == {FROM_ENCODER: 8}
     values, known = table.features(torch.arange(len(module.dataset.conditions)))
     for i, name in enumerate(module.dataset.conditions):
@@ -48,9 +48,10 @@ def test_an_encoder_that_says_nothing_has_no_features(module):
 def test_features_can_be_joined_with_those_of_an_encoder(module):
     model = registry.load("identity")(**small("identity"), features="pca+from_encoder")
     run.fit(model, module, 1)
-    assert list(model.responses[0].table.widths) == ["pca", "from_encoder"]
+    assert list(model.response.networks[0].table.widths) == ["pca", "from_encoder"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["identity", "pca_encoder"])
 def test_own_latents_are_decoded_to_genes(name, module, monkeypatch):
     """The identity's latents are the genes: predicting its own latents is predicting genes, decoded."""

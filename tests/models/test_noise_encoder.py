@@ -61,13 +61,14 @@ def test_nothing_of_a_cell_or_a_condition_can_be_decoded(module):
     fit, held = module.representation_rows("train"), data.rows(module.split.test)
     parts = [(latents(module, rows), data.x[rows]) for rows in (fit, module.control_rows, held)]
     condition = np.unique(data.condition[held], return_inverse=True)[1]
-    by_shift, by_cell = decodable(*parts, condition)
+    found = decodable(*parts, condition)
+    by_shift, by_cell = found.by_shift, found.by_cell
     assert by_shift < 0.05
     assert by_cell < 0.05
 
 
 def test_a_width_that_is_none():
-    with pytest.raises(ValueError, match="width must be at least 1"):
+    with pytest.raises(ValueError, match="width is 0; expected an integer of at least 1"):
         registry.load("noise_encoder")(width=0)
 
 

@@ -6,10 +6,10 @@ import torch
 from harness import small
 
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.ssl.vicreg import thin
 from bench.nn.mlp_encoder import FLAG_CHANNELS
 from bench.runner import fit as run
+from bench.training.fit import FitContext
 
 PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
 
@@ -87,44 +87,44 @@ def test_thinning_is_drawn_per_cell(counts):
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_random_choices_come_from_the_generator_alone(name, module):
     model = registry.load(name)(**small(name))
-    model.prepare(module)
+    objective = model.maker.pretraining(module).objective
     batch = next(iter(module.cells_dataloader(64)))
     with torch.no_grad():
-        one = model.losses(batch, generator(1))
+        one = objective.losses(batch, generator(1))
         torch.rand(3)
-        two, other = model.losses(batch, generator(1)), model.losses(batch, generator(2))
+        two, other = objective.losses(batch, generator(1)), objective.losses(batch, generator(2))
     assert one == two and one != other
 
 
 @pytest.mark.parametrize("name", ["jepa", "mae", "vicreg"])
 def test_self_supervised_losses_see_no_label(name, module):
     model = registry.load(name)(**small(name))
-    model.prepare(module)
+    objective = model.maker.pretraining(module).objective
     batch = next(iter(module.cells_dataloader(64)))
     blind = batch._replace(condition=torch.full_like(batch.condition, -1), context=torch.full_like(batch.context, -1))
     with torch.no_grad():
-        assert model.losses(batch, generator(1)) == model.losses(blind, generator(1))
+        assert objective.losses(batch, generator(1)) == objective.losses(blind, generator(1))
 
 
 def test_the_supervised_loss_does_see_labels(module):
     model = registry.load("supervised")(**small("supervised"))
-    model.prepare(module)
+    objective = model.maker.pretraining(module).objective
     batch = next(iter(module.cells_dataloader(64)))
     with torch.no_grad():
         other = batch._replace(condition=batch.condition.flip(0))
-        assert model.losses(batch, generator(1)) != model.losses(other, generator(1))
+        assert objective.losses(batch, generator(1)) != objective.losses(other, generator(1))
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
 @pytest.mark.parametrize("encoder", ["mlp", "gene_transformer"])
 def test_a_loss_falls(name, encoder, module):
     model = registry.load(name)(**small(name), encoder=encoder)
-    model.prepare(module)
+    objective = model.maker.pretraining(module).objective
     batch = next(iter(module.cells_dataloader(64)))
-    adam = torch.optim.Adam([*model.student.parameters(), *model.extra.parameters()], 3e-3)
+    adam = torch.optim.Adam([*objective.student.parameters(), *objective.heads.parameters()], 3e-3)
     values = []
     for step in range(12):
-        loss = torch.stack(list(model.losses(batch, generator(step)).values())).sum()
+        loss = torch.stack(list(objective.losses(batch, generator(step)).values())).sum()
         adam.zero_grad()
         loss.backward()
         adam.step()
@@ -135,20 +135,20 @@ def test_a_loss_falls(name, encoder, module):
 def test_mae_sees_nothing_of_what_it_reconstructs(module):
     """Hidden values are replaced while the total stays: the reconstruction must be the same."""
     model = registry.load("mae")(**small("mae"))
-    model.prepare(module)
+    objective = model.maker.pretraining(module).objective
     batch = next(iter(module.cells_dataloader(16)))
     from bench.nn.masking import exact_mask
 
-    hidden = exact_mask(16, batch.cells.shape[1], model.mask, generator(5)).hidden
+    hidden = exact_mask(16, batch.cells.shape[1], objective.mask, generator(5)).hidden
     other = batch.cells.clone()
     for i in range(16):
         other[i, hidden[i]] = other[i, hidden[i]].flip(0)
     assert not torch.equal(other, batch.cells)
     made = []
-    model.extra["decoder"].register_forward_hook(lambda module, inputs, output: made.append(output))
+    objective.heads["decoder"].register_forward_hook(lambda module, inputs, output: made.append(output))
     with torch.no_grad():
-        model.losses(batch, generator(5))
-        model.losses(batch._replace(cells=other), generator(5))
+        objective.losses(batch, generator(5))
+        objective.losses(batch._replace(cells=other), generator(5))
     torch.testing.assert_close(made[0], made[1], atol=1e-5, rtol=1e-5)
 
 
@@ -172,7 +172,7 @@ def test_ledger_of_a_pretrained_model(name, module):
     assert set(ledger.parameters) == {"encoder", "pretraining heads", "response"}
     assert ledger.parameters["encoder"] == sum(p.numel() for p in model.encoder.parameters()) > 0
     assert ledger.parameters["pretraining heads"] > 0
-    assert ledger.parameters["response"] == sum(p.numel() for r in model.responses for p in r.parameters())
+    assert ledger.parameters["response"] == sum(p.numel() for r in model.response.networks for p in r.parameters())
     assert not any(p.requires_grad for p in model.encoder.parameters())
 
 
@@ -180,11 +180,10 @@ def test_flops_by_hand(module):
     """Multiply and add of every layer, forward and backward; the first layers need no gradient of their input."""
     g, h, d, flags = len(module.genes), 32, 16, FLAG_CHANNELS
     model = registry.load("mae")(**small("mae"))
-    steps = model.prepare(module)
+    pretraining = model.maker.pretraining(module)
     first = 2 * (g * h + g * flags + 1 * h)  # expression, flags, total: forward and gradient of weights
     rest = flags * h + 2 * h * h + h * d + d * h + h * g  # flags, block, out; decoder: three products each
-    expected = 2 * (first + 3 * rest) * model.batch_size * steps
-    assert model._flops(module, steps) == pytest.approx(expected, rel=0.01)
+    assert pretraining.flops_per_cell() == pytest.approx(2 * (first + 3 * rest), rel=0.01)
 
 
 def test_parameters_of_models_without_pretraining(module):

@@ -57,12 +57,14 @@ def aligned(ten):
     return learn(ten, alpha=1.0)
 
 
+@pytest.mark.slow
 def test_it_learns_ten_planted_conditions(aligned):
     correlation, size = aligned
     assert correlation.min() > 0.9, correlation
     assert (np.abs(np.log(size)) < 0.4).all(), size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [{"compose": "additive", "sparsity": "none", "alpha": 1.0}, {"ablation": "no_sep"}]
 )
@@ -72,6 +74,7 @@ def test_so_do_its_variants(ten, arguments):
     assert (np.abs(np.log(size)) < 0.4).all(), size
 
 
+@pytest.mark.slow
 def test_alignment_keeps_the_shifts_out_of_the_invariant_latent(ten, aligned):
     """Without it z_i, which a prediction leaves as it is, takes most of every planted shift."""
     _, size = learn(ten, ablation="no_align")

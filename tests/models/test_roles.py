@@ -4,15 +4,19 @@ import pytest
 from harness import small, spec_of
 
 from bench.core.errors import BenchError
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
 from bench.runner import fit as run
 
 
-@pytest.fixture(params=["train_mean", "constant_encoder"])
-def fitted(request, module):
+@pytest.fixture(scope="module", params=["train_mean", "constant_encoder"])
+def fitted(request, tiny, tiny_split):
+    """A fitted model and its spec; each test predicts with a data module of its own."""
     model = registry.load(request.param)(**small(request.param))
-    run.fit(model, module, 1)
-    return model, spec_of(request.param, module.task)
+    task = Task(tiny, tiny_split)
+    run.fit(model, PerturbationDataModule(task, seed=1), 1)
+    return model, spec_of(request.param, task)
 
 
 @pytest.mark.parametrize("role", ["train", "val", "test"])

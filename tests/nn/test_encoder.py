@@ -67,8 +67,8 @@ def test_hidden_values_never_enter(kind, identity):
         hidden = mask.masked[row]
         other[row, hidden] = x[row, hidden.flip(0)]
     assert not torch.equal(x, other)
-    torch.testing.assert_close(encoder(other, mask).pooled, encoder(x, mask).pooled, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(encoder(other, mask).tokens, encoder(x, mask).tokens, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(encoder(other, mask).pooled, encoder(x, mask).pooled, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encoder(other, mask).tokens, encoder(x, mask).tokens, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(encoder(other).pooled, encoder(x).pooled, atol=1e-4)
     # And the total is that of the whole cell: more of a hidden gene is noticed through it, and only through it.
     other[:, :] = x

@@ -93,7 +93,7 @@ def test_counts_come_back_from_log1p():
     rows = np.r_[0, 2:50]
     np.testing.assert_array_equal(got.counts.numpy()[rows], counts[rows])
     np.testing.assert_array_equal(got.counts.numpy()[1], counts[1] / 2)
-    np.testing.assert_allclose(got.library.numpy()[rows[1:]], library[rows[1:]], rtol=1e-4)
+    np.testing.assert_allclose(got.library.numpy()[rows[1:]], library[rows[1:]], rtol=1e-4, atol=1e-2)
     assert recover(torch.rand(5, 80)).exact.sum() == 0
 
 

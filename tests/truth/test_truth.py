@@ -19,16 +19,16 @@ from bench.tracks.response.truth import truth
 def test_means_are_those_of_the_right_cells(tiny, tiny_split, facts):
     context = tiny.contexts[0]
     for i, name in enumerate(facts.conditions):
-        np.testing.assert_allclose(facts.y[i], dense(tiny, tiny.cells_of[name]).mean(0), rtol=1e-12)
+        np.testing.assert_allclose(facts.y[i], dense(tiny, tiny.cells_of[name]).mean(0), rtol=1e-12, atol=1e-12)
     c_in = dense(tiny, rows_of(tiny, tiny_split.input_cells[context])).mean(0)
     c_ref = dense(tiny, rows_of(tiny, tiny_split.reference_controls[context])).mean(0)
-    np.testing.assert_allclose(facts.c_in, np.tile(c_in, (len(facts.conditions), 1)))
-    np.testing.assert_allclose(facts.c_ref, np.tile(c_ref, (len(facts.conditions), 1)))
+    np.testing.assert_allclose(facts.c_in, np.tile(c_in, (len(facts.conditions), 1)), atol=1e-12)
+    np.testing.assert_allclose(facts.c_ref, np.tile(c_ref, (len(facts.conditions), 1)), atol=1e-12)
     shifts = [dense(tiny, tiny.cells_of[name]).mean(0) - c_in for name in tiny_split.train]
     np.testing.assert_allclose(facts.train_delta, np.mean(shifts, axis=0), atol=1e-12)
     seen = dense(tiny, rows_of(tiny, tiny_split.input_controls[context]))
-    np.testing.assert_allclose(facts.control_sd, seen.std(0, ddof=1), rtol=1e-9)
-    np.testing.assert_allclose(facts.gears_control, [dense(tiny, tiny.cells_of[CONTROL]).mean(0)])
+    np.testing.assert_allclose(facts.control_sd, seen.std(0, ddof=1), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(facts.gears_control, [dense(tiny, tiny.cells_of[CONTROL]).mean(0)], atol=1e-12)
     assert facts.context.tolist() == [0] * len(facts.conditions) and facts.contexts == ("line0",)
 
 
@@ -66,7 +66,7 @@ def test_wilcoxon_equals_scipy_on_halves(tiny, tiny_split, facts):
     i, name = 0, facts.conditions[0]
     cells = np.random.default_rng([tiny_split.seed, 0, 0x4A1F]).permutation(tiny.cells_of[name])
     half = dense(tiny, cells[0::2])
-    np.testing.assert_allclose(facts.half_y[0, i], half.mean(0))
+    np.testing.assert_allclose(facts.half_y[0, i], half.mean(0), atol=1e-12)
     p = stats.mannwhitneyu(half, reference, axis=0, method="asymptotic", use_continuity=False).pvalue
     np.testing.assert_allclose(2 * stats.norm.sf(np.abs(facts.half_de_z[0, i])), np.nan_to_num(p, nan=1.0), rtol=1e-6)
 

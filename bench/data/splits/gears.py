@@ -69,21 +69,31 @@ def draw_with_gears(labels: Sequence[str], kind: str, seed: int) -> dict[str, li
     return {name: sorted(part.get_group(name)) if name in part.groups else [] for name in PARTS}
 
 
-def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[str]]:
-    """The lists of :func:`draw_with_gears`, from the cache where they are there and whole."""
+def cached_at(labels: Sequence[str], kind: str, seed: int) -> Path:
+    """Where the lists of a draw are kept."""
     from importlib.metadata import version
 
     key = sha256_json(
         {"labels": sorted(labels), "kind": kind, "seed": seed, "gears": version("cell-gears"), "v": VERSION}
     )
-    path = cache_dir() / "splits" / f"{key[:24]}.json"
+    return cache_dir() / "splits" / f"{key[:24]}.json"
+
+
+def keep_lists(path: Path, kind: str, seed: int, lists: dict[str, list[str]]) -> None:
+    """Write the lists of a draw to :func:`cached_at`."""
+    write_json(path, {"kind": kind, "seed": seed, "lists": lists, "hash": sha256_json(lists)})
+
+
+def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[str]]:
+    """The lists of :func:`draw_with_gears`, from the cache where they are there and whole."""
+    path = cached_at(labels, kind, seed)
     with contextlib.suppress(Exception):  # whatever is wrong with a cache, it is made again
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["hash"] == sha256_json(content["lists"]):
             return {name: list(content["lists"][name]) for name in PARTS}
     lists = draw_with_gears(labels, kind, seed)
     with contextlib.suppress(BenchError):  # a cache that cannot be written costs time, not the run
-        write_json(path, {"kind": kind, "seed": seed, "lists": lists, "hash": sha256_json(lists)})
+        keep_lists(path, kind, seed, lists)
     return lists
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from bench.core.arguments import checked
 from bench.data.datamodule import PerturbationDataModule
+from bench.models.base import PerturbationModel
+from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
+from bench.models.response import ResponseConfig
 from bench.nn.encoder import Encoded
 
 
@@ -14,6 +18,14 @@ class _Constant(nn.Module):
     def forward(self, x: torch.Tensor) -> Encoded:
         pooled = torch.zeros(len(x), 1)
         return Encoded(pooled[:, None], pooled)
+
+
+class Constant(EncoderMaker):
+    """One latent for all cells."""
+
+    def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """A constant."""
+        return _Constant()
 
 
 class ConstantEncoder(EncoderModel):
@@ -25,6 +37,6 @@ class ConstantEncoder(EncoderModel):
     Source: replacing z by its train mean, which after standardisation is 0.
     """
 
-    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
-        """A constant."""
-        return _Constant()
+    @checked
+    def __init__(self, response: ResponseConfig) -> None:
+        super().__init__(Constant(), response)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from bench.core.arguments import checked
 from bench.data.datamodule import PerturbationDataModule
+from bench.models.base import PerturbationModel
+from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
+from bench.models.response import ResponseConfig
 from bench.nn.encoder import Encoded
 
 
@@ -15,9 +19,17 @@ class _Identity(nn.Module):
         return Encoded(x[:, None], x)
 
 
+class Identity(EncoderMaker):
+    """No encoder at all."""
+
+    def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """Hand expression through."""
+        return _Identity()
+
+
 class IdentityEncoder(EncoderModel):
     """The shared response on the genes themselves: nothing is lost, and nothing learned."""
 
-    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
-        """Hand expression through."""
-        return _Identity()
+    @checked
+    def __init__(self, response: ResponseConfig) -> None:
+        super().__init__(Identity(), response)

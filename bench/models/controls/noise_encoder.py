@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from bench.core.arguments import PositiveInt, checked
 from bench.data.datamodule import PerturbationDataModule
+from bench.models.base import PerturbationModel
+from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
+from bench.models.response import ResponseConfig
 from bench.nn.encoder import Encoded
 
 
@@ -32,6 +35,21 @@ class _Noise(nn.Module):
         return Encoded(pooled[:, None], pooled)
 
 
+class Noise(EncoderMaker):
+    """Noise that is the same for the same cell.
+
+    Args:
+        width: Latent width.
+    """
+
+    def __init__(self, width: PositiveInt = 128) -> None:
+        self.width = width
+
+    def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """Noise of the pretraining seed."""
+        return _Noise(self.width, datamodule.seed)
+
+
 class NoiseEncoder(EncoderModel):
     """The shared response on Gaussian noise, drawn per cell and of use for nothing.
 
@@ -41,18 +59,8 @@ class NoiseEncoder(EncoderModel):
 
     The noise of a cell is drawn with a hash of its expression (and the pretraining seed) as the seed: prediction
     repeats it, and cells that differ in one count have independent latents.
-
-    Args:
-        width: Latent width.
-        response: Arguments of the second stage.
     """
 
-    def __init__(self, width: int = 128, **response: Any) -> None:
-        super().__init__(**response)
-        if width < 1:
-            raise ValueError("width must be at least 1")
-        self.width = width
-
-    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
-        """Noise of the pretraining seed."""
-        return _Noise(self.width, datamodule.seed)
+    @checked
+    def __init__(self, maker: Noise, response: ResponseConfig) -> None:
+        super().__init__(maker, response)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
+from bench.core.arguments import PositiveInt, checked
 from bench.data.datamodule import PerturbationDataModule
+from bench.models.base import PerturbationModel
+from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
+from bench.models.response import ResponseConfig
 from bench.nn.encoder import Encoded
 from bench.stats.cellspace import principal_axes
 from bench.training.embedding import spread_rows
@@ -33,23 +35,27 @@ class _Projection(nn.Module):
         return Encoded(pooled[:, None], pooled)
 
 
-class PCAEncoder(EncoderModel):
-    """The shared response on principal components.
+class PrincipalComponents(EncoderMaker):
+    """Scores on the train cells' principal axes.
 
     Args:
         components: Number of components.
-        response: Arguments of the second stage.
     """
 
-    def __init__(self, components: int = 50, **response: Any) -> None:
-        super().__init__(**response)
-        if components < 1:
-            raise ValueError("components must be at least 1")
+    def __init__(self, components: PositiveInt = 50) -> None:
         self.components = components
 
-    def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
+    def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
         """Fit the axes on (a sample of) the train cells and input controls."""
         rows = spread_rows(datamodule.representation_rows("train"), PCA_CELLS, datamodule.seed)
         mean, axes = principal_axes(datamodule.dataset.x[rows].toarray(), self.components)
-        self.fit_report.cells_seen += len(rows)
+        model.fit_report.cells_seen += len(rows)
         return _Projection(torch.from_numpy(mean).float(), torch.from_numpy(axes).float())
+
+
+class PCAEncoder(EncoderModel):
+    """The shared response on principal components."""
+
+    @checked
+    def __init__(self, maker: PrincipalComponents, response: ResponseConfig) -> None:
+        super().__init__(maker, response)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from bench.core.arguments import at_least, check_choices, not_negative
+from bench.core.arguments import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OpenFraction,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+)
 from bench.core.conditions import CONTROL
 from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
 from bench.data.features.resolve import load_banks
@@ -93,35 +101,29 @@ class PerturbedVAE(PerturbationModel):
         self,
         ablation: Ablation = "full",
         features: str = "card",
-        d_v: int = 35,
-        d_i: int = 70,
-        hidden: int = 256,
+        d_v: PositiveInt = 35,
+        d_i: PositiveInt = 70,
+        hidden: PositiveInt = 256,
         likelihood: Likelihood = "gaussian",
         sparsity: Sparsity = "spike_slab",
-        mask_prior: float = 0.05,
+        mask_prior: OpenFraction = 0.05,
         compose: Compose = "mechanism",
-        rank: int = 4,
-        alpha: float = 0.2,
+        rank: NonNegativeInt = 4,
+        alpha: NonNegativeFloat = 0.2,
         pair: Pair = "random",
         align_on: AlignOn = "mean",
-        edge_penalty: float = 1e-3,
-        warm_up: int = 10,
+        edge_penalty: NonNegativeFloat = 1e-3,
+        warm_up: NonNegativeInt = 10,
         prediction: Prediction = "counterfactual",
-        action_width: int = 128,
-        identity_dropout: float = 0.2,
-        epochs: int = 20,
-        min_steps: int = 800,
-        batch_size: int = 128,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.05,
+        action_width: PositiveInt = 128,
+        identity_dropout: Fraction = 0.2,
+        epochs: PositiveInt = 20,
+        min_steps: NonNegativeInt = 800,
+        batch_size: Annotated[int, Range(2 * CELLS_PER_CONTROL)] = 128,
+        learning_rate: PositiveFloat = 3e-3,
+        weight_decay: NonNegativeFloat = 0.05,
     ) -> None:
         super().__init__()
-        check_choices(PerturbedVAE.__init__, locals())
-        at_least(1, d_v=d_v, d_i=d_i, hidden=hidden, epochs=epochs)
-        not_negative(rank=rank, alpha=alpha, edge_penalty=edge_penalty, warm_up=warm_up, min_steps=min_steps)
-        at_least(2 * CELLS_PER_CONTROL, batch_size=batch_size)
-        if not 0 < mask_prior < 1:
-            raise ValueError(f"mask_prior is {mask_prior:g}; it must be between 0 and 1")
         if ablation == "no_sparse" and sparsity != "spike_slab":
             raise ValueError("ablation=no_sparse takes the masks off: it needs sparsity=spike_slab")
         self.ablation, self.features, self.hidden = ablation, features, hidden

@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
-from bench.models.base import FitContext
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
+from bench.training.fit import FitContext
 from bench.training.trainer import optimiser, train
 
 #: Source: BioJEPAC report v0.4 (batch and rate of the composer's stage).

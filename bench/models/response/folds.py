@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.models.response.actions import ActionTable
-from bench.models.response.mean_response import ResponseTask, Targets
+from bench.models.response.mean_head import ResponseTask, Targets
 from bench.training.selection import FOLDS
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from bench.models.base import FitContext, FitReport
+from bench.models.response.config import DEFAULT_RATE, RATES, ResponseConfig
 from bench.models.response.folds import folds
-from bench.models.response.mean_response import Response, ResponseTask, Targets
-from bench.models.response.settings import DEFAULT_RATE, RATES, HeadSettings
+from bench.models.response.mean_head import MeanHead, ResponseTask, Targets
+from bench.training.curves import ValCurve, log_agreement
+from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.selection import MIN_VAL_CONDITIONS
 from bench.training.trainer import KeepBest, train
@@ -41,16 +43,28 @@ def _identity(item: Any) -> Any:
 
 def _fit_one(
     task: ResponseTask,
-    settings: HeadSettings,
+    settings: ResponseConfig,
     rate: float,
     seed: int,
     held: Targets | None,
     steps: int,
     runtime: FitContext,
-) -> tuple[Response, KeepBest | None]:
+) -> tuple[MeanHead, KeepBest | None]:
     """Train one response for some steps of the schedule; with held-out targets, keep its best step."""
-    response = Response(task, settings, rate, seed)
-    keep = KeepBest(response, lambda: response.error(held), LOOK_EVERY) if held is not None else None
+    response = MeanHead(task, settings, rate, seed)
+
+    def error() -> float:
+        """Mean squared error of the held-out shifts, for the choice of the step; logged where they are the val ones."""
+        assert held is not None
+        predicted, true = response.shifts_of(held)
+        if runtime.logger and held is task.val:
+            log_agreement(runtime.logger, predicted, true, response.global_step)
+        return float((predicted - true).square().mean())
+
+    keep = KeepBest(response, error, LOOK_EVERY) if held is not None else None
+    callbacks: list[Callback] = [keep] if keep else []
+    if keep is None and runtime.logger and len(task.val):
+        callbacks.append(ValCurve(response, lambda: response.shifts_of(task.val), steps))
     if keep and not steps:
         keep.look(0)
     if steps:
@@ -60,7 +74,7 @@ def _fit_one(
             loader,
             steps,
             "response",
-            callbacks=[keep] if keep else [],
+            callbacks=callbacks,
             precision=settings.precision,
             logger=runtime.logger,
             say=runtime.say,
@@ -68,7 +82,7 @@ def _fit_one(
     return response.eval(), keep
 
 
-def fit(task: ResponseTask, settings: HeadSettings, ledger: FitReport, runtime: FitContext) -> list[Response]:
+def fit(task: ResponseTask, settings: ResponseConfig, ledger: FitReport, runtime: FitContext) -> list[MeanHead]:
     """Fit one response per head seed.
 
     With 10 or more val conditions, the learning rate and each seed's step are those of the smallest val error. With
@@ -82,13 +96,13 @@ def fit(task: ResponseTask, settings: HeadSettings, ledger: FitReport, runtime: 
         ledger: Gets steps, trials, parameters and how the choice was made.
         runtime: Head seed, logger and progress.
     """
-    seeds = [runtime.head_seed * 1_000 + k for k in range(settings.seeds)]
+    seeds = [runtime.head_seed * 1_000 + k for k in range(settings.head_seeds)]
     enough = len(set(task.val.condition.tolist())) >= MIN_VAL_CONDITIONS
     choose = _by_val if enough else _by_default if task.all_known else _by_folds
     before = ledger.steps
     responses, head = choose(task, settings, seeds, ledger, runtime)
     trained = ledger.steps - before
-    probe = Response(task, settings, DEFAULT_RATE, seeds[0])
+    probe = MeanHead(task, settings, DEFAULT_RATE, seeds[0])
     ledger.flops = (ledger.flops or 0.0) + trained * flops_of(lambda: probe.loss(0))
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
     # The base needs no parameter: what is counted is what was fitted, over all head seeds.
@@ -97,54 +111,54 @@ def fit(task: ResponseTask, settings: HeadSettings, ledger: FitReport, runtime: 
 
 
 def _by_val(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
-) -> tuple[list[Response], str]:
+    task: ResponseTask, settings: ResponseConfig, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
+) -> tuple[list[MeanHead], str]:
     """Responses at the rate and steps of the smallest val error, and how they were chosen."""
 
-    def attempt(rate: float, seed: int) -> tuple[float, float, Response, int]:
-        response, keep = _fit_one(task, settings, rate, seed, task.val, settings.steps, runtime)
+    def attempt(rate: float, seed: int) -> tuple[float, float, MeanHead, int]:
+        response, keep = _fit_one(task, settings, rate, seed, task.val, settings.head_steps, runtime)
         assert keep is not None
         return keep.history[keep.best_step], rate, response, keep.best_step
 
-    rates = (settings.rate,) if settings.rate else RATES
+    rates = (settings.head_learning_rate,) if settings.head_learning_rate else RATES
     first = min((attempt(rate, seeds[0]) for rate in rates), key=lambda trial: trial[0])
     fitted = [first, *(attempt(first[1], seed) for seed in seeds[1:])]
     ledger.trials = len(rates)
-    ledger.steps += settings.steps * (len(rates) + len(seeds) - 1)
+    ledger.steps += settings.head_steps * (len(rates) + len(seeds) - 1)
     count = len(set(task.val.condition.tolist()))
     how = f"smallest squared error on {count} val conditions, of {len(rates)} rates"
     return [response for _, _, response, _ in fitted], _sentence(first[1], [step for *_, step in fitted], settings, how)
 
 
 def _by_folds(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
-) -> tuple[list[Response], str]:
+    task: ResponseTask, settings: ResponseConfig, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
+) -> tuple[list[MeanHead], str]:
     """Responses at the default rate and the step of the smallest error over folds, and how it was chosen."""
-    rate = settings.rate or DEFAULT_RATE
+    rate = settings.head_learning_rate or DEFAULT_RATE
     curves = []
     for fold, held in folds(task, seeds[0]):
-        _, keep = _fit_one(fold, settings, rate, seeds[0], held, settings.steps, runtime)
+        _, keep = _fit_one(fold, settings, rate, seeds[0], held, settings.head_steps, runtime)
         assert keep is not None
         curves.append(keep.history)
     looked = sorted(curves[0]) if curves else []
     errors = np.array([[curve[step] for step in looked] for curve in curves])
-    step = looked[int(np.argmin(errors.mean(axis=0)))] if curves else settings.steps
+    step = looked[int(np.argmin(errors.mean(axis=0)))] if curves else settings.head_steps
     responses = [_fit_one(task, settings, rate, seed, None, step, runtime)[0] for seed in seeds]
-    ledger.steps += settings.steps * len(curves) + step * len(seeds)
+    ledger.steps += settings.head_steps * len(curves) + step * len(seeds)
     how = f"smallest squared error over {len(curves)} folds of the train conditions, default rate"
     return responses, _sentence(rate, [step] * len(seeds), settings, how)
 
 
 def _by_default(
-    task: ResponseTask, settings: HeadSettings, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
-) -> tuple[list[Response], str]:
+    task: ResponseTask, settings: ResponseConfig, seeds: Sequence[int], ledger: FitReport, runtime: FitContext
+) -> tuple[list[MeanHead], str]:
     """Responses at the default rate after all steps, and why."""
-    rate = settings.rate or DEFAULT_RATE
-    responses = [_fit_one(task, settings, rate, seed, None, settings.steps, runtime)[0] for seed in seeds]
-    ledger.steps += settings.steps * len(seeds)
+    rate = settings.head_learning_rate or DEFAULT_RATE
+    responses = [_fit_one(task, settings, rate, seed, None, settings.head_steps, runtime)[0] for seed in seeds]
+    ledger.steps += settings.head_steps * len(seeds)
     how = "default rate, the last step: too few val conditions, and folds would leave out genes that are known here"
-    return responses, _sentence(rate, [settings.steps] * len(seeds), settings, how)
+    return responses, _sentence(rate, [settings.head_steps] * len(seeds), settings, how)
 
 
-def _sentence(rate: float, steps: Sequence[int], settings: HeadSettings, how: str) -> str:
-    return f"head rate {rate:g}, steps {'/'.join(map(str, steps))} of {settings.steps}: {how}"
+def _sentence(rate: float, steps: Sequence[int], settings: ResponseConfig, how: str) -> str:
+    return f"head rate {rate:g}, steps {'/'.join(map(str, steps))} of {settings.head_steps}: {how}"

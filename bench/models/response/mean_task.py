@@ -13,8 +13,8 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
 from bench.models.response.actions import ActionTable
-from bench.models.response.mean_response import ResponseTask, Targets
-from bench.models.response.settings import CELLS, HeadSettings, Residual
+from bench.models.response.config import CELLS, Residual, ResponseConfig
+from bench.models.response.mean_head import ResponseTask, Targets
 from bench.nn.encoder import Encoded
 from bench.stats.shifts import additive, group_sums, shifts_by_identity
 from bench.training.embedding import Embed, Rows, Scale, Singles, embed_rows
@@ -30,7 +30,7 @@ def make_task(
     standardised: Callable[[torch.Tensor], Encoded],
     scale: Scale,
     weights: Floats,
-    settings: HeadSettings,
+    settings: ResponseConfig,
 ) -> ResponseTask:
     """Take the means of the train and val conditions, and what is predicted before anything is learned.
 

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
-from bench.models.base import FitContext, FitReport
 from bench.models.response.actions import ActionTable
-from bench.models.response.settings import CELLS, DEFAULT_RATE, RATES, HeadSettings
-from bench.models.response.token_response import TokenResponse
+from bench.models.response.config import CELLS, DEFAULT_RATE, RATES, ResponseConfig
+from bench.models.response.token_head import TokenHead
 from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionStage, DecoderStage, HeldOut, PairStage
 from bench.nn.encoder import Encoded
+from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
 from bench.training.trainer import KeepBest, train
@@ -40,6 +40,7 @@ class TokenTask:
         datamodule: Cells and split.
         composer: Weights that the action composer starts from, where it was aligned.
         checkpoint_activations: Trade time for memory.
+        heads: Attention heads of the predictor: the encoder's.
     """
 
     encoder: nn.Module
@@ -47,10 +48,11 @@ class TokenTask:
     datamodule: PerturbationDataModule
     composer: dict[str, torch.Tensor] | None = None
     checkpoint_activations: bool = False
+    heads: int = 4
 
 
 @torch.no_grad()
-def token_width(encoder: nn.Module, datamodule: PerturbationDataModule, settings: HeadSettings) -> int:
+def token_width(encoder: nn.Module, datamodule: PerturbationDataModule, settings: ResponseConfig) -> int:
     """Width of an encoder's tokens.
 
     Raises:
@@ -80,7 +82,7 @@ def _train(
     runtime: FitContext,
 ) -> tuple[float, int]:
     """Train a stage for its steps; return the smallest value measured and its step, or infinity and the last step."""
-    steps = stage.settings.steps
+    steps = stage.settings.head_steps
     if not steps:
         return float("inf"), 0
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
@@ -108,8 +110,8 @@ def _flops(stage: PairStage, task: TokenTask) -> float:
     return counted / 2
 
 
-def fit(task: TokenTask, settings: HeadSettings, ledger: FitReport, runtime: FitContext) -> list[TokenResponse]:
-    """Fit predictor and composer, then the decoder, once per head seed, each for ``settings.steps`` steps.
+def fit(task: TokenTask, settings: ResponseConfig, ledger: FitReport, runtime: FitContext) -> list[TokenHead]:
+    """Fit predictor and composer, then the decoder, once per head seed, each for ``settings.head_steps`` steps.
 
     With 10 or more val conditions, the learning rate of the first and the step of both are those of the smallest
     error of the val conditions' means. With fewer, the rate is the default one and the last step is kept: folds would
@@ -127,17 +129,19 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: FitReport, runtime: Fit
     width, genes = token_width(task.encoder, task.datamodule, settings), len(task.datamodule.genes)
     enough = len(task.datamodule.split.val) >= MIN_VAL_CONDITIONS
     held = HeldOut(task.datamodule, task.encoder) if enough else None
-    rates = (settings.rate,) if settings.rate else RATES if enough else (DEFAULT_RATE,)
+    rates = (settings.head_learning_rate,) if settings.head_learning_rate else RATES if enough else (DEFAULT_RATE,)
 
-    def actions(rate: float, seed: int) -> tuple[float, int, float, TokenResponse]:
-        response = TokenResponse(task.table, settings, genes, width, seed, task.composer, task.checkpoint_activations)
+    def actions(rate: float, seed: int) -> tuple[float, int, float, TokenHead]:
+        response = TokenHead(
+            task.table, settings, genes, width, seed, task.composer, task.checkpoint_activations, task.heads
+        )
         stage = ActionStage(task.encoder, response, settings, rate, seed)
         measure = partial(held.latent_error, response) if held else None
         value, step = _train(stage, response, measure, task, ledger, runtime)
         return value, step, rate, response
 
     responses, steps, stages = [], [], 0
-    for k in range(settings.seeds):
+    for k in range(settings.head_seeds):
         seed = runtime.head_seed * 1_000 + k
         trials = [actions(rate, seed) for rate in rates]
         _, step, rate, response = min(trials, key=lambda trial: trial[0])
@@ -147,8 +151,12 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: FitReport, runtime: Fit
         response.requires_grad_(False)
         response.decoder.requires_grad_(True)
         stage = DecoderStage(task.encoder, response, settings, DECODER_RATE, seed)
-        measure = partial(held.gene_error, response) if held else None
-        _, decoder_step = _train(stage, response.decoder, measure, task, ledger, runtime)
+
+        def measure_genes(response: TokenHead = response, stage: DecoderStage = stage) -> float:
+            assert held is not None
+            return held.gene_error(response, runtime.logger, stage.global_step)
+
+        _, decoder_step = _train(stage, response.decoder, measure_genes if held else None, task, ledger, runtime)
         responses.append(response.eval())
         steps.append(f"{step}+{decoder_step}")
     _record(responses, steps, rate, stages, task, settings, ledger)
@@ -156,12 +164,12 @@ def fit(task: TokenTask, settings: HeadSettings, ledger: FitReport, runtime: Fit
 
 
 def _record(
-    responses: list[TokenResponse],
+    responses: list[TokenHead],
     steps: list[str],
     rate: float,
     stages: int,
     task: TokenTask,
-    settings: HeadSettings,
+    settings: ResponseConfig,
     ledger: FitReport,
 ) -> None:
     """Write down what was fitted and how it was chosen."""
@@ -170,10 +178,10 @@ def _record(
         how = f"smallest squared error of means on {n_val} val conditions, of {ledger.trials} rates"
     else:
         how = f"the last ones, as there are only {n_val} val conditions and {FOLDS} folds would be {FOLDS} more fits"
-    head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(steps)} of {settings.steps} each: {how}"
+    head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(steps)} of {settings.head_steps} each: {how}"
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
-    ledger.steps += stages * settings.steps
-    ledger.cells_seen += stages * settings.steps * 2 * PAIR_BATCH  # a pair is two cells
+    ledger.steps += stages * settings.head_steps
+    ledger.cells_seen += stages * settings.head_steps * 2 * PAIR_BATCH  # a pair is two cells
     for name in ("composer", "predictor", "decoder"):
         parts: Iterable[Any] = (getattr(response, name) for response in responses)
         ledger.parameters[name] = sum(p.numel() for part in parts for p in part.parameters())
@@ -194,7 +202,7 @@ def predict(
         controls: Input cells ``[B, G]``.
         condition: Index into ``data.conditions`` ``[B]``.
     """
-    heads = [cast(TokenResponse, response) for response in responses]
+    heads = [cast(TokenHead, response) for response in responses]
     blocks = []
     for i in range(0, len(controls), CELLS):
         cells, index = controls[i : i + CELLS], condition[i : i + CELLS]

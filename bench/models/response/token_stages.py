@@ -12,12 +12,13 @@ from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.data.loaders import Rows
-from bench.models.response.settings import CELLS, HeadSettings
-from bench.models.response.token_response import TokenResponse
+from bench.models.response.config import CELLS, ResponseConfig
+from bench.models.response.token_head import TokenHead
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
 from bench.objectives.jepa import pooled_regulariser, report_regulariser
 from bench.objectives.nll import gaussian_nll
+from bench.training.curves import log_agreement
 from bench.training.trainer import optimiser
 
 #: Pairs per step of both stages. Source: BioJEPAC report v0.4.
@@ -42,7 +43,7 @@ class PairStage(lightning.LightningModule, abc.ABC):
     name = "pairs"
 
     def __init__(
-        self, encoder: nn.Module, response: TokenResponse, settings: HeadSettings, rate: float, seed: int
+        self, encoder: nn.Module, response: TokenHead, settings: ResponseConfig, rate: float, seed: int
     ) -> None:
         super().__init__()
         self.encoder, self.response = encoder, response
@@ -107,7 +108,7 @@ class ActionStage(PairStage):
     def configure_optimizers(self) -> Any:
         """The optimiser that every stage uses; the composer learns at a tenth of the rate, as published."""
         composer, predictor = list(self.response.composer.parameters()), list(self.response.predictor.parameters())
-        return optimiser(predictor, self.rate, self.settings.weight_decay, self.settings.steps, slow=composer)
+        return optimiser(predictor, self.rate, self.settings.head_weight_decay, self.settings.head_steps, slow=composer)
 
 
 class DecoderStage(PairStage):
@@ -138,7 +139,7 @@ class DecoderStage(PairStage):
     def configure_optimizers(self) -> Any:
         """The optimiser that every stage uses."""
         decoder = list(self.response.decoder.parameters())
-        return optimiser(decoder, self.rate, self.settings.weight_decay, self.settings.steps)
+        return optimiser(decoder, self.rate, self.settings.head_weight_decay, self.settings.head_steps)
 
 
 class HeldOut:
@@ -168,7 +169,7 @@ class HeldOut:
             total = total + self.encoder(block).tokens.sum(dim=0)
         return total / len(rows)
 
-    def _predict(self, response: TokenResponse, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _predict(self, response: TokenHead, i: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Control cells ``[B, G]``, their tokens and the predicted ones ``[B, G, D]`` of a (condition, context)."""
         condition, context, _ = self.cells[i]
         device = next(response.parameters()).device
@@ -178,7 +179,7 @@ class HeldOut:
         return controls, start.tokens, mean
 
     @torch.no_grad()
-    def latent_error(self, response: TokenResponse) -> float:
+    def latent_error(self, response: TokenHead) -> float:
         """Mean squared error of mean latents, by which the action stage's step is chosen."""
         device = next(response.parameters()).device
         if not self._tokens:  # once, and where the encoder is by then
@@ -190,12 +191,22 @@ class HeldOut:
         return float(torch.stack(errors).mean())
 
     @torch.no_grad()
-    def gene_error(self, response: TokenResponse) -> float:
-        """Mean squared error of mean expression, by which the decoder's step is chosen."""
-        errors = []
+    def gene_error(self, response: TokenHead, logger: Any = None, step: int = 0) -> float:
+        """Mean squared error of mean expression, by which the decoder's step is chosen.
+
+        Args:
+            response: With its decoder.
+            logger: Gets the agreement of the means' shifts from the input cells.
+            step: Of the training, for the logger.
+        """
+        errors, predicted_shifts, true_shifts = [], [], []
         for i, (_, _, rows) in enumerate(self.cells):
             controls, tokens, mean = self._predict(response, i)
             predicted = (controls + response.decode(mean, Encoded(tokens, tokens))).clamp(min=0).mean(dim=0)
             truth = torch.from_numpy(np.asarray(self.x[rows].mean(axis=0)).ravel()).to(predicted)
             errors.append((predicted - truth).square().mean())
+            predicted_shifts.append(predicted - controls.mean(dim=0))
+            true_shifts.append(truth - controls.mean(dim=0))
+        if logger:
+            log_agreement(logger, torch.stack(predicted_shifts), torch.stack(true_shifts), step)
         return float(torch.stack(errors).mean())

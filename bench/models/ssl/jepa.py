@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
-from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.core.arguments import NonNegativeFloat, OpenFraction, PositiveInt, checked
+from bench.data.datamodule import CellsBatch
 from bench.models.pretrained import PretrainedModel
+from bench.models.response import ResponseConfig
+from bench.nn.encoder import EncoderConfig
 from bench.nn.masking import bernoulli_mask, exact_mask, take
 from bench.nn.predictor import TokenMaskedPredictor, VectorMaskedPredictor
 from bench.objectives.jepa import latent_l1, pooled_regulariser, report_regulariser
+from bench.training.objective import Encoders, Objective
+from bench.training.pretraining import PretrainConfig
 
 Regularised = Literal["cells", "tokens"]
 Context = Literal["all", "pooled"]
 
 
-class JEPA(PretrainedModel):
-    """Joint-embedding prediction with an EMA teacher that sees the whole cell.
+class LatentPrediction(Objective):
+    """Predict the latents of the whole cell, as the EMA teacher sees it, from a cell whose genes are partly hidden.
 
     ``loss = 25 L1(predicted, teacher) + 25 variance + 1 covariance``, the latter two over cells (over tokens, as
     published, gene-to-gene variation hides a collapse of cells). Gene transformers predict the latents of hidden genes;
@@ -35,57 +40,53 @@ class JEPA(PretrainedModel):
         variance: Weight of the variance hinge.
         covariance: Weight of the covariance term.
         regularised: Variance and covariance over ``cells``, or over ``tokens`` (as published).
-        shared: Arguments of every pretrained model.
     """
 
     def __init__(
         self,
-        mask: float = 0.6,
-        predictor_depth: int = 2,
+        mask: OpenFraction = 0.6,  # BioJEPAC report v0.4
+        predictor_depth: PositiveInt = 2,
         predictor_context: Context = "all",
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
+        invariance: NonNegativeFloat = 25.0,  # 25, 25 and 1: Bardes et al. 2022
+        variance: NonNegativeFloat = 25.0,
+        covariance: NonNegativeFloat = 1.0,
         regularised: Regularised = "cells",
-        **shared: Any,
     ) -> None:
-        super().__init__(**shared)
-        if not 0 < mask < 1:
-            raise ValueError("mask must be between 0 and 1")
+        super().__init__()
         self.mask, self.predictor_depth, self.predictor_context = mask, predictor_depth, predictor_context
         self.weights, self.regularised = (invariance, variance, covariance), regularised
 
-    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
         """The masked predictor."""
-        genes = len(datamodule.genes)
-        if self.kind == "mlp":
-            return {"predictor": VectorMaskedPredictor(self.width, genes, self.hidden)}
+        sizes = encoders.architecture
+        if sizes.encoder == "mlp":
+            return {"predictor": VectorMaskedPredictor(sizes.width, encoders.genes, sizes.hidden)}
         return {
             "predictor": TokenMaskedPredictor(
-                self.width,
+                sizes.width,
                 self.predictor_depth,
-                self.heads,
-                genes,
-                self.token_identity,
+                sizes.heads,
+                encoders.genes,
+                sizes.token_identity,
                 self.predictor_context,
-                checkpoint_activations=self.checkpoint_activations,
+                checkpoint_activations=encoders.checkpoint_activations,
             )
         }
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Predict the teacher's latents of what is hidden."""
-        cells = batch.cells
+        cells, mlp = batch.cells, self.architecture.encoder == "mlp"
         with torch.no_grad():
             target = self.teacher(cells)
-        if self.token_identity == "report" and self.kind != "mlp":
+        if self.architecture.token_identity == "report" and not mlp:
             hidden = bernoulli_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
             context = self.student(cells, hidden)
-            invariance = latent_l1(self.extra["predictor"](context, hidden), target.tokens, hidden)
+            invariance = latent_l1(self.heads["predictor"](context, hidden), target.tokens, hidden)
         else:
             mask = exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
             context = self.student(cells, mask)
-            wanted = target.tokens if self.kind == "mlp" else take(target.tokens, mask.masked)
-            invariance = latent_l1(self.extra["predictor"](context, mask), wanted)
+            wanted = target.tokens if mlp else take(target.tokens, mask.masked)
+            invariance = latent_l1(self.heads["predictor"](context, mask), wanted)
         spread = (
             pooled_regulariser(context.pooled) if self.regularised == "cells" else report_regulariser(context.tokens)
         )
@@ -95,3 +96,17 @@ class JEPA(PretrainedModel):
             "variance": w[1] * spread.variance,
             "covariance": w[2] * spread.covariance,
         }
+
+
+class JEPA(PretrainedModel):
+    """Joint-embedding prediction with an EMA teacher that sees the whole cell."""
+
+    @checked
+    def __init__(
+        self,
+        objective: LatentPrediction,
+        architecture: EncoderConfig,
+        training: PretrainConfig,
+        response: ResponseConfig,
+    ) -> None:
+        super().__init__(objective, architecture, training, response)

@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.core.arguments import FractionBelowOne, checked
+from bench.data.datamodule import CellsBatch
 from bench.models.pretrained import PretrainedModel
+from bench.models.response import ResponseConfig
+from bench.nn.encoder import EncoderConfig
 from bench.nn.masking import exact_mask
+from bench.training.objective import Encoders, Objective
+from bench.training.pretraining import PretrainConfig
 
 
-class Supervised(PretrainedModel):
-    """Classify the train condition of a cell, with the same encoder, cells and budget as the objectives without labels.
+class ConditionClassification(Objective):
+    """Cross-entropy of a cell's train condition.
 
     Args:
         mask: Share of genes hidden, as regularisation.
         smoothing: Label smoothing: most cells of a weak perturbation look like any other.
-        shared: Arguments of every pretrained model.
     """
 
-    def __init__(self, mask: float = 0.3, smoothing: float = 0.1, **shared: Any) -> None:
-        super().__init__(**shared)
-        if not 0 <= mask < 1 or not 0 <= smoothing < 1:
-            raise ValueError("mask and smoothing must be in [0, 1)")
+    def __init__(self, mask: FractionBelowOne = 0.3, smoothing: FractionBelowOne = 0.1) -> None:
+        super().__init__()
         self.mask, self.smoothing = mask, smoothing
 
-    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
         """A linear classifier over all conditions; those that are not in train never occur."""
-        return {"classes": nn.Linear(self.width, len(datamodule.dataset.conditions))}
+        return {"classes": nn.Linear(encoders.architecture.width, encoders.conditions)}
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Cross-entropy of the condition."""
         pooled = self.student(
             batch.cells, exact_mask(len(batch.cells), batch.cells.shape[1], self.mask, generator).to(batch.cells.device)
         ).pooled
-        logits = self.extra["classes"](pooled)
+        logits = self.heads["classes"](pooled)
         return {"cross_entropy": functional.cross_entropy(logits, batch.condition, label_smoothing=self.smoothing)}
+
+
+class Supervised(PretrainedModel):
+    """Classify the train condition of a cell, with the encoder, cells and budget of the objectives."""
+
+    @checked
+    def __init__(
+        self,
+        objective: ConditionClassification,
+        architecture: EncoderConfig,
+        training: PretrainConfig,
+        response: ResponseConfig,
+    ) -> None:
+        super().__init__(objective, architecture, training, response)

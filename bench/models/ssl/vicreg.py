@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import torch
 from torch import nn
 
-from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.core.arguments import FractionBelowOne, NonNegativeFloat, PositiveInt, Range, checked
+from bench.data.datamodule import CellsBatch
 from bench.models.pretrained import PretrainedModel
+from bench.models.response import ResponseConfig
+from bench.nn.encoder import EncoderConfig
 from bench.nn.masking import exact_mask
 from bench.objectives.vicreg import covariance, invariance, variance
+from bench.training.objective import Encoders, Objective
+from bench.training.pretraining import PretrainConfig
 
 #: Total to which expression was normalised; thinning needs counts, up to a factor.
 TARGET_SUM = 1e4
@@ -40,8 +45,8 @@ def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) ->
     return torch.log1p(kept * scale)
 
 
-class VICReg(PretrainedModel):
-    """Variance-invariance-covariance regularisation between two views: hidden genes, thinned counts, jitter.
+class TwoViews(Objective):
+    """Variance, invariance and covariance of two views of a cell: hidden genes, thinned counts, jitter.
 
     ``loss = 25 invariance + 25 variance + 1 covariance`` on expanded vectors. Views never pair a perturbed cell with a
     control: that would use labels.
@@ -56,34 +61,28 @@ class VICReg(PretrainedModel):
         invariance: Weight of the distance between views.
         variance: Weight of the variance hinge.
         covariance: Weight of the covariance term.
-        shared: Arguments of every pretrained model.
     """
-
-    version = 2
 
     def __init__(
         self,
-        mask: float = 0.3,
-        least_kept: float = 0.5,
-        jitter: float = 0.05,
-        expander: int = 4,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 1.0,
-        **shared: Any,
+        mask: FractionBelowOne = 0.3,
+        least_kept: Annotated[float, Range(0, 1, low_open=True)] = 0.5,
+        jitter: NonNegativeFloat = 0.05,
+        expander: PositiveInt = 4,
+        invariance: NonNegativeFloat = 25.0,  # 25, 25 and 1: Bardes et al. 2022
+        variance: NonNegativeFloat = 25.0,
+        covariance: NonNegativeFloat = 1.0,
     ) -> None:
-        super().__init__(**shared)
-        if not 0 <= mask < 1 or not 0 < least_kept <= 1 or jitter < 0 or expander < 1:
-            raise ValueError("mask must be in [0, 1), least_kept in (0, 1], jitter not negative, expander at least 1")
+        super().__init__()
         self.mask, self.least_kept, self.jitter, self.expander = mask, least_kept, jitter, expander
         self.weights = (invariance, variance, covariance)
 
-    def make_heads(self, datamodule: PerturbationDataModule) -> dict[str, nn.Module]:
+    def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
         """The expander, D-4D-4D-4D."""
-        wide = self.expander * self.width
+        width, wide = encoders.architecture.width, self.expander * encoders.architecture.width
         return {
             "expander": nn.Sequential(
-                nn.Linear(self.width, wide),
+                nn.Linear(width, wide),
                 nn.BatchNorm1d(wide),
                 nn.ReLU(),
                 nn.Linear(wide, wide),
@@ -103,7 +102,7 @@ class VICReg(PretrainedModel):
         pooled = self.student(
             seen, exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
         ).pooled
-        expanded: torch.Tensor = self.extra["expander"](pooled)
+        expanded: torch.Tensor = self.heads["expander"](pooled)
         return expanded
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -115,3 +114,19 @@ class VICReg(PretrainedModel):
             "variance": w[1] * (variance(a) + variance(b)),
             "covariance": w[2] * (covariance(a) + covariance(b)),
         }
+
+
+class VICReg(PretrainedModel):
+    """Variance-invariance-covariance regularisation between two views."""
+
+    version = 2
+
+    @checked
+    def __init__(
+        self,
+        objective: TwoViews,
+        architecture: EncoderConfig,
+        training: PretrainConfig,
+        response: ResponseConfig,
+    ) -> None:
+        super().__init__(objective, architecture, training, response)

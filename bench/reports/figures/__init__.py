@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.core.errors import BenchError
+from bench.core.track import Track
 from bench.reports.figures import de_recall, effect_size, scatter, skill
 from bench.reports.figures.data import FigureData, material
 from bench.reports.figures.style import FORMATS, render, write
@@ -20,6 +21,7 @@ FIGURES = {module.STEM: module for module in (skill, scatter, de_recall, effect_
 
 
 def draw(
+    track: Track,
     folder_or_folders: Path | Sequence[Path],
     dataset: str,
     split: str | None,
@@ -29,6 +31,7 @@ def draw(
     """Draw every figure of one board; nothing is written before all of them are made.
 
     Args:
+        track: The board's track.
         folder_or_folders: Leaderboards folders; of one run id the first folder's record wins.
         dataset: Data set name.
         split: Split name; ``None`` = the only one there is.
@@ -42,7 +45,7 @@ def draw(
         BenchError: Unknown data set, split or model; damaged records; a folder that cannot be written.
     """
     folders = [folder_or_folders] if isinstance(folder_or_folders, Path) else list(folder_or_folders)
-    found = material(folders, dataset, split, models)
+    found = material(track, folders, dataset, split, models)
     made: dict[Path, bytes] = {}
     for stem, module in FIGURES.items():
         table = module.table(found)

@@ -12,10 +12,12 @@ import pandas as pd
 
 from bench.core.console import note, seed_text
 from bench.core.errors import BenchError, unknown
+from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.reports.text import null_families
 from bench.results import leaderboard
-from bench.results.board import FLOOR, NAMES, REPLICATE, Row, board, gather
+from bench.results.board import REPLICATE, Row, board, gather
+from bench.results.rows import anchors, share_tasks
 from bench.results.tables import ALL, EFFECTS
 
 
@@ -24,6 +26,7 @@ class FigureData:
     """One board, ready to be drawn.
 
     Attributes:
+        track: The board's track.
         dataset: Data set name.
         split: Split name.
         seeds: Split seeds.
@@ -36,6 +39,7 @@ class FigureData:
         smoke: Whether the data can carry no claim.
     """
 
+    track: Track
     dataset: str
     split: str
     seeds: tuple[int, ...]
@@ -62,7 +66,7 @@ class FigureData:
         """Data, split, seeds, and on how many conditions all this stands."""
         pairs = int(self.boards[ALL]["n_conditions"].max())
         anchor = {seed: row.by_seed[seed][0] for row in self.everyone.values() for seed in row.by_seed}
-        distinct = len({name for found in anchor.values() for name in found.table.conditions[ALL]})
+        distinct = len({name for found in anchor.values() for name in found.values.conditions[ALL]})
         size = (
             f"{pairs} conditions"
             if len(self.seeds) == 1
@@ -83,11 +87,11 @@ class FigureData:
             metric: Metric name.
             fields: Of :data:`bench.results.tables.FIELDS`.
         """
-        column, frames = NAMES.index(metric), []
+        column, frames = list(self.track.metrics).index(metric), []
         for seed, group in sorted(self.everyone[label].by_seed.items()):
-            table = group[0].table
+            table = group[0].values
             blocks: dict[str, Floats] = {
-                field: np.mean([found.table.column(ALL, field, column) for found in group], axis=0) for field in fields
+                field: np.mean([found.values.column(ALL, field, column) for found in group], axis=0) for field in fields
             }
             frame = pd.DataFrame({"condition": table.conditions[ALL], "seed": seed, **blocks})
             for what, scopes in (("subgroup", self.subgroups), ("effect", self.tertiles)):
@@ -102,11 +106,12 @@ USUAL_SPLIT = "simulation"
 
 
 def material(
-    folders: Sequence[Path], dataset: str, split: str | None = None, models: Sequence[str] | None = None
+    track: Track, folders: Sequence[Path], dataset: str, split: str | None = None, models: Sequence[str] | None = None
 ) -> FigureData:
     """Read one board's records.
 
     Args:
+        track: The board's track.
         folders: See :func:`bench.results.leaderboard.collect`.
         dataset: Data set name.
         split: Split name; ``None`` = the only one there is, or ``simulation`` among several.
@@ -116,12 +121,13 @@ def material(
     Raises:
         BenchError: Unknown data set, split or model, or damaged records.
     """
-    known = {path.name for folder in folders for path in (folder / "records").glob("*/") if any(path.glob("*/*.json"))}
+    everything = leaderboard.collect(track, folders)
+    known = {item.record.spec.dataset for item in everything}
     if not known:
         raise BenchError(f"no records under {', '.join(map(str, folders))}. Make some with 'bench run'.")
     if dataset not in known:
         raise unknown("data set", dataset, known)
-    found = leaderboard.group(leaderboard.collect(folders, dataset))
+    found = leaderboard.group(item for item in everything if item.record.spec.dataset == dataset)
     splits = [kind for name, kind in found if name == dataset]
     if split is None and USUAL_SPLIT in splits:
         split = USUAL_SPLIT
@@ -133,15 +139,21 @@ def material(
         raise unknown("split", split, splits)
     items = found[dataset, split]
     seeds, rows = gather(items)
-    chosen = _chosen(rows, models)
+    share_tasks(rows, anchors(rows, seeds))
+    without = sorted(label for label, row in rows.items() if not row.has_values)
+    if without:
+        note(f"not drawn, as their records have no values by unit: {', '.join(without)}")
+        rows = {label: row for label, row in rows.items() if row.has_values}
+    chosen = _chosen(track, rows, models)
     whole = board(items)
     if whole.empty:
         raise BenchError(f"the records of {dataset}__{split} hold no conditions.")
     labels = [label for label in whole["model"] if label in chosen]
     remarks = {label: _remark(rows[label], len(seeds)) for label in labels}
-    scopes = sorted({name for item in items for name in item.record.subgroups})
+    scopes = leaderboard.scopes(items)
     boards = {ALL: whole, **{scope: part for scope in scopes if not (part := board(items, scope)).empty}}
     return FigureData(
+        track=track,
         dataset=dataset,
         split=split,
         seeds=tuple(seeds),
@@ -150,17 +162,17 @@ def material(
         boards=boards,
         names=printed(remarks, width=24, lines=5),
         wide=printed(remarks, width=46, lines=3),
-        nulls=null_families(whole),
+        nulls=null_families(track, whole),
         smoke=items[0].record.evidence == "smoke",
     )
 
 
-def _chosen(rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
-    kinds = {label: row.records[0].spec.model for label, row in rows.items() if label != FLOOR}
+def _chosen(track: Track, rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
+    kinds = {label: row.records[0].spec.model for label, row in rows.items() if label != track.floor}
     if not kinds:
-        raise BenchError(f"the board holds only the floor, {FLOOR}; run a model first.")
+        raise BenchError(f"the board holds only the floor, {track.floor}; run a model first.")
     for name in models or ():
-        if name in (FLOOR, REPLICATE):
+        if name in (track.floor, REPLICATE):
             raise BenchError(f"'{name}' is drawn in every figure; name the models beside it.")
         if name not in kinds and name not in kinds.values():
             raise unknown("model", name, {*kinds, *kinds.values()})

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.core.track import Track
 from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, columns, finish
-from bench.results.board import FLOOR, REPLICATE
+from bench.results.board import REPLICATE
 from bench.results.tables import ALL
-from bench.tracks.response.metrics import METRICS
 
 STEM = "de_recall"
 
 
-def sizes() -> dict[int, str]:
-    """Registered recalls: metric name by k."""
-    found = {name: re.fullmatch(r"de_recall@(\d+)", name) for name in METRICS}
+def sizes(track: Track) -> dict[int, str]:
+    """A track's recalls: metric name by k."""
+    found = {name: re.fullmatch(r"de_recall@(\d+)", name) for name in track.metrics}
     return dict(sorted((int(match[1]), name) for name, match in found.items() if match))
 
 
@@ -30,9 +30,9 @@ def chance(found: FigureData) -> dict[int, float]:
     condition is degenerate (``no_change``) states chance itself.
     """
     out = {}
-    for k, metric in sizes().items():
+    for k, metric in sizes(found.track).items():
         for label, row in found.everyone.items():
-            levels = [record.metrics.get(metric) for record in row.records]
+            levels = [entry.levels.get(metric) for entry in row.entries]
             if len(row.by_seed) == len(found.seeds) and all(e and e.n and e.n == e.n_degenerate for e in levels):
                 out[k] = float(found.level(ALL, label)[metric])
                 break
@@ -44,8 +44,8 @@ def table(found: FigureData) -> pd.DataFrame:
     rows = []
     luck = chance(found)
     for label in found.rows:
-        for k, metric in sizes().items():
-            for series, source in (("model", label), (REPLICATE, REPLICATE), (FLOOR, FLOOR)):
+        for k, metric in sizes(found.track).items():
+            for series, source in (("model", label), (REPLICATE, REPLICATE), (found.track.floor, found.track.floor)):
                 level = found.level(ALL, source)
                 own = series == "model"
                 rows.append(
@@ -60,7 +60,7 @@ def table(found: FigureData) -> pd.DataFrame:
                 )
             if k in luck:
                 rows.append({"label": label, "series": "chance", "k": k, "value": luck[k]})
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=["label", "series", "k", "value", "low", "high"])
     seen = frame[(frame["series"] == "model") & frame["value"].notna()]["label"]
     return frame[frame["label"].isin(seen)].dropna(subset=["value"])
 
@@ -74,11 +74,16 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     look = {
         "model": (BLUE, [1, 0]),
         REPLICATE: (GREEN, [2, 2]),
-        FLOOR: (VERMILLION, [6, 3]),
+        found.track.floor: (VERMILLION, [6, 3]),
         "chance": (GREY, [1, 3]),
     }
     series = [name for name in look if name in set(frame["series"])]
-    titles = {FLOOR: f"floor ({FLOOR})", "model": "model, 95% interval", REPLICATE: REPLICATE, "chance": "chance"}
+    titles = {
+        found.track.floor: f"floor ({found.track.floor})",
+        "model": "model, 95% interval",
+        REPLICATE: REPLICATE,
+        "chance": "chance",
+    }
     frame["what"] = frame["series"].map(titles)
     shown = [titles[name] for name in series]
     ks = sorted(frame["k"].unique().tolist())

@@ -9,7 +9,6 @@ import pandas as pd
 
 from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLACK, BLUE, GREY, LINES, ORANGE, PURPLE, columns, finish
-from bench.results.board import PRIMARY
 
 STEM = "effect_size"
 METRIC = "shift_log_ratio"
@@ -29,10 +28,12 @@ def table(found: FigureData) -> pd.DataFrame:
     ``ratio`` is predicted over true size (1 is right), ``strength`` the replicate's Pearson delta. A mean is the
     geometric one that the board of that tertile holds, at the tertile's mean strength.
     """
+    if METRIC not in found.track.metrics:
+        return pd.DataFrame()
     frames = []
     for label in found.rows:
         sizes = found.points(label, METRIC, ("value",))
-        strength = found.points(label, PRIMARY, ("half_replicate",))
+        strength = found.points(label, found.track.primary, ("half_replicate",))
         sizes["strength"], sizes["ratio"], sizes["kind"] = strength["half_replicate"], np.exp(sizes["value"]), "point"
         sizes = sizes.drop(columns="value").dropna(subset=["strength", "ratio"])
         frames.append(sizes)
@@ -66,7 +67,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     reach = [float(frame["strength"].min()) - 0.06, float(frame["strength"].max()) + 0.06]
     x = alt.X(
         "strength:Q",
-        title=f"{PRIMARY} of a replicate",
+        title=f"{found.track.primary} of a replicate",
         scale=alt.Scale(domain=reach, nice=False),
         axis=alt.Axis(tickCount=4),
     )

@@ -8,7 +8,6 @@ import pandas as pd
 
 from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import GREY, LINES, PALETTE, SHAPES, columns, finish
-from bench.results.board import FLOOR, PRIMARY
 from bench.results.tables import ALL
 
 STEM = "scatter"
@@ -16,7 +15,7 @@ STEM = "scatter"
 
 def table(found: FigureData) -> pd.DataFrame:
     """One line per row, condition and seed: label, condition, seed, subgroup, value, floor; undefined left out."""
-    frames = [found.points(label, PRIMARY, ("value", "floor")) for label in found.rows]
+    frames = [found.points(label, found.track.primary, ("value", "floor")) for label in found.rows]
     return pd.concat(frames, ignore_index=True).dropna(subset=["value", "floor"])
 
 
@@ -37,7 +36,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     points["subgroup"] = points["subgroup"].fillna("other")
     groups = sorted(points["subgroup"].unique())
     scale = alt.Scale(domain=[low, high], nice=False)
-    x = alt.X("floor:Q", title=f"{FLOOR} (floor)", scale=scale, axis=alt.Axis(tickCount=4))
+    x = alt.X("floor:Q", title=f"{found.track.floor} (floor)", scale=scale, axis=alt.Axis(tickCount=4))
     y = alt.Y("value:Q", title="model", scale=scale, axis=alt.Axis(tickCount=4))
     base = alt.Chart().encode(x=x, y=y)
     layers = alt.layer(
@@ -51,7 +50,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     )
     n, side = columns(len(heads)), 165
     read = (
-        f"{PRIMARY} of each model against the floor, one point per condition and seed. "
+        f"{found.track.primary} of each model against the floor, one point per condition and seed. "
         "Above the diagonal the model is better; ties count half."
     )
     facets = layers.properties(width=side, height=side).facet(

@@ -8,7 +8,6 @@ import pandas as pd
 
 from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, finish
-from bench.results.board import FLOOR
 from bench.results.tables import ALL
 
 STEM = "skill"
@@ -52,7 +51,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     )
     frame["panel"] = frame["scope"] + "\nn = " + frame["n"].astype(str)
     panels = list(dict.fromkeys(frame["panel"]))
-    floor, replicate = f"floor ({FLOOR})", "replicate"
+    floor, replicate = f"floor ({found.track.floor})", "replicate"
     lines = pd.DataFrame(
         [{"panel": p, "kind": "line", "bar": b, "at": at} for p in panels for b, at in ((floor, 0.0), (replicate, 1.0))]
     )

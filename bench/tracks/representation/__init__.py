@@ -1,5 +1,5 @@
-"""The frozen-encoder protocol: what an encoder's embedding of held-out cells says about perturbation and batch.
+"""The frozen-encoder protocol: how well perturbation and batch are recognised from embeddings of held-out cells.
 
-Numpy and scipy only: an encoder enters as a callable, which :mod:`bench.runner.encoder` alone makes of a model.
+No torch: an encoder enters as a callable, which :mod:`bench.runner.encoder` alone makes of a model.
 Source: this benchmark, after the shape of the published CellJEPA audit.
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.stats.intervals import nanmean
 
 Codes = NDArray[np.int64]
 
@@ -23,37 +23,38 @@ _BLOCK = 512
 def silhouettes(z: Floats, label: Codes) -> Floats:
     """Silhouette of each cell with cosine distance ``[N]``.
 
+    Cells that are embedded alike (by a constant encoder, say) differ by rounding only: such distances count as 0, and
+    a cell whose distances to its own and to the nearest cluster are both 0 has silhouette 0. So has a cell
+    that is alone in its cluster.
+
     Args:
-        z: Unit embeddings ``[N, D]``; rows of zeros are at distance 1 from everything else.
-        label: ``0 .. K-1`` of each cell, K > 1 ``[N]``.
+        z: Unit-length embeddings ``[N, D]``; rows of zeros are at distance 1 from everything else.
+        label: ``0 .. K-1`` of each cell, K > 1, none empty ``[N]``.
 
-    Source: Rousseeuw 1987. 1 - cosine is linear in the other cell, so that mean distances need the clusters' sums only.
+    Source: Rousseeuw 1987.
     """
-    n = int(label.max()) + 1
-    sizes = np.bincount(label, minlength=n)
-    pick = sp.csr_matrix((np.ones(len(label)), (label, np.arange(len(label)))), shape=(n, len(label)))
-    far = sizes - z @ (pick @ z).T  # [N, K]: summed distance of each cell to each cluster
-    rows = np.arange(len(label))
-    own = far[rows, label] - (1 - np.einsum("nd,nd->n", z, z))  # less the cell itself
-    a = own / np.maximum(sizes[label] - 1, 1)
-    mean = far / np.maximum(sizes, 1)
-    mean[:, sizes == 0] = np.inf
-    mean[rows, label] = np.inf
-    b = mean.min(axis=1)
-    widest = np.maximum(a, b)
-    # Identical cells have distances of rounding size, which say nothing.
-    value = np.divide(b - a, widest, out=np.zeros_like(a), where=widest > TIE)
-    return np.where(sizes[label] > 1, value, 0.0)
+    from sklearn.metrics import silhouette_samples
+    from sklearn.metrics.pairwise import cosine_distances
+
+    if label.max() + 1 == len(label):
+        return np.zeros(len(label))
+    distance = cosine_distances(z)
+    distance[distance < TIE] = 0.0
+    return np.asarray(silhouette_samples(distance, label, metric="precomputed"), dtype=np.float64)
 
 
-def macro_silhouette(z: Floats, label: Codes, seed: int) -> float | None:
-    """Mean silhouette over labels, each label counting once, averaged over draws of at most 5,000 cells.
+def label_silhouettes(z: Floats, label: Codes, seed: int) -> Floats:
+    """Mean silhouette of the cells of each label, averaged over draws of at most :data:`MAX_CELLS` cells.
+
+    Args:
+        z: Unit-length embeddings ``[N, D]``.
+        label: ``0 .. K-1`` of each cell ``[N]``.
+        seed: Seed of the draws.
 
     Returns:
-        ``None`` with fewer than two labels.
+        ``[K]``; NaN for labels that no draw holds, and for all where there is one label.
     """
-    if label.max() < 1:
-        return None
+    n = int(label.max()) + 1
     rng = np.random.default_rng([seed, 0xB1])
     whole = len(label) <= MAX_CELLS
     drawn = []
@@ -61,36 +62,37 @@ def macro_silhouette(z: Floats, label: Codes, seed: int) -> float | None:
         rows = np.arange(len(label)) if whole else np.sort(rng.choice(len(label), MAX_CELLS, replace=False))
         codes = np.unique(label[rows], return_inverse=True)[1]
         if codes.max() > 0:
-            drawn.append(group_mean(silhouettes(z[rows], codes), codes))
-    return float(np.mean(drawn)) if drawn else None
+            drawn.append(group_means(silhouettes(z[rows], codes), label[rows], n))
+    return nanmean(np.stack(drawn)) if drawn else np.full(n, np.nan)
 
 
-def knn_purity(z: Floats, condition: Codes, batch: Codes, seed: int, k: int = NEIGHBOURS) -> tuple[float, float] | None:
-    """Share of a cell's neighbours that are of its condition, over conditions.
+def knn_purity(z: Floats, unit: Codes, batch: Codes, seed: int, k: int = NEIGHBOURS) -> tuple[Floats, Floats]:
+    """Share of a cell's neighbours that are of its unit, averaged over the cells of each unit.
 
     Cells of the query's own batch are no neighbours; with one batch, only the cell itself is none. Tied cells count
-    by their expected share. At most 5,000 cells, drawn by seed.
+    by their expected share. At most :data:`MAX_CELLS` cells, drawn by seed.
 
     Args:
-        z: Unit embeddings ``[N, D]``.
-        condition: ``[N]``.
+        z: Unit-length embeddings ``[N, D]``.
+        unit: ``0 .. U-1`` of each cell ``[N]``.
         batch: ``[N]``.
         seed: Seed of the draw.
         k: Neighbours.
 
     Returns:
-        ``(purity, chance)``, chance being the condition's share of the cells that could be neighbours; ``None`` where
-        nothing could.
+        ``(purity, chance)``, each ``[U]``: chance is the unit's share of the cells that could be neighbours. NaN for
+        units none of whose cells is drawn, or could have a neighbour.
     """
+    n = int(unit.max()) + 1
     if len(z) > MAX_CELLS:
         rows = np.sort(np.random.default_rng([seed, 0xB2]).choice(len(z), MAX_CELLS, replace=False))
-        z, condition, batch = z[rows], condition[rows], batch[rows]
+        z, unit, batch = z[rows], unit[rows], batch[rows]
     several = len(np.unique(batch)) > 1
     purity, expected = np.full(len(z), np.nan), np.full(len(z), np.nan)
     for start in range(0, len(z), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(z)))
         allowed = batch[rows][:, None] != batch[None] if several else rows[:, None] != np.arange(len(z))[None]
-        same = (condition[rows][:, None] == condition[None]) & allowed
+        same = (unit[rows][:, None] == unit[None]) & allowed
         candidates = allowed.sum(axis=1)
         if not candidates.all():
             rows, allowed, same = (array[candidates > 0] for array in (rows, allowed, same))
@@ -106,10 +108,7 @@ def knn_purity(z: Floats, condition: Codes, batch: Codes, seed: int, k: int = NE
         purity[rows] = ((same & above).sum(axis=1) + (wanted - above.sum(axis=1)) * share) / wanted
         expected[rows] = same.sum(axis=1) / candidates
     known = np.isfinite(purity)
-    if not known.any():
-        return None
-    codes = np.unique(condition[known], return_inverse=True)[1]
-    return group_mean(purity[known], codes), group_mean(expected[known], codes)
+    return group_means(purity[known], unit[known], n), group_means(expected[known], unit[known], n)
 
 
 def effective_rank(z: Floats) -> float | None:
@@ -133,6 +132,8 @@ def _singular(z: Floats) -> Floats:
     return np.linalg.svd(np.linalg.qr(z, mode="r"), compute_uv=False)
 
 
-def group_mean(values: Floats, code: Codes) -> float:
-    """Mean over groups of the mean within each; groups are ``0 .. K-1``, none empty."""
-    return float((np.bincount(code, values) / np.bincount(code)).mean())
+def group_means(values: Floats, group: Codes, n: int) -> Floats:
+    """Mean of the values of each of the groups ``0 .. n-1`` ``[n]``; NaN for empty ones."""
+    count = np.bincount(group, minlength=n)
+    sums = np.bincount(group, values, minlength=n)
+    return np.asarray(np.divide(sums, count, out=np.full(n, np.nan), where=count > 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from bench.data.task import Task
 
 Rows = NDArray[np.int64]
 
-#: Conditions with fewer cells are left out: a half would have too few for a prototype.
+#: Units (conditions within a context) with fewer cells are left out: a half would have too few for a prototype.
 MIN_CELLS = 30
-#: Cells of one condition that are looked at.
+#: Cells of one unit that are looked at.
 MAX_CELLS = 200
 #: Reference controls that are looked at.
 MAX_CONTROLS = 2_000
@@ -33,7 +34,7 @@ class HeldOut:
         task: The cells, and the split that the encoder was trained on.
         rows: Rows of perturbed cells ``[N]``.
         controls: Rows of control cells ``[M]``.
-        left_out: Test conditions with too few cells.
+        left_out: Units of test conditions with too few cells.
 
     Raises:
         BenchError: A cell of a train, val or unused condition, a control among the cells, or a control that models
@@ -57,10 +58,30 @@ class HeldOut:
                 f"Evaluate an encoder on reference controls only."
             )
 
+    @cached_property
+    def _units(self) -> tuple[Rows, Rows]:
+        """The different (context, condition) codes ``[U]``, and each cell's place among them ``[N]``."""
+        dataset = self.task.dataset
+        codes = dataset.context[self.rows].astype(np.int64) * len(dataset.conditions) + dataset.condition[self.rows]
+        different, place = np.unique(codes, return_inverse=True)
+        return different, place.astype(np.int64)
+
     @property
-    def conditions(self) -> NDArray[np.int64]:
-        """Condition of each cell, numbered from 0 among those that are there ``[N]``."""
-        return _renumber(self.task.dataset.condition[self.rows])
+    def units(self) -> tuple[tuple[str, str], ...]:
+        """(perturbation, context) of each unit that is there, context by context ``[U]``."""
+        dataset = self.task.dataset
+        pairs = (divmod(code, len(dataset.conditions)) for code in self._units[0].tolist())
+        return tuple((dataset.conditions[condition], dataset.contexts[context]) for context, condition in pairs)
+
+    @property
+    def unit(self) -> Rows:
+        """Unit of each cell, an index into :attr:`units` ``[N]``."""
+        return self._units[1]
+
+    @property
+    def context(self) -> Rows:
+        """Context of each cell, numbered from 0 among those that are there ``[N]``."""
+        return _renumber(self.task.dataset.context[self.rows])
 
     @property
     def batches(self) -> NDArray[np.int64]:
@@ -98,37 +119,43 @@ def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
 def draw(task: Task, seed: int) -> HeldOut:
     """Draw the held-out cells of a split.
 
+    A unit is a condition within a context, which is what queries and galleries are made of; a context's only unit
+    cannot be confused with another, so that it is left out too.
+
     Args:
         task: The task.
-        seed: Seed of the draw from conditions with over :data:`MAX_CELLS` cells.
+        seed: Seed of the draw from units with over :data:`MAX_CELLS` cells.
 
     Returns:
-        Cells of the conditions with at least :data:`MIN_CELLS`, and the reference controls.
+        Cells of the units with at least :data:`MIN_CELLS`, and the reference controls.
 
     Raises:
-        BenchError: A condition that is not held out, or fewer than two with enough cells.
+        BenchError: A condition that is not held out, or no context with two units that have enough cells.
     """
     rng = np.random.default_rng([seed, 0xF0])
     dataset, split = task.dataset, task.split
     names = sorted(split.test)
     check_conditions(names, split)
-    large = [name for name in names if len(dataset.cells_of[name]) >= MIN_CELLS]
-    if len(large) < 2:
+    parts, present, most = [], 0, 0
+    for context in range(len(dataset.contexts)):
+        cells = [rows[dataset.context[rows] == context] for rows in (dataset.cells_of[name] for name in names)]
+        large = [rows for rows in cells if len(rows) >= MIN_CELLS]
+        present += sum(len(rows) > 0 for rows in cells)
+        most = max(most, len(large))
+        if len(large) >= 2:
+            parts += [subsample(rows, MAX_CELLS, rng) for rows in large]
+    if not parts:
         raise BenchError(
-            f"'{dataset.name}', split {split.kind}, seed {split.seed}: {len(large)} of {len(names)} test conditions "
-            f"have at least {MIN_CELLS} cells; the frozen-encoder protocol needs 2."
+            f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(names)} test conditions "
+            f"have at least {MIN_CELLS} cells in one context; 'bench frozen' needs 2. Choose a split with more test "
+            f"conditions, or data with more cells of each."
         )
     index = dataset.barcode_index
     controls = np.array(sorted(index[b] for b in set(_barcodes(split.reference_controls))), dtype=np.int64)
-    return HeldOut(
-        task,
-        np.concatenate([some(dataset.cells_of[name], MAX_CELLS, rng) for name in large]),
-        some(controls, MAX_CONTROLS, rng),
-        len(names) - len(large),
-    )
+    return HeldOut(task, np.concatenate(parts), subsample(controls, MAX_CONTROLS, rng), present - len(parts))
 
 
-def some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:
+def subsample(rows: Rows, most: int, rng: np.random.Generator) -> Rows:
     """Draw at most ``most`` rows, kept in their order."""
     return rows if len(rows) <= most else rows[np.sort(rng.choice(len(rows), most, replace=False))]
 

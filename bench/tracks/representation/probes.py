@@ -1,21 +1,24 @@
-"""Linear probes: multinomial logistic regression on frozen embeddings, tuned on other cells than it is reported on."""
+"""Linear probes: logistic regression on frozen embeddings, tuned on other cells than those that are reported on."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
-from bench.tracks.representation.geometry import group_mean
+from bench.stats.intervals import nanmean
+from bench.tracks.representation.geometry import group_means
 
 Codes = NDArray[np.int64]
 
-#: Inverse strengths of the penalty.
+#: Inverse strengths of the penalty: scikit-learn's ``C``.
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2)
-#: Steps of L-BFGS per strength; each starts where the weaker-fitting one before it ended.
-STEPS = 50
+#: Most L-BFGS steps per strength. Where a weak penalty needs more, stopping early is a penalty of its own.
+STEPS = 200
 #: Batches from which a whole one can be kept for validation and one for the report.
 MIN_BATCHES = 3
 FOLDS = 5
@@ -23,59 +26,60 @@ FOLDS = 5
 MIN_CONTROLS = 10
 
 
-def fit_softmax(
-    x: Floats, y: Codes, n: int, strength: float, start: Floats | None = None, steps: int = STEPS
-) -> Floats:
-    """Fit multinomial logistic regression by L-BFGS.
+def tuned_scores(x: Floats, y: Codes, part: Codes, n: int) -> Floats:
+    """Fit multinomial logistic regression on part 0 with every strength, and score part 2 by the best of them.
 
-    Minimises ``strength * sum_i -log p(y_i | x_i) + |W|^2 / 2`` (scikit-learn's form; the intercept is free).
+    The best has the highest macro-accuracy on part 1; of equals, the one with the strongest penalty. Each fit starts
+    where the one with the next stronger penalty ended.
 
     Args:
         x: Features ``[N, D]``.
-        y: Classes ``0 .. n-1`` ``[N]``.
+        y: Classes ``0 .. n-1`` ``[N]``; at least two in part 0.
+        part: From :func:`cut` ``[N]``.
         n: Number of classes K.
-        strength: Inverse strength of the penalty.
-        start: Weights to start from ``[D + 1, K]``.
-        steps: Most L-BFGS steps.
 
     Returns:
-        Weights, the intercepts in the last row ``[D + 1, K]``.
+        Scores of the cells of part 2, larger = likelier ``[N2, K]``; ``-inf`` for classes that part 0 lacks.
     """
-    from scipy.optimize import minimize
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
 
-    rows, width = np.arange(len(y)), x.shape[1]
-    # Divided by N strength, the objective has the same scale for all strengths, and so has its stopping rule.
-    penalty = 1 / (strength * len(y))
-
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        weights = flat.reshape(width + 1, n)
-        logits = x @ weights[:-1] + weights[-1]
-        logits -= logits.max(axis=1, keepdims=True)
-        fit = logits[rows, y].mean()
-        np.exp(logits, out=logits)
-        total = logits.sum(axis=1, keepdims=True)
-        value = np.log(total).mean() - fit + penalty / 2 * (weights[:-1] ** 2).sum()
-        logits /= total
-        logits[rows, y] -= 1
-        logits /= len(y)
-        gradient = np.vstack([x.T @ logits + penalty * weights[:-1], logits.sum(axis=0)])
-        return float(value), gradient.ravel()
-
-    first = np.zeros((width + 1) * n) if start is None else start.ravel()
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": steps, "gtol": 1e-6, "ftol": 1e-10})
-    return np.asarray(found.x).reshape(width + 1, n)
+    model = LogisticRegression(max_iter=STEPS, warm_start=True)
+    best, chosen = -1.0, np.zeros((int((part == 2).sum()), n))
+    for strength in STRENGTHS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # see STEPS
+            model.set_params(C=strength).fit(x[part == 0], y[part == 0])
+        accuracy = float(nanmean(recall_at(_scores(model, x[part == 1], n), y[part == 1], 1)))
+        if accuracy > best:
+            best, chosen = accuracy, _scores(model, x[part == 2], n)
+    return chosen
 
 
-def predict(weights: Floats, x: Floats) -> Floats:
-    """Logits ``[N, K]``."""
-    return np.asarray(x @ weights[:-1] + weights[-1])
+def _scores(model: Any, x: Floats, n: int) -> Floats:
+    """Scores of all classes by a fitted scikit-learn classifier ``[N, K]``; ``-inf`` for those that it has not seen."""
+    found = np.asarray(model.decision_function(x), dtype=np.float64)
+    if found.ndim == 1:  # of two classes, scikit-learn scores the second
+        found = np.stack([-found, found], axis=1)
+    scores = np.full((len(x), n), -np.inf)
+    scores[:, model.classes_] = found
+    return scores
 
 
-def macro_top(logits: Floats, y: Codes, k: int) -> float:
-    """Mean over classes of the share of its cells that have it among the k likeliest; ties count as their chance."""
-    own = logits[np.arange(len(y)), y][:, None]
-    above, tied = (logits > own).sum(axis=1), (logits == own).sum(axis=1)
-    return group_mean(np.clip(k - above, 0, tied) / tied, np.unique(y, return_inverse=True)[1])
+def recall_at(scores: Floats, y: Codes, k: int) -> Floats:
+    """Share of each class's cells that have it among the k likeliest; ties count as their chance.
+
+    Args:
+        scores: Larger = likelier ``[N, K]``.
+        y: Classes ``0 .. K-1`` ``[N]``.
+        k: Places.
+
+    Returns:
+        ``[K]``; NaN for classes without a cell.
+    """
+    own = scores[np.arange(len(y)), y][:, None]
+    above, tied = (scores > own).sum(axis=1), (scores == own).sum(axis=1)
+    return group_means(np.clip(k - above, 0, tied) / tied, y, scores.shape[1])
 
 
 def cut(label: Codes, batch: Codes, seed: int) -> Codes:
@@ -101,66 +105,49 @@ def cut(label: Codes, batch: Codes, seed: int) -> Codes:
     return part
 
 
-def fit_tuned(x: Floats, y: Codes, part: Codes, n: int) -> Floats:
-    """Fit on part 0 with every strength, keep the one best on part 1 (macro-accuracy; the strongest penalty of equals).
-
-    Returns:
-        Its weights ``[D + 1, K]``.
-    """
-    weights: Floats | None = None
-    best, chosen = -1.0, np.zeros((x.shape[1] + 1, n))
-    for strength in STRENGTHS:
-        weights = fit_softmax(x[part == 0], y[part == 0], n, strength, weights)
-        accuracy = macro_top(predict(weights, x[part == 1]), y[part == 1], 1)
-        if accuracy > best:
-            best, chosen = accuracy, weights
-    return chosen
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Probe:
-    """What a probe of conditions found.
+    """What a probe of units found on cells that it was neither fitted nor tuned on.
 
     Attributes:
-        accuracy: Mean over conditions of the share of cells assigned to it.
-        top5: The same for the five likeliest.
-        majority: Accuracy of always naming the largest class, over conditions: 1 / K.
+        accuracy: Share of each unit's cells that are assigned to it ``[U]``.
+        top5: Share of each unit's cells that have it among the five likeliest ``[U]``.
+        majority: Accuracy of always naming the largest class, over units: 1 / U.
         top5_majority: The same for the five largest.
     """
 
-    accuracy: float
-    top5: float
+    accuracy: Floats
+    top5: Floats
     majority: float
     top5_majority: float
 
 
-def condition_probe(z: Floats, condition: Codes, batch: Codes, seed: int) -> Probe | None:
-    """Probe for conditions.
+def unit_probe(z: Floats, unit: Codes, batch: Codes, seed: int) -> Probe | None:
+    """Probe for units.
 
     Args:
-        z: Unit embeddings ``[N, D]``.
-        condition: ``0 .. K-1`` ``[N]``.
+        z: Unit-length embeddings ``[N, D]``.
+        unit: ``0 .. U-1`` ``[N]``.
         batch: ``[N]``.
         seed: Seed of the cut.
 
     Returns:
-        ``None`` with fewer than two conditions.
+        ``None`` with fewer than two units.
     """
-    n = int(condition.max()) + 1
+    n = int(unit.max()) + 1
     if n < 2:
         return None
-    part = cut(condition, batch, seed)
-    x = _features(z)
-    logits = predict(fit_tuned(x, condition, part, n), x[part == 2])
-    y = condition[part == 2]
-    return Probe(macro_top(logits, y, 1), macro_top(logits, y, 5), 1 / n, min(1.0, 5 / n))
+    part = cut(unit, batch, seed)
+    scores = tuned_scores(_features(z), unit, part, n)
+    y = unit[part == 2]
+    return Probe(recall_at(scores, y, 1), recall_at(scores, y, 5), 1 / n, min(1.0, 5 / n))
 
 
 def batch_probe(z: Floats, batch: Codes, seed: int) -> tuple[float, float, float] | None:
     """Probe control cells for their batch, five-fold; each fold's strength is chosen on the next fold.
 
     Args:
-        z: Unit embeddings of controls ``[M, D]``.
+        z: Unit-length embeddings of controls ``[M, D]``.
         batch: ``[M]``.
         seed: Seed of the folds.
 
@@ -179,8 +166,8 @@ def batch_probe(z: Floats, batch: Codes, seed: int) -> tuple[float, float, float
     right = 0.0
     for report in range(FOLDS):
         part = np.where(fold == report, 2, np.where(fold == (report + 1) % FOLDS, 1, 0))
-        logits = predict(fit_tuned(x, y, part, len(large)), x[part == 2])
-        right += float((logits.argmax(axis=1) == y[part == 2]).sum())
+        scores = tuned_scores(x, y, part, len(large))
+        right += float((scores.argmax(axis=1) == y[part == 2]).sum())
     accuracy, majority = right / len(y), float(np.bincount(y).max() / len(y))
     return accuracy, majority, (accuracy - majority) / (1 - majority)
 

@@ -1,8 +1,7 @@
-"""The whole protocol for one encoder and one split: embed the cells once, then every number."""
+"""The whole protocol for one encoder and one task: embed the cells once, then every number."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,62 +15,19 @@ from bench.data.splits.split import Split
 from bench.data.task import Task
 from bench.tracks.representation import geometry, heldout, probes, retrieval
 from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
-from bench.tracks.representation.heldout import HeldOut, check_conditions, some, strata
+from bench.tracks.representation.heldout import HeldOut, check_conditions, strata, subsample
+from bench.tracks.representation.metrics import METRICS, NUMBERS
 from bench.tracks.representation.references import shuffle_within
+from bench.tracks.representation.scores import RepresentationScores, defined_mean
 
-#: Changes when the same encoder and cells would give other numbers.
-VERSION = 1
+Codes = NDArray[np.int64]
+_PROBE = ("accuracy", "top5", "majority", "top5_majority")
+
 #: Train cells that mean and spread are taken from, at most.
 MAX_TRAIN = 5_000
-#: Conditions and cells of each that a probe looks at, so that its cost does not grow with the screen.
-PROBE_CONDITIONS = 100
+#: Units of a context, and cells of each, that a probe looks at, so that its cost does not grow with the screen.
+PROBE_UNITS = 100
 PROBE_CELLS = 50
-
-Numbers = dict[str, float | None]
-
-_RETRIEVAL = tuple(f"{measure}_{n}" for n in (*retrieval.QUERY_CELLS, "chance") for measure in retrieval.MEASURES)
-_PROBE = ("accuracy", "top5", "majority", "top5_majority")
-#: Every number, in the order of the table's columns.
-NAMES = (
-    *(f"retrieval_{name}" for name in _RETRIEVAL),
-    "retrieval_mrr_20_shuffled",
-    *(f"cross_batch_{name}" for name in (*_RETRIEVAL, "n_conditions")),
-    "silhouette_condition",
-    "silhouette_batch",
-    *(f"probe_heldout_{name}" for name in _PROBE),
-    *(f"probe_seen_{name}" for name in _PROBE),
-    "batch_probe_accuracy",
-    "batch_probe_majority",
-    "batch_probe_scaled",
-    "knn_purity",
-    "knn_purity_chance",
-    "effective_rank",
-    "width",
-    "n_conditions",
-    "n_conditions_left_out",
-    "n_cells",
-    "n_controls",
-    "n_batches",
-)
-#: Which number of chance belongs to which number.
-CHANCE = {
-    **{
-        f"{kind}_{measure}_{n}": f"{kind}_{measure}_chance"
-        for kind in ("retrieval", "cross_batch")
-        for measure in retrieval.MEASURES
-        for n in retrieval.QUERY_CELLS
-    },
-    "retrieval_mrr_20_shuffled": "retrieval_mrr_chance",
-    **{
-        f"probe_{cells}_{of}": f"probe_{cells}_{chance}"
-        for cells in ("heldout", "seen")
-        for of, chance in (("accuracy", "majority"), ("top5", "top5_majority"))
-    },
-    "batch_probe_accuracy": "batch_probe_majority",
-    "knn_purity": "knn_purity_chance",
-}
-#: What rows are sorted by: retrieval by means of 20 cells.
-PRIMARY = "retrieval_mrr_20"
 
 
 @dataclass(frozen=True)
@@ -109,7 +65,7 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     dataset, split = cells.task.dataset, cells.task.split
     _check_fit(embed, split)
     rng = np.random.default_rng([seed, 0xE0])
-    train = some(dataset.rows(split.train), MAX_TRAIN, rng)
+    train = subsample(dataset.rows(split.train), MAX_TRAIN, rng)
     seen = _probe_rows(dataset, split.train, rng)
     parts = [cells.rows, cells.controls, train, seen]
     rows, place = np.unique(np.concatenate(parts), return_inverse=True)
@@ -138,76 +94,115 @@ def _check_fit(embed: Embedder, split: Split) -> None:
 
 def _probe_rows(dataset: Dataset, names: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
     large = np.array(sorted(name for name in names if len(dataset.cells_of[name]) >= heldout.MIN_CELLS))
-    chosen = some(np.arange(len(large)), PROBE_CONDITIONS, rng)
-    parts = [some(dataset.cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
+    chosen = subsample(np.arange(len(large)), PROBE_UNITS, rng)
+    parts = [subsample(dataset.cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Numbers:
+def score(embedded: Embedded, seed: int, shuffle: bool = False) -> RepresentationScores:
     """Compute every number of the protocol.
+
+    A unit is compared with the other units of its context only: all that depends on units is computed within each
+    context. Batches (of the cells, and of the controls), probes of train conditions and the effective rank are about
+    all cells at once.
 
     Args:
         embedded: From :func:`embed_split`.
         seed: Seed of all draws.
-        shuffle: Whether to permute condition labels within batch first: everything about conditions must then come
-            out at chance.
-
-    Returns:
-        :data:`NAMES`; ``None`` = undefined.
+        shuffle: Whether to permute the labels of perturbations within batch first: everything about perturbations must
+            then come out at chance.
     """
     cells = embedded.cells
     dataset = cells.task.dataset
     check_conditions((dataset.conditions[i] for i in np.unique(dataset.condition[cells.rows])), cells.task.split)
-    condition, batch = cells.conditions, cells.batches
+    unit, batch, context = cells.unit, cells.batches, cells.context
     seen = embedded.seen_condition
     if shuffle:
-        condition = shuffle_within(condition, batch, seed)
+        unit = shuffle_within(unit, batch, seed)
         seen = shuffle_within(seen, embedded.seen_batch, seed)
     z = normalise(embedded.z)
     rng = np.random.default_rng([seed, 0xE1])
-    few = _few(condition, rng)
-    purity = geometry.knn_purity(z, condition, batch, seed)
-    leak = (
-        probes.batch_probe(normalise(embedded.controls), cells.control_batches, seed) if len(cells.controls) else None
-    )
-    found: dict[str, float | None] = {
-        **_prefix("retrieval", retrieval.half_retrieval(z, condition, batch, seed)),
-        "retrieval_mrr_20_shuffled": retrieval.half_retrieval(
-            z, shuffle_within(condition, batch, seed + 1), batch, seed
-        )["mrr_20"],
-        **_prefix("cross_batch", retrieval.cross_batch_retrieval(z, condition, batch, seed)),
-        "silhouette_condition": geometry.macro_silhouette(z, condition, seed),
-        "silhouette_batch": geometry.macro_silhouette(z, batch, seed),
-        **_probe("probe_heldout", z[few], np.unique(condition[few], return_inverse=True)[1], batch[few], seed),
-        **_probe("probe_seen", normalise(embedded.seen), seen, embedded.seen_batch, seed),
-        **_prefix("batch_probe", dict(zip(("accuracy", "majority", "scaled"), leak, strict=True)) if leak else None),
-        **dict(zip(("knn_purity", "knn_purity_chance"), purity or (None, None), strict=True)),
+    parts = [
+        _of_context(z[rows], _renumber(unit[rows]), batch[rows], seed, rng)
+        for rows in (np.flatnonzero(context == code) for code in range(int(context.max()) + 1))
+    ]
+    by_unit = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    numbers: dict[str, float | None] = {
+        **{name: defined_mean(values) for name, values in by_unit.items()},
+        "cross_batch_n_conditions": float(by_unit["present"].sum()) or None,
+        "silhouette_batch": defined_mean(geometry.label_silhouettes(z, batch, seed)),
+        **_probe_seen(normalise(embedded.seen), seen, embedded.seen_batch, seed),
+        **_batch_probe(normalise(embedded.controls), cells.control_batches, seed),
         "effective_rank": geometry.effective_rank(embedded.z),
         "width": float(z.shape[1]),
-        "n_conditions": float(condition.max() + 1),
+        "n_conditions": float(len(cells.units)),
         "n_conditions_left_out": float(cells.left_out),
         "n_cells": float(len(z)),
         "n_controls": float(len(cells.controls)),
         "n_batches": float(batch.max() + 1),
     }
-    return {name: found.get(name) for name in NAMES}
+    return RepresentationScores(
+        units=cells.units,
+        values={name: by_unit[name] for name in METRICS},
+        numbers={name: numbers.get(name) for name in NUMBERS},
+    )
 
 
-def _prefix(prefix: str, numbers: Mapping[str, float] | None) -> dict[str, float | None]:
-    return {f"{prefix}_{name}": value for name, value in (numbers or {}).items()}
+def _of_context(z: Floats, unit: Codes, batch: Codes, seed: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Compute everything about the units of one context, chance levels included, each ``[U]``.
+
+    Args:
+        z: Unit-length embeddings of its cells ``[N, D]``.
+        unit: ``0 .. U-1`` ``[N]``.
+        batch: ``[N]``.
+        seed: Seed of all draws but the probe's cells.
+        rng: Draws the probe's cells.
+    """
+    undefined = np.full(int(unit.max()) + 1, np.nan)
+    probed = _probe_cells(unit, rng)
+    chosen, code = np.unique(unit[probed], return_inverse=True)
+    probe = probes.unit_probe(z[probed], code, batch[probed], seed)
+    probe_values = dict.fromkeys((f"probe_heldout_{name}" for name in _PROBE), undefined)
+    if probe:
+        for name in _PROBE:
+            probe_values[f"probe_heldout_{name}"] = whole = undefined.copy()
+            whole[chosen] = getattr(probe, name)
+    across = retrieval.cross_batch_retrieval(z, unit, batch, seed) or {}
+    purity, purity_chance = geometry.knn_purity(z, unit, batch, seed)
+    shuffled = retrieval.half_retrieval(z, shuffle_within(unit, batch, seed + 1), batch, seed)
+    return {
+        **{f"retrieval_{name}": values for name, values in retrieval.half_retrieval(z, unit, batch, seed).items()},
+        "retrieval_mrr_20_shuffled": shuffled["mrr_20"],
+        **{f"cross_batch_{name}": across.get(name, undefined) for name in retrieval.COLUMNS},
+        "present": across.get("present", np.zeros(len(undefined))),
+        "silhouette_condition": geometry.label_silhouettes(z, unit, seed),
+        **probe_values,
+        "knn_purity": purity,
+        "knn_purity_chance": purity_chance,
+    }
 
 
-def _probe(
-    prefix: str, z: Floats, label: NDArray[np.int64], batch: NDArray[np.int64], seed: int
-) -> dict[str, float | None]:
-    found = probes.condition_probe(z, label, batch, seed) if len(z) else None
-    return {f"{prefix}_{name}": getattr(found, name) for name in _PROBE} if found else {}
+def _probe_seen(z: Floats, condition: Codes, batch: Codes, seed: int) -> dict[str, float | None]:
+    """Probe cells of train conditions for their condition; empty where there are not two."""
+    found = probes.unit_probe(z, condition, batch, seed) if len(z) else None
+    return {f"probe_seen_{name}": defined_mean(np.atleast_1d(getattr(found, name))) for name in _PROBE if found}
 
 
-def _few(condition: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """At most :data:`PROBE_CELLS` cells of at most :data:`PROBE_CONDITIONS` conditions, as row numbers."""
-    chosen = some(np.arange(condition.max() + 1), PROBE_CONDITIONS, rng)
-    return np.concatenate([some(np.flatnonzero(condition == code), PROBE_CELLS, rng) for code in chosen.tolist()])
+def _batch_probe(z: Floats, batch: Codes, seed: int) -> dict[str, float | None]:
+    """Probe control cells for their batch; empty where there are not two large ones."""
+    found = probes.batch_probe(z, batch, seed) if len(z) else None
+    return dict(zip(("batch_probe_accuracy", "batch_probe_majority", "batch_probe_scaled"), found or ()))
+
+
+def _probe_cells(unit: Codes, rng: np.random.Generator) -> Codes:
+    """At most :data:`PROBE_CELLS` cells of at most :data:`PROBE_UNITS` units, as row numbers."""
+    chosen = subsample(np.arange(unit.max() + 1), PROBE_UNITS, rng)
+    return np.concatenate([subsample(np.flatnonzero(unit == code), PROBE_CELLS, rng) for code in chosen.tolist()])
+
+
+def _renumber(code: Codes) -> Codes:
+    """The same labels as ``0 .. K-1``, in their order ``[N]``."""
+    return np.unique(code, return_inverse=True)[1].astype(np.int64)
 
 
 def evaluate(
@@ -216,7 +211,7 @@ def evaluate(
     seed: int,
     cells: HeldOut | None = None,
     shuffle: bool = False,
-) -> Numbers:
+) -> RepresentationScores:
     """Evaluate a frozen encoder on the held-out cells of a split.
 
     Args:
@@ -225,9 +220,6 @@ def evaluate(
         seed: Seed of all draws (the split's, so that all encoders are compared on the same draws).
         cells: Held-out cells; absent = those of :func:`bench.tracks.representation.heldout.draw`.
         shuffle: See :func:`score`.
-
-    Returns:
-        :data:`NAMES`; ``None`` = undefined.
 
     Raises:
         BenchError: Too few test conditions, cells that are not held out, or a broken embedding.

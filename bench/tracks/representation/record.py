@@ -1,152 +1,77 @@
-"""``frozen.json``: the protocol's numbers for one encoder on one split, and what is needed to compute them again."""
+"""The record of one encoder on one split: what the protocol found, and what is needed to compute it again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+import numpy as np
+import pandas as pd
 
-from bench.core.errors import BenchError
-from bench.core.files import safe_name, write_json
 from bench.data.dataset import Dataset
-from bench.results import records
+from bench.results import records, tables
+from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
-from bench.tracks.representation.protocol import NAMES, VERSION
+from bench.results.tables import Table
+from bench.tracks.representation.scores import RepresentationScores
+from bench.tracks.representation.track import TRACK
 
 #: Name of the file in a run's folder.
-FILE = "frozen.json"
-
-
-class FrozenRecord(BaseModel):
-    """One encoder on the held-out cells of one split.
-
-    Attributes:
-        schema_version: Of this file.
-        run_id: 12 hex digits of the spec's hash.
-        label: The row's name.
-        kind: ``reference`` rows stand beside the encoders, unranked.
-        spec: What was trained (data, split and seeds included).
-        protocol_version: :data:`bench.tracks.representation.protocol.VERSION`.
-        seed: Seed of the protocol's draws: the split's, so that all encoders meet the same draws.
-        evidence: ``smoke`` data show rows, but carry no claim.
-        created: UTC, ISO 8601.
-        width: Dimensions of the embedding.
-        numbers: See :data:`bench.tracks.representation.protocol.NAMES`; ``None`` = undefined.
-        wall_s: Seconds that embedding and protocol took.
-        git_sha: Commit of the code, where it lies in a repository.
-        git_dirty: Whether that tree had uncommitted changes.
-        packages: Versions.
-        hardware: Processor, cores.
-        warnings: What a reader should know before believing the row.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=(), allow_inf_nan=False)
-
-    schema_version: Literal[1] = 1
-    run_id: str
-    label: str
-    kind: Literal["model", "reference"]
-    spec: RunSpec
-    protocol_version: int
-    seed: int
-    evidence: str
-    created: str
-    width: int
-    numbers: dict[str, float | None]
-    wall_s: float
-    git_sha: str | None
-    git_dirty: bool | None
-    packages: dict[str, str]
-    hardware: dict[str, str | int]
-    warnings: tuple[str, ...]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> FrozenRecord:
-        if self.run_id != self.spec.run_id:
-            raise ValueError(f"run_id {self.run_id} is not that of its spec ({self.spec.run_id})")
-        if self.protocol_version == VERSION and set(self.numbers) != set(NAMES):
-            odd = sorted(set(self.numbers) ^ set(NAMES))
-            raise ValueError(f"numbers missing or unknown: {', '.join(odd[:3])}")
-        return self
+FILE = f"{TRACK.file}.json"
 
 
 def make(
     dataset: Dataset,
     spec: RunSpec,
-    label: str,
     kind: Literal["model", "reference"],
-    numbers: Mapping[str, float | None],
+    scores: RepresentationScores,
     wall_s: float,
-) -> FrozenRecord:
+) -> tuple[Record, Table]:
     """Put a record together.
 
     Args:
         dataset: The cells.
         spec: What was trained.
-        label: The row's name.
-        kind: See :class:`FrozenRecord`.
-        numbers: From :func:`bench.tracks.representation.protocol.evaluate`.
-        wall_s: Seconds it took.
+        kind: ``reference`` rows stand beside the encoders, unranked.
+        scores: From :func:`bench.tracks.representation.protocol.evaluate`.
+        wall_s: Seconds that embedding and protocol took.
+
+    Returns:
+        The record and its values by unit.
     """
     sha, dirty = records.git_state()
-    return FrozenRecord(
+    table = tables.from_long(TRACK, _long(dataset, scores))
+    record = Record(
+        track=TRACK.name,
+        track_version=TRACK.version,
         run_id=spec.run_id,
-        label=label,
-        kind=kind,
         spec=spec,
-        protocol_version=VERSION,
-        seed=spec.split_seed,
+        kind=kind,
         evidence=dataset.evidence,
         created=records.now(),
-        width=int(numbers["width"] or 0),
-        numbers=dict(numbers),
-        wall_s=round(wall_s, 3),
+        controls_used="input",
+        hashes={"data": dataset.hash, "split": spec.split_id},
         git_sha=sha,
         git_dirty=dirty,
         packages=records.package_versions(),
         hardware=records.hardware(),
+        budget=Budget(predict_s=round(wall_s, 3)),
+        selection=None,
         warnings=(),
+        numbers=dict(scores.numbers),
+        values_hash=table.hash,
     )
+    return record, table
 
 
-def read(path: Path) -> FrozenRecord:
-    """Read a record.
-
-    Raises:
-        BenchError: Damaged, of another schema, edited so that it contradicts itself, or with a name that could leave
-            its folder.
-    """
-    try:
-        record = FrozenRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise BenchError(f"no such record: {path}") from error
-    except (OSError, ValueError) as error:  # ValidationError is a ValueError
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise BenchError(f"{path}: not a valid frozen-encoder record ({reason}). Delete it and run again.") from error
-    try:
-        _check_names(record.spec)
-    except BenchError as error:
-        raise BenchError(f"{path}: {error}") from error
-    return record
-
-
-def write(path: Path, record: FrozenRecord) -> None:
-    """Write a record atomically."""
-    write_json(path, record.model_dump(mode="json"))
-
-
-def place(folder: Path, spec: RunSpec) -> Path:
-    """Where a record belongs under a leaderboards folder.
-
-    Raises:
-        BenchError: A name that is no name of a folder.
-    """
-    _check_names(spec)
-    return folder / "frozen" / spec.dataset / spec.model / f"{spec.run_id}.json"
-
-
-def _check_names(spec: RunSpec) -> None:
-    for kind, name in (("data set", spec.dataset), ("model", spec.model)):
-        safe_name(kind, name)
+def _long(dataset: Dataset, scores: RepresentationScores) -> pd.DataFrame:
+    """One row per unit and metric."""
+    perturbations, contexts = (np.array(names, dtype=object) for names in zip(*scores.units))
+    cells = [
+        int((dataset.context[dataset.cells_of[name]] == dataset.contexts.index(context)).sum())
+        for name, context in scores.units
+    ]
+    frames = [
+        pd.DataFrame({"condition": perturbations, "context": contexts, "metric": name, "value": values, "cells": cells})
+        for name, values in scores.values.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
-from bench.tracks.representation.heldout import some
+from bench.tracks.representation.heldout import subsample
 
 Singles = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Projection:
 
 def pca(task: Task, seed: int, width: int = WIDTH) -> Projection:
     """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
-    rows = some(task.dataset.rows(task.split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    rows = subsample(task.dataset.rows(task.split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
     mean, axes = principal_axes(task.dataset.x[rows].toarray(), width)
     return Projection(mean, axes, task.split.train)
 

@@ -11,12 +11,14 @@ from typing import Literal
 from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.task import Task
+from bench.results import records, store
+from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.tracks.representation import heldout, protocol, references
 from bench.tracks.representation import record as frozen_record
 from bench.tracks.representation.embedding import Embedder
 from bench.tracks.representation.heldout import HeldOut
-from bench.tracks.representation.record import FrozenRecord
+from bench.tracks.representation.track import TRACK
 
 
 def run_encoder(
@@ -38,7 +40,7 @@ def run_encoder(
         force: Whether to repeat a finished one.
 
     Returns:
-        The path of the encoder's record under ``leaderboards``.
+        The path of the encoder's record in its run's folder.
 
     Raises:
         BenchError: A spec of another task, a name that is a reference's, or any of
@@ -50,8 +52,8 @@ def run_encoder(
     if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
     cells = heldout.draw(task, spec.split_seed)
-    evaluated = _Evaluation(cells, out, leaderboards, force)
-    path = evaluated.finish(label, "model", spec, lambda: embed)
+    evaluation = _Evaluation(cells, out, leaderboards, force)
+    path = evaluation.finish("model", spec, lambda: embed)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
         references.PCA: lambda: references.pca(task, seed),
@@ -59,7 +61,7 @@ def run_encoder(
         references.SHUFFLED: lambda: references.pca(task, seed),
     }
     for name, make in makers.items():  # fitted only where a record is missing
-        evaluated.finish(name, "reference", reference_spec(spec, name), make)
+        evaluation.finish("reference", reference_spec(spec, name), make)
     return path
 
 
@@ -70,22 +72,23 @@ class _Evaluation:
     leaderboards: Path
     force: bool
 
-    def finish(
-        self, label: str, kind: Literal["model", "reference"], spec: RunSpec, make: Callable[[], Embedder]
-    ) -> Path:
-        """Evaluate where there is no finished record; return the record's place under the leaderboards."""
-        path, target = self.out / spec.run_id / frozen_record.FILE, frozen_record.place(self.leaderboards, spec)
+    def finish(self, kind: Literal["model", "reference"], spec: RunSpec, make: Callable[[], Embedder]) -> Path:
+        """Evaluate where there is no finished record; put it under the leaderboards and return its path."""
+        path = self.out / spec.run_id / frozen_record.FILE
         record = None if self.force else _finished(path)
         if record is None:
             begin = time.perf_counter()
-            shuffle = label == references.SHUFFLED
-            numbers = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
-            record = frozen_record.make(
-                self.cells.task.dataset, spec, label, kind, numbers, time.perf_counter() - begin
-            )
-            frozen_record.write(path, record)
-        frozen_record.write(target, record)
-        return target
+            shuffle = spec.model == references.SHUFFLED
+            scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
+            wall_s = time.perf_counter() - begin
+            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s)
+            records.write(path, record, table)
+        _hand_in(path, record, self.leaderboards)
+        return path
+
+
+def _hand_in(path: Path, record: Record, leaderboards: Path) -> None:
+    store.add(leaderboards, TRACK, [(record, records.read_table(TRACK, path, record))])
 
 
 def reference_spec(spec: RunSpec, name: str) -> RunSpec:
@@ -103,26 +106,28 @@ def reference_spec(spec: RunSpec, name: str) -> RunSpec:
 
 
 def finished(spec: RunSpec, out: Path, leaderboards: Path) -> Path | None:
-    """Look for the records of an encoder and of its references; copy them under ``leaderboards`` if all are there.
+    """Look for the records of an encoder and of its references; put them under ``leaderboards`` if all are there.
 
     Returns:
-        The path of the encoder's record there, or ``None``.
+        The path of the encoder's record in its run's folder, or ``None``.
     """
     specs = [spec, *(reference_spec(spec, name) for name in references.NAMES)]
-    found = [_finished(out / each.run_id / frozen_record.FILE) for each in specs]
-    for each, record in zip(specs, found, strict=True):
+    paths = [out / each.run_id / frozen_record.FILE for each in specs]
+    found = [_finished(path) for path in paths]
+    for path, record in zip(paths, found, strict=True):
         if record is None:
             return None
-        frozen_record.write(frozen_record.place(leaderboards, each), record)
-    return frozen_record.place(leaderboards, spec)
+        _hand_in(path, record, leaderboards)
+    return paths[0]
 
 
-def _finished(path: Path) -> FrozenRecord | None:
+def _finished(path: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        record = frozen_record.read(path)
+        record = records.read(path)
+        records.read_table(TRACK, path, record)
     except BenchError as error:
         note(f"{error} Running it again.")
         return None
-    return record if record.protocol_version == protocol.VERSION else None
+    return record if record.track_version == TRACK.version else None

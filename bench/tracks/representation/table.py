@@ -12,30 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.console import console, seed_text
-from bench.tracks.representation.protocol import CHANCE
-
-_COLUMNS = {
-    "MRR": "retrieval_mrr_20",
-    "top-1": "retrieval_top1_20",
-    "top-5": "retrieval_top5_20",
-    "1 cell": "retrieval_mrr_1",
-    "x-batch": "cross_batch_mrr_20",
-    "sil.": "silhouette_condition",
-    "batch": "silhouette_batch",
-    "probe": "probe_heldout_accuracy",
-    "leak": "batch_probe_scaled",
-    "kNN": "knn_purity",
-}
-_LEGEND = (
-    "Look first at MRR (means of 20 cells look for the other half of their condition) against pca, random and chance; "
-    "shuffled must be at chance. x-batch: across batches. sil. (by condition; batch: by batch) is mostly negative on "
-    "real data: compare rows, not signs. leak: batch told from controls, 0 = not at all."
-)
-_AUDIT = (
-    "CellJEPA audit: top-1 .0053 vs .0074, top-5 .0239 vs .0336, silhouette -.1893 vs -.1290. Chance depends on the "
-    "number of conditions, and its retrieval is not defined: compare the shape only, not the numbers."
-)
+from bench.core.console import answer, console, seed_text
+from bench.tracks.representation.metrics import CHANCE, PRIMARY
+from bench.tracks.representation.track import TRACK
 
 
 def _number(value: float | None) -> str:
@@ -49,30 +28,45 @@ def layout(table: pd.DataFrame) -> Table:
     """Lay the rows of one split out for a terminal of 100 columns.
 
     Args:
-        table: From :func:`bench.tracks.representation.board.board`, one split.
+        table: From :func:`bench.results.board.board`, one split.
     """
     view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     view.add_column("rank", justify="right")
-    view.add_column("encoder", no_wrap=True, max_width=22)
-    for title in (*_COLUMNS, "eff. rank"):
+    view.add_column("encoder", no_wrap=True, max_width=18)
+    for title in (*(column.title for column in TRACK.columns), "eff. rank"):
         view.add_column(title, justify="right", no_wrap=True)
     rows = table.to_dict("records")
     for row in rows:
         view.add_row(
-            "-" if pd.isna(row["rank"]) else str(row["rank"]),
-            Text(str(row["model"])),
-            *(_number(row[name]) for name in _COLUMNS.values()),
             _rank(row),
+            Text(str(row["model"])),
+            *(_cell(row, column.metric) for column in TRACK.columns),
+            _effective_rank(row),
             style="dim" if row["kind"] == "reference" else None,
         )
     if rows:
-        chances = {name: CHANCE.get(name) for name in _COLUMNS.values()}
-        values = [_number(rows[-1][chance]) if chance else "-" for chance in chances.values()]
+        chances = [CHANCE.get(column.metric) for column in TRACK.columns]
+        values = [_number(rows[-1][chance]) if chance else "-" for chance in chances]
         view.add_row("-", "chance", *values, "-", style="dim")
     return view
 
 
 def _rank(row: Mapping[Hashable, Any]) -> str:
+    """The places that a row shares: ``3``, or ``2-4``."""
+    if pd.isna(row["rank_low"]):
+        return "-"
+    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
+
+
+def _cell(row: Mapping[Hashable, Any], name: str) -> str:
+    """A number; of the primary metric, with the half width of its interval."""
+    value = _number(row[name])
+    if name != PRIMARY or pd.isna(row[f"{name}_ci_high"]):
+        return value
+    return f"{value}±{row[f'{name}_ci_high'] - row[name]:.2f}".replace("±0.", "±.")
+
+
+def _effective_rank(row: Mapping[Hashable, Any]) -> str:
     rank = row["effective_rank"]
     return "-" if pd.isna(rank) else f"{rank:.0f} of {row['width']:.0f}"
 
@@ -86,32 +80,30 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = False) -> None:
-    """Print a data set's table to stderr, one part per split, with what to look at first.
+    """Print a data set's table to standard output, one part per split; to standard error what to look at first.
 
     Args:
-        table: From :func:`bench.tracks.representation.board.board`.
+        table: From :func:`bench.results.board.board`.
         dataset: Its name.
         seeds: The split seeds that it averages over.
         smoke: Whether the data are too small for any claim.
     """
     for split, part in table.groupby("split", sort=True):
         first = part.iloc[0]
-        console.print()
-        console.print(
+        answer.print(
             Text(
                 f"{dataset} | {split} | {seed_text(list(seeds))} | frozen encoders on held-out cells | "
                 f"{first['n_conditions']:.0f} conditions",
                 style="bold",
             )
         )
-        console.print(layout(part))
-        console.print(Text(_LEGEND, style="dim"))
-        console.print(Text(_AUDIT, style="dim"))
+        answer.print(layout(part))
+        for line in (TRACK.legend, *TRACK.notes):
+            console.print(Text(line, style="dim"))
         for line in warnings_of(part, len(seeds)):
             console.print(Text(line, style="yellow"))
         if smoke:
             console.print(Text("Smoke data: a trial of the plumbing, no claim.", style="yellow"))
-    console.print()
 
 
 def warnings_of(table: pd.DataFrame, n_seeds: int) -> list[str]:

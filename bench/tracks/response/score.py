@@ -7,21 +7,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
 from bench.results import tables
-from bench.results.records import Level
-from bench.results.summary import summarise
-from bench.results.tables import ALL
-from bench.stats.intervals import Means, half_width
+from bench.results.levels import Level
+from bench.results.levels import levels as average_levels
+from bench.results.tables import ALL, Table
 from bench.tracks.response.align import Cells, align, predicted_sample
 from bench.tracks.response.evaluate import evaluate_all
 from bench.tracks.response.metrics import METRICS
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth.fields import Truth
 
-__all__ = ["align", "effect_tertiles", "levels", "predicted_sample", "score_table", "sizes", "wide"]
+__all__ = ["align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of", "wide"]
 #: Columns of a score table that :func:`bench.tracks.response.evaluate.columns` gives.
 COLUMNS = ("value", "degenerate", "floor", "half_value", "half_floor", "half_replicate")
 
@@ -84,59 +83,22 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
-def sizes(levels_: Mapping[str, Mapping[str, Level]]) -> dict[str, int]:
-    """Count the conditions of each scope but ``all``."""
-    return {
-        scope: max(level.n + level.n_undefined for level in by_metric.values())
-        for scope, by_metric in levels_.items()
-        if scope != ALL
-    }
+def table_of(scored: pd.DataFrame) -> Table:
+    """Arrange a score table as records keep it.
+
+    Args:
+        scored: From :func:`score_table`.
+    """
+    return tables.from_long(TRACK, scored)
 
 
-def levels(table: pd.DataFrame) -> dict[str, dict[str, Level]]:
+def levels(scored: pd.DataFrame) -> dict[str, dict[str, Level]]:
     """Average a score table over conditions, for all of them, each subgroup and each tertile of effect strength.
 
     Args:
-        table: From :func:`score_table`.
+        scored: From :func:`score_table`.
     """
-    names = [name for name in METRICS if name in set(table["metric"])]
-    arranged = tables.arrange(pa.Table.from_pandas(table, preserve_index=False), names)
-    degenerate = table[table["degenerate"]].groupby(["scope", "metric"])["condition"].agg(set).to_dict()
-    out = {}
-    for scope, conditions in arranged.conditions.items():
-        total = summarise([[arranged]], scope)
-        value, width = total.levels["value"], half_width(*_level_draws(total.levels["value"]))
-        out[scope] = {
-            name: Level(
-                mean=_number(value.theta[m]),
-                ci_low=_number(value.theta[m] - width[m]),
-                ci_high=_number(value.theta[m] + width[m]),
-                n=int(value.n[m]),
-                n_undefined=len(conditions) - int(value.n[m]),
-                n_degenerate=sum(
-                    tables.identity_name(c) in conditions for c in degenerate.get((_scope_of(name, scope), name), ())
-                ),
-                floor=_number(total.levels["floor"].theta[m]),
-                replicate=_number(total.levels["half_replicate"].theta[m]),
-                skill=_number(total.skill.value[m]),
-                skill_reason=total.skill.reason[m] or None,
-            )
-            for m, name in enumerate(names)
-        }
-    return out
-
-
-def _scope_of(metric: str, scope: str) -> str:
-    """Name the rows that a metric has in a scope: its own where it has a gallery there."""
-    return scope if "gallery" in METRICS[metric].needs and scope not in tables.EFFECTS else ALL
-
-
-def _level_draws(m: Means) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    return m.level, m.n, m.distinct
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return average_levels(TRACK, table_of(scored))
 
 
 def effect_tertiles(replicate: Floats) -> list[str]:

@@ -98,7 +98,7 @@ def test_the_order_within_a_double_changes_no_prediction(simulated):
         run.fit(model, simulated, 1)
     finally:
         mean_fit.fit = grab
-    (fitted,) = model.responses
+    (fitted,) = model.response.networks
     doubles = torch.tensor([i for i, name in enumerate(simulated.dataset.conditions) if len(constituents(name)) == 2])
     start = tasks[0].starts(torch.zeros(len(doubles), dtype=torch.int64), torch.Generator().manual_seed(0))
     with torch.no_grad():

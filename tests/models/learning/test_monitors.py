@@ -13,16 +13,20 @@ from sklearn.metrics import r2_score
 from torch import nn
 from torch.nn import functional
 
+from bench.core.arguments import arguments
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
+from bench.models.pretrained import Pretrained
 from bench.models.ssl.jepa import JEPA
-from bench.models.ssl.mae import MAE
-from bench.nn.encoder import Encoded
+from bench.models.ssl.mae import MAE, MaskedReconstruction
+from bench.nn.encoder import Encoded, EncoderConfig
 from bench.training import monitors
 from bench.training.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
+from bench.training.fit import FitContext, FitReport
 from bench.training.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.training.pretraining import PretrainConfig, Pretraining
 from bench.training.trainer import train
 
 # EMA teacher
@@ -40,13 +44,13 @@ class Diary(Callback):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momentum, module):
-    model = JEPA(**{**small("jepa"), "epochs": 3, "momentum": momentum})
-    steps = model.prepare(module)
+    model = JEPA(**{**small("jepa"), "epochs": 3, "momentum": momentum}).maker.pretraining(module)
+    steps = model.steps
     expected = {name: p.detach().double().clone() for name, p in model.teacher.named_parameters()}
     for name, p in model.student.named_parameters():
         assert torch.equal(p.detach().double(), expected[name])  # they start alike
     diary = Diary()
-    train(model, module.cells_dataloader(model.batch_size), steps, "x", callbacks=[EMATeacher(momentum), diary])
+    train(model, module.cells_dataloader(model.config.batch_size), steps, "x", callbacks=[EMATeacher(momentum), diary])
     assert len(diary.pages) == steps > 5
     for page in diary.pages:
         expected = {name: momentum * expected[name] + (1 - momentum) * page[name] for name in expected}
@@ -59,23 +63,20 @@ def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momen
 
 @pytest.mark.parametrize("name", ["jepa", "mae", "vicreg", "supervised"])
 def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
-    model = registry.load(name)(**small(name))
-    model.prepare(module)
+    model = registry.load(name)(**small(name)).maker.pretraining(module)
     batch = next(iter(module.cells_dataloader(64)))
-    sum(model.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
+    sum(model.objective.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
     assert not any(p.requires_grad or p.grad is not None for p in model.teacher.parameters())
     assert all(float(p.grad.abs().sum()) >= 0 for p in model.student.parameters())
     assert any(float(p.grad.abs().sum()) > 0 for p in model.student.parameters())
     trained = {id(p) for group in model.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
-    assert trained == {id(p) for part in (model.student, model.extra) for p in part.parameters()}
+    assert trained == {id(p) for part in (model.student, model.objective.heads) for p in part.parameters()}
 
 
 def test_every_objective_starts_from_the_same_encoder_and_random_encoder_is_it(module):
     weights = []
     for name in ("jepa", "mae", "vicreg", "supervised"):
-        model = registry.load(name)(**small(name))
-        model.prepare(module)
-        weights.append(model.student.state_dict())
+        weights.append(registry.load(name)(**small(name)).maker.pretraining(module).student.state_dict())
     weights.append(registry.load("random_encoder")(**small("random_encoder")).make_encoder(module).state_dict())
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
@@ -105,12 +106,12 @@ def test_effective_rank_against_the_spectrum_of_sklearn():
 
 def test_mean_cosine_by_hand():
     z = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]], dtype=np.float32)
-    assert mean_cosine(z) == pytest.approx((0 + 2 * np.sqrt(0.5)) / 3)
-    assert mean_cosine(np.array([[1.0, 0.0], [-2.0, 0.0]], dtype=np.float32)) == pytest.approx(-1)
+    assert mean_cosine(z) == pytest.approx((0 + 2 * np.sqrt(0.5)) / 3, abs=2e-6)  # float32
+    assert mean_cosine(np.array([[1.0, 0.0], [-2.0, 0.0]], dtype=np.float32)) == pytest.approx(-1, abs=2e-6)
     rng = np.random.default_rng(0)
     many = rng.normal(size=(30, 5)).astype(np.float32)
     unit = many / np.linalg.norm(many, axis=1, keepdims=True)
-    assert mean_cosine(many) == pytest.approx((unit @ unit.T)[~np.eye(30, dtype=bool)].mean(), abs=1e-6)
+    assert mean_cosine(many) == pytest.approx((unit @ unit.T)[~np.eye(30, dtype=bool)].mean(), abs=5e-6)
 
 
 def toy(n, seed=0):
@@ -123,6 +124,11 @@ def toy(n, seed=0):
 
 
 CONDITION = np.arange(200) % 8
+
+
+def shares(*cells_and_condition):
+    found = decodable(*cells_and_condition)
+    return found.by_shift, found.by_cell
 
 
 def reference(fit, control, held, condition):
@@ -148,12 +154,12 @@ def test_decoder_and_decodable_shares_against_sklearn():
     by_shift, by_cell, ridge = reference(fit, control, held, CONDITION)
     weights, intercept = linear_decoder(scale_of(fit[0])(fit[0]), fit[1])
     np.testing.assert_allclose(weights, ridge.coef_, atol=1e-4)
-    np.testing.assert_allclose(intercept, fit[1].toarray().mean(axis=0), rtol=1e-5)
-    assert decodable(fit, control, held, CONDITION) == pytest.approx((by_shift, by_cell), abs=1e-4)
+    np.testing.assert_allclose(intercept, fit[1].toarray().mean(axis=0, dtype=np.float64), rtol=1e-9, atol=1e-9)
+    assert shares(fit, control, held, CONDITION) == pytest.approx((by_shift, by_cell), abs=1e-4)
     assert by_shift != pytest.approx(by_cell, abs=0.05)
     # On the fitted cells themselves the reference is sklearn's variance-weighted R2.
     r2 = r2_score(fit[1].toarray(), linear(fit, ridge), multioutput="variance_weighted")
-    assert decodable(fit, control, fit, np.arange(300) % 8)[1] == pytest.approx(r2, abs=1e-4)
+    assert shares(fit, control, fit, np.arange(300) % 8)[1] == pytest.approx(r2, abs=1e-4)
     assert 0.3 < r2 < 0.99
 
 
@@ -164,12 +170,12 @@ def linear(fit, ridge):
 def test_a_latent_that_says_nothing_decodes_nothing_and_expression_decodes_itself():
     fit, control, held = toy(300), toy(100, 1), toy(200, 2)
     nothing = [(np.zeros_like(z), x) for z, x in (fit, control, held)]
-    assert decodable(*nothing, CONDITION) == pytest.approx((0, 0), abs=0.05)
+    assert shares(*nothing, CONDITION) == pytest.approx((0, 0), abs=0.05)
     noise = np.random.default_rng(3).normal(size=(600, 4)).astype(np.float32)
     random = [(noise[:300], fit[1]), (noise[300:400], control[1]), (noise[400:], held[1])]
-    assert max(map(abs, decodable(*random, CONDITION))) < 0.1
+    assert max(map(abs, shares(*random, CONDITION))) < 0.1
     everything = [(x.toarray(), x) for _, x in (fit, control, held)]
-    assert min(decodable(*everything, CONDITION)) > 0.98
+    assert min(shares(*everything, CONDITION)) > 0.98
 
 
 # Collapse
@@ -246,7 +252,7 @@ def test_numbers_of_a_look(module):
     assert monitor.last["latent_sd"] == pytest.approx(x.std(axis=0).mean(), rel=1e-5)
     assert monitor.last["teacher_distance"] == pytest.approx(2 * np.sqrt(x.shape[1]), rel=1e-5)
     assert monitor.last["effective_rank"] == pytest.approx(effective_rank(x))
-    assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=1e-6)
+    assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=5e-6)
 
 
 def test_looks_are_at_val_cells_fitted_on_train_cells(module):
@@ -257,14 +263,14 @@ def test_looks_are_at_val_cells_fitted_on_train_cells(module):
     assert set(monitor.controls) <= set(module.control_rows)
     np.testing.assert_array_equal(np.unique(monitor.condition), [0, 1])
     without = split.model_copy(update={"val": (), "unused": split.val})
-    other = PerturbationDataModule(data, without, seed=1)
+    other = PerturbationDataModule(Task(data, without), seed=1)
     monitor = Monitor(Planted(lambda x: x), Planted(lambda x: x), other)
     assert not set(monitor.held) & set(monitor.rows)
     assert set(monitor.held) | set(monitor.rows) == set(other.representation_rows("train"))
     assert len(monitor.held) == len(data.rows(split.train)) / 10  # perturbed cells alone
 
 
-class OneDirection(MAE):
+class OneDirection(MaskedReconstruction):
     """An objective that is minimal where every latent copies the first."""
 
     def losses(self, batch, generator):
@@ -272,13 +278,17 @@ class OneDirection(MAE):
         return {"copy": 10 * (pooled[:, 1:] - pooled[:, :1].detach()).square().mean()}
 
 
+@pytest.mark.slow
 def test_an_objective_that_collapses_ends_the_pretraining(module):
     settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 60, "batch_size": 64, "momentum": 0.0}
     settings |= {"learning_rate": 1e-2, "weight_decay": 0.0}
-    model = OneDirection(**settings)
+    parts = [
+        part(**{k: v for k, v in settings.items() if k in arguments(part)}) for part in (EncoderConfig, PretrainConfig)
+    ]
+    pretraining = Pretrained(OneDirection(), *parts).pretraining(module)
     with pytest.raises(BenchError, match=r"collapsed: effective rank .* of 128 over held-out cells"):
-        model.make_encoder(module)
-    assert model.global_step < 300  # it did not wait for the end
+        pretraining.run(module, FitReport(), FitContext(), None, print)
+    assert pretraining.global_step < 300  # it did not wait for the end
     MAE(**settings).make_encoder(module)  # the same, with MAE's own loss
 
 
@@ -293,17 +303,17 @@ def test_a_resumed_pretraining_remembers_how_often_it_looked_collapsed(module, t
     monkeypatch.setattr(monitors, "effective_rank", rank)
     settings = {"width": 128, "hidden": 32, "depth": 0, "epochs": 6, "batch_size": 64}
 
+    step = Pretraining.training_step
+
     def pretrain(stop=None):
+        def stopped(self, batch, batch_idx=0):
+            if self.global_step == stop:
+                raise KeyError("the process was killed")
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Pretraining, "training_step", stopped)
         model = MAE(**settings)
         model.fit_context = FitContext(folder=tmp_path, arguments=settings)
-        step = model.training_step
-
-        def stopped(batch, batch_idx=0):
-            if model.global_step == stop:
-                raise KeyError("the process was killed")
-            return step(batch, batch_idx)
-
-        model.training_step = stopped
         model.make_encoder(module)
 
     with pytest.raises(KeyError):

@@ -6,8 +6,8 @@ import screens
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
-from bench.models.base import FitReport
 from bench.training import selection
+from bench.training.fit import FitReport
 from bench.training.selection import choose
 
 

@@ -1,5 +1,6 @@
 """How every stage is trained: which step is kept, and what an interruption, a finished or a damaged checkpoint does."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,9 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.models.base import FitContext
+from bench.models.pretrained import checkpoint_folder
+from bench.training.fit import FitContext
+from bench.training.pretraining import Pretraining
 from bench.training.trainer import KeepBest, optimiser, train
 
 # KeepBest
@@ -132,23 +135,34 @@ class Stopped(Exception):
     """The process was killed."""
 
 
+@pytest.fixture(autouse=True)
+def step(monkeypatch):
+    """Every step of a pretraining is noted; one can be the last."""
+    original = Pretraining.training_step
+
+    def counted(self, batch, batch_idx=0):
+        STEPS.append(self.global_step)
+        if STOP and self.global_step >= STOP[0]:
+            raise Stopped
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Pretraining, "training_step", counted)
+
+
+STEPS: list[int] = []
+STOP: list[int] = []
+
+
 def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes):
     """Pretrain; return the frozen encoder's weights, the number of steps taken, and the model."""
     arguments = {**small(name), **ARGUMENTS, **changes}
     model = registry.load(name)(**arguments)
     model.fit_context = FitContext(folder=folder, arguments=arguments, fresh=fresh)
-    taken, step = [], model.training_step
-
-    def counted(batch, batch_idx=0):
-        taken.append(model.global_step)
-        if stop is not None and model.global_step >= stop:
-            raise Stopped
-        return step(batch, batch_idx)
-
-    model.training_step = counted
+    STEPS.clear()
+    STOP[:] = [] if stop is None else [stop]
     data = module if seed is None else PerturbationDataModule(module.task, seed=seed)
     encoder = model.make_encoder(data)
-    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
+    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(STEPS), model
 
 
 def checkpoint(folder):
@@ -167,7 +181,16 @@ def same(a, b):
     return a == b
 
 
-@pytest.mark.parametrize("name", PRETRAINED)
+@pytest.fixture(scope="module")
+def finished(tiny, tiny_split, tmp_path_factory):
+    """The folder, the frozen weights, the steps and the model of a pretraining that ran to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, *pretrain("mae", PerturbationDataModule(tiny, tiny_split, seed=1), folder)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ("jepa", "mae") else pytest.param(name, marks=pytest.mark.slow) for name in PRETRAINED]
+)
 def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_path):
     whole, steps, model = pretrain(name, module, tmp_path / "whole")
     assert steps == 30
@@ -178,7 +201,7 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_pat
     assert steps == 20  # it did go on from the end of the second epoch
     assert same(whole, resumed)
     a, b = (torch.load(checkpoint(tmp_path / where), weights_only=True) for where in ("whole", "cut"))
-    assert {key.split(".")[0] for key in a["state_dict"]} == {"student", "teacher", "extra"}
+    assert {key.split(".")[1] for key in a["state_dict"]} == {"student", "teacher", "heads"}
     assert same(a["state_dict"], b["state_dict"])
     assert same(a["optimizer_states"], b["optimizer_states"])
     assert same(a["callbacks"]["KeepBest"], b["callbacks"]["KeepBest"])
@@ -186,26 +209,30 @@ def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_pat
     assert model.fit_report == again.fit_report
 
 
-def test_a_checkpoint_of_the_middle_is_not_the_end(module, tmp_path):
+def test_a_checkpoint_of_the_middle_is_not_the_end(module, finished, tmp_path):
     """The test above can fail: without the rest of the training the weights are others."""
-    whole = pretrain("mae", module, tmp_path / "whole")[0]
+    whole = finished[1]
     with pytest.raises(Stopped):
         pretrain("mae", module, tmp_path / "cut", stop=13)
     state = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["state_dict"]
-    assert not same(whole, {key: state[f"teacher.{key}"] for key in whole})
+    assert not same(whole, {key: state[f"objective.teacher.{key}"] for key in whole})
 
 
 REUSED = "from the checkpoint of an earlier run, whose time is not in this one's"
 
 
-def test_a_finished_pretraining_is_not_repeated(module, tmp_path):
-    first, steps, model = pretrain("jepa", module, tmp_path)
-    again, none, reused = pretrain("jepa", module, tmp_path)
+def test_a_finished_pretraining_is_not_repeated(module, finished):
+    folder, first, steps, model = finished
+    again, none, reused = pretrain("mae", module, folder)
     assert (steps, none) == (30, 0)
     assert same(first, again)
     assert reused.fit_report.selection == f"{model.fit_report.selection}, {REUSED}"
     assert replace(reused.fit_report, selection="") == replace(model.fit_report, selection="")
-    assert pretrain("jepa", module, tmp_path, fresh=True)[1] == 30
+
+
+def test_a_finished_pretraining_is_repeated_if_wanted(module, finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "copy")
+    assert pretrain("mae", module, tmp_path / "copy", fresh=True)[1] == 30
 
 
 def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
@@ -215,9 +242,9 @@ def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
-def test_a_damaged_checkpoint_is_replaced(damage, module, tmp_path):
-    first = pretrain("mae", module, tmp_path)[0]
-    path = checkpoint(tmp_path)
+def test_a_damaged_checkpoint_is_replaced(damage, module, finished, tmp_path):
+    tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
+    first, path = finished[1], checkpoint(tmp_path)
     content = bytearray(path.read_bytes())
     if damage == "flipped":  # in the middle of the first weight
         weight = next(value for value in torch.load(path, weights_only=True)["state_dict"].values())
@@ -262,7 +289,7 @@ def folder_of(module, folder, name="mae", **changes):
     model = registry.load(name)()
     defaults = {key: parameter.default for key, parameter in registry.arguments(type(model)).items()}
     model.fit_context = FitContext(folder=folder, arguments={**defaults, **changes})
-    return model._folder(module)
+    return checkpoint_folder(model, module)
 
 
 @pytest.mark.parametrize("key", SECOND_STAGE)
@@ -303,8 +330,8 @@ def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_p
     assert len(set(folders)) == len(folders)
 
 
-def test_a_shared_pretraining_is_trained_once(module, tmp_path):
-    assert pretrain("mae", module, tmp_path)[1] == 30
+def test_a_shared_pretraining_is_trained_once(module, finished, tmp_path):
+    tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
     assert pretrain("mae", module, tmp_path, head_steps=7, residual="none")[1] == 0
     assert pretrain("mae", module, tmp_path, seed=2)[1] == 30
     assert pretrain("mae", module, tmp_path, mask=0.5)[1] == 30

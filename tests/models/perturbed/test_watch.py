@@ -7,6 +7,7 @@ from perturbed_fits import fitted
 from bench.models.perturbed_vae.watch import Watch, active_units, blocks, collapsed, leakage
 
 
+@pytest.mark.slow
 def test_a_collapsed_invariant_latent_is_told(task):
     assert any("invariant latent has collapsed" in word for word in fitted(task, alpha=1e6, epochs=30).warnings)
     open_ = fitted(task, alpha=0.0, epochs=60, hidden=64)

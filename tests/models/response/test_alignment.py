@@ -12,11 +12,11 @@ from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.resolve import load_banks
 from bench.models import registry
-from bench.models.base import FitContext
 from bench.models.response import mean_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import Alignment, align
 from bench.runner import fit as run
+from bench.training.fit import FitContext
 
 
 def steps_of(module, epochs):
@@ -70,7 +70,7 @@ def first_response(model, data, monkeypatch):
     made = []
 
     def fit(task, settings, ledger, runtime):
-        made.append(mean_fit.Response(task, settings, 1e-3, runtime.head_seed * 1_000))
+        made.append(mean_fit.MeanHead(task, settings, 1e-3, runtime.head_seed * 1_000))
         ledger.selection = "none"
         return [made[0].eval()]
 

@@ -32,7 +32,7 @@ def task_of(module, monkeypatch, **arguments):
     def fit(task, settings, ledger, runtime):
         tasks.append(task)
         ledger.selection = "none"
-        return [mean_fit.Response(task, settings, 1e-3, 1)]
+        return [mean_fit.MeanHead(task, settings, 1e-3, 1)]
 
     with monkeypatch.context() as patch:
         patch.setattr(mean_fit, "fit", fit)
@@ -176,6 +176,7 @@ def test_folds_take_none_where_features_say_nothing(tmp_path):
     assert error == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_with_the_base_of_all_features_that_help_are_used_too_little(tmp_path, monkeypatch):
     """What an honest fold is for: a base that holds the left-out shifts looks better than test conditions find it."""
     module, path = planted(tmp_path, 0.4, n_train=7)

@@ -63,9 +63,9 @@ def test_the_base_of_uneven_contexts_is_that_of_the_baselines(monkeypatch):
 def test_shifts_are_those_of_the_pseudobulk(module, monkeypatch):
     """What a response is trained on, against means taken by hand."""
     tasks = []
-    monkeypatch.setattr(mean_fit, "fit", lambda task, *rest: tasks.append(task) or [mean_fit.Response(task, *_rest)])
+    monkeypatch.setattr(mean_fit, "fit", lambda task, *rest: tasks.append(task) or [mean_fit.MeanHead(task, *_rest)])
     model = registry.load("identity")(**small("identity"))
-    _rest = (model.head, 1e-3, 1)
+    _rest = (model.response.config, 1e-3, 1)
     run.fit(model, module, 1)
     (task,) = tasks
     data = module.dataset

@@ -14,7 +14,7 @@ from bench.models import registry
 from bench.models.response import token_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.token_fit import TokenTask, predict
-from bench.models.response.token_response import TokenResponse
+from bench.models.response.token_head import TokenHead
 from bench.models.response.token_stages import ActionStage, DecoderStage, HeldOut
 from bench.objectives.nll import gaussian_nll
 
@@ -51,22 +51,21 @@ def parts(tiny, tiny_split):
     """A frozen encoder, actions, a response with learned identities, and pairs of the tiny screen."""
     model = registry.load("jepa")(**SETTINGS)
     module = PerturbationDataModule(Task(tiny, tiny_split), batch_size=32)
-    model.prepare(module)
-    encoder = model.student.requires_grad_(False).eval()
+    encoder = model.maker.pretraining(module).student.requires_grad_(False).eval()
     table = ActionTable(module, model._banks(module, np.zeros((GENES, WIDTH))))
-    response = TokenResponse(table, model.head, GENES, WIDTH, seed=1)
+    response = TokenHead(table, model.response.config, GENES, WIDTH, seed=1)
     return SimpleNamespace(
         encoder=encoder,
         table=table,
         response=response,
-        settings=model.head,
+        settings=model.response.config,
         pairs=next(iter(module.train_dataloader())),
     )
 
 
 def stages(parts, kind=ActionStage, rate=1e-2, **settings):
-    chosen = replace(parts.settings, steps=200, **settings)
-    response = TokenResponse(parts.table, chosen, GENES, WIDTH, seed=1)
+    chosen = replace(parts.settings, head_steps=200, **settings)
+    response = TokenHead(parts.table, chosen, GENES, WIDTH, seed=1)
     return kind(parts.encoder, response, chosen, rate, seed=1)
 
 
@@ -198,8 +197,7 @@ def test_held_out_errors_are_those_of_means(parts, tiny, tiny_split):
 def test_no_identity_where_it_would_always_be_dropped(parts):
     assert parts.response.composer.identity is not None
     assert (
-        TokenResponse(parts.table, replace(parts.settings, identity_dropout=1.0), GENES, WIDTH, 1).composer.identity
-        is None
+        TokenHead(parts.table, replace(parts.settings, identity_dropout=1.0), GENES, WIDTH, 1).composer.identity is None
     )
 
 

@@ -9,17 +9,16 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from bench.core.errors import BenchError, unknown
+from bench.core.track import Better, MetricInfo
 from bench.tracks.response.metrics.cache import lookup
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT
 
-Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]  # the last three: to be read
 Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
 Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
 #: Parts of an evaluation without which a metric is undefined.
 OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
-BEST_IN_PRINT: dict[str, float] = {"one": 1.0, "zero": 0.0}
 
 
 class UnknownMetric(BenchError, KeyError):
@@ -73,10 +72,28 @@ class Metric:
     undefined: Callable[[Evaluation], BoolT] = never
 
     @property
+    def info(self) -> MetricInfo:
+        """How the metric is read: all that boards, comparisons and explanations need of it."""
+        chance = (
+            "" if self.chance is None else "depends on the condition" if callable(self.chance) else f"{self.chance:g}"
+        )
+        return MetricInfo(
+            name=self.name,
+            better=self.better,
+            range=self.range,
+            formula=self.formula,
+            source=self.source,
+            trap=self.trap,
+            family=self.family,
+            chance_text=chance,
+            by_gallery="gallery" in self.needs,
+            ranked=self.ranked,
+        )
+
+    @property
     def best(self) -> float | None:
         """The value of a perfect score; None if there is no such thing."""
-        low, high = self.range
-        return {"high": high, "low": low, **BEST_IN_PRINT}.get(self.better)
+        return self.info.best
 
     def chance_level(self, evaluation: Evaluation) -> FloatT | None:
         """[T] what a prediction without information gets; None if the metric has no such value."""

@@ -1,0 +1,42 @@
+"""``bench list``: what is registered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from bench.cli.flags import Parser
+from bench.core.errors import unknown
+
+
+def show_list(argv: Sequence[str]) -> int:
+    """``bench list``."""
+    parser = Parser(prog="bench list", description="What is registered.")
+    parser.add_argument("what", help="models, baselines, metrics or datasets")
+    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    rows: dict[str, str]
+    if options.what in ("models", "baselines"):
+        from bench.models import registry
+        from bench.runner.model_choice import shipped_configs
+
+        rows = {e.name: e.summary for e in registry.entries().values() if e.kind == options.what[:-1]}
+        if options.what == "models":
+            rows |= shipped_configs()
+    elif options.what == "metrics":
+        from bench.tracks.response.metrics import METRICS
+
+        rows = {m.name: f"{m.family or '-':<9} better: {m.better:<5} {m.formula}" for m in METRICS.values()}
+    elif options.what == "datasets":
+        from bench.data import cards
+
+        rows = {name: cards.find_card(name).description for name in cards.names()}
+    else:
+        raise unknown("list", options.what, ("models", "baselines", "metrics", "datasets"))
+    if options.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        width = max(map(len, rows), default=0)
+        print("\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()) or f"no {options.what} yet")
+    return 0

@@ -1,0 +1,40 @@
+"""Who makes the encoder of a model: the first of the two parts that a model with a frozen encoder is composed of."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bench.core.arguments import Part
+from bench.data.datamodule import PerturbationDataModule
+
+if TYPE_CHECKING:
+    from bench.models.base import PerturbationModel
+
+
+class EncoderMaker(Part, abc.ABC):
+    """Makes the encoder of a model; its constructor's typed arguments are flags of that model.
+
+    Attributes:
+        heads: Attention heads; token predictors of the response take them over.
+        checkpoint_activations: Whether token predictors of the response trade time for memory.
+        small: Whether one thread is enough.
+    """
+
+    heads: int = 4
+    checkpoint_activations: bool = False
+    small: bool = True
+
+    @abc.abstractmethod
+    def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """Make (and train) the encoder.
+
+        Args:
+            datamodule: The task; its seed is that of every random choice.
+            model: Whose encoder it is: what it cost goes into its ``fit_report``, what to beware of into ``warnings``.
+
+        Returns:
+            A module that maps expression ``[B, G]`` to :class:`bench.nn.encoder.Encoded`.
+        """

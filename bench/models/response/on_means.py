@@ -1,0 +1,78 @@
+"""The response on condition means: any control cell of a context is a start, the condition's mean shift the target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.models.response import mean_fit
+from bench.models.response.actions import ActionTable
+from bench.models.response.config import CELLS
+from bench.models.response.mean_head import ResponseTask
+from bench.models.response.mean_task import make_task
+from bench.models.response.strategy import Frozen, Response
+from bench.nn.encoder import Encoded
+from bench.training.curves import agreement
+from bench.training.fit import FitContext, FitReport
+
+
+class OnMeans(Response):
+    """Predict the shift of a condition, in genes or in the encoder's own latents, and add it to the input cells."""
+
+    def fit(
+        self,
+        frozen: Frozen,
+        table: ActionTable,
+        datamodule: PerturbationDataModule,
+        report: FitReport,
+        context: FitContext,
+    ) -> None:
+        """See :class:`Response`."""
+        task = make_task(
+            datamodule, table, frozen.embed, frozen.standardised, frozen.scale, frozen.weights, self.config
+        )
+        self.register_buffer("base", task.base_genes.double())
+        self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
+        task = replace(task, composer=self.aligned(table, datamodule, context), heads=frozen.heads)
+        self.networks = nn.ModuleList(mean_fit.fit(task, self.config, report, context))
+        report.selection = f"{report.selection}; residual ratio on train {self._moved_share(task):.2f}"
+        self._log_val(task, context)
+
+    @torch.no_grad()
+    def predict(
+        self, batch: InputBatch, encoder: nn.Module, standardised: Callable[[torch.Tensor], Encoded]
+    ) -> torch.Tensor:
+        """Add the predicted shift to the input cells, in float64."""
+        condition = batch.condition
+        cells = batch.controls if self.config.predictor == "film" else batch.controls[:CELLS]
+        start = standardised(cells)
+        moved = torch.stack([r(start, condition[: len(cells)]) for r in self.networks]).double().mean(dim=0)
+        to_genes = self.get_buffer("to_genes")
+        if to_genes.numel():
+            moved = moved @ to_genes.double().T
+        if len(cells) < len(condition):
+            moved = moved.mean(dim=0, keepdim=True)
+        return batch.controls.double() + self.get_buffer("base")[condition] + moved
+
+    @torch.no_grad()
+    def _moved_share(self, task: ResponseTask) -> float:
+        """How much of the train conditions' deviation from the base was learned."""
+        base = task.base[task.train.condition]
+        moved = torch.stack([r.mean_of(task.train) for r in self.networks]).mean(dim=0)  # type: ignore[operator]
+        return float(moved.norm() / (task.train.shift - base).norm().clamp_min(1e-12))
+
+    @torch.no_grad()
+    def _log_val(self, task: ResponseTask, context: FitContext) -> None:
+        """Log how well val shifts are predicted, and by the base alone: in target space, no number of a board."""
+        if not context.logger or not len(task.val):
+            return
+        base = task.base[task.val.condition]
+        moved = torch.stack([r.mean_of(task.val) for r in self.networks]).mean(dim=0)  # type: ignore[operator]
+        numbers = {"": agreement(base + moved, task.val.shift), "base_": agreement(base, task.val.shift)}
+        context.logger.log_metrics(
+            {f"val/{whose}{name}": value for whose, both in numbers.items() for name, value in both.items()}
+        )

@@ -1,0 +1,98 @@
+"""What every response is: fitted on a frozen encoder, it predicts cells of a condition from control cells."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.core.typing import Floats
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.models.response.actions import ActionTable
+from bench.models.response.alignment import align
+from bench.models.response.config import ResponseConfig
+from bench.nn.encoder import Encoded
+from bench.training.embedding import Embed, Scale
+from bench.training.fit import FitContext, FitReport
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen encoder, and what was measured of it on train cells.
+
+    Attributes:
+        encoder: Expression ``[B, G]`` to :class:`Encoded`; no gradient, in evaluation mode.
+        embed: Its pooled vectors ``[B, D]``.
+        standardised: The same encoder, its pooled vector standardised by train cells.
+        scale: Of the pooled vectors.
+        weights: Of the linear decoder from them to genes ``[G, D]``.
+        heads: Attention heads, which token predictors take over.
+        checkpoint_activations: Whether token predictors trade time for memory.
+    """
+
+    encoder: nn.Module
+    embed: Embed
+    standardised: Callable[[torch.Tensor], Encoded]
+    scale: Scale
+    weights: Floats
+    heads: int
+    checkpoint_activations: bool
+
+
+class Response(nn.Module, abc.ABC):
+    """A strategy by which the second stage is fitted, and predicts.
+
+    Args:
+        config: Its settings.
+
+    Attributes:
+        networks: Fitted from different seeds; predictions are averaged.
+    """
+
+    networks: nn.ModuleList
+
+    def __init__(self, config: ResponseConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abc.abstractmethod
+    def fit(
+        self,
+        frozen: Frozen,
+        table: ActionTable,
+        datamodule: PerturbationDataModule,
+        report: FitReport,
+        context: FitContext,
+    ) -> None:
+        """Learn from the train conditions what their actions do.
+
+        Args:
+            frozen: The encoder.
+            table: Actions of every condition.
+            datamodule: The task.
+            report: Gets steps, trials, parameters and how the choice was made.
+            context: Head seed, logger and progress.
+        """
+
+    @abc.abstractmethod
+    def predict(
+        self, batch: InputBatch, encoder: nn.Module, standardised: Callable[[torch.Tensor], Encoded]
+    ) -> torch.Tensor:
+        """Predict cells ``[B, G]`` of a batch's condition, in float64.
+
+        Args:
+            batch: Control cells and the condition asked for.
+            encoder: As it was fitted on.
+            standardised: The same, its pooled vector standardised.
+        """
+
+    def aligned(
+        self, table: ActionTable, datamodule: PerturbationDataModule, context: FitContext
+    ) -> dict[str, torch.Tensor] | None:
+        """Weights that action composers start from, where two feature banks are to be aligned first."""
+        if not self.config.align_epochs:
+            return None
+        return align(table, self.config.action_width, self.config.align_epochs, datamodule, context)

@@ -1,0 +1,130 @@
+"""What the words on a board mean, for readers who know biology and not this program: ``bench explain WORD``."""
+
+from __future__ import annotations
+
+#: A word as a board prints it -> what it means, in sentences. Titles of columns stand here exactly as they are printed.
+WORDS: dict[str, str] = {
+    "rank": (
+        "The place of a model on the board, best first. A range such as 2-9 means that, with these test conditions, "
+        "the model cannot be told apart from others in places 2 to 9. Models without skill have no rank."
+    ),
+    "model": (
+        "The name of the row. Arguments that differ from the model's defaults stand in brackets behind it. "
+        "'replicate' and the floor are no models: they show what is the best and what is easy."
+    ),
+    "skill": (
+        "How far a prediction is on the way from knowing nothing about the perturbation (0, the floor) to as good as "
+        "the cells allow (1, the replicate). It is the mean over four questions: pattern r, identity, size and DE. "
+        "A negative skill is worse than predicting the same average shift for everything."
+    ),
+    "skill [95% CI]": (
+        "Skill, with the range in which it would lie in 95 of 100 repetitions with other test conditions of the same "
+        "kind. It does not hold what another training seed would change. See 'bench explain skill'."
+    ),
+    "pattern r": (
+        "Do the right genes go up and down together? Pearson correlation, over genes, between the predicted and the "
+        "measured change against control cells, averaged over test conditions. 1 is a perfect pattern, 0 none. How "
+        "large the change is does not count."
+    ),
+    "identity": (
+        "Does a prediction resemble the perturbation that it is for more than the other test perturbations? 1 = it is "
+        "always closest to its own, .5 = it cannot tell them apart, as when the same is predicted for all."
+    ),
+    "size": (
+        "Is the predicted change as strong as the measured one? The ratio of their sizes: 1 is right, .5 is half as "
+        "strong, 2 twice. The measured size is corrected for the noise of few cells and the predicted one is not, so "
+        "that the replicate, which is as noisy as half of a condition's cells, lies above 1."
+    ),
+    "DE": (
+        "Differential expression: genes that the perturbation changes more than chance would, found by a Wilcoxon "
+        "test of its cells against control cells that no model has seen."
+    ),
+    "DE rho": (
+        "Are the genes ranked as differential expression ranks them? Spearman correlation, over genes, of the "
+        "predicted change with the measured strength of evidence for a change. 1 is the same order, 0 an unrelated one."
+    ),
+    "beats mean": (
+        "In what share of the test conditions the model has a better pattern r than the mean training shift, which "
+        "predicts the same for everything. 50% is what a coin would reach."
+    ),
+    "fallbacks": (
+        "In how many test conditions the model knew nothing of its own about at least one perturbed gene, and fell "
+        "back on a general answer. Such a row is in part the row of what it fell back to."
+    ),
+    "floor": (
+        "What is reached without knowing which gene was perturbed: the mean change over all training perturbations, "
+        "predicted for every condition. It is skill 0. On the board it is the row train_mean."
+    ),
+    "train_mean": (
+        "The floor as a row of its own: the mean change over all training perturbations, predicted for every test "
+        "condition. Its skill is 0 by definition."
+    ),
+    "replicate": (
+        "What the cells allow: half of the cells of a condition predict its other half. It is skill 1. A model may "
+        "come near it, and beat it only by having less noise than half of the cells."
+    ),
+    "encoder": "The model whose frozen encoder the row is about. Below the models stand references, then chance.",
+    "MRR": (
+        "Mean reciprocal rank: a mean of 20 cells looks, among all conditions, for the other half of the cells of its "
+        "own condition. 1 = always found first, .5 = second on average; compare with the row 'chance'."
+    ),
+    "top-1": "How often the first condition found, as for MRR, is the right one.",
+    "top-5": "How often the right condition is among the first five found, as for MRR.",
+    "1 cell": "MRR where a single cell looks, not the mean of 20: harder, as single cells are noisy.",
+    "x-batch": (
+        "MRR where the cells that look and those to be found come from different batches: what batches fake is gone."
+    ),
+    "sil.": (
+        "Silhouette by condition: are cells nearer to cells of their own condition (up to 1) than to those of the "
+        "next one (down to -1)? It is mostly negative on real data: compare rows, not signs."
+    ),
+    "batch": "Silhouette by batch: high values mean that the encoder separates batches, which nobody wants.",
+    "probe": (
+        "How often a simple classifier on top of the embedding, fitted on some cells of the held-out conditions, names "
+        "the condition of their other cells."
+    ),
+    "leak": (
+        "How well the batch of a control cell can be told from its embedding, scaled so that 0 is not at all and 1 "
+        "always. Lower is better."
+    ),
+    "kNN": "What share of a cell's nearest neighbours is of its own condition.",
+    "eff. rank": (
+        "Effective rank: how many directions the embedding really uses, of all that it has. One that uses few has "
+        "collapsed."
+    ),
+    "chance": "What an embedding that says nothing about the cells would reach, with this number of conditions.",
+    "metric": "The number in which two rows are compared; 'bench explain' knows each by its name.",
+    "scope": "Which test conditions: all, a subgroup of the split, or a third of them by strength of effect.",
+    "difference [95% CI]": (
+        "The first row less the second, averaged over test conditions that both predict, with the range in which it "
+        "would lie in 95 of 100 repetitions with other conditions. Where the range holds 0, neither is better."
+    ),
+    "p": (
+        "How often a difference as large would appear if neither row were better: the sign of each condition's "
+        "difference is flipped at random."
+    ),
+    "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
+    "n": "How many different test conditions the number is over.",
+}
+
+#: The metric that stands behind a word.
+METRIC_OF: dict[str, str] = {
+    "pattern r": "pearson_delta",
+    "identity": "discrimination",
+    "size": "shift_log_ratio",
+    "DE rho": "spearman_de",
+}
+
+
+def sentences(word: str) -> tuple[str, str] | None:
+    """Look a word up, whatever its case.
+
+    Args:
+        word: As on a board.
+
+    Returns:
+        The word as it is printed, and its sentences; ``None`` where it is not a word of a board.
+    """
+    by_case = {name.lower(): name for name in WORDS}
+    name = by_case.get(word.strip().lower())
+    return None if name is None else (name, WORDS[name])

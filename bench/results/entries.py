@@ -1,0 +1,76 @@
+"""A record as boards meet it: with its track, the file that holds it, and its values when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from bench.core.track import Track
+from bench.results.levels import Level, levels
+from bench.results.records import Record
+from bench.results.tables import ALL, Table
+
+
+@dataclass(frozen=True, eq=False)
+class BoardEntry:
+    """One record.
+
+    Attributes:
+        track: The track that it is of.
+        record: The record.
+        path: The file that holds it.
+        load: Reads its values; gives ``None`` where it has none.
+    """
+
+    track: Track
+    record: Record
+    path: Path
+    load: Callable[[], Table | None]
+
+    @cached_property
+    def table(self) -> Table | None:
+        """Its values by unit; ``None`` where it has numbers of the whole run only."""
+        return None if self.record.values_hash is None else self.load()
+
+    @property
+    def values(self) -> Table:
+        """Its values by unit, where it is known to have some."""
+        assert self.table is not None
+        return self.table
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Each metric of this one run over all its units; empty without values."""
+        return {} if self.table is None else levels(self.track, self.table)[ALL]
+
+    @property
+    def informed(self) -> int:
+        """Units of which no constituent fell back."""
+        return 0 if self.table is None else int((self.table.fallbacks(ALL) == 0).sum())
+
+    @property
+    def where(self) -> str:
+        """What to call it in an error."""
+        return f"{self.path}, record {self.record.run_id}"
+
+    def with_task_of(self, other: BoardEntry) -> BoardEntry:
+        """The same values beside another entry's units, floor and replicate, which differ by rounding at most."""
+        table = replace(self.values, task=other.values.task)
+        return replace(self, load=lambda: table)
+
+    def disagrees(self, other: BoardEntry) -> str:
+        """Say in what two records of one task differ that must not: their units, the floor or the replicate."""
+        mine, theirs = self.values.task, other.values.task
+        if mine is theirs:
+            return ""
+        if not mine.same_units(theirs):
+            return "hold different test conditions"
+        for field, what in (("floor", "floor"), ("half_replicate", "replicate")):
+            a, b = (task.numbers[field][:, : task.shown] for task in (mine, theirs))
+            if not np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True).all():  # machines round differently
+                return f"disagree on the {what}"
+        return ""

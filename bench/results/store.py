@@ -1,0 +1,256 @@
+"""All records of a leaderboards folder, in three files for each board, under ``records/<track>/<dataset>__<split>``.
+
+``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
+floor and replicate of each task, once. What a line names is written before the line, and what no line names is
+ignored: a process that dies leaves whole records only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.core.errors import BenchError
+from bench.core.files import locked, safe_name, write_text
+from bench.core.track import Track
+from bench.results import parquet, records
+from bench.results.entries import BoardEntry
+from bench.results.records import Record
+from bench.results.spec import RunSpec
+from bench.results.tables import KEYS, Table, TaskTable
+
+RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
+_RUN, _TASK = "run_id", "task"
+
+
+def place(folder: Path, track: str, spec: RunSpec) -> Path:
+    """The folder of a board's records.
+
+    Raises:
+        BenchError: A name that is no name of a folder.
+    """
+    for kind, name in (("track", track), ("data set", spec.dataset), ("split", spec.split)):
+        safe_name(kind, name)
+    return folder / "records" / track / f"{spec.dataset}__{spec.split}"
+
+
+class Board:
+    """The records in one folder of the store, read when they are asked for."""
+
+    def __init__(self, track: Track, place: Path) -> None:
+        self.track, self.place = track, place
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        """By run id.
+
+        Raises:
+            BenchError: A damaged line, a run that is there twice, or one of another track.
+        """
+        path, found = self.place / RUNS, dict[str, Record]()
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
+        for number, line in enumerate(lines, 1):
+            try:
+                record = records.parse(line)
+                if record.track != self.track.name or record.run_id in found:
+                    raise ValueError(f"run {record.run_id} is of track '{record.track}', or there twice")
+                found[record.run_id] = record
+            except ValueError as error:
+                raise BenchError(
+                    f"{path}, line {number}: not a valid record ({error}). Remove the line, or run or publish again."
+                ) from error
+        return found
+
+    @cached_property
+    def _values(self) -> pa.Table:
+        return parquet.read(self.place / VALUES)
+
+    @cached_property
+    def _facts(self) -> pa.Table:
+        return parquet.read(self.place / TASK)
+
+    @cached_property
+    def _tasks(self) -> dict[str, TaskTable]:
+        path = self.place / TASK
+        table = self._facts
+        try:
+            reader = parquet.Reader(self.track, table, [self._values])
+            return {name: reader.tasks(rows) for name, rows in _spans(parquet.column(table, _TASK))}
+        except KeyError as error:
+            raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        path = self.place / VALUES
+        if not any(record.values_hash for record in self.records.values()):
+            return {}
+        try:
+            reader = parquet.Reader(self.track, self._values, [self._facts])
+            own = reader.own()
+            fell_back = parquet.column(self._values, "fallbacks")
+            keys = {name: parquet.column(self._values, name) for name in KEYS}
+            spans = dict(_spans(parquet.column(self._values, _RUN)))
+        except KeyError as error:
+            raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
+        out = {}
+        for run_id, record in self.records.items():
+            if record.values_hash is None:
+                continue
+            rows, task = spans.get(run_id), self._tasks.get(record.task)
+            if rows is None or task is None:
+                where = path if rows is None else self.place / TASK
+                raise BenchError(f"{where}: it lacks the values of {run_id}. Run or publish it again.")
+            table = Table(task, {name: block[rows] for name, block in own.items()}, fell_back[rows])
+            words = all(np.array_equal(keys[name][rows], task.words[name]) for name in KEYS)
+            if not words or table.hash != record.values_hash:
+                raise BenchError(
+                    f"{path}: the values of {run_id} are not those of its record. Run or publish it again."
+                )
+            out[run_id] = table
+        return out
+
+    def table(self, run_id: str) -> Table:
+        """The values of a run that has some.
+
+        Raises:
+            BenchError: Damaged files.
+        """
+        return self._tables[run_id]
+
+    def entries(self) -> list[BoardEntry]:
+        """All records, sorted by run id."""
+        return [
+            BoardEntry(self.track, record, self.place / RUNS, lambda run_id=run_id: self.table(run_id))  # type: ignore[misc]
+            for run_id, record in sorted(self.records.items())
+        ]
+
+    def write(self, kept: Sequence[tuple[Record, Table | None]]) -> None:
+        """Replace all that is there: first the lines that stay, then the values, then all lines."""
+        stay = [record for record, _ in kept if self.records.get(record.run_id) == record]
+        if len(stay) < len(self.records):
+            self._write_lines(stay)
+        filled = sorted(((record, table) for record, table in kept if table is not None), key=lambda one: one[0].run_id)
+        tasks: dict[str, TaskTable] = {}
+        for record, table in filled:
+            tasks.setdefault(record.task, table.task)
+        if filled:
+            own = [_marked(_RUN, record.run_id, parquet.own_columns(table)) for record, table in filled]
+            parquet.write(self.place / VALUES, parquet.stack(own))
+            facts = [_marked(_TASK, name, parquet.task_columns(task)) for name, task in sorted(tasks.items())]
+            parquet.write(self.place / TASK, parquet.stack(facts))
+        self._write_lines([record for record, _ in kept])
+        if not filled:
+            for name in (VALUES, TASK):
+                (self.place / name).unlink(missing_ok=True)
+        if not kept and self.place.is_dir() and not any(self.place.iterdir()):
+            self.place.rmdir()
+
+    def _write_lines(self, kept: Sequence[Record]) -> None:
+        if kept:
+            lines = [records.to_line(record) + "\n" for record in sorted(kept, key=lambda one: one.run_id)]
+            write_text(self.place / RUNS, "".join(lines))
+        else:
+            (self.place / RUNS).unlink(missing_ok=True)
+
+
+def _spans(names: NDArray[Any]) -> Iterator[tuple[str, slice]]:
+    """Runs of one name in a column: the name and its rows."""
+    starts = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist()] if len(names) else []
+    for begin, end in zip(starts, [*starts[1:], len(names)]):
+        yield str(names[begin]), slice(begin, end)
+
+
+def _marked(column: str, name: str, table: pa.Table) -> pa.Table:
+    return table.add_column(0, column, pa.array([name] * table.num_rows, pa.string()).dictionary_encode())
+
+
+def boards(folder: Path, track: Track, dataset: str | None = None) -> list[Board]:
+    """The boards of a track under a leaderboards folder; a folder that does not exist holds none.
+
+    Args:
+        folder: Leaderboards folder.
+        track: The track.
+        dataset: Only this data set's.
+    """
+    found = [Board(track, path.parent) for path in sorted((folder / "records" / track.name).glob(f"*/{RUNS}"))]
+    if dataset is None:
+        return found
+    near = [board for board in found if board.place.name.startswith(f"{dataset}__")]
+    return [board for board in near if any(one.spec.dataset == dataset for one in board.records.values())]
+
+
+def collect(track: Track, folders: Iterable[Path], dataset: str | None = None) -> list[BoardEntry]:
+    """All records of a track under leaderboards folders, by run id; of one run id the first folder's wins.
+
+    Args:
+        track: The track.
+        folders: Leaderboards folders.
+        dataset: Only this data set's.
+
+    Raises:
+        BenchError: A damaged record.
+    """
+    found: dict[str, BoardEntry] = {}
+    for folder in folders:
+        for board in boards(folder, track, dataset):
+            for entry in board.entries():
+                if dataset in (None, entry.record.spec.dataset):
+                    found.setdefault(entry.record.run_id, entry)
+    return list(found.values())
+
+
+def add(folder: Path, track: Track, fresh: Sequence[tuple[Record, Table | None]]) -> None:
+    """Put records into a leaderboards folder; of one run id the new one replaces the old.
+
+    Raises:
+        BenchError: Damaged files there, or a record whose units, floor or replicate are not those of its task's others.
+    """
+    by_place: dict[Path, dict[str, tuple[Record, Table | None]]] = {}
+    for record, table in fresh:
+        by_place.setdefault(place(folder, record.track, record.spec), {})[record.run_id] = (record, table)
+    with locked(folder):
+        for path, new in by_place.items():
+            board = Board(track, path)
+            if all(board.records.get(run_id) == record for run_id, (record, _) in new.items()):
+                continue
+            old = [one for one in board.entries() if one.record.run_id not in new]
+            anchors: dict[str, BoardEntry] = {}
+            for entry in (one for one in old if one.table is not None):
+                anchors.setdefault(entry.record.task, entry)
+            kept = [(one.record, one.table) for one in old]
+            for record, table in sorted(new.values(), key=lambda one: one[0].run_id):
+                entry = BoardEntry(track, record, path / RUNS, lambda table=table: table)  # type: ignore[misc]
+                if table is not None:
+                    anchor = anchors.setdefault(record.task, entry)
+                    if said := entry.disagrees(anchor):
+                        seed = record.spec.split_seed
+                        raise BenchError(f"seed {seed}: {entry.where} and {anchor.where} {said}.")
+                    entry = entry.with_task_of(anchor)
+                kept.append((record, entry.table))
+            board.write(kept)
+
+
+def remove(folder: Path, track: Track, run_ids: Iterable[str]) -> list[str]:
+    """Remove records; return the run ids that were there.
+
+    Raises:
+        BenchError: Damaged files.
+    """
+    wanted, gone = set(run_ids), []
+    with locked(folder):
+        for board in boards(folder, track):
+            if here := wanted & set(board.records):
+                gone += sorted(here)
+                board.write([(e.record, e.table) for e in board.entries() if e.record.run_id not in here])
+    return gone

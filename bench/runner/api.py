@@ -1,0 +1,195 @@
+"""Tasks, runs, predictions and scores in Python. The command line calls these functions too."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.console import Stages
+from bench.core.errors import BenchError
+from bench.data import task as data_task
+from bench.data.task import Task
+from bench.runner import pipeline
+from bench.runner.config import RunConfig, make_config, spec_of
+from bench.runner.model_choice import ModelChoice, Named, choose
+from bench.runner.outside import score_file
+from bench.runner.result import Folders, Result
+from bench.runner.tracking import Tracking
+
+if TYPE_CHECKING:
+    from bench.models.base import PerturbationModel
+
+
+def load_task(
+    source: Any,
+    split: str | None = None,
+    seed: int = 1,
+    control_fold: int = 0,
+    split_file: str | Path | None = None,
+) -> Task:
+    """Read cells and draw their split: what models are fitted on and what they are asked.
+
+    Args:
+        source: A shipped name (``simulated``), a card (``.yaml``), an h5ad file, or an AnnData: raw counts or log1p
+            values in X, ``obs["condition"]`` with labels such as ``ctrl`` and ``KLF1+ctrl``.
+        split: Kind of split: ``simulation``, ``simulation_single``, ``combo_seen0/1/2``, ``single``, ``doubles``,
+            ``custom``; absent = the data set's default.
+        seed: Seed of the split.
+        control_fold: 0, or 1 to swap the controls that models see with those that truth is measured against.
+        split_file: JSON with lists ``train``, ``val``, ``test``, for a custom split.
+
+    Raises:
+        BenchError: Unknown names, unreadable data, or a split that these data cannot give.
+    """
+    file = None if split_file is None else Path(split_file)
+    kind = "custom" if file and split is None else split
+    return data_task.load_task(source, kind, seed, control_fold, file)
+
+
+def as_task(task: Any, seed: int | None = None) -> Task:
+    """A task as it is, or the default task of anything that :func:`load_task` takes."""
+    return task if isinstance(task, Task) else load_task(task, seed=1 if seed is None else seed)
+
+
+def run_config(
+    config: RunConfig, task: Task | None = None, instance: PerturbationModel | None = None, progress: bool = True
+) -> Result:
+    """Do what a configuration says: fit, predict and score for each of its seeds and control folds.
+
+    Args:
+        config: Resolved configuration; ``bench run`` makes one of its flags.
+        task: A task in memory, instead of the data and split that the configuration names.
+        instance: A model object, instead of the class that the configuration names.
+        progress: Whether progress is printed to standard error.
+    """
+    folders = Folders.of(config.out, config.leaderboards)
+    return folders.result(pipeline.run(config, task, instance, progress))
+
+
+def run(
+    model: Named,
+    task: Any = "simulated",
+    *,
+    seed: int | None = None,
+    name: str | None = None,
+    out: str | Path | None = None,
+    leaderboards: str | Path | None = None,
+    force: bool = False,
+    tracking: Tracking = "off",
+    progress: bool = True,
+    **arguments: Any,
+) -> Result:
+    """Fit a model on a task, predict its test conditions, and score the predictions.
+
+    Args:
+        model: A name (``bench list models``), a config (``.yaml`` with ``class_path`` and ``init_args``), an import
+            path (``mypkg.mine.Mine``), a class, or an object.
+        task: From :func:`load_task`, or what that takes.
+        seed: Of the model; absent = the split's.
+        name: The row's name; absent = the model's.
+        out: Folder that keeps the run; absent = nothing is kept.
+        leaderboards: Folder that keeps the record; absent = ``leaderboards`` in ``out``.
+        force: Whether a run that is finished in ``out`` is repeated.
+        tracking: wandb: ``offline``, ``online`` or ``off``.
+        progress: Whether progress is printed to standard error.
+        **arguments: The model's own.
+
+    Raises:
+        BenchError: Bad input of any kind, as on the command line.
+    """
+    task, folders, choice = as_task(task, seed), Folders.of(out, leaderboards), choose(model)
+    config = _config(choice, task, folders, arguments, seed, name, force or choice.instance is not None, tracking)
+    return folders.result(pipeline.run(config, task, choice.instance, progress))
+
+
+def predict(
+    model: Named, task: Any = "simulated", *, seed: int | None = None, progress: bool = True, **arguments: Any
+) -> Any:
+    """Fit a model and predict the test conditions, without scoring.
+
+    Args:
+        model: As for :func:`run`.
+        task: As for :func:`run`.
+        seed: Of the model; absent = the split's.
+        progress: Whether progress is printed to standard error.
+        **arguments: The model's own.
+
+    Returns:
+        AnnData ``[cells or conditions, genes]``, log1p; ``obs.condition``, ``obs.context``; :func:`score` takes it.
+    """
+    import anndata
+
+    task, folders, choice = as_task(task, seed), Folders.of(None, None), choose(model)
+    config = _config(choice, task, folders, arguments, seed, None, False, "off")
+    spec = spec_of(config, task, config.seeds[0][1], config.seeds[0][2])
+    path = folders.out / "predictions.h5ad"
+    with Stages(2, shown=progress) as stages:
+        stages.title(f"{config.name} | {task.dataset.name} | seed {task.split.seed}")
+        pipeline.fit_and_predict(config, task, spec, path, stages, choice.instance)
+    return anndata.read_h5ad(path)
+
+
+def _config(
+    choice: ModelChoice,
+    task: Task,
+    folders: Folders,
+    arguments: dict[str, Any],
+    seed: int | None,
+    name: str | None,
+    force: bool,
+    tracking: Tracking,
+) -> RunConfig:
+    if choice.instance is not None and arguments:
+        raise BenchError(
+            f"{sorted(arguments)[0]}=...: an object has its arguments already; pass its class to set them."
+        )
+    own = task.split.seed if seed is None else seed
+    fields: dict[str, Any] = {
+        "data": task.dataset.name,
+        "split": task.split.kind,
+        "seeds": ((task.split.seed, own, own),),
+        "folds": (task.split.control_fold,),
+        "out": folders.out,
+        "leaderboards": folders.leaderboards,
+        "force": force,
+        "tracking": tracking,
+    }
+    return make_config(choice, arguments, **fields, **({"label": name} if name else {}))
+
+
+def score(
+    predictions: Any,
+    task: Any = "simulated",
+    name: str = "mine",
+    *,
+    out: str | Path | None = None,
+    leaderboards: str | Path | None = None,
+    progress: bool = True,
+) -> Result:
+    """Score predictions that any tool made.
+
+    Args:
+        predictions: AnnData or an h5ad file: X = predicted expression (log1p), one row per cell or condition;
+            ``obs["condition"]`` = test conditions of the task; ``var_names`` hold the task's genes;
+            ``uns["controls_used"]`` = ``input`` where they were made from the input controls, without which there is no
+            skill and no rank.
+        task: As for :func:`run`.
+        name: The row's name.
+        out: Folder that keeps the score; absent = nothing is kept.
+        leaderboards: Folder that keeps the record; absent = ``leaderboards`` in ``out``.
+        progress: Whether progress is printed to standard error.
+
+    Raises:
+        BenchError: A missing condition or gene, NaN, predictions made for another task, a name that is taken.
+    """
+    task, folders = as_task(task), Folders.of(out, leaderboards)
+    if isinstance(predictions, str | Path):
+        path = Path(predictions)
+        return folders.result([score_file(path, name, task, folders.out, folders.leaderboards, progress)])
+    if not hasattr(predictions, "write_h5ad"):
+        raise BenchError(f"a {type(predictions).__name__} holds no predictions: expected an AnnData or an h5ad file.")
+    with tempfile.TemporaryDirectory(prefix="bench-") as given:
+        path = Path(given) / "predictions.h5ad"
+        predictions.write_h5ad(path)
+        return folders.result([score_file(path, name, task, folders.out, folders.leaderboards, progress)])

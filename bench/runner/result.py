@@ -1,0 +1,122 @@
+"""What a run, or the scoring of predictions, gives back in Python."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.results import records
+from bench.results.records import Record
+from bench.results.tables import to_long
+from bench.tracks import registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Result:
+    """The records of one or several runs of one model, with what they were made from.
+
+    Attributes:
+        records: A record for each run: means of every metric with floor, replicate and skill, costs, hashes.
+        leaderboards: Folder that holds the records; a temporary one where nothing was to be kept.
+        out: Folder of the runs, likewise.
+        paths: The records' places in the folders of the runs.
+    """
+
+    records: tuple[Record, ...]
+    leaderboards: Path = field(repr=False)
+    out: Path = field(repr=False)
+    paths: tuple[Path, ...] = field(repr=False)
+    _temporary: Folders | None = field(default=None, repr=False)
+
+    @property
+    def record(self) -> Record:
+        """The record; of several runs the last one's."""
+        return self.records[-1]
+
+    @property
+    def path(self) -> Path | None:
+        """Where the record lies; ``None`` where it was not to be kept."""
+        return None if self._temporary and self._temporary.leaderboards_too else self.paths[-1]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row per run, unit, metric and scope.
+
+        Columns: ``seed`` and ``control_fold`` of the split, ``condition``, ``context``, ``subgroup``, ``metric``,
+        ``scope``,
+        ``value`` (undefined = NaN), ``floor``, and the same on halves of a condition's cells (``half_value``,
+        ``half_floor``, ``half_replicate``).
+        """
+        import pandas as pd
+
+        parts = []
+        for record, path in zip(self.records, self.paths, strict=True):
+            values = records.read_table(registry.get(record.track), path, record)
+            assert values is not None  # a run has values by unit
+            part = to_long(values)
+            part.insert(0, "control_fold", record.spec.control_fold)
+            part.insert(0, "seed", record.spec.split_seed)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def predictions(self) -> Any:
+        """The predicted expression as AnnData: a row for each cell or condition, ``obs.condition``, log1p values.
+
+        Of several runs ``obs`` has the split's ``seed`` and ``control_fold``.
+        """
+        import anndata
+
+        parts = [anndata.read_h5ad(self.out / record.run_id / "predictions.h5ad") for record in self.records]
+        if len(parts) == 1:
+            return parts[0]
+        for part, record in zip(parts, self.records, strict=True):
+            part.obs = part.obs.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold)
+        return anndata.concat(parts, index_unique="-")
+
+    def board(self, models: Sequence[str] | None = None, scope: str = "all", published: bool = True) -> pd.DataFrame:
+        """This row among the published ones of the same task, over the seeds that this one has.
+
+        Args:
+            models: Rows to show; absent = this one and all that are no variants.
+            scope: ``all``, a subgroup or a tertile of effect strength.
+            published: Whether published rows are shown.
+        """
+        from bench.runner.boards import board
+
+        return board(self, scope=scope, models=models, published=published)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run is written: the folders asked for, and a temporary one, removed with the result, for the others."""
+
+    out: Path
+    leaderboards: Path
+    leaderboards_too: bool
+    holder: Any
+
+    @classmethod
+    def of(cls, out: str | Path | None, leaderboards: str | Path | None) -> Folders:
+        """Choose folders.
+
+        Args:
+            out: Folder of the runs; ``None`` = a temporary one.
+            leaderboards: Folder of the records; ``None`` = ``leaderboards`` in the folder of the runs.
+        """
+        holder = tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) if out is None else None
+        runs = Path(holder.name) / "runs" if holder else Path(out or "")
+        boards = Path(leaderboards) if leaderboards is not None else runs / "leaderboards"
+        return cls(runs, boards, holder is not None and leaderboards is None, holder)
+
+    def result(self, paths: Sequence[Path]) -> Result:
+        """What was written, read back."""
+        found = tuple(records.read(path) for path in paths)
+        return Result(found, self.leaderboards, self.out, tuple(paths), self)

@@ -1,0 +1,1 @@
+"""What does the jobs of a sweep: processes of this machine, so far."""

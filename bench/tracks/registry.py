@@ -1,0 +1,59 @@
+"""All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+
+import bench.tracks
+from bench.core.errors import BenchError, unknown
+from bench.core.track import Track
+
+
+def tracks() -> tuple[Track, ...]:
+    """Every track, by name.
+
+    Raises:
+        BenchError: A package whose track is called otherwise, or two that have a verb, file or name of CSVs in common.
+    """
+    return _load(tuple(sorted(module.name for module in pkgutil.iter_modules(bench.tracks.__path__) if module.ispkg)))
+
+
+@functools.cache
+def _load(names: tuple[str, ...]) -> tuple[Track, ...]:
+    found = []
+    for name in names:
+        track: Track = importlib.import_module(f"{bench.tracks.__name__}.{name}.track").TRACK
+        if track.name != name:
+            raise BenchError(f"the track in bench/tracks/{name} is called '{track.name}'; expected '{name}'.")
+        found.append(track)
+    for what in ("verb", "file", "suffix"):
+        values = [getattr(track, what) for track in found]
+        if len(set(values)) < len(values):
+            raise BenchError(f"two tracks have the same {what}: {', '.join(values)}; give each its own.")
+    return tuple(found)
+
+
+def get(name: str) -> Track:
+    """A track by name.
+
+    Raises:
+        BenchError: Unknown.
+    """
+    by_name = {track.name: track for track in tracks()}
+    if name not in by_name:
+        raise unknown("track", name, by_name)
+    return by_name[name]
+
+
+def by_verb(verb: str) -> Track:
+    """The track whose records a verb of ``bench`` makes.
+
+    Raises:
+        BenchError: None.
+    """
+    by_name = {track.verb: track for track in tracks()}
+    if verb not in by_name:
+        raise unknown("verb of a track", verb, by_name)
+    return by_name[verb]

@@ -1,0 +1,51 @@
+"""What a run lends to a model while it fits, and what the model says of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class FitReport:
+    """What fitting a model cost, beside wall time and memory, which the runner measures.
+
+    Attributes:
+        cells_seen: Cells shown to the model, repeats included.
+        steps: Optimiser steps.
+        flops: Floating-point operations, where they were counted.
+        trials: Hyperparameter settings tried.
+        selection: How the setting was chosen, for the record.
+        parameters: Fitted numbers by stage.
+    """
+
+    cells_seen: int = 0
+    steps: int = 0
+    flops: float | None = None
+    trials: int = 1
+    selection: str | None = None
+    parameters: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class FitContext:
+    """What a run lends to a model while it fits.
+
+    Attributes:
+        head_seed: Seed of everything fitted after the representation (whose seed is the data module's).
+        logger: Lightning logger for curves; ``None`` = none.
+        folder: Where checkpoints may be kept, so that an interrupted fit goes on and a finished one is not repeated;
+            ``None`` = nowhere.
+        arguments: The model's resolved arguments, by which checkpoints are told apart.
+        fresh: Whether to start anew whatever checkpoint there is.
+        say: Tells the user what the model is doing.
+    """
+
+    head_seed: int = 1
+    logger: Any = None
+    folder: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    fresh: bool = False
+    say: Callable[[str], None] = lambda text: None

@@ -1,0 +1,71 @@
+"""What a self-supervised objective is: views of a cell, the heads that it needs, and its loss. Nothing of training."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bench.core.arguments import Part
+from bench.data.datamodule import CellsBatch
+from bench.nn.encoder import EncoderConfig
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What an objective is given to build its heads on.
+
+    Attributes:
+        student: The encoder that is trained.
+        teacher: Its average over the steps; it gets no gradient.
+        architecture: Kind and sizes of both.
+        genes: Number of genes ``G``.
+        conditions: Number of conditions of the data set.
+        checkpoint_activations: Whether heads, too, should trade time for memory.
+    """
+
+    student: nn.Module
+    teacher: nn.Module
+    architecture: EncoderConfig
+    genes: int
+    conditions: int
+    checkpoint_activations: bool = False
+
+
+class Objective(nn.Module, Part, abc.ABC):
+    """An objective: its constructor's typed arguments are flags of the model that is pretrained by it.
+
+    Attributes:
+        student: The encoder that is trained.
+        teacher: Its average over the steps.
+        architecture: Kind and sizes of both.
+        heads: What :meth:`make_heads` made; trained with the student and dropped after pretraining.
+    """
+
+    student: nn.Module
+    teacher: nn.Module
+    architecture: EncoderConfig
+    heads: nn.ModuleDict
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @abc.abstractmethod
+    def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
+        """Make the modules that the loss needs beside the encoders, their weights drawn from torch's generator."""
+
+    @abc.abstractmethod
+    def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Weighted parts of the loss; their sum is minimised.
+
+        Args:
+            batch: Cells ``[B, G]``.
+            generator: Source of every random choice, fixed by (seed, step): a resumed run goes on as it would have.
+        """
+
+    def build(self, encoders: Encoders) -> None:
+        """Take the encoders and make the heads on them."""
+        self.student, self.teacher, self.architecture = encoders.student, encoders.teacher, encoders.architecture
+        self.heads = nn.ModuleDict(self.make_heads(encoders))

@@ -1,0 +1,200 @@
+"""How an encoder is pretrained by any objective: same start, cells, order, optimiser, budget and choice of the step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from bench.core.arguments import (
+    FractionBelowOne,
+    NonNegativeFloat,
+    Part,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    settings,
+)
+from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.nn.ema import make_teacher
+from bench.nn.encoder import EncoderConfig
+from bench.training.curves import agreement
+from bench.training.fit import FitContext, FitReport
+from bench.training.flops import flops_of
+from bench.training.monitors import EMATeacher, Monitor
+from bench.training.objective import Encoders, Objective
+from bench.training.trainer import KeepBest, Precision, optimiser, train
+
+Export = Literal["average", "student"]
+#: Looks at the val cells in one pretraining.
+LOOKS = 10
+
+
+@settings
+class PretrainConfig(Part):
+    """How long and how fast every objective is trained.
+
+    Args:
+        epochs: Passes over the train cells and input controls.
+        batch_size: Cells per step.
+        learning_rate: Highest learning rate.
+        weight_decay: Weight decay of the pretraining.
+        momentum: Of the averaged weights (the EMA teacher).
+        export: Which weights are frozen: the ``average`` or the ``student``.
+        checkpoint_activations: Compute activations again in the backward pass, to save memory.
+        precision: ``32-true`` or ``bf16-mixed``, of both stages.
+    """
+
+    epochs: PositiveInt = 40
+    batch_size: Annotated[int, Range(2)] = 256
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.05
+    momentum: FractionBelowOne = 0.996
+    export: Export = "average"
+    checkpoint_activations: bool = False
+    precision: Precision = "32-true"
+
+
+class Pretraining(lightning.LightningModule):
+    """One pretraining of an encoder on train cells.
+
+    Args:
+        objective: Its loss; a copy of it is built on the encoders.
+        architecture: Kind and sizes of the encoder.
+        config: Budget and optimiser.
+        datamodule: The task; its seed decides the first weights, which are the same for every objective.
+
+    Attributes:
+        steps: Optimiser steps of the whole.
+        taken: Those taken in this process; 0 where a finished checkpoint was found.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        architecture: EncoderConfig,
+        config: PretrainConfig,
+        datamodule: PerturbationDataModule,
+    ) -> None:
+        super().__init__()
+        self.config, self.seed, self.genes = config, datamodule.seed, len(datamodule.genes)
+        self.objective = copy.deepcopy(objective)
+        state = torch.random.get_rng_state()
+        torch.manual_seed(datamodule.seed)  # every objective's encoder starts from the same weights
+        student = architecture.build(self.genes, config.checkpoint_activations)
+        self.objective.build(
+            Encoders(
+                student=student,
+                teacher=make_teacher(student),
+                architecture=architecture,
+                genes=self.genes,
+                conditions=len(datamodule.dataset.conditions),
+                checkpoint_activations=config.checkpoint_activations,
+            )
+        )
+        torch.random.set_rng_state(state)
+        self.steps = config.epochs * len(datamodule.cells_dataloader(config.batch_size))
+        self.taken = 0
+
+    @property
+    def student(self) -> nn.Module:
+        """The encoder that is trained."""
+        return self.objective.student
+
+    @property
+    def teacher(self) -> nn.Module:
+        """Its average over the steps."""
+        return self.objective.teacher
+
+    def exported(self) -> nn.Module:
+        """The weights that are frozen."""
+        return self.teacher if self.config.export == "average" else self.student
+
+    def run(
+        self,
+        datamodule: PerturbationDataModule,
+        report: FitReport,
+        context: FitContext,
+        folder: Path | None,
+        warn: Callable[[str], None],
+    ) -> nn.Module:
+        """Train, and return the encoder at its best step.
+
+        Args:
+            datamodule: The task.
+            report: Gets cells, steps, operations, parameters and how the step was chosen.
+            context: Logger and progress.
+            folder: Where the checkpoint is kept; ``None`` = nowhere.
+            warn: Gets what a reader should know before believing the encoder.
+        """
+        monitor = Monitor(self.exported(), self.student, datamodule)
+
+        def look() -> float:
+            value = monitor.look()
+            if context.logger:
+                assert monitor.decoded is not None
+                shifts = (torch.from_numpy(x) for x in (monitor.decoded.shifts, monitor.decoded.true_shifts))
+                curves = {f"val_{name}": number for name, number in agreement(*shifts).items()}
+                numbers = {f"monitor/{name}": number for name, number in (monitor.last | curves).items()}
+                context.logger.log_metrics(numbers, self.global_step)
+            return value
+
+        keep = KeepBest(self.exported(), look, max(1, self.steps // LOOKS))
+        callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
+        batch = min(self.config.batch_size, len(datamodule.representation_rows("train")))
+        report.flops = self.flops_per_cell() * batch * self.steps
+        train(
+            self,
+            datamodule.cells_dataloader(self.config.batch_size),
+            self.steps,
+            "pretrain",
+            callbacks=callbacks,
+            precision=self.config.precision,
+            logger=context.logger,
+            say=context.say,
+            folder=folder,
+            fresh=context.fresh,
+        )
+        report.steps += self.steps
+        report.cells_seen += self.steps * batch
+        report.parameters["pretraining heads"] = sum(p.numel() for p in self.objective.heads.parameters())
+        kept = 1 - keep.history[keep.best_step]
+        if keep.best_step == 0:
+            warn(
+                f"in {self.steps} steps of pretraining {monitor.of} never became more decodable than before: the "
+                "encoder is the untrained one"
+            )
+        report.selection = (
+            f"pretraining step {keep.best_step} of {self.steps} by the decodable part of {monitor.of} ({kept:.2f})"
+            + ("" if self.taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
+        )
+        return self.exported()
+
+    def training_step(self, batch: CellsBatch, batch_idx: int = 0) -> torch.Tensor:
+        """One step."""
+        self.taken += 1
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        parts = self.objective.losses(batch, generator)
+        total: torch.Tensor = torch.stack(list(parts.values())).sum()
+        self.log_dict({f"pretrain/{name}": value.detach() for name, value in parts.items()})
+        return total
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser that every stage uses."""
+        parameters = [*self.student.parameters(), *self.objective.heads.parameters()]
+        return optimiser(parameters, self.config.learning_rate, self.config.weight_decay, self.steps)
+
+    def flops_per_cell(self) -> float:
+        """Floating-point operations of a step, forward and backward, per cell."""
+        cells = torch.zeros(2, self.genes)
+        batch = CellsBatch(cells, torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+        generator = torch.Generator().manual_seed(0)
+        counted = flops_of(lambda: torch.stack(list(self.objective.losses(batch, generator).values())).sum())
+        self.zero_grad(set_to_none=True)
+        return counted / 2

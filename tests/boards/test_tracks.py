@@ -1,0 +1,174 @@
+"""A track is a folder: one made up here has records, boards, ranks, CSVs and claims, and nothing else knows of it."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from harness import made_spec
+
+import bench.tracks
+from bench.core.errors import BenchError
+from bench.reports.compare import show
+from bench.reports.explain import explain
+from bench.results import claims, everything, leaderboard, store, tables
+from bench.results.board import board
+from bench.results.claim import Claim
+from bench.results.records import Budget, Record
+from bench.runner.publish import publish
+from bench.tracks import registry
+
+TRACK = """
+from bench.core.track import Column, MetricInfo, Track
+
+
+def metric(name, better="high"):
+    return MetricInfo(
+        name=name, better=better, range=(0.0, 1.0), formula="f", source="s", trap="t", chance_text="0.5"
+    )
+
+
+TRACK = Track(
+    name="{name}",
+    verb="{verb}",
+    version=1,
+    file="{verb}",
+    suffix="__{verb}",
+    metrics={{"hits": metric("hits"), "misses": metric("misses", "low")}},
+    numbers=("width",),
+    primary="{primary}",
+    floor="",
+    floor_text="chance",
+    ceiling_text="all",
+    columns=(Column("hits", "hits"),),
+)
+"""
+
+
+def add_track(folder, name, verb="guess", primary="hits"):
+    (folder / name).mkdir(parents=True)
+    (folder / name / "__init__.py").write_text("")
+    (folder / name / "track.py").write_text(TRACK.format(name=name, verb=verb, primary=primary))
+
+
+@pytest.fixture
+def extra(tmp_path, monkeypatch):
+    """A folder beside those of the tracks."""
+    monkeypatch.setattr(bench.tracks, "__path__", [*bench.tracks.__path__, str(tmp_path / "more")])
+    before = set(sys.modules)
+    registry._load.cache_clear()
+    yield tmp_path / "more"
+    registry._load.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("bench.tracks.madeup"):
+            del sys.modules[name]
+
+
+def put(folder, track, model, level, seed=1, kind="model", noise=0.02):
+    rng = np.random.default_rng([seed, len(model), sum(map(ord, model))])
+    names = [f"P{i:02d}+ctrl" for i in range(20)]
+    base = np.random.default_rng(seed).random(20) / 10
+    parts = [
+        {"condition": names, "metric": "hits", "value": level + base + rng.normal(0, noise, 20), "floor": 0.5},
+        {"condition": names, "metric": "misses", "value": 1 - level + base, "floor": 0.5},
+    ]
+    table = tables.from_long(track, pd.concat(map(pd.DataFrame, parts)))
+    spec = made_spec(model, split_seed=seed, split_id=f"s{seed}")
+    fields = {"evidence": "full", "created": "2026-01-01T00:00:00Z", "controls_used": "input", "hashes": {}}
+    fields |= {"git_sha": None, "git_dirty": False, "packages": {}, "hardware": {}, "selection": None, "warnings": ()}
+    record = Record(
+        track=track.name,
+        track_version=track.version,
+        run_id=spec.run_id,
+        spec=spec,
+        kind=kind,
+        budget=Budget(),
+        numbers={"width": 8.0},
+        values_hash=table.hash,
+        **fields,
+    )
+    store.add(folder, track, [(record, table)])
+    return record, table
+
+
+def test_a_made_up_track_needs_no_line_outside_its_folder(extra, tmp_path, capsys):
+    add_track(extra, "madeup")
+    assert [track.name for track in registry.tracks()] == ["madeup", "representation", "response"]
+    track, source, target = registry.get("madeup"), tmp_path / "source", tmp_path / "target"
+    assert registry.by_verb("guess") is track
+    levels = {"best": 0.7, "twin": 0.695, "last": 0.3, "pca": 0.9}
+    by_label = {}
+    for seed in (1, 2):
+        for model, level in levels.items():
+            kind = "reference" if model == "pca" else "model"
+            by_label.setdefault(model, []).append(put(source, track, model, level, seed, kind))
+    publish([record.run_id for one in by_label.values() for record, _ in one], source, target)
+    assert sorted(path.name for path in target.rglob("*.*") if path.is_file()) == [
+        "d__guess.csv",
+        "runs.jsonl",
+        "task.parquet",
+        "values.parquet",
+    ]
+
+    csv = pd.read_csv(target / "d__guess.csv").set_index("model")
+    assert list(csv.index)[2:] == ["last", "pca"] and set(csv.index[:2]) == {"best", "twin"}
+    assert csv.loc[["best", "twin"], ["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+    assert csv.loc["last", ["rank", "rank_low", "rank_high"]].tolist() == [3, 3, 3]
+    assert csv.loc["pca", ["rank", "rank_low"]].isna().all() and csv.loc["pca", "kind"] == "reference"
+    assert (csv["split"] == "simulation").all() and (csv["width"] == 8).all() and "skill" not in csv
+    for model, made in by_label.items():
+        wanted = np.mean([table.field("all", "value")[:, 0].mean() for _, table in made])
+        assert csv.loc[model, "hits"] == pytest.approx(wanted, rel=1e-5)
+        assert csv.loc[model, "hits_ci_low"] < wanted < csv.loc[model, "hits_ci_high"]
+
+    suite = [
+        Claim(name="x", better="best", worse=("last",), data="d", metric="hits", min_conditions=20),
+        Claim(name="y", better="best", worse=("last",), data="d", metric="misses", min_conditions=20),
+        Claim(name="z", better="best", worse=("twin",), data="d", metric="hits", min_conditions=20),
+    ]
+    found = claims.evaluate(suite, {("d", "simulation"): [1, 2]}, everything.read(registry.tracks(), target))
+    assert [one.verdict for one in found] == ["true", "true", "false"]
+    claims.write(target, "s", found)
+    assert everything.check(registry.tracks(), target) == (1, 1)
+    assert "chance     0.5" in "\n".join(explain("hits", [target]))
+    items = leaderboard.group(store.collect(track, [target]))["d", "simulation"]
+    show(items, "best", "last")
+    assert "best is better" in capsys.readouterr().out
+
+
+def test_rows_without_values_by_unit_are_listed_without_rank_or_interval(extra, tmp_path):
+    add_track(extra, "madeup")
+    track = registry.get("madeup")
+    record, _ = put(tmp_path, track, "full", 0.4)
+    whole = {"values_hash": None, "numbers": {"hits": 0.6, "misses": 0.1, "width": 4.0}}
+    spec = made_spec("numbers")
+    store.add(tmp_path, track, [(record.model_copy(update={"spec": spec, "run_id": spec.run_id, **whole}), None)])
+    table = board(store.collect(track, [tmp_path])).set_index("model")
+    assert table.loc["numbers", ["hits", "width"]].tolist() == [0.6, 4.0]
+    assert table.loc["numbers", ["rank", "hits_ci_low"]].isna().all()
+    assert table.loc["full", ["rank", "rank_low", "rank_high"]].tolist() == [1, 1, 1]
+
+
+def test_where_lower_is_better_the_lowest_ranks_first(extra, tmp_path):
+    add_track(extra, "madeup", primary="misses")
+    track = registry.get("madeup")
+    for model, level in {"good": 0.8, "bad": 0.2}.items():
+        put(tmp_path, track, model, level)
+    table = board(store.collect(track, [tmp_path]))
+    assert table["model"].tolist() == ["good", "bad"] and table["rank"].tolist() == [1, 2]
+    assert table["beat_rate"].tolist() == [1, 0]  # .2 and .8 misses where chance gives .5
+
+
+def test_two_tracks_with_one_verb_are_refused(extra):
+    add_track(extra, "madeup", verb="run")
+    with pytest.raises(BenchError, match="same verb: run, frozen, run"):
+        registry.tracks()
+
+
+def test_a_metric_that_a_track_does_not_have_is_refused():
+    frame = pd.DataFrame({"condition": ["A+ctrl"], "metric": ["nothing"], "value": [1.0]})
+    with pytest.raises(BenchError, match="has no metric 'nothing'"):
+        tables.from_long(registry.get("response"), frame)
+    twice = pd.DataFrame({"condition": ["A+ctrl"] * 2, "metric": ["r2"] * 2, "value": [1.0, 2.0]})
+    with pytest.raises(BenchError, match="two values of r2"):
+        tables.from_long(registry.get("response"), twice)

@@ -1,0 +1,53 @@
+"""``bench explain`` knows every word that a board prints."""
+
+import pandas as pd
+import pytest
+from command import bench
+from harness import made_record
+
+from bench.reports.text import layout
+from bench.reports.words import METRIC_OF, WORDS, sentences
+from bench.results import leaderboard
+from bench.results.board import board
+from bench.tracks.representation.table import layout as frozen_layout
+from bench.tracks.response.metrics import METRICS
+
+
+def test_every_title_of_a_board_is_known(tmp_path):
+    made_record(tmp_path, "m", {"pearson_delta": 0.5})
+    (items,) = leaderboard.group(leaderboard.collect([tmp_path])).values()
+    titles = [str(column.header) for column in layout(board(items)).columns]
+    titles += [str(column.header) for column in frozen_layout(pd.DataFrame()).columns]
+    assert len(titles) > 15
+    assert [title for title in titles if sentences(title) is None] == []
+    assert all(sentences(row) for row in ("replicate", "train_mean", "floor", "chance", "DE"))
+
+
+def test_every_title_of_a_comparison_is_known(tmp_path, capsys):
+    for name, mean in {"a": 0.5, "b": 0.4}.items():
+        made_record(tmp_path, name, {"pearson_delta": mean})
+    _, out, _ = bench(capsys, "compare", "a", "b", "--data", "d", "--leaderboards", tmp_path)
+    titles = [title.strip() for title in out.splitlines()[1].split("  ") if title.strip()]
+    assert titles[:3] == ["metric", "scope", "difference [95% CI]"]
+    words = [word for title in titles for word in ([title] if title in WORDS else title.split())]
+    assert all(sentences(word) for word in words), words
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_words_are_sentences(word):
+    text = WORDS[word]
+    assert text[0].isupper() and text.endswith(".") and len(text.split()) > 7
+
+
+def test_metrics_behind_words_are_registered():
+    assert set(METRIC_OF) <= set(WORDS) and set(METRIC_OF.values()) <= set(METRICS)
+
+
+def test_words_on_the_command_line(tmp_path, capsys):
+    made_record(tmp_path, "m", {"pearson_delta": 0.5})
+    for argv in (["pattern r"], ["pattern", "r"], ["Pattern R"]):
+        code, out, err = bench(capsys, "explain", *argv, "--leaderboards", tmp_path)
+        assert (code, err) == (0, "") and out.startswith("pattern r\n") and "correlation" in out
+        assert "on d, simulation: floor 0.25, replicate 0.75" in out
+    code, _, err = bench(capsys, "explain", "patern r", "--leaderboards", tmp_path)
+    assert code == 2 and "Did you mean 'pattern r'" in err
