@@ -8,12 +8,14 @@ import pytest
 import scipy.sparse as sp
 
 from bench.core.errors import BenchError
+from bench.core.units import Unit
 from bench.tracks.response import predictions
 
 CONDITIONS = ("A+B", "A+ctrl", "C+ctrl")
 GENES = ("g0", "g1", "g2", "g3")
-CONTEXTS = ("k562", "rpe1")
-WEIGHTS = np.array([[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]])
+UNITS = tuple(Unit(name, "k562") for name in CONDITIONS)
+#: Several contexts; the first condition was measured in one of them only.
+SEVERAL = tuple(Unit(n, c) for n, c in (("A+B", "k562"), ("A+ctrl", "k562"), ("A+ctrl", "rpe1"), ("C+ctrl", "rpe1")))
 MEANS = np.arange(12.0).reshape(3, 4)
 EXPECTED = {"data_hash": "d" * 64, "split_id": "s" * 16}
 
@@ -25,13 +27,13 @@ def save(path, x, obs, genes=GENES, uns=None):
     return path
 
 
-def read(path, conditions=CONDITIONS, weights=WEIGHTS):
-    return predictions.read(path, conditions, GENES, CONTEXTS, weights, EXPECTED)
+def read(path, units=UNITS):
+    return predictions.read(path, units, GENES, EXPECTED)
 
 
-def refuse(path, *words):
+def refuse(path, *words, units=UNITS):
     with pytest.raises(BenchError) as caught:
-        read(path)
+        read(path, units)
     for word in [str(path), *words]:
         assert word in str(caught.value), str(caught.value)
 
@@ -71,20 +73,47 @@ def test_conditions_are_matched_as_sets(path, labels):
     np.testing.assert_array_equal(read(save(path, MEANS, {"condition": labels})).y_hat, MEANS)
 
 
-def test_contexts_are_weighted_as_the_truth_weights_them(path):
-    rows = [(c, k, i, j) for i, c in enumerate(CONDITIONS) for j, k in enumerate(CONTEXTS) for _ in range(2 - j)]
-    x = np.array([MEANS[i] + 100 * j for *_, i, j in rows])
-    obs = {"condition": [r[0] for r in rows], "context": [r[1] for r in rows]}
-    found = read(save(path, x, obs)).y_hat
-    np.testing.assert_allclose(found, MEANS + 100 * WEIGHTS[:, 1:], rtol=1e-12, atol=1e-12)
-    shared = read(save(path, MEANS, {"condition": CONDITIONS})).y_hat  # one prediction for every context
-    np.testing.assert_array_equal(shared, MEANS)
+def several(rows):
+    """Rows (condition, context) in an order of their own, three cells each: every value names its cell."""
+    labels = [unit for unit in rows for _ in range(3)]
+    x = np.arange(len(labels) * 4.0).reshape(-1, 4)
+    order = np.random.default_rng(0).permutation(len(labels))
+    obs = {"condition": [labels[i][0] for i in order], "context": [labels[i][1] for i in order]}
+    return x[order], obs, {unit: x[[i for i, each in enumerate(labels) if each == unit]].mean(axis=0) for unit in rows}
+
+
+def test_each_unit_is_the_mean_of_its_own_rows(path):
+    """Rows of other contexts do not count, not even where nothing else is asked of their condition."""
+    x, obs, means = several([*SEVERAL, ("A+B", "rpe1"), ("C+ctrl", "k562")])
+    found = read(save(path, x, obs), SEVERAL)
+    np.testing.assert_allclose(found.y_hat, [means[unit] for unit in SEVERAL], rtol=1e-12, atol=1e-12)
+    again = read(path, SEVERAL[::-1])
+    np.testing.assert_array_equal(again.y_hat, found.y_hat[::-1])
+
+
+def test_fallbacks_are_those_of_the_unit(path):
+    obs = {"condition": ["A", "A", "A+B", "C"], "context": ["k562", "rpe1", "k562", "rpe1"], "fallbacks": [0, 1, 2, 0]}
+    found = read(save(path, np.zeros((4, 4)), obs), SEVERAL)
+    assert found.fallbacks.tolist() == [2, 0, 1, 0]
+
+
+def test_a_file_that_does_not_say_which_context_it_predicts(path):
+    refuse(
+        save(path, MEANS, {"condition": CONDITIONS}),
+        "no obs column 'context'",
+        "2 contexts (k562, rpe1)",
+        units=SEVERAL,
+    )
+    one = tuple(Unit(name, "rpe1") for name in CONDITIONS)
+    np.testing.assert_array_equal(read(path, one).y_hat, MEANS)  # there is one context that it can be
 
 
 def test_a_context_without_prediction(path):
     obs = {"condition": CONDITIONS, "context": ["k562"] * 3}
-    refuse(save(path, MEANS, obs), "'A+ctrl'", "'rpe1'", "its rows say k562")
-    assert read(path, ("A+B",), WEIGHTS[:1]).y_hat.tolist() == MEANS[:1].tolist()
+    refuse(save(path, MEANS, obs), "'A+ctrl'", "'rpe1'", "its rows say k562", "every context.", units=SEVERAL)
+    assert read(path, UNITS).y_hat.tolist() == MEANS.tolist()
+    other = tuple(Unit(name, "hepg2") for name in CONDITIONS)
+    refuse(path, "'hepg2'", "or leave the column out", units=other)
 
 
 def test_what_is_missing_is_counted_and_named(path):
@@ -177,11 +206,12 @@ def test_cells_come_back_where_there_are_enough_of_them(path):
     assert read(save(path, np.delete(cells, few[:6], axis=0), obs)).cells is None
 
 
-def test_cells_of_several_contexts_in_the_proportions_of_the_test_cells(path):
-    labels, where = np.repeat(CONDITIONS, 80), np.tile(np.repeat(CONTEXTS, 40), 3)
-    x = np.where(where == "rpe1", 1.0, 0.0)[:, None] * np.ones(4)
-    found = read(save(path, x, {"condition": labels, "context": where})).cells
-    assert [len(found[i]) for i in range(3)] == [40, 53, 80]
-    np.testing.assert_allclose([found[i].mean() for i in range(3)], WEIGHTS[:, 1], atol=0.01)
-    one_mean_per_context = save(path, x[::40], {"condition": labels[::40], "context": where[::40]})
-    assert read(one_mean_per_context).cells is None
+def test_cells_are_those_of_the_unit_and_all_or_none_has_them(path):
+    labels = np.repeat(np.arange(len(SEVERAL)), [12, 10, 15, 11])
+    x = labels[:, None] + np.zeros(4)
+    obs = {"condition": [SEVERAL[i].perturbation for i in labels], "context": [SEVERAL[i].context for i in labels]}
+    found = read(save(path, x, obs), SEVERAL).cells
+    assert [len(found[i]) for i in range(4)] == [12, 10, 15, 11]
+    assert all((found[i] == i).all() for i in range(4))
+    keep = np.flatnonzero(labels != 1).tolist() + np.flatnonzero(labels == 1)[1:].tolist()  # nine rows of one unit
+    assert read(save(path, x[keep], {k: np.array(v)[keep] for k, v in obs.items()}), SEVERAL).cells is None

@@ -1,5 +1,6 @@
 """What a model can reach: pairing, roles, seeds, and no test cell or reference control anywhere."""
 
+import contexts
 import numpy as np
 import pytest
 import screens
@@ -106,9 +107,9 @@ def test_cells_are_drawn_by_seed_and_epoch_alone():
     assert [len(batch) for batch in CellSampler(rows, 512, seed=3)] == [50]  # a batch is never empty
 
 
-@pytest.mark.parametrize("contexts", [1, 2])
-def test_a_representation_is_learned_from_train_cells_and_input_controls(contexts):
-    data = screens.tiny_screen(contexts=contexts)
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_representation_is_learned_from_train_cells_and_input_controls(lines):
+    data = screens.tiny_screen(contexts=lines)
     split = screens.hand_split(data)
     module = PerturbationDataModule(Task(data, split), seed=3)
     loader = module.cells_dataloader(32)
@@ -137,6 +138,39 @@ def test_batches_of_cells_are_the_rows_of_the_matrix(module, tiny):
         np.testing.assert_array_equal(batch.cells, tiny.x[chosen].toarray())
         np.testing.assert_array_equal(batch.condition, tiny.condition[chosen])
         np.testing.assert_array_equal(batch.context, tiny.context[chosen])
+
+
+def test_pseudobulk_has_a_row_for_each_unit_and_can_be_averaged_over_contexts():
+    """A has 10 cells on the left and 30 on the right, B is on the left only: numbers read off the toy's table."""
+    data, split = contexts.toy()
+    module = PerturbationDataModule(Task(data, split))
+    bulk = module.pseudobulk("train")
+    assert (bulk.conditions, bulk.contexts) == (("A+ctrl", "A+ctrl", "B+ctrl"), ("left", "right", "left"))
+    assert bulk.cells.tolist() == [10, 30, 10]
+    np.testing.assert_allclose(bulk.shifts, [[1, 0, 0, 0], [0, 3, 0, 0], [0, 0, 2, 0]], atol=1e-6)
+    np.testing.assert_allclose(module.train_shift, [1 / 3, 1, 2 / 3, 0], atol=1e-6)  # units count alike
+    whole = bulk.by_condition()
+    assert (whole.conditions, whole.contexts) == (("A+ctrl", "B+ctrl"), ()) and whole.cells.tolist() == [40, 10]
+    np.testing.assert_allclose(whole.shifts, [[1 / 4, 9 / 4, 0, 0], [0, 0, 2, 0]], atol=1e-6)  # cells count alike
+    np.testing.assert_allclose(whole.means[0], [2, 17 / 4, 3 / 2, 13 / 4], atol=1e-6)
+
+
+def test_with_one_context_units_are_conditions(module):
+    bulk = module.pseudobulk("train")
+    assert bulk.by_condition() is bulk and set(bulk.contexts) == {"line0"}
+    assert [unit.perturbation for unit in module.task.units] == list(module.predicted_conditions)
+
+
+def test_only_evaluated_units_are_asked_for():
+    """C was measured by 3 cells on the right: it is predicted on the left alone."""
+    data, split = contexts.toy()
+    module = PerturbationDataModule(Task(data, split))
+    asked = [
+        (data.conditions[batch.condition[0]], data.contexts[batch.context[0]], batch.controls[0].tolist())
+        for batch in module.predict_dataloader()
+    ]
+    left, right = (list(contexts.TOY["ctrl", side]) for side in data.contexts)
+    assert asked == [("A+B", "left", left), ("A+B", "right", right), ("C+ctrl", "left", left)]
 
 
 def test_models_get_no_pseudobulk_of_test(module):

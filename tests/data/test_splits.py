@@ -14,9 +14,17 @@ from hypothesis import strategies as st
 
 from bench.core.conditions import CONTROL, constituents, single
 from bench.core.errors import BenchError
+from bench.core.units import Unit
+from bench.data.cards import find_card
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.load import load
 from bench.data.splits import gears
+from bench.data.splits import split as splits
 from bench.data.splits.custom import read_custom
+from bench.data.splits.kinds import Drawn, SplitKind, kinds
 from bench.data.splits.split import draw, merge_parts, subgroup
+from bench.data.task import Task
+from bench.tracks.response.truth import truth
 
 GEARS_KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
 
@@ -242,14 +250,81 @@ def test_doubles_without_any_or_without_their_singles_is_an_error():
         draw(relabelled({f"G{i:02d}+ctrl": f"X{i}+ctrl" for i in range(12)}), "doubles", 1)
 
 
-def test_split_ids_of_published_records_still_come_out(norman):
-    """Other kinds are drawn as they were: the ids are those that committed records carry."""
-    folder = Path(__file__).resolve().parents[2] / "leaderboards" / "records" / "norman_slice" / "train_mean"
-    specs = [json.loads(path.read_text())["spec"] for path in folder.glob("*.json")]
-    simulation = [spec for spec in specs if spec["split"] == "simulation"]
-    assert simulation
-    for spec in simulation:
-        assert draw(norman, "simulation", spec["split_seed"], spec["control_fold"]).split_id == spec["split_id"]
+def published(dataset):
+    """(kind, seed, fold) and split_id of every committed record of a data set."""
+    folder = Path(__file__).resolve().parents[2] / "leaderboards" / "records" / "response"
+    specs = [
+        json.loads(line)["spec"]
+        for path in folder.glob(f"{dataset}__*/runs.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return {(spec["split"], spec["split_seed"], spec["control_fold"]): spec["split_id"] for spec in specs}
+
+
+@pytest.mark.parametrize("name", ["simulated", "norman_slice"])
+def test_split_ids_of_published_records_still_come_out(name, request):
+    """Kinds are drawn as they were: the ids are those that committed records carry."""
+    dataset = load(find_card(name)) if name == "simulated" else request.getfixturevalue("norman")
+    ids = published(name)
+    assert {("simulation", seed, fold) for seed in (1, 2, 3) for fold in (0, 1)} <= set(ids)
+    assert ("doubles", 1, 0) in ids
+    for (kind, seed, fold), split_id in ids.items():
+        assert draw(dataset, kind, seed, fold).split_id == split_id, (kind, seed, fold)
+
+
+def test_every_kind_is_found_by_its_file():
+    assert set(kinds()) == {*GEARS_KINDS, "doubles", "custom"}
+    assert all(kind.name == name for name, kind in kinds().items())
+
+
+@pytest.fixture
+def by_context(monkeypatch):
+    """A kind whose parts are units: all conditions of the first line are learned from, two of the second are tested."""
+
+    def parts(dataset, seed, file):
+        seen = [unit for unit in dataset.units_of(dataset.conditions) if unit.context == "line0"]
+        test = [Unit("G01+G00", "line1"), Unit("G03+ctrl", "line1")]  # a spelling that the data do not use
+        return Drawn({"train": [u for u in seen if u.perturbation != CONTROL], "val": [], "test": test})
+
+    found = {**kinds(), "by_context": SplitKind("by_context", parts)}
+    monkeypatch.setattr(splits, "kinds", lambda: found)
+    return screens.tiny_screen(contexts=2)
+
+
+def test_a_kind_may_split_contexts(by_context):
+    data = by_context
+    task = Task(data, splits.draw(data, "by_context"))
+    assert task.split.test == ("G00+G01", "G03+ctrl") and set(task.split.test) < set(task.split.train)
+    assert task.units == (Unit("G00+G01", "line1"), Unit("G03+ctrl", "line1"))
+    assert {unit.context for unit in task.units_of("train")} == {"line0"}
+    context, names = data.context[task.rows("train")], data.condition[task.rows("train")]
+    assert not context.any() and len(set(names.tolist())) == len(data.conditions) - 1
+    np.testing.assert_array_equal(task.rows("test"), np.sort(np.concatenate([*map(data.unit_rows, task.units)])))
+    without = task.split.model_copy(update={"units": None})
+    assert without.split_id != task.split.split_id
+
+
+def test_nothing_of_a_tested_unit_reaches_a_model(by_context):
+    """Its condition is learned from in the other context."""
+    data = by_context
+    task = Task(data, splits.draw(data, "by_context"))
+    module = PerturbationDataModule(task, seed=1)
+    hidden = set(task.rows("test").tolist())
+    assert not hidden & set(module.representation_rows("train").tolist())
+    drawn = {int(row) for cells, _ in module.train_dataloader().sampler for row in cells}
+    assert drawn == set(task.rows("train").tolist()) and not drawn & hidden
+    bulk = module.pseudobulk("train")
+    assert set(bulk.contexts) == {"line0"} and len(bulk.conditions) == len(data.conditions) - 1
+    asked = [(int(batch.condition[0]), int(batch.context[0])) for batch in module.predict_dataloader()]
+    assert asked == [(data.conditions.index(u.perturbation), 1) for u in task.units]
+    assert truth.compute(task).units == task.units
+
+
+def test_a_unit_in_two_parts_is_an_error(by_context, monkeypatch):
+    twice = {"train": ["G00+ctrl"], "val": [], "test": [Unit("G00+ctrl", "line1"), "G01+ctrl"]}
+    monkeypatch.setattr(splits, "kinds", lambda: {"k": SplitKind("k", lambda *_: Drawn(twice))})
+    with pytest.raises(BenchError, match=r"'G00\+ctrl \| line1' is both in 'train' and in 'test'"):
+        splits.draw(by_context, "k")
 
 
 def test_unknown_kind_suggests_the_nearest(tiny):

@@ -9,7 +9,7 @@ from bench.tracks.response.truth.cells import sample
 
 
 def test_sampled_cells_are_those_of_their_condition_and_half(tiny, tiny_split, facts):
-    drawn, _ = sample(tiny, facts.conditions, tiny_split.seed)
+    drawn, _ = sample([tiny.cells_of[name] for name in facts.conditions], tiny_split.seed)
     for i, name in enumerate(facts.conditions):
         mine = slice(facts.cell_begin[i], facts.cell_begin[i + 1])
         block = dense(tiny, tiny.cells_of[name])

@@ -28,7 +28,8 @@ def test_means_are_those_of_the_right_cells(tiny, tiny_split, facts):
     np.testing.assert_allclose(facts.train_delta, np.mean(shifts, axis=0), atol=1e-12)
     seen = dense(tiny, rows_of(tiny, tiny_split.input_controls[context]))
     np.testing.assert_allclose(facts.control_sd, seen.std(0, ddof=1), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(facts.gears_control, dense(tiny, tiny.cells_of[CONTROL]).mean(0), atol=1e-12)
+    np.testing.assert_allclose(facts.gears_control, [dense(tiny, tiny.cells_of[CONTROL]).mean(0)], atol=1e-12)
+    assert facts.context.tolist() == [0] * len(facts.conditions) and facts.contexts == ("line0",)
 
 
 def test_no_cell_is_both_input_and_reference(tiny_split):
@@ -128,19 +129,6 @@ def test_order_of_cells_does_not_matter(tiny, tiny_split, facts):
     again = truth.compute(Task(shuffled, split))
     for name in ("y", "c_in", "c_ref", "train_delta", "half_y", "de_z", "half_de_z"):
         np.testing.assert_allclose(getattr(again, name), getattr(facts, name), rtol=1e-9, atol=1e-9)
-
-
-def test_contexts_are_weighted_by_the_conditions_own_cells():
-    counts, obs = screens.tiny_counts(contexts=2)
-    keep = ~((obs["condition"] == "G08+ctrl") & (obs["context"] == "line1")).to_numpy()
-    data = screens.screen(counts[np.flatnonzero(keep)], obs[keep])
-    split = screens.hand_split(data)
-    facts = truth.compute(Task(data, split))
-    only = facts.conditions.index("G08+ctrl")
-    np.testing.assert_array_equal(facts.weights[only], [1.0, 0.0])
-    c_in = dense(data, rows_of(data, split.input_cells["line0"])).mean(0)
-    np.testing.assert_allclose(facts.c_in[only], c_in, atol=1e-12)
-    assert not np.allclose(facts.c_in[only], facts.c_in[only - 1])
 
 
 def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_path, monkeypatch):

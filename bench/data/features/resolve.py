@@ -130,7 +130,7 @@ def _measured(kind: str, datamodule: PerturbationDataModule) -> FeatureBank:
         values: Floats = gene_scores(means)[heard]
         source = "principal components of train conditions and input cells"
     else:
-        rows = np.union1d(cells.rows(datamodule.split.train), datamodule.control_rows)
+        rows = np.union1d(datamodule.rows("train"), datamodule.control_rows)
         matrix, heard = correlation(cells.x, rows)
         values = leading(matrix)
         source = "co-expression over train cells and input controls"
