@@ -34,9 +34,8 @@ bench: $(STAMP) ## run MODEL on DATA and print the board
 test test-kernels test-all: export OMP_NUM_THREADS = 1
 test test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
 test test-kernels test-all: export PYTHONFAULTHANDLER = 1
-# Each worker takes half of the suite in its order and then from the other's end, so that what the tests of a file share
-# is made once.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
+# A file's tests stay with one worker, so that what they share is made once.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --durations=10
 
 test: $(STAMP) ## the test suite, without what is marked slow
 	$(PYTEST) -m 'not slow' $(ARGS)

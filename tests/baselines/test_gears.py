@@ -25,6 +25,8 @@ from bench.runner import fit as run
 from bench.training.trainer import one_thread
 
 EPOCHS = 2
+#: That takes 20 seconds of processor time.
+imports_gears = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,7 @@ def dense_graph(data, split):
     return edges
 
 
+@imports_gears
 def test_coexpression_graph_equals_numpy(task, tiny, tiny_split):
     graph = coexpression(task)
     ours = dict(zip(map(tuple, graph.edges.T.tolist()), graph.weights.tolist(), strict=True))
@@ -176,6 +179,7 @@ def direct(data, split, module, top):
     return best, predict
 
 
+@imports_gears
 def test_equals_a_direct_loop_over_gears_own_classes(fitted, task, tiny, tiny_split):
     # Biases in front of a batch norm have no gradient but rounding, by which Adam moves them; their running means lag
     # behind. The same sums on another number of threads therefore predict what differs in the third digit.
@@ -191,6 +195,7 @@ def test_equals_a_direct_loop_over_gears_own_classes(fitted, task, tiny, tiny_sp
     assert min(moved) > 0.02  # far more than the tolerance
 
 
+@imports_gears
 def test_conditions_by_number_have_the_loss_of_conditions_by_name():
     """Names would make the order of a sum, and so the last digits, differ from process to process."""
     from gears.utils import loss_fct
@@ -207,6 +212,7 @@ def test_conditions_by_number_have_the_loss_of_conditions_by_name():
     torch.testing.assert_close(by_name, by_number, rtol=1e-12, atol=0)
 
 
+@imports_gears
 def test_targets_that_training_has_not_touched_fall_back(fitted, task, tiny_split):
     seen = {gene for name in tiny_split.train for gene in constituents(name)}
     for name in task.predicted_conditions:
@@ -214,6 +220,7 @@ def test_targets_that_training_has_not_touched_fall_back(fitted, task, tiny_spli
     assert any("gene2go" in text for text in fitted.warnings)
 
 
+@imports_gears
 def test_fitting_leaves_the_random_streams_alone(fitted, task):
     torch.manual_seed(3)
     np.random.seed(3)
@@ -223,6 +230,7 @@ def test_fitting_leaves_the_random_streams_alone(fitted, task):
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
 
 
+@imports_gears
 def test_ontology_is_the_jaccard_index_of_terms():
     terms = {"A": frozenset("xy"), "B": frozenset("xyz"), "C": frozenset("w"), "E": frozenset("xw")}
     graph = ontology(["A", "B", "C", "D", "E"], terms)
@@ -233,6 +241,7 @@ def test_ontology_is_the_jaccard_index_of_terms():
     assert graph.sources(3) == {3} and graph.sources(2) == {2, 4}
 
 
+@imports_gears
 def test_ontology_keeps_the_20_nearest():
     terms = {f"G{i:02d}": frozenset(str(k) for k in range(i, 40)) for i in range(30)}
     graph = ontology(sorted(terms), terms)
@@ -240,6 +249,7 @@ def test_ontology_keeps_the_20_nearest():
     assert graph.sources(0) == set(range(21))
 
 
+@imports_gears
 def test_go_lends_unseen_targets_what_their_neighbours_learned(task, tiny_split, tmp_path):
     """G08 shares its terms with a target of training, G09 only with G10, which training does not touch either."""
     groups = {"G00": "a", "G08": "a", "G09": "b", "G10": "b", **{f"G{i:02d}": f"own{i}" for i in range(1, 8)}}
@@ -258,6 +268,7 @@ def test_measured_genes_with_terms_are_nodes(task):
     assert nodes == [f"G{i:02d}" for i in range(12)] + ["G40"]
 
 
+@imports_gears
 def test_refusals(task, tmp_path):
     with pytest.raises(ValueError, match="epochs"):
         Gears(epochs=0)
@@ -268,6 +279,7 @@ def test_refusals(task, tmp_path):
         Gears(gene2go="nowhere.pkl").fit(task)
 
 
+@imports_gears
 def test_without_val_conditions_the_last_epoch_stays(tiny, tiny_split):
     model = Gears(epochs=1)
     model.fit(PerturbationDataModule(Task(tiny, tiny_split.model_copy(update={"val": ()}))))

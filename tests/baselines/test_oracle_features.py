@@ -89,7 +89,7 @@ def test_a_file_that_calls_itself_simulated_is_refused(small, tmp_path):
         predict("oracle_features", dataclasses.replace(data, card=card), split, tmp_path)
 
 
-@pytest.mark.parametrize("dataset", ["simulated", "simulated_hard"])
+@pytest.mark.parametrize("dataset", ["simulated", pytest.param("simulated_hard", marks=pytest.mark.slow)])
 def test_it_stands_above_ridge_on_the_noisy_views(dataset):
     """By squared error to the planted shifts, over three splits: else it would be no head-room."""
     dataset = load.load(find_card(dataset))

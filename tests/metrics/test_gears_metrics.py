@@ -74,6 +74,7 @@ def oracle() -> tuple[Evaluation, list[str], dict[str, Any], dict[str, Any]]:
     return evaluation, CONDITIONS, metrics, deeper
 
 
+@pytest.mark.slow  # importing cell-gears takes 20 seconds
 @pytest.mark.parametrize("key", ["mse", "mse_de", "pearson", "pearson_de", "pearson_delta", "pearson_delta_de"])
 @pytest.mark.parametrize("per_condition_controls", [False, True])
 def test_equals_cell_gears(

@@ -134,6 +134,7 @@ def test_planted_interactions_are_found() -> None:
     assert mean_of("epistasis_r", score.align(t.cache, t.predict(t.true_additive))) < 0.1
 
 
+@pytest.mark.slow
 def test_cells_of_a_perfect_model() -> None:
     """The replicate is other cells of the same condition: distances 0, coverage nominal; shifted controls: neither."""
     t = task()

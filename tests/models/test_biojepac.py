@@ -98,7 +98,7 @@ def test_published_parameter_counts():
 # All of it
 
 
-@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
     split = tiny_split
     if not few:

@@ -1,5 +1,6 @@
 """How every stage is trained: which step is kept, and what an interruption, a finished or a damaged checkpoint does."""
 
+import copy
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -135,34 +136,26 @@ class Stopped(Exception):
     """The process was killed."""
 
 
-@pytest.fixture(autouse=True)
-def step(monkeypatch):
-    """Every step of a pretraining is noted; one can be the last."""
-    original = Pretraining.training_step
-
-    def counted(self, batch, batch_idx=0):
-        STEPS.append(self.global_step)
-        if STOP and self.global_step >= STOP[0]:
-            raise Stopped
-        return original(self, batch, batch_idx)
-
-    monkeypatch.setattr(Pretraining, "training_step", counted)
-
-
-STEPS: list[int] = []
-STOP: list[int] = []
-
-
-def pretrain(name, module, folder, fresh=False, stop=None, seed=None, **changes):
+def pretrain(name, module, folder, fresh=False, stop=None, seed=None, watch=None, **changes):
     """Pretrain; return the frozen encoder's weights, the number of steps taken, and the model."""
     arguments = {**small(name), **ARGUMENTS, **changes}
     model = registry.load(name)(**arguments)
     model.fit_context = FitContext(folder=folder, arguments=arguments, fresh=fresh)
-    STEPS.clear()
-    STOP[:] = [] if stop is None else [stop]
+    taken, step = [], Pretraining.training_step
+
+    def counted(self, batch, batch_idx=0):
+        taken.append(self.global_step)
+        if watch is not None:
+            watch(self, batch)
+        if stop is not None and self.global_step >= stop:
+            raise Stopped
+        return step(self, batch, batch_idx)
+
     data = module if seed is None else PerturbationDataModule(module.task, seed=seed)
-    encoder = model.make_encoder(data)
-    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(STEPS), model
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pretraining, "training_step", counted)
+        encoder = model.make_encoder(data)
+    return {key: value.clone() for key, value in encoder.state_dict().items()}, len(taken), model
 
 
 def checkpoint(folder):
@@ -185,28 +178,76 @@ def same(a, b):
 def finished(tiny, tiny_split, tmp_path_factory):
     """The folder, the frozen weights, the steps and the model of a pretraining that ran to its end."""
     folder = tmp_path_factory.mktemp("finished")
-    return folder, *pretrain("mae", PerturbationDataModule(tiny, tiny_split, seed=1), folder)
+    return folder, *pretrain("mae", PerturbationDataModule(Task(tiny, tiny_split), seed=1), folder)
+
+
+class Witness:
+    """What a pretraining learned from, step by step, and the state in which it took its first step."""
+
+    def __init__(self):
+        self.steps, self.start = {}, None
+
+    def __call__(self, model, batch):
+        if self.start is None:
+            trainer = model.trainer
+            (keep,) = (callback for callback in trainer.callbacks if isinstance(callback, KeepBest))
+            self.start = copy.deepcopy(
+                {
+                    "state_dict": dict(model.state_dict()),
+                    "optimizer_states": [made.state_dict() for made in trainer.optimizers],
+                    "lr_schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+                    "KeepBest": keep.state_dict(),
+                }
+            )
+        rates = [group["lr"] for group in model.trainer.optimizers[0].param_groups]
+        self.steps[model.global_step] = [*batch, *rates]
+
+
+#: Weights of the same 30 steps of at most 1e-3, and shares of what is decodable. No kernel promises the same last bit
+#: twice; float32 rounds at 1e-7, which 20 steps of AdamW carry on. Other steps differ far more (see the next test).
+WITHIN = 1e-4
+
+
+def near(a, b):
+    """Alike within what rounding may do."""
+    return a.keys() == b.keys() and all(torch.allclose(a[key], b[key], rtol=0, atol=WITHIN) for key in a)
 
 
 @pytest.mark.parametrize(
     "name", [name if name in ("jepa", "mae") else pytest.param(name, marks=pytest.mark.slow) for name in PRETRAINED]
 )
 def test_a_resumed_pretraining_equals_an_uninterrupted_one(name, module, tmp_path):
-    whole, steps, model = pretrain(name, module, tmp_path / "whole")
+    """Exactly where nothing is computed: state, batches, steps and rates; within rounding where it is."""
+    through, after = Witness(), Witness()
+    whole, steps, model = pretrain(name, module, tmp_path / "whole", watch=through)
     assert steps == 30
     with pytest.raises(Stopped):
         pretrain(name, module, tmp_path / "cut", stop=13)
-    assert torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["global_step"] == 10
-    resumed, steps, again = pretrain(name, module, tmp_path / "cut")
+    kept = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)
+    assert kept["global_step"] == 10
+    resumed, steps, again = pretrain(name, module, tmp_path / "cut", watch=after)
     assert steps == 20  # it did go on from the end of the second epoch
-    assert same(whole, resumed)
+    assert same(after.start, {**{key: kept[key] for key in list(after.start)[:3]}, **only(kept["callbacks"])})
+    assert list(after.steps) == list(range(10, 30))
+    assert same(after.steps, {step: through.steps[step] for step in after.steps})
     a, b = (torch.load(checkpoint(tmp_path / where), weights_only=True) for where in ("whole", "cut"))
     assert {key.split(".")[1] for key in a["state_dict"]} == {"student", "teacher", "heads"}
-    assert same(a["state_dict"], b["state_dict"])
-    assert same(a["optimizer_states"], b["optimizer_states"])
-    assert same(a["callbacks"]["KeepBest"], b["callbacks"]["KeepBest"])
-    assert sorted(a["callbacks"]["KeepBest"]["history"]) == list(range(0, 31, 3))
-    assert model.fit_report == again.fit_report
+    assert near(a["state_dict"], b["state_dict"])
+    for key in ("epoch", "global_step", "lr_schedulers"):
+        assert same(a[key], b[key]), key
+    ours, theirs = (of["callbacks"]["KeepBest"] for of in (a, b))
+    assert sorted(ours["history"]) == list(range(0, 31, 3))
+    assert ours["history"] == pytest.approx(theirs["history"], abs=WITHIN)
+    # Two steps may be as good as each other, but for rounding: either may then be kept.
+    assert abs(ours["history"][ours["best_step"]] - ours["history"][theirs["best_step"]]) <= WITHIN
+    if ours["best_step"] == theirs["best_step"]:
+        assert near(whole, resumed)
+        assert model.fit_report == again.fit_report
+
+
+def only(callbacks):
+    """The state of what is kept, of all callbacks in a checkpoint."""
+    return {"KeepBest": callbacks["KeepBest"]}
 
 
 def test_a_checkpoint_of_the_middle_is_not_the_end(module, finished, tmp_path):
@@ -215,7 +256,9 @@ def test_a_checkpoint_of_the_middle_is_not_the_end(module, finished, tmp_path):
     with pytest.raises(Stopped):
         pretrain("mae", module, tmp_path / "cut", stop=13)
     state = torch.load(checkpoint(tmp_path / "cut"), weights_only=True)["state_dict"]
-    assert not same(whole, {key: state[f"objective.teacher.{key}"] for key in whole})
+    middle = {key: state[f"objective.teacher.{key}"] for key in whole}
+    assert not near(whole, middle)
+    assert max((whole[key] - middle[key]).abs().max() for key in whole) > 10 * WITHIN
 
 
 REUSED = "from the checkpoint of an earlier run, whose time is not in this one's"

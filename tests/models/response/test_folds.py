@@ -164,6 +164,7 @@ def fitted(module, path):
     return int(model.fit_report.selection.split("steps ")[1].split(" of")[0]), error / floor
 
 
+@pytest.mark.slow
 def test_folds_take_steps_where_features_say_all(tmp_path):
     steps, error = fitted(*planted(tmp_path, 1.0))
     assert steps > 10

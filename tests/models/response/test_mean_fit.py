@@ -71,7 +71,8 @@ def permuted(data, split, seed):
     )
 
 
-@pytest.mark.parametrize("name", ["constant_encoder", pytest.param("mae", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["constant_encoder", "mae"])
 def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     """Discrimination against the true conditions: about chance after permuted labels, far above it after true ones.
 
