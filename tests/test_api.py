@@ -96,11 +96,11 @@ def test_ten_lines_give_a_board(here, adata):
     assert floor.path is None and not floor.table.empty
     # A table of values and the record's mean are one thing.
     rows = ridge.table.query("metric == 'pearson_delta' and scope == 'all'")
-    assert rows["value"].mean() == pytest.approx(ridge.record.metrics["pearson_delta"].mean, abs=1e-12)
+    assert rows["value"].mean() == pytest.approx(ridge.metrics["pearson_delta"].mean, abs=1e-12)
     assert set(ridge.predictions.obs["condition"]) == set(rows["condition"])
     # Predictions scored from outside are those of the run.
-    again = bench.run("additive", task, progress=False).record.metrics
-    assert scored.record.metrics["r2"].mean == pytest.approx(again["r2"].mean, abs=1e-6)
+    again = bench.run("additive", task, progress=False).metrics
+    assert scored.metrics["r2"].mean == pytest.approx(again["r2"].mean, abs=1e-6)
 
 
 def test_compare_is_a_table(here, adata):
@@ -109,7 +109,7 @@ def test_compare_is_a_table(here, adata):
     table = bench.compare(a, b)
     assert table.columns.tolist() == ["metric", "scope", "difference", "low", "high", "p", "p_holm", "n", "better"]
     first = table.iloc[0]
-    gap = a.record.metrics[first["metric"]].mean - b.record.metrics[first["metric"]].mean
+    gap = a.metrics[first["metric"]].mean - b.metrics[first["metric"]].mean
     assert first["scope"] == "all" and first["difference"] == pytest.approx(gap, abs=1e-9)
     other = bench.compare(b, a).iloc[0]
     assert other["difference"] == pytest.approx(-first["difference"], abs=1e-12)
@@ -124,7 +124,7 @@ def test_python_and_the_command_line_give_one_record(here, capsys):
     task = bench.load_task("t.yaml", split_file="split.json")
     ours = bench.run("train_mean", task, out="o", progress=False)
     assert ours.record.run_id == theirs.run_id
-    assert ours.record.metrics == theirs.metrics
+    assert ours.metrics == theirs.metrics
     assert ours.path == Path("o/leaderboards/records/t/train_mean") / f"{theirs.run_id}.json"
     # The board of the command line as JSON is that of Python.
     code, out, err = cli(capsys, *RUN, "--json")
@@ -147,11 +147,11 @@ def test_a_class_or_an_object_of_ones_own(here, adata):
     other = bench.run(cls(share=0.75), task, progress=False)
     floor = bench.run("train_mean", task, progress=False)
     assert by_class.record.spec.model == "mine" and by_class.record.spec.arguments["share"] == 0.5
-    assert by_class.record.metrics["r2"] == by_object.record.metrics["r2"]
+    assert by_class.metrics["r2"] == by_object.metrics["r2"]
     assert other.record.run_id != by_object.record.run_id
-    correlation = [r.record.metrics["pearson_delta"].mean for r in (by_class, other, floor)]
+    correlation = [r.metrics["pearson_delta"].mean for r in (by_class, other, floor)]
     assert correlation == pytest.approx([correlation[2]] * 3, abs=1e-5)
-    size = [r.record.metrics["shift_log_ratio"].mean for r in (floor, by_class, other)]
+    size = [r.metrics["shift_log_ratio"].mean for r in (floor, by_class, other)]
     assert size[0] - size[1] == pytest.approx(np.log(2), abs=1e-3)
     assert size[2] - size[1] == pytest.approx(np.log(1.5), abs=1e-3)
     with pytest.raises(BenchError, match="an object has its arguments already"):
@@ -212,7 +212,7 @@ def test_embeddings_are_those_of_the_principal_components(here, adata):
         (lambda task: bench.run(3, task), "is not a model"),
         (lambda task: bench.score(pd.DataFrame(), task), "a DataFrame holds no predictions"),
         (lambda task: bench.score("gone.h5ad", task), "no such file: gone.h5ad"),
-        (lambda task: bench.load_task(3), "a int is no data"),
+        (lambda task: bench.load_task(3), "data of type int"),
         (lambda task: bench.load_task("simulatd"), "Did you mean 'simulated'"),
         (lambda task: bench.board(3), "a int has no board"),
     ],

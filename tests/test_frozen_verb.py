@@ -138,7 +138,7 @@ def test_a_tampered_csv_fails_the_check(capsys, here):
         (["--model", "pca_encoder", "--control-fold", "1"], ["control fold 0"]),
         pytest.param(
             ["--model", "mae", "--mask", "2"],
-            ["model 'mae'", "mask must be between 0 and 1"],
+            ["model 'mae'", "mask is 2; expected a number above 0 and below 1"],
         ),
     ],
     ids=["baseline", "another", "misspelt", "none", "fold", "argument"],

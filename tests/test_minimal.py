@@ -32,7 +32,7 @@ def test_both_models_of_the_page_fit_and_predict(tmp_path, monkeypatch, tiny, ti
         run.fit(model, module, 1)
         run.predict(model, module, tmp_path / "p.h5ad", spec_of("train_mean", task))
         facts = truth.load(task)
-        got = read(tmp_path / "p.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {})
+        got = read(tmp_path / "p.h5ad", facts.units, facts.genes, {})
         assert got.y_hat.shape == (len(tiny_split.test), len(tiny.genes)) and np.isfinite(got.y_hat).all()
         assert registry.resolve(f"{name}.{cls}").name == cls.lower()
         assert model.fit_report.parameters["response"] > 0

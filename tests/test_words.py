@@ -11,12 +11,13 @@ from bench.results import leaderboard
 from bench.results.board import board
 from bench.tracks.representation.table import layout as frozen_layout
 from bench.tracks.response.metrics import METRICS
+from bench.tracks.response.track import TRACK
 
 
 def test_every_title_of_a_board_is_known(tmp_path):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
-    (items,) = leaderboard.group(leaderboard.collect([tmp_path])).values()
-    titles = [str(column.header) for column in layout(board(items)).columns]
+    (items,) = leaderboard.group(leaderboard.collect(TRACK, [tmp_path])).values()
+    titles = [str(column.header) for column in layout(TRACK, board(items)).columns]
     titles += [str(column.header) for column in frozen_layout(pd.DataFrame()).columns]
     assert len(titles) > 15
     assert [title for title in titles if sentences(title) is None] == []

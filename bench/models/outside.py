@@ -148,10 +148,10 @@ def as_class(found: object, path: str) -> type[PerturbationModel]:
         for what, value in lacking.items():
             if value is inspect.Parameter.empty:
                 raise BenchError(f"'{path}': its argument '{name}' has no {what}; arguments are flags, and need both.")
-    return found if issubclass(found, PerturbationModel) else _adapted(found)
+    return found if issubclass(found, PerturbationModel) else adapted(found)
 
 
-def _adapted(found: type) -> type[PerturbationModel]:
+def adapted(found: type) -> type[PerturbationModel]:
     """A class whose instances wrap those of another, with the same arguments."""
 
     def __init__(self: Adapter, **given: Any) -> None:

@@ -58,6 +58,15 @@ def _rank(row: Mapping[Hashable, Any]) -> str:
     return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
 
 
+def _beats(row: Mapping[Hashable, Any]) -> str:
+    return "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}"
+
+
+def _fallbacks(row: Mapping[Hashable, Any]) -> str:
+    missing = row["n_fallback"]
+    return "" if pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0"
+
+
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
     """Say what a board is about: data, split, seeds, conditions."""
     task = f"{first.spec.dataset} | {first.spec.split} | {seed_text(list(seeds))}"
@@ -76,22 +85,23 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     view = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0) if tight else (0, 1), header_style="bold")
     view.add_column("rank", justify="right")
     view.add_column("model", no_wrap=True, max_width=_NAME)
-    view.add_column("skill [95% CI]", no_wrap=True)
+    skilled = bool(track.families)  # other tracks are ranked by their primary metric
+    if skilled:
+        view.add_column("skill [95% CI]", no_wrap=True)
     for column in track.columns:
         view.add_column(column.title, justify="right")
-    view.add_column("beats mean", justify="right")
-    view.add_column("fallbacks", justify="right")
+    if skilled:
+        view.add_column("beats mean", justify="right")
+        view.add_column("fallbacks", justify="right")
     for row in table.to_dict("records"):
-        missing = row["n_fallback"]
         bar = row["model"] in (track.floor, REPLICATE)
         view.add_row(
             _rank(row),
             # What differs from a model's defaults goes on a line of its own where both would be cut.
             Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
-            _skill(track, row),
+            *([_skill(track, row)] if skilled else []),
             *(_number(row[column.metric], column.form) for column in track.columns),
-            "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}",
-            "" if bar or pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0",
+            *([_beats(row), "" if bar else _fallbacks(row)] if skilled else []),
             style="dim" if bar else None,
         )
     return view

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.results import records
+from bench.results.levels import Level, levels
 from bench.results.records import Record
-from bench.results.tables import to_long
+from bench.results.tables import ALL, to_long
 from bench.tracks import registry
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Result:
     """The records of one or several runs of one model, with what they were made from.
 
     Attributes:
-        records: A record for each run: means of every metric with floor, replicate and skill, costs, hashes.
+        records: A record for each run: spec, costs, hashes, warnings.
         leaderboards: Folder that holds the records; a temporary one where nothing was to be kept.
         out: Folder of the runs, likewise.
         paths: The records' places in the folders of the runs.
@@ -39,6 +40,14 @@ class Result:
     def record(self) -> Record:
         """The record; of several runs the last one's."""
         return self.records[-1]
+
+    @cached_property
+    def metrics(self) -> dict[str, Level]:
+        """Every metric of the record over its units: mean, interval, floor, replicate and skill."""
+        track = registry.get(self.record.track)
+        values = records.read_table(track, self.paths[-1], self.record)
+        assert values is not None  # a run has values by unit
+        return levels(track, values)[ALL]
 
     @property
     def path(self) -> Path | None:

@@ -91,7 +91,7 @@ def test_enough_val_conditions_are_used_to_choose():
     split = screens.hand_split(data)
     many = split.model_copy(update={"val": (*split.val, *split.test[:9]), "test": split.test[9:]})
     model = Linear()
-    model.fit(PerturbationDataModule(data, many))
+    model.fit(PerturbationDataModule(Task(data, many)))
     assert "11 val conditions" in model.fit_report.selection
 
 

@@ -81,7 +81,7 @@ def test_legacy_numbers_hardly_see_what_a_model_knows() -> None:
     """Why cell-level r is never ranked on. In a weak screen the train mean comes within .05 of the true means, while
     its pearson_delta is far below; in a strong one the shared control cell still gives a model of nothing over half."""
     evaluations = {
-        hard: [score.align(t.cache, y) for y in (t.cache.c_in, t.cache.c_in + t.cache.train_delta, t.cache.y)]
+        hard: [score.align(t.facts, y) for y in (t.facts.c_in, t.facts.c_in + t.facts.train_delta, t.facts.y)]
         for hard, t in ((hard, task(hard=hard)) for hard in (False, True))
     }
     cell, delta = "legacy_cell_pearson_top20", "pearson_delta"
@@ -98,7 +98,7 @@ def test_legacy_numbers_hardly_see_what_a_model_knows() -> None:
 
 def epistasis(t, shifts: np.ndarray) -> np.ndarray:
     """Of all doubles, resolved or not: what the resolved ones are must not decide whether there is a bias."""
-    evaluation = score.align(t.cache, t.predict(shifts))
+    evaluation = score.align(t.facts, t.predict(shifts))
     assert evaluation.epistasis is not None
     every = replace(evaluation.epistasis, resolved=evaluation.epistasis.row >= 0)
     return evaluate(METRICS["epistasis_r"], replace(evaluation, epistasis=every)).values
@@ -110,7 +110,7 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     rng = np.random.default_rng(seed)
     nothing = {
         "no_change": 0 * t.shifts,
-        "train_mean": np.tile(t.cache.train_delta, (len(t.shifts), 1)),
+        "train_mean": np.tile(t.facts.train_delta, (len(t.shifts), 1)),
         "additive": t.additive,
         "shrunken additive": 0.6 * t.additive,
     }
@@ -126,12 +126,12 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
 
 def test_planted_interactions_are_found() -> None:
     t = task(doubles_only=True)
-    resolved = t.cache.epistasis_resolved
+    resolved = t.facts.epistasis_resolved
     assert resolved[t.epistatic].mean() > 0.7 > 0.3 > resolved[~t.epistatic].mean()
-    values = evaluate(METRICS["epistasis_r"], score.align(t.cache, t.predict(t.shifts))).values
+    values = evaluate(METRICS["epistasis_r"], score.align(t.facts, t.predict(t.shifts))).values
     np.testing.assert_array_equal(np.isfinite(values), resolved)
     assert values[resolved & t.epistatic].mean() > 0.3
-    assert mean_of("epistasis_r", score.align(t.cache, t.predict(t.true_additive))) < 0.1
+    assert mean_of("epistasis_r", score.align(t.facts, t.predict(t.true_additive))) < 0.1
 
 
 @pytest.mark.slow
@@ -140,9 +140,9 @@ def test_cells_of_a_perfect_model() -> None:
     t = task()
     rng = np.random.default_rng(0)
     control = t.dataset.x[rng.choice(t.dataset.cells_of["ctrl"], 100)].toarray()
-    groups = {"all": list(t.cache.conditions)}
-    fallbacks = np.zeros(len(t.cache.conditions), dtype=int)
-    table = score.score_table(t.cache, t.cache.y, fallbacks, groups, [control + s for s in t.shifts])
+    groups = {"all": list(t.facts.conditions)}
+    fallbacks = np.zeros(len(t.facts.conditions), dtype=int)
+    table = score.score_table(t.facts, t.facts.y, fallbacks, groups, [control + s for s in t.shifts])
     mean = table.groupby("metric")[["value", "floor", "half_value", "half_floor", "half_replicate"]].mean()
     assert abs(mean.loc["e_distance", "half_replicate"]) < 0.02 < mean.loc["e_distance", "value"]
     assert abs(mean.loc["mmd", "half_replicate"]) < 0.003 < mean.loc["mmd", "value"]
@@ -152,7 +152,7 @@ def test_cells_of_a_perfect_model() -> None:
         assert mean.loc[name, "half_replicate"] < mean.loc[name, "half_value"]
     needs_cells = [n for n, m in METRICS.items() if "cells" in m.needs]
     assert mean.loc[needs_cells, ["floor", "half_floor"]].isna().all(axis=None)  # the floor emits no cells
-    without = score.score_table(t.cache, t.cache.y, fallbacks, groups)
+    without = score.score_table(t.facts, t.facts.y, fallbacks, groups)
     assert without[without["metric"].isin(needs_cells)]["value"].isna().all()
     # What a replicate reaches is a fact of the task, whatever the model emits.
     np.testing.assert_array_equal(without["half_replicate"], table["half_replicate"])

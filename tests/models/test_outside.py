@@ -97,7 +97,7 @@ def predicted(model, module, folder):
     run.fit(model, module, 1)
     run.predict(model, module, folder / "p.h5ad", spec_of("train_mean", module.task))
     facts = truth.load(module.task)
-    return read(folder / "p.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {}).y_hat
+    return read(folder / "p.h5ad", facts.units, facts.genes, {}).y_hat
 
 
 @pytest.mark.parametrize("name", ["MeanShift", "Plain"])
@@ -191,4 +191,4 @@ def test_a_config_that_names_it_runs_from_the_command_line(here, capsys, named):
     code, out, err = bench(capsys, *argv)
     assert code == 0 and "is finished already" not in err, err
     again = records.read(Path(out.strip().splitlines()[-1]))
-    assert again.metrics != record.metrics and again.hashes != record.hashes
+    assert again.values_hash != record.values_hash and again.hashes != record.hashes
