@@ -122,7 +122,7 @@ def test_a_tampered_csv_fails_the_check(capsys, here):
     table.to_csv(csv, index=False)
     refuse(capsys, check, "t__frozen.csv", "bench leaderboard")
     code, out, err = bench(capsys, *check[:-1])  # regenerated from the records
-    assert (code, out) == (0, "runs/leaderboards/t__frozen.csv\n")
+    assert code == 0 and out.endswith("runs/leaderboards/t__frozen.csv\n")
     assert bench(capsys, *check)[0] == 0
     csv.unlink()
     refuse(capsys, check, "t__frozen.csv")

@@ -83,6 +83,7 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "mypkg" / "mine.py").write_text(MINE)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
+    forget()  # another test's package of that name
     yield tmp_path
     forget()
 
