@@ -76,7 +76,7 @@ def test_flags_are_all_that_the_constructor_takes(name):
 @pytest.mark.parametrize(("contexts", "name"), ONE_CONTEXT + TWO_CONTEXTS)
 def test_predicts_every_test_condition_for_the_input_cells(name, contexts, fitted):
     model, module, got = fitted(name, contexts)
-    assert got.y_hat.shape == (len(module.predicted_conditions), len(module.genes))
+    assert got.y_hat.shape == (contexts * len(module.predicted_conditions), len(module.genes))
     assert got.uns["controls_used"] == "input"
     assert got.uns["split_id"] == module.split.split_id
     batch = next(iter(module.predict_dataloader()))

@@ -146,6 +146,8 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
         return f"{name}: published", True
     if there.record.git_dirty and not entry.record.git_dirty:
         return f"{name}: replaces a record made from a tree with uncommitted changes", True
+    if there.record.track_version < entry.record.track_version:
+        return f"{name}: replaces a record of an older scoring", True
     worst, gap, tolerance = largest_difference(entry, there)
     if gap <= tolerance:
         how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
