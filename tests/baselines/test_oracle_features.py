@@ -93,7 +93,7 @@ def test_a_file_that_calls_itself_simulated_is_refused(small, tmp_path):
 def test_it_stands_above_ridge_on_the_noisy_views(dataset):
     """By squared error to the planted shifts, over three splits: else it would be no head-room."""
     dataset = load.load(find_card(dataset))
-    planted = simulate(load.parameters_of(find_card(dataset))).truth
+    planted = simulate(load.parameters_of(dataset.card)).truth
     at = {frozenset(constituents(name)): i for i, name in enumerate(planted.conditions.tolist())}
     errors = {OracleFeatures: 0.0, RidgeOnViews: 0.0}
     for seed in (1, 2, 3):
