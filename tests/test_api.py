@@ -124,7 +124,7 @@ def test_python_and_the_command_line_give_one_record(here, capsys):
     task = bench.load_task("t.yaml", split_file="split.json")
     ours = bench.run("train_mean", task, out="o", progress=False)
     assert ours.record.run_id == theirs.run_id
-    assert ours.values_hash == theirs.values_hash
+    assert ours.record.values_hash == theirs.values_hash
     assert ours.path == Path("o") / theirs.run_id / "record.json"
     # The board of the command line as JSON is that of Python.
     code, out, err = cli(capsys, *RUN, "--json")

@@ -136,6 +136,7 @@ def rebuilt(data, x):
         context=np.array(data.contexts)[data.context],
         batch=np.array(data.batches)[data.batch],
         source=data.name,
+        card=data.card,
     )
 
 
