@@ -7,6 +7,7 @@ ignored: a process that dies leaves whole records only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,8 @@ from bench.results.tables import KEYS, Table, TaskTable
 
 RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
 _RUN, _TASK = "run_id", "task"
+#: Seconds to wait for another process that is writing.
+_PATIENCE = 0.3
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
@@ -126,7 +129,17 @@ class Board:
         Raises:
             BenchError: Damaged files.
         """
-        return self._tables[run_id]
+        for again in (True, True, False):
+            try:
+                return self._tables[run_id]
+            except (BenchError, KeyError):
+                if not again:
+                    raise
+                # Another process may be writing: lines and values are then of two moments, for as long as that takes.
+                time.sleep(_PATIENCE)
+                for name in ("records", "_values", "_tasks", "_tables"):
+                    self.__dict__.pop(name, None)
+        raise AssertionError("unreachable")
 
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
