@@ -15,7 +15,7 @@ from bench.results.claim import Claim
 from bench.sweep import suite as suites
 from bench.tracks import registry
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OBJECTIVES = ("jepa", "mae", "vicreg")
 CONTROLS = ("constant_encoder", "random_encoder", "pca_encoder", "identity", "supervised")
 SEEDS = {("d", "simulation"): [1, 2, 3]}

@@ -13,7 +13,7 @@ from bench.sweep import suite as suites
 from bench.sweep.plan import check_claims, configs, folders, label
 from bench.tracks import registry
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PLACES = folders(Path("runs"), Path("runs/leaderboards"))
 
 
