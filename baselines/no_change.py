@@ -11,6 +11,8 @@ from bench.models.base import ShiftModel
 class NoChange(ShiftModel):
     """Predict no shift at all: the named bar below which a model does harm."""
 
+    row_kind = "control"
+
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Nothing to learn."""
         zero = np.zeros(len(datamodule.genes))

@@ -31,6 +31,8 @@ class NonctlMean(ShiftModel):
     Source: Viñas Torné et al. 2025 (Systema), doi:10.1038/s41587-025-02777-8.
     """
 
+    row_kind = "control"
+
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train cells."""
         shift = nonctl_shift(datamodule.pseudobulk("train").by_condition())

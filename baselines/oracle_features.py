@@ -27,6 +27,8 @@ class OracleFeatures(ShiftModel):
         ridge: Ridge penalty; 0 chooses among the powers of ten from 0.01 to 100,000.
     """
 
+    row_kind = "head-room"
+
     needs_simulation = True
 
     def __init__(self, ridge: float = 0.0) -> None:

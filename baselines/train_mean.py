@@ -12,6 +12,8 @@ class TrainMean(ShiftModel):
     Source: the ``mean`` row of Ahlmann-Eltze and Huber 2025.
     """
 
+    row_kind = "control"
+
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train shifts."""
         self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (datamodule.train_shift, 0)))

@@ -35,6 +35,9 @@ class MetricInfo:
         by_gallery: Whether it is computed again for each subgroup, because other units enter its value.
         ranked: Whether more is better by itself, so that skill and rank may be taken from it.
         tolerance: How far the mean of a trained model may be from a published one and still reproduce it.
+        ceiling: What skill 1 is: the ``replicate``, or a ``noise_free`` prediction, which a replicate of reliability r
+            reaches with sqrt(r): for correlations.
+        margin: A claim of difference must exceed it: what nobody would act upon.
     """
 
     name: str
@@ -48,6 +51,8 @@ class MetricInfo:
     by_gallery: bool = False
     ranked: bool = True
     tolerance: float = LEARNED
+    ceiling: Literal["replicate", "noise_free"] = "replicate"
+    margin: float = 0.01
 
     @property
     def direction(self) -> int:
@@ -90,7 +95,8 @@ class Track:
         version: Version of everything between predictions (or embeddings) and a record.
         metrics: Metrics with a value per unit, by name, in the order of columns.
         primary: What rows are sorted by where no skill is defined, and what ``beat_rate`` is about.
-        floor: Label of the row that is the floor; ``""`` = the floor is no row of its own (chance, say).
+        baseline: Label of the row that ``beat_rate`` is about, and whose split seeds are those of a board; ``""`` =
+            there is none.
         floor_text: What skill 0 is, in words.
         ceiling_text: What skill 1 is, in words.
         columns: What people see of a board.
@@ -103,7 +109,7 @@ class Track:
     version: int
     metrics: Mapping[str, MetricInfo]
     primary: str
-    floor: str
+    baseline: str
     floor_text: str
     ceiling_text: str
     columns: tuple[Column, ...]

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning
 import numpy as np
@@ -47,6 +47,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
         needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
+        row_kind: What its rows are: a ``model``; a ``control``, which shows what is had for nothing; ``head-room``, which
+            is given what no model can know and is not ranked.
         fit_report: Filled by ``fit``.
         fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
@@ -57,6 +59,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     version: ClassVar[int] = 1
     emits_cells: ClassVar[bool] = True
     needs_simulation: ClassVar[bool] = False
+    row_kind: ClassVar[Literal["model", "control", "head-room"]] = "model"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

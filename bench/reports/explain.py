@@ -13,7 +13,7 @@ from bench.core.errors import BenchError, unknown
 from bench.core.track import Column, Track
 from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
-from bench.results.board import REPLICATE, board
+from bench.results.board import FLOOR, REPLICATE, board
 from bench.tracks import registry
 
 _DIRECTION = {
@@ -77,10 +77,10 @@ def _levels(track: Track, name: str, folders: Sequence[Path]) -> list[str]:
     lines = []
     for (dataset, split), items in sorted(groups.items()):
         table = board(items)
-        if table.empty or not {track.floor, REPLICATE} <= set(table["model"]):
+        if table.empty or not {FLOOR, REPLICATE} <= set(table["model"]):
             continue
         by_model: pd.Series = table.set_index("model")[name]
-        floor, replicate = (float(by_model[label]) for label in (track.floor, REPLICATE))
+        floor, replicate = (float(by_model[label]) for label in (FLOOR, REPLICATE))
         if np.isfinite(floor) or np.isfinite(replicate):
             lines.append(f"  on {dataset}, {split}: floor {_text(floor)}, replicate {_text(replicate)}")
     return lines

@@ -1,4 +1,4 @@
-"""A board as people read it: the four families first, then floors and replicate, then what to distrust."""
+"""A board as people read it: skill and the four families, then ceiling, replicate and floor, then what to distrust."""
 
 from __future__ import annotations
 
@@ -18,15 +18,12 @@ from bench.core.console import answer, console, note, seed_text
 from bench.core.track import Track
 from bench.data.features.bank import shorten
 from bench.results import leaderboard, records
-from bench.results.board import REPLICATE, board
+from bench.results.board import FLOOR, MAX_FALLBACK, board
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
-from bench.results.skill import MIN_FAMILIES
 from bench.stats.intervals import MIN_CONDITIONS
 from bench.tracks import registry
 
-#: A row in which more conditions than this fell back is in part the row of what it fell back to.
-MAX_FALLBACK = 0.1
 #: Longest name on one line, and the longest that leaves room for two spaces between columns.
 _NAME, _ROOMY = 23, 15
 
@@ -43,8 +40,8 @@ def _number(value: float, form: str = "number") -> str:
 
 
 def _skill(track: Track, row: Mapping[Hashable, Any]) -> str:
-    if row["model"] == track.floor:
-        return "0 (floor)"
+    if row["model"] == FLOOR:
+        return "0"
     if pd.isna(row["skill"]):
         return "null"
     if pd.isna(row["skill_ci_low"]):
@@ -53,18 +50,29 @@ def _skill(track: Track, row: Mapping[Hashable, Any]) -> str:
 
 
 def _rank(row: Mapping[Hashable, Any]) -> str:
-    if pd.isna(row["rank_low"]):
+    if pd.isna(row["rank"]):
         return "-"
-    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
+    return str(row["rank"]) if row["rank"] == row["rank_high"] else f"{row['rank']}-{row['rank_high']}"
 
 
-def _beats(row: Mapping[Hashable, Any]) -> str:
-    return "-" if pd.isna(row["beat_rate"]) else f"{row['beat_rate']:.0%}"
+def _mostly(track: Track, row: Mapping[Hashable, Any]) -> str:
+    """The family that gave most of the skill; empty where there is none, or none to speak of."""
+    found = {family: row[f"{name}_skill"] for family, name in track.families.items()}
+    known = {family: value for family, value in found.items() if not pd.isna(value)}
+    if not known or pd.isna(row["skill"]) or row["kind"] == "bar":
+        return ""
+    best = max(known, key=lambda family: known[family])
+    return f"{best} {_number(min(known[best], 1.0))}" if known[best] > 0 else "nothing"
 
 
-def _fallbacks(row: Mapping[Hashable, Any]) -> str:
+def _what(row: Mapping[Hashable, Any]) -> str:
+    """What a row is: a model, one that partly fell back, a control, head-room; bars say so themselves."""
     missing = row["n_fallback"]
-    return "" if pd.isna(missing) else f"{missing}/{row['n_conditions']}" if missing else "0"
+    if row["kind"] == "model" and not pd.isna(missing) and missing:
+        return f"model, {missing}/{row['n_conditions']} fell back"
+    if row["kind"] == "model with fallbacks":
+        return f"{missing}/{row['n_conditions']} fell back"
+    return "" if row["kind"] == "bar" else str(row["kind"])
 
 
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
@@ -91,17 +99,17 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     for column in track.columns:
         view.add_column(column.title, justify="right")
     if skilled:
-        view.add_column("beats mean", justify="right")
-        view.add_column("fallbacks", justify="right")
+        view.add_column("mostly by")
+        view.add_column("what")
     for row in table.to_dict("records"):
-        bar = row["model"] in (track.floor, REPLICATE)
+        bar = row["kind"] == "bar"
         view.add_row(
             _rank(row),
             # What differs from a model's defaults goes on a line of its own where both would be cut.
             Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
             *([_skill(track, row)] if skilled else []),
             *(_number(row[column.metric], column.form) for column in track.columns),
-            *([_beats(row), "" if bar else _fallbacks(row)] if skilled else []),
+            *([_mostly(track, row), _what(row)] if skilled else []),
             style="dim" if bar else None,
         )
     return view
@@ -114,9 +122,15 @@ def null_families(track: Track, table: pd.DataFrame) -> str:
     if not null:
         return ""
     said = "; ".join(f"{family}: {reason}" for family, reason in null.items())
-    few = len(track.families) - len(null) < MIN_FAMILIES
-    whole = "These data give no skill and no ranks" if few else "Left out of every row's skill"
+    none = table.loc[table["kind"] == "bar", "skill"].isna().all()
+    whole = "These data give no skill and no ranks" if none else "Left out of every row's skill"
     return f"{whole} ({said})."
+
+
+def floor_answers(table: pd.DataFrame) -> str:
+    """Say which condition-blind answer is the floor of each family."""
+    found = table.attrs.get("floor_answers", {})
+    return f"floor: {', '.join(f'{family} by {answer}' for family, answer in found.items())}" if found else ""
 
 
 def as_text(track: Track, table: pd.DataFrame) -> str:
@@ -145,8 +159,8 @@ def show(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequ
 
 def warnings_of(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> list[str]:
     """List what a reader should distrust about a board."""
-    lines = [line] if (line := null_families(track, table)) else []
-    rows = table[~table["model"].isin([track.floor, REPLICATE])]
+    lines = [line for line in (floor_answers(table), null_families(track, table)) if line]
+    rows = table[table["kind"] != "bar"]
     partial = rows[rows["n_seeds"] < len(seeds)]
     if len(partial):
         names = ", ".join(f"{r['model']} ({r['n_seeds']} of {len(seeds)} seeds)" for r in partial.to_dict("records"))

@@ -1,12 +1,13 @@
 """One board: rows of one track, data set and split with means, intervals, skill and shared ranks.
 
-No row's numbers depend on which other rows are there: all rows share one set of draws, which depends on the test
-units alone, and a rank only says how many rows are clearly better.
+No row's means, intervals or skill depend on which other rows are there. A rank does: it is 1 + the number of rows that
+are clearly better, and with more rows to be compared a difference must be clearer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,35 @@ import pandas as pd
 from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.results.entries import BoardEntry
-from bench.results.estimates import Estimates, Places, place, unit_width
+from bench.results.estimates import Placed, place
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
-from bench.results.skill import MIN_FAMILIES
-from bench.results.summary import Summary, average, plan_for, summarise
-from bench.results.tables import ALL, TASK_FIELDS
-from bench.stats.intervals import beat_rate, half_width, nanmean
+from bench.results.skill import MIN_FAMILIES, Bar, bars
+from bench.results.summary import average, estimates, places, plan_for
+from bench.results.tables import ALL, Table
+from bench.stats.intervals import beat_rate, nanmean
+from bench.stats.jackknife import Design, Estimate, join
 from bench.stats.ranks import ranks
 
-__all__ = ["REPLICATE", "BoardEntry", "Row", "board", "gather"]
+__all__ = ["BARS", "CEILING", "FLOOR", "REPLICATE", "BoardEntry", "Row", "board", "gather"]
 
-REPLICATE = "replicate"
-_RANKS = ("rank", "rank_low", "rank_high")
+CEILING, REPLICATE, FLOOR = "ceiling", "replicate", "floor"
+#: Rows that are no predictors, and in which order they stand below.
+BARS = (CEILING, REPLICATE, FLOOR)
+_RANKS = ("rank", "rank_high")
 _SKILL = ("skill", "skill_ci_low", "skill_ci_high")
-_COUNTS = (*_RANKS, "n_seeds", "n_conditions", "n_informative", "n_fallback", "parameters")
+_COUNTS = (
+    *_RANKS,
+    "n_seeds",
+    "n_training_seeds",
+    "n_contexts",
+    "n_conditions",
+    "n_informative",
+    "n_fallback",
+    "parameters",
+)
+#: A row in which more conditions than this fell back is in part the row of what it fell back to.
+MAX_FALLBACK = 0.1
 #: Rows placed at once: bounds memory.
 _CHUNK = 512
 
@@ -37,9 +52,12 @@ Line = dict[str, Any]
 
 
 def metric_columns(track: Track) -> list[str]:
-    """Columns of a track's metrics: level, bounds, and skill where the track has families."""
-    ends = ("", "_ci_low", "_ci_high", "_skill") if track.families else ("", "_ci_low", "_ci_high")
-    return [f"{name}{end}" for name in track.metrics for end in ends]
+    """Columns of a track's metrics: level, bounds, and skill of those that stand for a family."""
+    return [f"{name}{end}" for name in track.metrics for end in _ends(track, name)]
+
+
+def _ends(track: Track, name: str) -> tuple[str, ...]:
+    return ("", "_ci_low", "_ci_high", *(["_skill"] if name in track.families.values() else []))
 
 
 def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | None = None) -> pd.DataFrame:
@@ -51,7 +69,7 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
         seeds: See :func:`bench.results.rows.gather`. Rows that lack one of them are listed without a rank.
 
     Returns:
-        One row per model and variant, then the replicate and the floor where the track has them; undefined numbers are
+        One row per model and variant, then ceiling, replicate and floor where the track has them; undefined numbers are
         NaN. Empty where nothing is known of the scope.
     """
     wanted, rows = gather(items, seeds)
@@ -62,33 +80,44 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
     share_tasks(rows, anchor)
     track = items[0].track
     full = [seed for seed in wanted if seed in anchor]
-    base = [[anchor[seed].values] for seed in full]
-    bars = summarise(track, base, scope, plan_for(base, scope))
+    base = [anchor[seed].values for seed in full]
+    plan, limits = _task(track, base, scope)
     lines: list[Line] = []
     numbers: list[Floats] = []
-    ranked = []
+    ranked: list[tuple[list[str], Estimate]] = []
     placeable = [row for row in rows.values() if row.has_values and set(row.seeds) & set(known)]
-    for group, task in _tasks(placeable, full, scope, bars):
-        placed = place(group, task, scope)
+    for group in _groups(placeable):
+        whole = group[0].seeds == wanted
+        own = (plan, limits) if whole else _task(track, [anchor[seed].values for seed in group[0].seeds], scope)
+        tables = [[row.tables(seed) for seed in row.seeds] for row in group]
+        placed = place(track, tables, scope, *own, [row.honest for row in group])
         lines += [_line(row, i, placed, wanted, scope) for i, row in enumerate(group)]
-        numbers.append(_numbers(track, placed.theta, placed.width, placed.skill))
-        if group[0].seeds == wanted:
-            own = [i for i, row in enumerate(group) if _competes(row) and np.isfinite(placed.ranked_by[i])]
-            ranked.append(([group[i].label for i in own], placed.ranked_by[own], placed.paired[own]))
+        numbers.append(_numbers(track, placed.theta, placed.width, placed.skills(track)))
+        if whole:
+            chosen = [i for i, row in enumerate(group) if row.competes and np.isfinite(placed.headline.value[i])]
+            ranked.append(([group[i].label for i in chosen], _comparable(placed.headline, group).take(chosen)))
     placed_labels = {row.label for row in placeable}
     for row in rows.values():
-        if row.label not in placed_labels and not (row.label == track.floor and row.seeds != wanted):
+        if row.label not in placed_labels:
             lines.append(_unplaced(row))
             numbers.append(_run_numbers(row, scope))
-    _rank(lines, ranked, unit_width(bars, track))
+    _rank(lines, ranked)
     if track.families:
-        for label, field, skill in ((REPLICATE, "half_replicate", 1.0), (track.floor, "floor", 0.0)):
-            if label and (label not in rows or rows[label].seeds != wanted):
-                lines.append(_bar_line(track, label, bars, field, skill, len(wanted)))
-                numbers.append(_bar_numbers(track, bars, field, skill))
+        made = _bars(track, base, scope, plan, limits)
+        lines += [line for line, _ in made]
+        numbers += [block for _, block in made]
     table = _table(track, lines, np.concatenate(numbers))
-    table.attrs["skill_reasons"] = dict(zip(track.metrics, bars.skill.reason, strict=True))
+    table.attrs["skill_reasons"] = {bar.metric: bar.reason for bar in limits.values()}
+    table.attrs["floor_answers"] = {family: bar.answer for family, bar in limits.items()}
     return table
+
+
+def _task(track: Track, tables: Sequence[Table], scope: str) -> tuple[Design, dict[str, Bar]]:
+    """The units of a scope and its bars, under the split seeds of some tables."""
+    by_seed = [[table] for table in tables]
+    plan = plan_for(by_seed, scope)
+    whole = None if scope == ALL else bars(track, tables, ALL, plan_for(by_seed, ALL))
+    return plan, bars(track, tables, scope, plan, whole)
 
 
 def _unplaced_board(rows: Mapping[str, Row], wanted: Sequence[int]) -> pd.DataFrame:
@@ -98,47 +127,43 @@ def _unplaced_board(rows: Mapping[str, Row], wanted: Sequence[int]) -> pd.DataFr
     return _table(track, lines, np.concatenate([_run_numbers(row, ALL) for row in rows.values()]))
 
 
-def _competes(row: Row) -> bool:
-    return row.kind == "model" and row.label != row.track.floor
-
-
-def _tasks(
-    rows: Iterable[Row], wanted: Sequence[int], scope: str, bars: Summary
-) -> Iterator[tuple[list[Row], Summary]]:
-    """Group rows that share draws, floor and replicate: those with all seeds, and others by what seeds they have.
-
-    A row that lacks seeds is measured by its own floor and replicate; rows where these are the same share them.
-    """
-    groups: dict[tuple[object, ...], tuple[list[Row], Summary]] = {(): ([], bars)}
+def _groups(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that have the same split seeds, not too many at once: they are measured by the same floor and ceiling."""
+    by_seeds: dict[tuple[int, ...], list[Row]] = {}
     for row in rows:
-        if row.label == row.track.floor and row.seeds != wanted:
-            continue  # a floor over some of the seeds is no floor of the board
-        key: tuple[object, ...] = ()
-        if row.seeds != wanted:
-            tables = [row.tables(seed) for seed in row.seeds]
-            task = [average(heads, scope, field).tobytes() for heads in tables for field in TASK_FIELDS]
-            key = (*row.seeds, *(heads[0].conditions.get(scope) for heads in tables), *task)
-            if key not in groups:
-                groups[key] = ([], summarise(row.track, tables, scope))
-        groups[key][0].append(row)
-    for members, task_bars in groups.values():
-        for i in range(0, len(members), _CHUNK):
-            yield members[i : i + _CHUNK], task_bars
+        by_seeds.setdefault(tuple(row.seeds), []).append(row)
+    return [group[i : i + _CHUNK] for group in by_seeds.values() for i in range(0, len(group), _CHUNK)]
 
 
-def _rank(lines: Sequence[Line], parts: Sequence[tuple[list[str], Floats, Floats]], unit: float) -> None:
-    """Write ranks into the lines of rows that have one; a part holds labels, what they are ranked by and its draws."""
-    if not parts:
-        return
+def _comparable(headline: Estimate, group: Sequence[Row]) -> Estimate:
+    """What rows are ranked by, where a learned row of one training seed borrows the training noise of the others.
+
+    Its own noise is not known, and nothing would keep it from being told apart from its like by luck.
+    """
+    noise, df = headline.training, headline.training_df
+    lent = np.array([row.learned and row.training_seeds > 1 for row in group], dtype=np.bool_) & (df > 0)
+    lacking = np.array([row.learned and row.training_seeds == 1 for row in group], dtype=np.bool_)
+    if not lent.any() or not lacking.any():
+        return headline
+    # A variance over K training seeds is that of one, over K.
+    seeds = np.array([max(row.training_seeds, 1) for row in group])
+    one = float((noise * seeds)[lent].mean())
+    return replace(headline, training=np.where(lacking, one, noise), training_df=np.where(lacking, df[lent].sum(), df))
+
+
+def _rank(lines: Sequence[Line], parts: Sequence[tuple[list[str], Estimate]]) -> None:
+    """Write ranks into the lines of rows that have one; a part holds labels and what they are ranked by."""
     labels = [label for part in parts for label in part[0]]
-    places = ranks(np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts]), unit)
-    by_label = dict(zip(labels, places.tolist(), strict=True))
+    if not labels:
+        return
+    whole = join([part[1] for part in parts if part[0]])
+    by_label = dict(zip(labels, ranks(whole).tolist(), strict=True))
     for line in lines:
-        line.update(zip(_RANKS, by_label.get(str(line["model"]), [None] * 3), strict=True))
+        line.update(zip(_RANKS, by_label.get(str(line["model"]), [None] * len(_RANKS)), strict=True))
 
 
 def _table(track: Track, lines: Sequence[Line], numbers: Floats) -> pd.DataFrame:
-    """Join the lines' own columns and the metrics' ``[R, 4 M]``, best row first.
+    """Join the lines' own columns and the metrics' ``[R, columns]``, best row first.
 
     Rows are sorted by what a CSV shows of them, then by name: rounding must not decide their order.
     """
@@ -146,12 +171,12 @@ def _table(track: Track, lines: Sequence[Line], numbers: Floats) -> pd.DataFrame
     counts = [name for name in _COUNTS if name in plain and name not in track.numbers]
     plain[counts] = plain[counts].astype("Int64")
     columns = metric_columns(track)
-    level = numbers[:, columns.index(track.primary)] * Places.of(track).sign
+    level = numbers[:, columns.index(track.primary)] * (track.metrics[track.primary].direction or 1)
     order = pd.DataFrame(
         {
-            "bar": plain["model"].map({REPLICATE: 1, track.floor: 2} if track.families else {}).fillna(0),
-            "kind": [line.get("kind", "model") == "reference" for line in lines],
-            "rank": plain["rank"],
+            "bar": plain["model"].map({name: 1 + i for i, name in enumerate(BARS)} if track.families else {}).fillna(0),
+            "kind": [line["kind"] == "reference" for line in lines],
+            "unranked": plain["rank"].isna(),
             "skill": [-rounded(value) if np.isfinite(value) else np.inf for value in plain.get("skill", level)],
             "level": [-rounded(value) if np.isfinite(value) else np.inf for value in level],
             "model": plain["model"],
@@ -165,9 +190,12 @@ def _table(track: Track, lines: Sequence[Line], numbers: Floats) -> pd.DataFrame
 
 
 def _numbers(track: Track, theta: Floats, width: Floats, skill: Floats) -> Floats:
-    """Level, bounds and skill of each metric ``[R, 4 M]``, in the order of the columns."""
-    parts = [theta, theta - width, theta + width, *([skill] if track.families else [])]
-    return np.stack(parts, axis=2).reshape(len(theta), -1)
+    """Level, bounds and, of families, skill of each metric ``[R, columns]``, in the order of the columns."""
+    parts = []
+    for m, name in enumerate(track.metrics):
+        low, high = theta[:, m] - width[:, m], theta[:, m] + width[:, m]
+        parts += [theta[:, m], low, high, skill[:, m]][: len(_ends(track, name))]
+    return np.stack(parts, axis=1)
 
 
 def _run_numbers(row: Row, scope: str) -> Floats:
@@ -190,7 +218,7 @@ def _seed_sd(row: Row) -> Line:
     """Standard deviation of the primary metric over seeds, of a track whose rows are ranked by it."""
     if row.track.families:
         return {}
-    name, primary, levels = row.track.primary, Places.of(row.track).primary, []
+    name, primary, levels = row.track.primary, list(row.track.metrics).index(row.track.primary), []
     for seed in row.seeds:
         if row.has_values:
             levels.append(_average(average(row.tables(seed), ALL, "value", primary).tolist()))
@@ -200,9 +228,11 @@ def _seed_sd(row: Row) -> Line:
     return {f"{name}_sd": float(np.std(levels, ddof=1)) if len(levels) > 1 else float("nan")}
 
 
-def _head(row: Row) -> Line:
-    line: Line = {**dict.fromkeys(_RANKS), "model": row.label}
-    return line if row.track.families else {**line, "kind": row.kind}
+def _head(row: Row, fell: int = 0, n: int = 0) -> Line:
+    kind = row.kind
+    if kind == "model" and fell > MAX_FALLBACK * n:
+        kind = "model with fallbacks"
+    return {**dict.fromkeys(_RANKS), "model": row.label, "kind": kind}
 
 
 def _tail(row: Row, beat: float, control_sd: float, fell: int | None) -> Line:
@@ -219,22 +249,36 @@ def _tail(row: Row, beat: float, control_sd: float, fell: int | None) -> Line:
     }
 
 
-def _line(row: Row, i: int, placed: Estimates, wanted: Sequence[int], scope: str) -> Line:
+def _line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> Line:
     """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
-    floor = row.label == row.track.floor
     first = [row.by_seed[seed][0].values for seed in row.seeds]
     n = sum(len(table.conditions.get(scope, ())) for table in first)
     fell = sum(int((table.fallbacks(scope) > 0).sum()) for table in first)
-    skill, width = placed.mean_skill[i], placed.half_width[i]
-    bounds = (0.0 if floor else skill, skill - width, skill + width) if row.track.families else ()
+    low, high = placed.bounds()
+    bounds = (placed.headline.value[i], low[i], high[i]) if row.track.families else ()
     return {
-        **_head(row),
+        **_head(row, fell, n),
         **dict(zip(_SKILL, bounds)),
         "n_seeds": len(first),
+        "n_training_seeds": row.training_seeds if row.learned else None,
+        "n_contexts": len({unit.context for table in first for unit in table.task.units.get(scope, ())}),
         "n_conditions": n,
         "n_informative": n - fell,
-        **_tail(row, np.nan if floor else placed.beat_rate[i], _control_sd(row, wanted, scope), fell),
+        **_tail(row, _beat_rate(row, scope), _control_sd(row, wanted, scope), fell),
     }
+
+
+def _beat_rate(row: Row, scope: str) -> float:
+    """Share of units on which the row is better than the track's baseline in the primary metric, mean over seeds."""
+    track = row.track
+    if row.label == track.baseline:
+        return float("nan")
+    m, higher = list(track.metrics).index(track.primary), track.metrics[track.primary].direction >= 0
+    rates = [
+        beat_rate(average(heads, scope, "value", m), average(heads, scope, "floor", m), higher)
+        for heads in (row.tables(seed) for seed in row.seeds)
+    ]
+    return float(nanmean(np.stack(rates)))
 
 
 def _unplaced(row: Row) -> Line:
@@ -243,40 +287,55 @@ def _unplaced(row: Row) -> Line:
         **_head(row),
         **(dict.fromkeys(_SKILL, np.nan) if row.track.families else {}),
         "n_seeds": len(row.seeds),
+        "n_training_seeds": row.training_seeds if row.learned else None,
+        "n_contexts": None,
         "n_conditions": 0 if row.has_values else None,
         "n_informative": 0 if row.has_values else None,
         **_tail(row, np.nan, np.nan, 0 if row.has_values else None),
     }
 
 
-def _bar_line(track: Track, label: str, bars: Summary, field: str, skill: float, n_seeds: int) -> Line:
-    """The same for floor or replicate, from the task's own numbers."""
-    at = Places.of(track)
-    beats = [beat_rate(v[field][:, at.primary], v["half_floor"][:, at.primary]).item() for v in bars.values]
-    room = [not bars.skill.reason[m] for m in at.families]
-    return {
-        **dict.fromkeys(_RANKS),
-        "model": label,
-        **dict.fromkeys(_SKILL, np.nan),
-        "skill": skill if sum(room) >= MIN_FAMILIES else np.nan,
-        "n_seeds": n_seeds,
-        "n_conditions": sum(len(v[field]) for v in bars.values),
-        "n_informative": None,
-        "beat_rate": _average(beats) if label == REPLICATE else np.nan,
-        **dict.fromkeys(track.numbers, np.nan),
-        "control_sd": np.nan,
-        "n_fallback": None,
-        "wall_s": np.nan,
-        "parameters": None,
-        "run_ids": "",
-    }
-
-
-def _bar_numbers(track: Track, bars: Summary, field: str, skill: float) -> Floats:
-    level = bars.levels[field]
-    width = half_width(level.level, level.n, level.distinct)
-    room = [not reason for reason in bars.skill.reason]
-    return _numbers(track, level.theta[None], width[None], np.where(room, skill, np.nan)[None])
+def _bars(
+    track: Track, tables: Sequence[Table], scope: str, plan: Design, limits: Mapping[str, Bar]
+) -> list[tuple[Line, Floats]]:
+    """Lines of ceiling, replicate and floor, from the task's own numbers; families only, but for the replicate."""
+    rows = [[[table] for table in tables]]
+    whole = estimates(rows, scope, "half_replicate", range(len(track.metrics)), plan)
+    families = dict(zip(places(track), limits.values(), strict=True))
+    n = sum(len(table.conditions.get(scope, ())) for table in tables)
+    contexts = len({unit.context for unit in plan.units})
+    known = sum(not bar.reason for bar in limits.values())
+    made = []
+    for label in BARS:
+        theta, width, skills = (np.full((1, len(track.metrics)), np.nan) for _ in range(3))
+        if label == REPLICATE:
+            theta[0], width[0] = whole.value, whole.half_width()
+        for m, bar in families.items():
+            found = {CEILING: bar.ceiling, REPLICATE: bar.replicate, FLOOR: bar.floor}[label]
+            theta[0, m], width[0, m] = found.value[0], found.half_width()[0]
+            skills[0, m] = (found.value[0] - bar.floor.value[0]) / bar.room
+        middle = np.nanmean(skills) if known >= MIN_FAMILIES else np.nan
+        line: Line = {
+            **dict.fromkeys(_RANKS),
+            "model": label,
+            "kind": "bar",
+            **dict.fromkeys(_SKILL, np.nan),
+            "skill": middle,
+            "n_seeds": len(tables),
+            "n_training_seeds": None,
+            "n_contexts": contexts,
+            "n_conditions": n,
+            "n_informative": None,
+            "beat_rate": np.nan,
+            **dict.fromkeys(track.numbers, np.nan),
+            "control_sd": np.nan,
+            "n_fallback": None,
+            "wall_s": np.nan,
+            "parameters": None,
+            "run_ids": "",
+        }
+        made.append((line, _numbers(track, theta, width, skills)))
+    return made
 
 
 def _control_sd(row: Row, wanted: Sequence[int], scope: str) -> float:
@@ -284,7 +343,7 @@ def _control_sd(row: Row, wanted: Sequence[int], scope: str) -> float:
     folds = [entry for found in row.folds.values() for entry in found]
     if sorted(row.folds) != list(wanted) or row.seeds != list(wanted) or any(e.table is None for e in folds):
         return float("nan")
-    primary = Places.of(row.track).primary
+    primary = list(row.track.metrics).index(row.track.primary)
 
     def level(groups: Mapping[int, list[BoardEntry]]) -> float:
         return _average(

@@ -24,14 +24,16 @@ class Claim(BaseModel):
     Attributes:
         name: In tables and files.
         better: Row label.
-        worse: Row labels; all must be beaten.
+        worse: Row labels; all must be beaten. ``floor`` stands for the best condition-blind answers, where the metric
+            is ``skill``: then pattern or identity must be above the floor too.
+        relation: ``better``, or ``no better``: the 90% interval of every difference lies within the margin.
         beside: Rows whose difference is printed too, and decides nothing.
         data: Data set.
         split: Split.
-        metric: Metric; it tells the track that the claim is about.
+        metric: Metric, which tells the track that the claim is about, or ``skill``: the mean over families.
         subgroup: ``all``, a subgroup or a tertile.
         min_conditions: Distinct conditions that the differences must be over.
-        margin: How far from 0 the whole interval must lie.
+        margin: By how much a row must be better; absent = the metric's own margin.
         expected: The verdict that committed boards had; a test compares. Absent = none.
     """
 
@@ -46,5 +48,6 @@ class Claim(BaseModel):
     metric: str = "pearson_delta"
     subgroup: str = "all"
     min_conditions: Annotated[int, Field(ge=8)] = 30
-    margin: Annotated[float, Field(ge=0)] = 0.0
+    margin: Annotated[float, Field(ge=0)] | None = None
+    relation: Literal["better", "no better"] = "better"
     expected: Literal["true", "false", "not_evaluable"] | None = None

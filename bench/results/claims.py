@@ -1,7 +1,6 @@
 """What is claimed of rows, computed from their records: true, false, or not to be said.
 
-A claim is true only if, for every row that must be beaten, the pooled paired interval of the difference excludes 0 in
-its favour over enough distinct conditions: the interval that ``bench compare`` prints.
+How a claim is tested: :mod:`bench.results.tested`. Here all claims of a suite are put together, written and read.
 """
 
 from __future__ import annotations
@@ -22,10 +21,12 @@ from bench.core.files import write_json
 from bench.core.track import Track
 from bench.results import leaderboard
 from bench.results.claim import Claim
-from bench.results.difference import Comparison, Difference, no_claim
+from bench.results.difference import SKILL, Comparison, Difference
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
 from bench.results.tables import ALL
+from bench.results.tested import ALPHA, Tested, tested, why_not
+from bench.stats.intervals import holm
 
 #: Seeds that a suite runs on each (data set, split).
 Seeds = Mapping[tuple[str, str], Sequence[int]]
@@ -41,7 +42,9 @@ class Gap(BaseModel):
         mean: Difference of the means.
         low: Lower 95% bound.
         high: Upper 95% bound.
+        p: One-sided, of the hypothesis that the claim's row is not better by the margin.
         n: Distinct conditions.
+        by_seed: The difference under each split seed; they share conditions, so that this is no replication.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +53,9 @@ class Gap(BaseModel):
     mean: float | None
     low: float | None
     high: float | None
+    p: float | None
     n: int
+    by_seed: tuple[float | None, ...] = ()
 
 
 class Verdict(BaseModel):
@@ -61,6 +66,9 @@ class Verdict(BaseModel):
         seeds: Split seeds that every row must have.
         verdict: ``true``, ``false`` or ``not_evaluable``.
         reason: Why it is not true; empty where it is.
+        margin: By how much the row had to be better.
+        p_holm: Of the claim, adjusted over all claims of the suite that can be evaluated.
+        over: What it generalises over, and what it does not.
         differences: To the rows that must be beaten.
         beside: To rows that decide nothing.
     """
@@ -71,6 +79,9 @@ class Verdict(BaseModel):
     seeds: tuple[int, ...]
     verdict: Literal["true", "false", "not_evaluable"]
     reason: str = ""
+    margin: float = 0.0
+    p_holm: float | None = None
+    over: str = ""
     differences: tuple[Gap, ...] = ()
     beside: tuple[Gap, ...] = ()
 
@@ -87,7 +98,7 @@ class Claims(BaseModel):
 def evaluate(
     claims: Sequence[Claim], seeds: Seeds, groups: Sequence[tuple[Track, leaderboard.Groups]]
 ) -> list[Verdict]:
-    """Evaluate claims.
+    """Evaluate the claims of a suite together: a claim is true only if it stays clear after Holm over all of them.
 
     Args:
         claims: What is claimed.
@@ -102,7 +113,7 @@ def evaluate(
     def about(claim: Claim) -> tuple[str, str]:
         return claim.data, claim.split
 
-    found: dict[int, Verdict] = {}
+    found: dict[int, Tested] = {}
     for (data, split), same in groupby(sorted(enumerate(claims), key=lambda one: about(one[1])), lambda o: about(o[1])):
         wanted = sorted(set(seeds.get((data, split), ())))
         boards: dict[str, tuple[dict[str, Row], Comparison]] = {}
@@ -112,68 +123,53 @@ def evaluate(
                 _, rows = gather(here.get((data, split), []), wanted)
                 share_tasks(rows, anchors(rows, wanted))
                 boards[track.name] = (rows, Comparison(rows, wanted))
-            found[i] = _verdict(track, claim, wanted, *boards[track.name])
-    return [found[i] for i in range(len(claims))]
+            found[i] = tested(track, claim, wanted, *boards[track.name])
+    adjusted = holm([found[i].p for i in range(len(claims))])
+    return [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
 
 
 def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
     for track, here in groups:
-        if claim.metric in track.metrics:
+        if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
             return track, here
     raise BenchError(f"claim '{claim.name}': no track has the metric '{claim.metric}'.")
 
 
-def _verdict(
-    track: Track, claim: Claim, seeds: Sequence[int], rows: Mapping[str, Row], compared: Comparison
-) -> Verdict:
-    def answer(verdict: Literal["true", "false", "not_evaluable"], reason: str = "") -> Verdict:
-        return Verdict(
-            claim=claim,
-            seeds=tuple(seeds),
-            verdict=verdict,
-            reason=reason,
-            differences=tuple(_gap(name, one) for name, one in gaps.items()),
-            beside=tuple(_gap(name, one) for name, one in beside.items()),
-        )
-
-    def differences(names: Sequence[str]) -> dict[str, Difference]:
-        ready = [name for name in names if name in compared.rows]
-        return {n: compared.difference(claim.better, n, claim.subgroup, claim.metric, tested=False) for n in ready}
-
-    gaps: dict[str, Difference] = {}
-    beside: dict[str, Difference] = {}
-    names = (claim.better, *claim.worse)
-    if missing := [name for name in names if name not in rows]:
-        return answer("not_evaluable", f"no record of {', '.join(missing)}")
-    for name in names:
-        if lacking := sorted(set(seeds) - set(rows[name].by_seed)):
-            return answer("not_evaluable", f"{name} lacks seed {', '.join(map(str, lacking))}")
-    if without := [name for name in names if name not in compared.rows]:
-        return answer("not_evaluable", f"{', '.join(without)} has no values by unit")
-    tables = [entry.values for seed in seeds for entry in rows[claim.better].by_seed[seed]]
-    if not any(table.conditions.get(claim.subgroup) for table in tables):
-        return answer("not_evaluable", f"no condition in '{claim.subgroup}'")
-    gaps, beside = differences(claim.worse), differences(claim.beside)
-    if reason := no_claim([rows[name] for name in names]):
-        return answer("not_evaluable", reason)
-    for name, gap in gaps.items():
-        if gap.n < claim.min_conditions:
-            return answer("not_evaluable", f"{gap.n} distinct conditions, {claim.min_conditions} needed")
-        if not math.isfinite(gap.low):
-            return answer("not_evaluable", f"the difference to {name} has no interval")
-    kept = [name for name, gap in gaps.items() if not _beaten(track, gap, claim.margin)]
-    return answer("false", f"does not beat {', '.join(kept)}") if kept else answer("true")
+def _verdict(found: Tested, adjusted: float) -> Verdict:
+    """Decide by the numbers that are written: rounding must decide no claim."""
+    claim, p_holm = found.claim, _written(adjusted)
+    verdict: Literal["true", "false", "not_evaluable"] = "not_evaluable"
+    reason = found.reason
+    if not reason:
+        verdict = "true" if p_holm is not None and p_holm <= ALPHA else "false"
+        reason = "" if verdict == "true" else why_not(found)
+    return Verdict(
+        claim=claim,
+        seeds=found.seeds,
+        verdict=verdict,
+        reason=reason,
+        margin=found.margin,
+        p_holm=p_holm,
+        over=found.over,
+        differences=tuple(_gap(name, one, found) for name, one in found.gaps.items()),
+        beside=tuple(_gap(name, one, found) for name, one in found.beside.items()),
+    )
 
 
-def _beaten(track: Track, gap: Difference, margin: float) -> bool:
-    """By the numbers that are written: rounding must decide no claim."""
-    low, high = rounded(gap.low), rounded(gap.high)
-    return high < -margin if track.metrics[gap.metric].better == "low" else low > margin
+def _gap(row: str, gap: Difference, found: Tested) -> Gap:
+    return Gap(
+        row=row,
+        mean=_written(gap.mean),
+        low=_written(gap.low),
+        high=_written(gap.high),
+        p=_written(gap.beyond(found.margin, found.sign)),
+        n=gap.n,
+        by_seed=tuple(_written(value) for value in gap.by_seed),
+    )
 
 
-def _gap(row: str, found: Difference) -> Gap:
-    mean, low, high = (rounded(v) if math.isfinite(v) else None for v in (found.mean, found.low, found.high))
-    return Gap(row=row, mean=mean, low=low, high=high, n=found.n)
+def _written(value: float) -> float | None:
+    return rounded(value) if math.isfinite(value) else None
 
 
 def show(verdicts: Sequence[Verdict]) -> None:
@@ -189,7 +185,7 @@ def show(verdicts: Sequence[Verdict]) -> None:
             verdict = Text(one.verdict.replace("_", " "), style=_STYLES[one.verdict])
             lines = [(gap.row, _interval(gap), str(gap.n)) for gap in one.differences]
             lines += [(f"({gap.row})", _interval(gap), str(gap.n)) for gap in one.beside]
-            if one.verdict == "not_evaluable":
+            if one.reason:
                 lines.insert(0, ("", one.reason, ""))
             for i, line in enumerate(lines):  # names hold brackets, which rich would take for its markup
                 head = (Text(one.claim.name), verdict) if i == 0 else (Text(), Text())

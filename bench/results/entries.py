@@ -45,7 +45,9 @@ class BoardEntry:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Each metric of this one run over all its units; empty without values."""
-        return {} if self.table is None else levels(self.track, self.table)[ALL]
+        if self.table is None:
+            return {}
+        return levels(self.track, self.table, self.record.controls_used == "input")[ALL]
 
     @property
     def informed(self) -> int:

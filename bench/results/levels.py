@@ -6,9 +6,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.core.track import Track
-from bench.results.summary import summarise
-from bench.results.tables import Table
-from bench.stats.intervals import half_width
+from bench.core.typing import Floats
+from bench.results.estimates import Placed, place
+from bench.results.skill import Bar, bars
+from bench.results.summary import plan_for
+from bench.results.tables import ALL, Table
 
 
 class Level(BaseModel):
@@ -21,9 +23,9 @@ class Level(BaseModel):
         n: Units in the mean.
         n_undefined: Units left out because of the truth (the same for every model).
         n_degenerate: Units that got the chance value because of the prediction.
-        floor: The same mean for the floor.
+        floor: The same mean for the best condition-blind answer (in a family), or for the track's floor.
         replicate: Half of a unit's cells predicting the other half, averaged over halvings both ways.
-        skill: Where the model stands between floor (0) and replicate (1).
+        skill: Where the model stands between floor (0) and ceiling (1); in the metrics of families only.
         skill_reason: Why skill is ``None``.
     """
 
@@ -41,35 +43,56 @@ class Level(BaseModel):
     skill_reason: str | None = None
 
 
-def levels(track: Track, table: Table) -> dict[str, dict[str, Level]]:
+def levels(track: Track, table: Table, honest: bool = True) -> dict[str, dict[str, Level]]:
     """Average a table over units, for all of them, each subgroup and each tertile of effect strength.
 
     Args:
         track: Its track.
         table: Values of one record.
+        honest: Whether the predictions were made from the input controls: without, there is no skill.
     """
-    out = {}
-    for scope, units in table.conditions.items():
-        total = summarise(track, [[table]], scope)
-        value = total.levels["value"]
-        width = half_width(value.level, value.n, value.distinct)
-        flagged = table.field(scope, "degenerate").sum(axis=0)
-        out[scope] = {
-            name: Level(
-                mean=_number(value.theta[m]),
-                ci_low=_number(value.theta[m] - width[m]),
-                ci_high=_number(value.theta[m] + width[m]),
-                n=int(value.n[m]),
-                n_undefined=len(units) - int(value.n[m]),
-                n_degenerate=int(flagged[m]),
-                floor=_number(total.levels["floor"].theta[m]),
-                replicate=_number(total.levels["half_replicate"].theta[m]),
-                skill=_number(total.skill.value[m]),
-                skill_reason=total.skill.reason[m] or None,
-            )
-            for m, name in enumerate(table.metrics)
-        }
+    out: dict[str, dict[str, Level]] = {}
+    whole: dict[str, Bar] | None = None
+    for scope in [ALL, *(name for name in table.conditions if name != ALL)]:
+        plan = plan_for([[table]], scope)
+        limits = bars(track, [table], scope, plan, whole)
+        whole = whole or limits
+        placed = place(track, [[[table]]], scope, plan, limits, [honest])
+        out[scope] = _levels(track, table, scope, placed, limits, honest)
     return out
+
+
+def _levels(
+    track: Track, table: Table, scope: str, placed: Placed, limits: dict[str, Bar], honest: bool
+) -> dict[str, Level]:
+    by_metric = {bar.metric: bar for bar in limits.values()}
+    width, skills = placed.width[0], placed.skills(track)[0]
+    flagged = table.field(scope, "degenerate").sum(axis=0)
+    defined = np.isfinite(table.field(scope, "value")).sum(axis=0)
+    floor, replicate = (_mean(table.field(scope, name)) for name in ("floor", "half_replicate"))
+    found = {}
+    for m, name in enumerate(table.metrics):
+        bar = by_metric.get(name)
+        reason = None if bar is None else bar.reason or (None if honest else "predictions not made from input controls")
+        found[name] = Level(
+            mean=_number(placed.theta[0, m]),
+            ci_low=_number(placed.theta[0, m] - width[m]),
+            ci_high=_number(placed.theta[0, m] + width[m]),
+            n=int(defined[m]),
+            n_undefined=len(table.conditions[scope]) - int(defined[m]),
+            n_degenerate=int(flagged[m]),
+            floor=_number(bar.floor.value[0] if bar else floor[m]),
+            replicate=_number(replicate[m]),
+            skill=_number(skills[m]),
+            skill_reason=reason,
+        )
+    return found
+
+
+def _mean(block: Floats) -> Floats:
+    known = np.isfinite(block)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, block, 0.0).sum(axis=0) / known.sum(axis=0))
 
 
 def _number(value: float) -> float | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,19 @@ from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_json
 from bench.core.track import Track
 from bench.core.typing import Floats
-from bench.results.tables import GROUPS, KEYS, OWN_FIELDS, TASK_FIELDS, Rows, Table, TaskTable, Words, all_metrics
+from bench.results import draws
+from bench.results.tables import (
+    BLIND,
+    GROUPS,
+    KEYS,
+    OWN_FIELDS,
+    TASK_FIELDS,
+    Rows,
+    Table,
+    TaskTable,
+    Words,
+    all_metrics,
+)
 
 _HASH = b"content"
 _FLAG = "degenerate"
@@ -162,8 +175,13 @@ class Reader:
             gallery=self.gallery,
             words={name: column(part.table, name) for name in (*KEYS, *GROUPS)},
             cells=column(part.table, "cells"),
-            numbers={name: part.block(name) for name in TASK_FIELDS},
+            numbers={name: part.block(name) for name in (*TASK_FIELDS, *self.blind())},
         )
+
+    def blind(self) -> list[str]:
+        """Fields of condition-blind answers that these rows hold."""
+        some = {name.split(".", 1)[0] for name in self.table.column_names if name.startswith(BLIND)}
+        return sorted(some)
 
 
 def write_one(path: Path, table: Table) -> None:
@@ -173,6 +191,7 @@ def write_one(path: Path, table: Table) -> None:
         if name not in KEYS:
             both = both.append_column(name, own.column(name))
     write(path, both)
+    write(draws.beside(path), draws.stacked({draws.OWN: table.draws, draws.TASK: table.task.draws}))
 
 
 def read_one(track: Track, path: Path) -> Table:
@@ -184,7 +203,8 @@ def read_one(track: Track, path: Path) -> Table:
     table = read(path)
     try:
         reader = Reader(track, table)
-        task = reader.tasks(slice(0, table.num_rows))
-        return Table(task, reader.own(), column(table, "fallbacks"))
+        moved = draws.unstacked(read(draws.beside(path)))
+        task = replace(reader.tasks(slice(0, table.num_rows)), draws=moved.get(draws.TASK, {}))
+        return Table(task, reader.own(), column(table, "fallbacks"), draws.own(moved.get(draws.OWN, {})))
     except KeyError as error:
         raise BenchError(f"{path}: it lacks the column {error}. Delete it and run again.") from error

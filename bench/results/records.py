@@ -38,6 +38,10 @@ _PACKAGES = (
 )
 
 
+#: What a row is.
+Kind = Literal["model", "control", "head-room", "reference"]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
@@ -66,7 +70,9 @@ class Record(_Strict):
         track_version: The track's version: of everything between predictions, or embeddings, and this record.
         run_id: 12 hex digits.
         spec: The resolved spec.
-        kind: ``reference`` rows stand beside the models of a board, unranked.
+        kind: A ``model``; a ``control``, which knows nothing that it should be credited for (a mean, an encoder that
+            was never trained); ``head-room``: it is given what no model can know, and is not ranked; a ``reference``
+            stands beside the models of a board, not ranked.
         evidence: ``smoke`` data show rows, but carry no claim.
         created: UTC, ISO 8601.
         controls_used: Which controls the predictions were made from.
@@ -87,7 +93,7 @@ class Record(_Strict):
     track_version: int
     run_id: str
     spec: RunSpec
-    kind: Literal["model", "reference"] = "model"
+    kind: Kind = "model"
     evidence: str
     created: str
     controls_used: Literal["input", "all", "unknown"]

@@ -50,8 +50,13 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """``model``, or ``reference``: a row that is not ranked."""
+        """What it is: see :attr:`bench.results.records.Record.kind`."""
         return self.records[0].kind
+
+    @property
+    def competes(self) -> bool:
+        """Whether it is ranked: what is given the answer's own network, and references, are not."""
+        return self.kind in ("model", "control")
 
     @property
     def records(self) -> list[Record]:
@@ -66,6 +71,16 @@ class Row:
         )
 
     @property
+    def training_seeds(self) -> int:
+        """Fewest training seeds of a split seed: by how many its training noise is known."""
+        return min((len(found) for found in self.by_seed.values()), default=0)
+
+    @property
+    def learned(self) -> bool:
+        """Whether training noise is part of it: its records were fitted from a random start."""
+        return any(record.learned for record in self.records)
+
+    @property
     def honest(self) -> bool:
         """Whether its predictions were made from the input controls: anything else gets no skill, rank or claim."""
         return all(record.controls_used == "input" for record in self.records)
@@ -76,7 +91,7 @@ def gather(items: Iterable[BoardEntry], seeds: Sequence[int] | None = None) -> t
 
     Args:
         items: Records of one track, data set and split.
-        seeds: Split seeds wanted; absent = those of the floor's own records, or of the references', or else all.
+        seeds: Split seeds wanted; absent = those of the track's baseline, or of the references', or else all.
 
     Returns:
         The seeds and the rows by label, with records of these seeds only.
@@ -96,7 +111,7 @@ def gather(items: Iterable[BoardEntry], seeds: Sequence[int] | None = None) -> t
 
 
 def _is_bar(item: BoardEntry) -> bool:
-    return item.record.kind == "reference" or item.record.spec.label == item.track.floor
+    return item.record.kind == "reference" or item.record.spec.label == item.track.baseline
 
 
 def anchors(rows: Mapping[str, Row], seeds: Sequence[int]) -> dict[int, BoardEntry]:

@@ -1,134 +1,237 @@
-"""Skill: where a predictor stands between the floor (0) and a replicate (1)."""
+"""Skill: where a predictor stands between the best condition-blind answer (0) and what the cells allow (1).
+
+Definitions: docs/board.md. In each family ``skill = (S - F) / (C - F)``, all scored against half truths: ``F`` is the
+best mean among answers that do not know the condition, ``C`` what a prediction without noise would reach (or a
+replicate, where a metric has no such form).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.core.track import MetricInfo, Track
 from bench.core.typing import Floats
-from bench.stats.intervals import MIN_CONDITIONS, Means, deviation, half_width
+from bench.results.tables import ALL, BLIND, Table
+from bench.stats.jackknife import MIN_EFFECTIVE, Design, Estimate, estimate, same_draws
 
-#: Skill is null unless the replicate is this many standard errors from the floor.
+#: Skill is null unless the replicate is this many standard errors above the floor.
 MIN_STANDARD_ERRORS = 3.0
 #: A smaller difference of two means is what rounding left of none.
 ROUNDING = 1e-12
-#: Bounds of a family's skill in the mean over families.
-SKILL_RANGE = (-1.0, 1.5)
+#: Bounds of a family's skill: beyond what the cells allow nothing is credited.
+SKILL_RANGE = (-1.0, 1.0)
 #: With fewer families that are not null there is no mean skill, and no rank.
 MIN_FAMILIES = 2
+#: A subgroup of fewer units takes the floor of the whole board: the best of several means of few units is luck.
+MIN_OWN_FLOOR = 20
 
 
 @dataclass(frozen=True)
-class Scale:
-    """What lies between floor and replicate on one task.
+class Bar:
+    """What lies between the floor and the ceiling of one family.
 
     Attributes:
-        floor: ``F``, from :func:`bench.stats.intervals.means`.
-        replicate: ``C``.
-        room: ``C - F`` ``[M]``; NaN where skill is null.
-        reason: Why it is null, ``""`` where it is not ``[M]``.
+        metric: Its metric.
+        answer: The condition-blind answer that is the floor.
+        floor: Its mean ``[1]``.
+        floor_deleted: The best answer's mean without each gene, then each context ``[g]``: it is chosen again.
+        ceiling: Mean of what a prediction can reach ``[1]``.
+        replicate: Mean of half a unit's cells predicting the other half ``[1]``.
+        room: Ceiling less floor; NaN where skill is null.
+        reason: Why it is null, ``""`` where it is not.
     """
 
-    floor: Means
-    replicate: Means
-    room: Floats
-    reason: tuple[str, ...]
+    metric: str
+    answer: str
+    floor: Estimate
+    floor_deleted: Floats
+    ceiling: Estimate
+    replicate: Estimate
+    room: float
+    reason: str
 
 
-@dataclass(frozen=True)
-class Skill:
-    """Where one predictor stands.
-
-    Attributes:
-        value: ``[M]``; NaN = null.
-        reason: Why it is null, ``""`` where it is not ``[M]``.
-    """
-
-    value: Floats
-    reason: tuple[str, ...]
-
-
-def scale(floor: Means, replicate: Means, direction: Sequence[int]) -> Scale:
-    """Tell where there is room for skill.
-
-    Null where the replicate is not better than the floor, where the lower 95% bound of ``abs(C - F)`` is not above 0,
-    or where that is under 3 of its standard errors. (Without the first, data so weak that a replicate loses to the
-    floor would give skill 1 for being as bad.)
+def bars(
+    track: Track, tables: Sequence[Table], scope: str, plan: Design, whole: dict[str, Bar] | None = None
+) -> dict[str, Bar]:
+    """Make floor and ceiling of each family of a track, by family.
 
     Args:
-        floor: ``F``.
-        replicate: ``C``.
-        direction: 1 = higher is better, -1 = lower is, 0 = a metric without a best end has no skill ``[M]``.
+        track: The track.
+        tables: One table of each split seed: what is read of it are facts of the task.
+        scope: ``all``, a subgroup or a tertile.
+        plan: The units of the scope.
+        whole: The bars of the whole board, whose floors a scope of few units takes over.
     """
-    room = replicate.theta - floor.theta
-    room = np.where(np.abs(room) < ROUNDING, 0.0, room)
-    draws = replicate.paired - floor.paired
-    error = deviation(draws) * np.sqrt(np.maximum(floor.n, 2) / (np.maximum(floor.n, 2) - 1))
-    width = half_width(draws, floor.n, floor.distinct)
-    reasons = []
-    for m in range(len(room)):
-        if not np.isfinite(room[m]):
-            reasons.append("undefined")
-        elif floor.distinct[m] < MIN_CONDITIONS:
-            reasons.append(f"only {floor.distinct[m]} conditions")
-        elif not direction[m]:
-            reasons.append("no direction")
-        elif room[m] * direction[m] <= 0:
-            reasons.append("replicate not better than the floor")
-        elif abs(room[m]) - width[m] <= 0 or abs(room[m]) < MIN_STANDARD_ERRORS * error[m]:
-            reasons.append("replicate not clear of the floor")
-        else:
-            reasons.append("")
-    null = np.array([bool(reason) for reason in reasons])
-    return Scale(floor, replicate, np.where(null, np.nan, room), tuple(reasons))
+    few = scope != ALL and plan.distinct < MIN_OWN_FLOOR
+    out = {}
+    for family, name in track.families.items():
+        made = _bar(track.metrics[name], list(track.metrics).index(name), tables, scope, plan)
+        if few and whole is not None:
+            made = _with_floor(made, whole[family], plan)
+        out[family] = _judged(track.metrics[name], made)
+    return out
 
 
-def skill(model: Floats, between: Scale) -> Skill:
-    """Place a model between floor and replicate: ``(S - F) / (C - F)``, all scored against the same half truths.
+def _column(tables: Sequence[Table], scope: str, field: str, m: int) -> Floats:
+    return np.concatenate(
+        [
+            table.column(scope, field, m)
+            if field in table.task.numbers
+            else np.full(len(table.conditions.get(scope, ())), np.nan)
+            for table in tables
+        ]
+    )
 
-    The averages come before the division, so that conditions without signal cannot blow up. A metric's sign cancels.
+
+def _bar(metric: MetricInfo, m: int, tables: Sequence[Table], scope: str, plan: Design) -> Bar:
+    replicate = _column(tables, scope, "half_replicate", m)
+    names = sorted({name for table in tables for name in table.task.blind})
+    here = [name for name in names if "@" not in name or name.endswith(f"@{scope}")]
+    columns = {name: _column(tables, scope, BLIND + name, m) for name in here}
+    most = max((int(np.isfinite(column).sum()) for column in columns.values()), default=0)
+    columns = {name: column for name, column in columns.items() if most and np.isfinite(column).sum() == most}
+    if not columns:  # a track without condition-blind answers has one floor
+        columns = {"floor": _column(tables, scope, "half_floor", m)}
+    answers = estimate(plan, np.stack(list(columns.values()), axis=1))
+    answers = replace(answers, draws=_draws(tables, scope, metric.name, list(columns)))
+    sign = metric.direction or 1
+    level = np.nan_to_num(sign * answers.value, nan=-np.inf)
+    # Rounding must not choose between answers that are as good as each other.
+    best = int(np.flatnonzero(level >= level.max() - 1e-9)[0])
+    without = sign * (answers.value + answers.deleted)
+    reach = np.sqrt(np.maximum(replicate, 0.0)) if metric.ceiling == "noise_free" else replicate
+    both = estimate(plan, np.stack([reach, replicate], axis=1))
+    both = replace(both, draws=np.repeat(_draws(tables, scope, metric.name, ["replicate"]), 2, axis=1))
+    chosen = answers.take([best])
+    return Bar(
+        metric=metric.name,
+        answer=list(columns)[best].split("@")[0],
+        floor=chosen,
+        floor_deleted=sign * without.max(axis=1, initial=-np.inf) if len(without) else np.zeros(0),
+        ceiling=both.take([0]),
+        replicate=both.take([1]),
+        room=float("nan"),
+        reason="",
+    )
+
+
+def _draws(tables: Sequence[Table], scope: str, metric: str, answers: Sequence[str]) -> Floats:
+    """Mean over split seeds of the draws of some answers ``[B, A]``; an answer that lacks some does not move."""
+    found = [[table.task.draws.get((scope, metric, name)) for table in tables] for name in answers]
+    sizes = {len(row) for seeds in found for row in seeds if row is not None}
+    if not sizes:
+        return np.zeros((0, len(answers)))
+    size = max(sizes)
+    zero = np.zeros(size)
+    return np.stack(
+        [np.mean([zero if row is None else np.nan_to_num(row) for row in seeds], axis=0) for seeds in found], axis=1
+    )
+
+
+def _with_floor(bar: Bar, whole: Bar, plan: Design) -> Bar:
+    """The bar with the floor of the whole board, which is a constant here."""
+    value = whole.floor.value
+    fixed = replace(
+        bar.floor,
+        value=value,
+        deleted=np.zeros_like(bar.floor.deleted),
+        units=np.zeros_like(bar.floor.units),
+        draws=np.zeros((0, 1)),
+    )
+    return replace(bar, answer=whole.answer, floor=fixed, floor_deleted=np.full(plan.clusters.shape[1], value[0]))
+
+
+def _judged(metric: MetricInfo, bar: Bar) -> Bar:
+    """Tell whether there is room for skill: null where the replicate is not clear of the floor."""
+    gap = bar.replicate - bar.floor
+    above, error = float(gap.value[0]) * metric.direction, float(np.sqrt(gap.variance[0]))
+    room = float(bar.ceiling.value[0] - bar.floor.value[0])
+    if not np.isfinite(above) or not np.isfinite(room):
+        reason = "undefined"
+    elif not metric.direction:
+        reason = "no direction"
+    elif bar.replicate.effective[0] < MIN_EFFECTIVE:
+        reason = f"the conditions hold only {bar.replicate.effective[0]:.1f} effective genes"
+    elif above <= ROUNDING or room * metric.direction <= ROUNDING:
+        reason = "replicate not better than the floor"
+    elif above < MIN_STANDARD_ERRORS * error:
+        reason = "replicate not clear of the floor"
+    else:
+        reason = ""
+    return replace(bar, room=float("nan") if reason else room, reason=reason)
+
+
+def skill(half: Estimate, bar: Bar) -> Estimate:
+    """Place rows between floor and ceiling in one family.
+
+    The averages come before the division, so that conditions without signal cannot blow up. Without a gene, the floor
+    is chosen again.
 
     Args:
-        model: ``S`` ``[M]``, means over conditions and seeds.
-        between: From :func:`scale`.
+        half: Their means against half truths ``[R]``.
+        bar: The family's bar.
     """
-    reason = tuple("undefined" if np.isnan(s) else why for s, why in zip(model, between.reason, strict=True))
-    return Skill((model - between.floor.theta) / between.room, reason)
+    floor, ceiling, room = bar.floor.value[0], bar.ceiling.value[0], bar.room
+    value = (half.value - floor) / room
+    left = bar.floor_deleted[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deleted = (half.value + half.deleted - left) / (ceiling + bar.ceiling.deleted - left) - value
+    own, low, high = same_draws(half.draws, bar.floor.draws, bar.ceiling.draws)
+    return replace(
+        half,
+        value=value,
+        deleted=np.where(np.isfinite(deleted), deleted, 0.0),
+        units=(half.units - bar.floor.units - value * (bar.ceiling.units - bar.floor.units)) / room,
+        effective=np.minimum(half.effective, bar.ceiling.effective[0]),
+        training=half.training / room**2,
+        draws=(own - low - value * (high - low)) / room,
+    )
 
 
-def skill_draws(value: Floats, model: Floats, floor: Floats, replicate: Floats, room: Floats) -> Floats:
-    """Draws of skill to first order: a ratio's own have no variance to speak of when its denominator comes near 0.
+def mean_skill(families: dict[str, Estimate]) -> Estimate:
+    """Average skill over the families that are not null.
+
+    The value is the mean of families clipped to [-1, 1]; everything else, of which intervals are made, is not clipped.
 
     Args:
-        value: Skill ``[R, M]`` of ``R`` models.
-        model: Draws of ``S`` ``[R, M, B]``.
-        floor: Draws of ``F`` ``[M, B]``.
-        replicate: Draws of ``C`` ``[M, B]``.
-        room: ``C - F`` ``[M]``.
+        families: Skill of rows ``[R]`` in each family; NaN = null. Of a track that has ``pattern`` and ``identity``
+            both must be there.
 
     Returns:
-        ``[R, M, B]``.
+        NaN where fewer than 2 families are left, or pattern and identity are both null.
     """
-    # value + ((S - F) - value (C - F)) / room, with what no row changes taken first: few passes over [R, M, B].
-    out = (model - floor) / room[:, None]
-    out += value[..., None] * (1 - (replicate - floor) / room[:, None])
-    return np.asarray(out)
-
-
-def mean_skill(skill: Floats, axis: int = -1) -> Floats:
-    """Average skill over families, each clipped to [-1, 1.5]; null families are left out.
-
-    Args:
-        skill: Skill of the families ``[..., 4, ...]``, or draws of it; NaN = null.
-        axis: Which axis the families are.
-
-    Returns:
-        Without that axis; NaN where fewer than 2 families are left: one alone is not a mean over families.
-    """
-    families = np.moveaxis(skill, axis, 0)
-    known = np.isfinite(families)
+    blocks = list(families.values())
+    known = np.array([np.isfinite(block.value) for block in blocks])  # [F, R]
     count = known.sum(axis=0)
-    total = np.where(known, np.clip(families, *SKILL_RANGE), 0.0).sum(axis=0)
-    return np.where(count >= MIN_FAMILIES, total / np.maximum(count, 1), np.nan)
+    weight = known / np.maximum(count, 1)
+
+    def mean(parts: Sequence[Floats]) -> Floats:
+        size = max(len(part) for part in parts)
+        total = np.zeros((size, len(count)))
+        for part, share in zip(parts, weight, strict=True):
+            if len(part) == size:
+                total += np.where(share > 0, part, 0.0) * share
+        return total
+
+    clipped = np.array([np.clip(np.nan_to_num(block.value), *SKILL_RANGE) for block in blocks])
+    value = (clipped * weight).sum(axis=0)
+    enough = count >= MIN_FAMILIES
+    knowing = [known[i] for i, family in enumerate(families) if family in ("pattern", "identity")]
+    if knowing:
+        enough &= np.any(knowing, axis=0)
+    effective = np.where(known, [block.effective for block in blocks], np.inf).min(axis=0)
+    return replace(
+        blocks[0],
+        value=np.where(enough, value, np.nan),
+        deleted=mean([block.deleted for block in blocks]),
+        units=mean([block.units for block in blocks]),
+        effective=np.where(np.isfinite(effective), effective, 0.0),
+        # The noise of another training seed moves all families at once: see bench.results.estimates.
+        training=np.zeros(len(count)),
+        training_df=np.zeros(len(count)),
+        draws=mean([block.draws for block in blocks]),
+    )

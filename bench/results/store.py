@@ -1,14 +1,16 @@
 """All records of a leaderboards folder, in three files for each board, under ``records/<track>/<dataset>__<split>``.
 
 ``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
-floor and replicate of each task, once. What a line names is written before the line, and what no line names is
+condition-blind answers and replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference
+controls do to either. What a line names is written before the line, and what no line names is
 ignored: a process that dies leaves whole records only.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 from bench.core.errors import BenchError
 from bench.core.files import locked, safe_name, write_text
 from bench.core.track import Track
-from bench.results import parquet, records
+from bench.core.typing import Floats
+from bench.results import draws, parquet, records
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.spec import RunSpec
@@ -84,12 +87,21 @@ class Board:
         return parquet.read(self.place / TASK)
 
     @cached_property
+    def _draws(self) -> dict[str, dict[tuple[str, str, str], Floats]]:
+        path = draws.beside(self.place / VALUES)
+        # Records of an older scoring have none; of one that has, the hash of its values says that some are missing.
+        return draws.unstacked(parquet.read(path)) if path.is_file() else {}
+
+    @cached_property
     def _tasks(self) -> dict[str, TaskTable]:
         path = self.place / TASK
         table = self._facts
         try:
             reader = parquet.Reader(self.track, table, [self._values])
-            return {name: reader.tasks(rows) for name, rows in _spans(parquet.column(table, _TASK))}
+            return {
+                name: replace(reader.tasks(rows), draws=self._draws.get(name, {}))
+                for name, rows in _spans(parquet.column(table, _TASK))
+            }
         except KeyError as error:
             raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
 
@@ -114,7 +126,8 @@ class Board:
             if rows is None or task is None:
                 where = path if rows is None else self.place / TASK
                 raise BenchError(f"{where}: it lacks the values of {run_id}. Run or publish it again.")
-            table = Table(task, {name: block[rows] for name, block in own.items()}, fell_back[rows])
+            moved = draws.own(self._draws.get(run_id, {}))
+            table = Table(task, {name: block[rows] for name, block in own.items()}, fell_back[rows], moved)
             words = all(np.array_equal(keys[name][rows], task.words[name]) for name in KEYS)
             if not words or table.hash != record.values_hash:
                 raise BenchError(
@@ -137,7 +150,7 @@ class Board:
                     raise
                 # Another process may be writing: lines and values are then of two moments, for as long as that takes.
                 time.sleep(_PATIENCE)
-                for name in ("records", "_values", "_tasks", "_tables"):
+                for name in ("records", "_values", "_facts", "_draws", "_tasks", "_tables"):
                     self.__dict__.pop(name, None)
         raise AssertionError("unreachable")
 
@@ -162,9 +175,12 @@ class Board:
             parquet.write(self.place / VALUES, parquet.stack(own))
             facts = [_marked(_TASK, name, parquet.task_columns(task)) for name, task in sorted(tasks.items())]
             parquet.write(self.place / TASK, parquet.stack(facts))
+            moved: dict[str, Mapping[Any, Floats]] = {record.run_id: table.draws for record, table in filled}
+            moved |= {name: task.draws for name, task in tasks.items()}
+            parquet.write(draws.beside(self.place / VALUES), draws.stacked(moved))
         self._write_lines([record for record, _ in kept])
         if not filled:
-            for name in (VALUES, TASK):
+            for name in (VALUES, TASK, draws.beside(self.place / VALUES).name):
                 (self.place / name).unlink(missing_ok=True)
         if not kept and self.place.is_dir() and not any(self.place.iterdir()):
             self.place.rmdir()

@@ -1,47 +1,28 @@
-"""Per-condition tables of one model under one or more seeds -> levels, floors, replicates and skill."""
+"""Rows of one task -> means over units and seeds with everything that their intervals need, many rows at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from bench.core.track import Track
 from bench.core.typing import Floats
-from bench.results.skill import Scale, Skill, scale, skill
-from bench.results.tables import FIELDS, Table
-from bench.stats.intervals import Design, Means, design, means
+from bench.results.tables import Table
+from bench.stats.jackknife import Design, Estimate, design, estimate, training_noise
+
+#: Tables of one row: by split seed, then one per training seed.
+RowTables = Sequence[Sequence[Table]]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Everything that can be said of one model in one scope.
-
-    Attributes:
-        metrics: Metric names ``[M]``.
-        plan: The draws that all rows of a board share.
-        levels: Means by field (see :data:`bench.results.tables.FIELDS`).
-        between: Floor and replicate, against half truths.
-        skill: Against half truths ``[M]``.
-        values: Mean over head and pretraining seeds, by split seed: ``[n_s, M]`` by field.
-    """
-
-    metrics: tuple[str, ...]
-    plan: Design
-    levels: dict[str, Means]
-    between: Scale
-    skill: Skill
-    values: tuple[dict[str, Floats], ...]
-
-
-def plan_for(by_seed: Sequence[Sequence[Table]], scope: str) -> Design:
-    """Draw the conditions of a scope under all seeds; the same for every model of a board."""
-    return design([seed[0].conditions.get(scope, ()) for seed in by_seed])
+def plan_for(by_seed: RowTables, scope: str) -> Design:
+    """The units of a scope under all split seeds, and what they share; the same for every row of a board."""
+    return design([seed[0].task.units.get(scope, ()) for seed in by_seed])
 
 
 def average(heads: Sequence[Table], scope: str, field: str, metric: int | None = None) -> Floats:
-    """Average the tables of several head seeds condition by condition; undefined where one is.
+    """Average the tables of several training seeds unit by unit; undefined where one is.
 
     Returns:
         ``[n, M]``, or ``[n]`` of one metric.
@@ -50,19 +31,85 @@ def average(heads: Sequence[Table], scope: str, field: str, metric: int | None =
     return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
 
 
-def summarise(track: Track, by_seed: Sequence[Sequence[Table]], scope: str, plan: Design | None = None) -> Summary:
-    """Average one model's tables.
+def places(track: Track) -> list[int]:
+    """Where the metrics of the families stand among a track's metrics."""
+    return [list(track.metrics).index(name) for name in track.families.values()]
+
+
+def estimates(rows: Sequence[RowTables], scope: str, field: str, columns: Sequence[int], plan: Design) -> Estimate:
+    """Means of some metrics of many rows.
 
     Args:
-        track: Their track.
-        by_seed: Tables by split seed; several under one seed (head seeds) are averaged condition by condition.
+        rows: Tables of each row, all under the same split seeds.
         scope: ``all``, a subgroup or a tertile.
-        plan: From :func:`plan_for`; made here where absent.
+        field: ``value`` or ``half_value``.
+        columns: Positions of the metrics.
+        plan: From :func:`plan_for`.
+
+    Returns:
+        Row after row, metric after metric ``[R x M]``, with training noise where a row has several training seeds, and
+        the draws that its records hold.
     """
-    metrics = by_seed[0][0].metrics
-    values = tuple({field: average(seed, scope, field) for field in FIELDS} for seed in by_seed)
-    shared = plan or plan_for(by_seed, scope)
-    levels = {field: means(shared, [block[field] for block in values]) for field in FIELDS}
-    direction = [track.metrics[name].direction for name in metrics]
-    between = scale(levels["half_floor"], levels["half_replicate"], direction)
-    return Summary(metrics, shared, levels, between, skill(levels["half_value"].theta, between), values)
+    seeds = range(len(plan.ids))
+    blocks = [np.stack([average(row[s], scope, field)[:, columns] for row in rows], axis=1) for s in seeds]
+    values = np.concatenate(blocks).reshape(len(plan.unit), -1)
+    moved = [np.stack([average(row[s], scope, "influence")[:, columns] for row in rows], axis=1) for s in seeds]
+    influence = np.concatenate(moved).reshape(values.shape)
+    found = estimate(plan, values, influence if np.isfinite(influence).any() else None)
+    noise = [training_noise([_by_training(row[s], scope, field, columns) for s in seeds]) for row in rows]
+    draws = _draws(rows, scope, columns)
+    return replace(
+        found,
+        training=np.concatenate([variance for variance, _ in noise]),
+        training_df=np.concatenate([df for _, df in noise]),
+        draws=draws,
+    )
+
+
+def _by_training(heads: Sequence[Table], scope: str, field: str, columns: Sequence[int]) -> Floats:
+    """Mean over units of each training seed ``[K, M]``; NaN where nothing is defined."""
+    if len(heads) == 1:  # nothing to compare with
+        return np.zeros((1, len(columns)))
+    return np.stack([_nanmean(table.field(scope, field)[:, columns]) for table in heads])
+
+
+def _nanmean(block: Floats) -> Floats:
+    known = np.isfinite(block)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, block, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
+def _draws(rows: Sequence[RowTables], scope: str, columns: Sequence[int]) -> Floats:
+    """Mean over split and training seeds of the draws of rows' metrics ``[B, R x M]``; 0 where a record has none."""
+    out: dict[tuple[int, int], Floats] = {}
+    for r, row in enumerate(rows):
+        for m, column in enumerate(columns):
+            name = row[0][0].metrics[column]
+            by_seed = [[table.draws.get((scope, name)) for table in heads] for heads in row]
+            if all(draw is not None for heads in by_seed for draw in heads):
+                out[r, m] = np.mean([np.mean(heads, axis=0) for heads in by_seed], axis=0)  # type: ignore[arg-type]
+    size = max((len(draw) for draw in out.values()), default=0)
+    whole = np.zeros((size, len(rows) * len(columns)))
+    for (r, m), draw in out.items():
+        whole[: len(draw), r * len(columns) + m] = np.nan_to_num(draw)
+    return whole
+
+
+def skill_noise(row: RowTables, scope: str, columns: Sequence[int], room: Floats) -> tuple[Floats, Floats]:
+    """Training noise of the mean skill of one row: of each training seed's own mean over the families.
+
+    Args:
+        row: Its tables.
+        scope: See :func:`estimates`.
+        columns: Positions of the families' metrics ``[F]``.
+        room: Ceiling less floor ``[F]``; NaN = null, left out.
+
+    Returns:
+        Variance and degrees of freedom ``[1]``.
+    """
+    some = [i for i, gap in enumerate(room.tolist()) if np.isfinite(gap)]
+    if not some:
+        return np.zeros(1), np.zeros(1)
+    chosen = [columns[i] for i in some]
+    by_seed = [_by_training(heads, scope, "half_value", chosen) / room[some] for heads in row]
+    return training_noise([block.mean(axis=1, keepdims=True) for block in by_seed])

@@ -1,8 +1,8 @@
 """One value per unit and metric of one record, and what its task says about the same units.
 
-A unit is a (condition, context). Values and their degenerate flags are a record's own; floor and replicate are facts of
-the task, the same for every record of it. A metric with a gallery has rows of its own for each subgroup; all others
-share the rows of the scope ``all``.
+A unit is a (condition, context). Values and their degenerate flags are a record's own; what condition-blind answers and
+a replicate reach are facts of the task, the same for every record of it. A metric with a gallery has rows of its own
+for each subgroup; all others share the rows of the scope ``all``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -23,13 +23,18 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_json
 from bench.core.track import Track
 from bench.core.typing import Floats
+from bench.core.units import Unit
 
 ALL = "all"
 #: Tertiles of effect strength, by how well a replicate predicts the condition.
 EFFECTS = ("effect_low", "effect_mid", "effect_high")
-#: Numbers of a record's own: against all cells, and averaged over half truths.
-OWN_FIELDS = ("value", "half_value")
-#: Numbers of a task.
+#: Numbers of a record's own: against all cells; averaged over half truths, for the metrics of families; and what a unit
+#: moves the mean by beyond its own value, for metrics with a gallery.
+OWN_FIELDS = ("value", "half_value", "influence")
+#: Begins the name of a task's field that holds what a condition-blind answer scores against half truths; one that is
+#: fitted within a subgroup, and is an answer there only, ends in ``@`` and its name.
+BLIND = "blind:"
+#: Numbers that every task has.
 TASK_FIELDS = ("floor", "half_floor", "half_replicate")
 FIELDS = (*OWN_FIELDS, *TASK_FIELDS)
 #: What tells two rows apart, and the order in which they are kept.
@@ -58,7 +63,9 @@ class TaskTable:
         gallery: Which metrics are computed again for each subgroup ``[M]``.
         words: ``scope``, ``condition``, ``context``, ``subgroup``, ``effect``: ``[N]`` each, sorted by the first three.
         cells: Cells of a unit ``[N]``.
-        numbers: Each of :data:`TASK_FIELDS` ``[N, M]``; NaN = undefined.
+        numbers: Each of :data:`TASK_FIELDS`, and fields that begin with :data:`BLIND`, ``[N, M]``; NaN = undefined.
+        draws: Under bootstraps of the reference controls, how far the mean over a scope's units moves, of a blind
+            answer or of the ceiling (``replicate``): by (scope, metric, answer) ``[B]``.
     """
 
     metrics: tuple[str, ...]
@@ -67,6 +74,12 @@ class TaskTable:
     words: Mapping[str, Words]
     cells: Rows
     numbers: Mapping[str, Floats]
+    draws: Mapping[tuple[str, str, str], Floats] = field(default_factory=dict)
+
+    @cached_property
+    def blind(self) -> tuple[str, ...]:
+        """Names of the condition-blind answers."""
+        return tuple(sorted(name.removeprefix(BLIND) for name in self.numbers if name.startswith(BLIND)))
 
     @cached_property
     def scopes(self) -> dict[str, tuple[Rows, Rows | None]]:
@@ -78,6 +91,15 @@ class TaskTable:
                 own = np.flatnonzero(self.words["scope"] == name)
                 out[name] = np.flatnonzero(whole & (self.words[kind] == name)), own if len(own) else None
         return dict(sorted(out.items()))
+
+    @cached_property
+    def units(self) -> dict[str, tuple[Unit, ...]]:
+        """Units by scope."""
+        names, contexts = self.words["condition"], self.words["context"]
+        return {
+            scope: tuple(Unit(str(names[row]), str(contexts[row])) for row in rows.tolist())
+            for scope, (rows, _) in self.scopes.items()
+        }
 
     @cached_property
     def conditions(self) -> dict[str, tuple[str, ...]]:
@@ -109,7 +131,8 @@ class TaskTable:
     @cached_property
     def hash(self) -> str:
         """Hash of the content (64 hex digits); a metric of which all is undefined counts as absent."""
-        return _digest([*(self.words[name] for name in (*KEYS, *GROUPS)), self.cells], self.metrics, self.numbers)
+        words = [*(self.words[name] for name in (*KEYS, *GROUPS)), self.cells]
+        return _digest(words, self.metrics, self.numbers, self.draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +144,14 @@ class Table:
         numbers: Each of :data:`OWN_FIELDS`, and ``degenerate``: whether a unit got the chance value because of the
             prediction ``[N, M]``.
         fell_back: Constituents of a unit that fell back ``[N]``.
+        draws: Under bootstraps of the reference controls, how far the mean of the values over a scope's units moves: by
+            (scope, metric) ``[B]``.
     """
 
     task: TaskTable
     numbers: Mapping[str, NDArray[Any]]
     fell_back: Rows
+    draws: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -138,8 +164,8 @@ class Table:
         return self.task.conditions
 
     def field(self, scope: str, name: str) -> NDArray[Any]:
-        """One of :data:`FIELDS` or ``degenerate`` ``[n, M]``; a scope that the record lacks has no units."""
-        return self.task.take(self.task.numbers if name in TASK_FIELDS else self.numbers, scope, name)
+        """A field of the record or its task ``[n, M]``; a scope that the record lacks has no units."""
+        return self.task.take(self.task.numbers if name in self.task.numbers else self.numbers, scope, name)
 
     def column(self, scope: str, name: str, metric: int) -> NDArray[Any]:
         """One metric's column of a field ``[n]``."""
@@ -153,22 +179,36 @@ class Table:
     def hash(self) -> str:
         """Hash of the record's own content (64 hex digits), of whatever file it is read from."""
         words = [self.task.words[name] for name in KEYS]
-        return _digest([*words, self.fell_back], self.task.metrics, self.numbers)
+        return _digest([*words, self.fell_back], self.task.metrics, self.numbers, self.draws)
 
 
-def _digest(words: Sequence[Words], metrics: tuple[str, ...], numbers: Mapping[str, NDArray[Any]]) -> str:
+def _digest(
+    words: Sequence[Words],
+    metrics: tuple[str, ...],
+    numbers: Mapping[str, NDArray[Any]],
+    draws: Mapping[Any, Floats],
+) -> str:
     digest = hashlib.sha256(sha256_json([column.tolist() for column in words]).encode())
     order = np.argsort(np.array(metrics, dtype=np.str_), kind="stable")
-    for field in sorted(numbers):
-        block = numbers[field]
+    for name in sorted(numbers):
+        block = numbers[name]
         some: Mask = np.any(block if block.dtype == np.bool_ else np.isfinite(block), axis=0)[order]
         kept = order[some]
-        digest.update(f"\n{field} {' '.join(metrics[i] for i in kept)}\n".encode())
+        if not len(kept) and (name == "influence" or name.startswith(BLIND)):
+            continue  # a track without galleries, or an answer that another task of the same file has
+        digest.update(f"\n{name} {' '.join(metrics[i] for i in kept)}\n".encode())
         part = block[:, kept]
         if part.dtype != np.bool_:
             part = np.where(np.isnan(part), np.nan, part) + 0.0  # one NaN, one zero
         digest.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<"), copy=False).tobytes())
+    for key in sorted(draws):
+        digest.update(" ".join(key).encode() + as_stored(draws[key]).tobytes())
     return digest.hexdigest()
+
+
+def as_stored(draws: Floats) -> NDArray[np.float16]:
+    """Draws as files hold them: only their variance is asked for, so that three digits do."""
+    return np.asarray(draws, dtype="<f2") + np.float16(0)
 
 
 def all_metrics(track: Track, others: Sequence[str] = ()) -> tuple[tuple[str, ...], int, Mask]:
@@ -183,14 +223,21 @@ def all_metrics(track: Track, others: Sequence[str] = ()) -> tuple[tuple[str, ..
     return names, len(track.metrics), np.array(gallery, dtype=np.bool_)
 
 
-def from_long(track: Track, frame: pd.DataFrame) -> Table:
+def from_long(
+    track: Track,
+    frame: pd.DataFrame,
+    draws: Mapping[tuple[str, str], Floats] | None = None,
+    task_draws: Mapping[tuple[str, str, str], Floats] | None = None,
+) -> Table:
     """Arrange one row per unit and metric as a table.
 
     Args:
         track: The track.
         frame: Columns ``condition``, ``metric``, ``value``; where they make sense ``scope`` (absent = ``all``),
-            ``context``, ``subgroup``, ``effect``, ``half_value``, ``floor``, ``half_floor``, ``half_replicate``,
-            ``degenerate``, ``fallbacks``, ``cells``.
+            ``context``, ``subgroup``, ``effect``, ``half_value``, ``influence``, ``floor``, ``half_floor``,
+            ``half_replicate``, ``degenerate``, ``fallbacks``, ``cells``, and names that begin with :data:`BLIND`.
+        draws: See :class:`Table`.
+        task_draws: See :class:`TaskTable`.
 
     Raises:
         BenchError: A metric that the track does not have, or a unit that has two values of one metric.
@@ -217,16 +264,18 @@ def from_long(track: Track, frame: pd.DataFrame) -> Table:
             out[at, column] = given[name]
         return out
 
+    blind = sorted(str(name) for name in frame.columns if str(name).startswith(BLIND))
     task = TaskTable(
         metrics=names,
         shown=shown,
         gallery=gallery,
         words={name: words[name][first].astype(object) for name in (*KEYS, *GROUPS)},
         cells=given.get("cells", np.zeros(n, np.int64))[first].astype(np.int64),
-        numbers={name: spread(name, np.nan) for name in TASK_FIELDS},
+        numbers={name: spread(name, np.nan) for name in (*TASK_FIELDS, *blind)},
+        draws=dict(task_draws or {}),
     )
     own = {**{name: spread(name, np.nan) for name in OWN_FIELDS}, "degenerate": spread("degenerate", False)}
-    return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64))
+    return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64), dict(draws or {}))
 
 
 def to_long(table: Table) -> pd.DataFrame:
@@ -237,7 +286,7 @@ def to_long(table: Table) -> pd.DataFrame:
     kept = (own[:, None] | task.gallery[None, :shown]).ravel()
     columns: dict[str, NDArray[Any]] = {name: np.repeat(task.words[name], shown) for name in (*KEYS, *GROUPS)}
     columns["metric"] = np.tile(np.array(task.metrics[:shown], dtype=object), n)
-    for name in (*FIELDS, "degenerate"):
-        columns[name] = (task.numbers if name in TASK_FIELDS else table.numbers)[name][:, :shown].ravel()
+    for name in (*FIELDS, *(BLIND + answer for answer in task.blind), "degenerate"):
+        columns[name] = (task.numbers if name in task.numbers else table.numbers)[name][:, :shown].ravel()
     columns["fallbacks"], columns["cells"] = np.repeat(table.fell_back, shown), np.repeat(task.cells, shown)
     return pd.DataFrame({name: values[kept] for name, values in columns.items()})

@@ -41,14 +41,14 @@ def board(
     published: bool = True,
     track: str | None = None,
 ) -> pd.DataFrame:
-    """The board of a task: models ranked by skill, between floor and replicate.
+    """The board of a task: models ranked by skill, between floor and ceiling.
 
     Args:
         of: A :class:`~bench.data.task.Task`, a result or several of :func:`bench.run`, the name of a data set, or a
             folder of records.
         split: Its split; absent = the task's, or all that there are.
         scope: ``all``, a subgroup (``combo_seen2``) or a tertile of effect strength (``effect_low``).
-        models: Rows to show beside floor and replicate; absent = all.
+        models: Rows to show beside floor, replicate and ceiling; absent = all.
         folders: Folders of records; of one run the first folder's wins. Absent = ``runs/leaderboards`` of the working
             directory, and the published boards; of results, the published boards beside their own records.
         published: Whether the published boards are merged where ``folders`` is absent.
@@ -79,9 +79,7 @@ def board(
             for label in models:
                 if label not in set(table["model"]):
                     raise unknown("row", label, set(table["model"]))
-            table = table[table["model"].isin([*models, *own, results_board.REPLICATE, of_track.floor])].reset_index(
-                drop=True
-            )
+            table = table[table["model"].isin([*models, *own, *results_board.BARS])].reset_index(drop=True)
         table.insert(0, "split", name)
         table.insert(0, "dataset", dataset)
         tables.append(table)

@@ -13,7 +13,7 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.data.task import Task
 from bench.results import records, store
-from bench.results.records import Budget, Record
+from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
 from bench.runner.config import check_row_name, task_fields
 from bench.tracks.response import predictions, score
@@ -32,6 +32,7 @@ def score_predictions(
     selection: str | None = None,
     warnings: Sequence[str] = (),
     inputs: Mapping[str, str] = MappingProxyType({}),
+    kind: Kind = "model",
 ) -> tuple[Record, pd.DataFrame]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
@@ -45,6 +46,7 @@ def score_predictions(
         selection: How hyperparameters were chosen.
         warnings: What the model has to say about its fit.
         inputs: Hashes of what the model was given beside the task.
+        kind: What its row is.
 
     Returns:
         The record and its per-condition table.
@@ -62,6 +64,7 @@ def score_predictions(
         track_version=spec.scoring_version,
         run_id=spec.run_id,
         spec=spec,
+        kind=kind,
         evidence=task.dataset.evidence,
         created=records.now(),
         controls_used=predicted.uns["controls_used"],

@@ -190,7 +190,7 @@ def _one(
             **costs,
         )
         record, table = score_predictions(
-            path, folder, task, facts, spec, budget, ledger.selection, model.warnings, model.inputs
+            path, folder, task, facts, spec, budget, ledger.selection, model.warnings, model.inputs, model.row_kind
         )
         if logger:
             levels = {name: level.model_dump() for name, level in score.levels(table)[ALL].items()}

@@ -37,6 +37,8 @@ class ConstantEncoder(EncoderModel):
     Source: replacing z by its train mean, which after standardisation is 0.
     """
 
+    row_kind = "control"
+
     @checked
     def __init__(self, response: ResponseConfig) -> None:
         super().__init__(Constant(), response)

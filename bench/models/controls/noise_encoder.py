@@ -61,6 +61,8 @@ class NoiseEncoder(EncoderModel):
     repeats it, and cells that differ in one count have independent latents.
     """
 
+    row_kind = "control"
+
     @checked
     def __init__(self, maker: Noise, response: ResponseConfig) -> None:
         super().__init__(maker, response)

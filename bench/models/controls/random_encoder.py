@@ -36,6 +36,8 @@ class Untrained(EncoderMaker):
 class RandomEncoder(EncoderModel):
     """The shared response on the latents of an untrained encoder."""
 
+    row_kind = "control"
+
     @checked
     def __init__(self, architecture: EncoderConfig, response: ResponseConfig) -> None:
         super().__init__(Untrained(architecture), response)

@@ -16,7 +16,7 @@ from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.reports.text import null_families
 from bench.results import leaderboard
-from bench.results.board import REPLICATE, Row, board, gather
+from bench.results.board import BARS, Row, board, gather
 from bench.results.rows import anchors, share_tasks
 from bench.results.tables import ALL, EFFECTS
 
@@ -30,7 +30,7 @@ class FigureData:
         dataset: Data set name.
         split: Split name.
         seeds: Split seeds.
-        rows: Rows to draw by label, best first; without the floor, which stands in every figure anyway.
+        rows: Rows to draw by label, best first.
         everyone: All rows of the board, drawn or not.
         boards: By scope: all conditions, each subgroup, each tertile of effect strength.
         names: What to print for a label, as wide as a panel.
@@ -144,7 +144,7 @@ def material(
     if without:
         note(f"not drawn, as their records have no values by unit: {', '.join(without)}")
         rows = {label: row for label, row in rows.items() if row.has_values}
-    chosen = _chosen(track, rows, models)
+    chosen = _chosen(rows, models)
     whole = board(items)
     if whole.empty:
         raise BenchError(f"the records of {dataset}__{split} hold no conditions.")
@@ -167,12 +167,10 @@ def material(
     )
 
 
-def _chosen(track: Track, rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
-    kinds = {label: row.records[0].spec.model for label, row in rows.items() if label != track.floor}
-    if not kinds:
-        raise BenchError(f"the board holds only the floor, {track.floor}; run a model first.")
+def _chosen(rows: Mapping[str, Row], models: Sequence[str] | None) -> set[str]:
+    kinds = {label: row.records[0].spec.model for label, row in rows.items()}
     for name in models or ():
-        if name in (track.floor, REPLICATE):
+        if name in BARS:
             raise BenchError(f"'{name}' is drawn in every figure; name the models beside it.")
         if name not in kinds and name not in kinds.values():
             raise unknown("model", name, {*kinds, *kinds.values()})

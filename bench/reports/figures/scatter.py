@@ -1,4 +1,4 @@
-"""Every condition: a model against the floor, in the metric of the pattern family."""
+"""Every condition: a model against the mean training shift, in the metric of the pattern family."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     points["subgroup"] = points["subgroup"].fillna("other")
     groups = sorted(points["subgroup"].unique())
     scale = alt.Scale(domain=[low, high], nice=False)
-    x = alt.X("floor:Q", title=f"{found.track.floor} (floor)", scale=scale, axis=alt.Axis(tickCount=4))
+    x = alt.X("floor:Q", title=found.track.baseline, scale=scale, axis=alt.Axis(tickCount=4))
     y = alt.Y("value:Q", title="model", scale=scale, axis=alt.Axis(tickCount=4))
     base = alt.Chart().encode(x=x, y=y)
     layers = alt.layer(
@@ -50,7 +50,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     )
     n, side = columns(len(heads)), 165
     read = (
-        f"{found.track.primary} of each model against the floor, one point per condition and seed. "
+        f"{found.track.primary} of each model against {found.track.baseline}, one point per condition and seed. "
         "Above the diagonal the model is better; ties count half."
     )
     facets = layers.properties(width=side, height=side).facet(
@@ -59,7 +59,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
         columns=n,
         spacing=16,
     )
-    return finish(facets, found, "Each condition: model against floor", read, 60 + n * side)
+    return finish(facets, found, f"Each condition: model against {found.track.baseline}", read, 60 + n * side)
 
 
 def _cycle(alt: Any, groups: list[str], values: tuple[str, ...]) -> Any:

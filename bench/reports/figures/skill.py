@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.reports.figures.data import FigureData
 from bench.reports.figures.style import BLUE, GREEN, GREY, LINES, VERMILLION, finish
+from bench.results.board import CEILING, FLOOR
 from bench.results.tables import ALL
 
 STEM = "skill"
@@ -51,9 +52,9 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     )
     frame["panel"] = frame["scope"] + "\nn = " + frame["n"].astype(str)
     panels = list(dict.fromkeys(frame["panel"]))
-    floor, replicate = f"floor ({found.track.floor})", "replicate"
+    floor, ceiling = FLOOR, CEILING
     lines = pd.DataFrame(
-        [{"panel": p, "kind": "line", "bar": b, "at": at} for p in panels for b, at in ((floor, 0.0), (replicate, 1.0))]
+        [{"panel": p, "kind": "line", "bar": b, "at": at} for p in panels for b, at in ((floor, 0.0), (ceiling, 1.0))]
     )
     order = [found.wide[label] for label in found.rows]
     base = alt.Chart()
@@ -66,8 +67,8 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     y = alt.Y("name:N", title=None, scale=alt.Scale(domain=order), axis=alt.Axis(labelExpr=LINES, grid=True))
     rows = base.transform_filter("datum.kind == 'model'")
     known = rows.transform_filter("isValid(datum.skill)")
-    bars = alt.Scale(domain=[floor, replicate], range=[VERMILLION, GREEN])
-    dashes = alt.Scale(domain=[floor, replicate], range=[[6, 3], [2, 2]])
+    bars = alt.Scale(domain=[floor, ceiling], range=[VERMILLION, GREEN])
+    dashes = alt.Scale(domain=[floor, ceiling], range=[[6, 3], [2, 2]])
     layers = alt.layer(
         base.transform_filter("datum.kind == 'line'")
         .mark_rule(strokeWidth=2)
@@ -85,7 +86,7 @@ def chart(found: FigureData, drawn: pd.DataFrame) -> Any:
     tall = max(name.count("\n") + 1 for name in order)
     width = max(150, 480 // len(panels))
     read = (
-        "Look first at 'all'. 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells; "
+        f"Look first at 'all'. 0 = {found.track.floor_text}, 1 = {found.track.ceiling_text}; "
         "bars are 95% intervals; n counts conditions over all seeds."
     )
     if frame["skill"].isna().any():

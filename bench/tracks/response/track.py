@@ -6,7 +6,7 @@ from bench.core.track import Column, Track
 from bench.results.spec import SCORING_VERSION
 from bench.tracks.response.metrics import METRICS
 
-FLOOR = "train_mean"
+BASELINE = "train_mean"
 
 TRACK = Track(
     name="response",
@@ -14,9 +14,9 @@ TRACK = Track(
     version=SCORING_VERSION,
     metrics={name: metric.info for name, metric in METRICS.items()},
     primary="pearson_delta",
-    floor=FLOOR,
-    floor_text="as good as the mean training shift",
-    ceiling_text="as good as half of a condition's own cells",
+    baseline=BASELINE,
+    floor_text="as good as the best answer that does not know the condition",
+    ceiling_text="as good as the cells allow",
     columns=(
         Column("pattern r", "pearson_delta", meaning="Correlation of predicted and true shift."),
         Column("identity", "discrimination", meaning="Does a prediction resemble its own condition more than others?"),
@@ -24,7 +24,7 @@ TRACK = Track(
         Column("DE rho", "spearman_de", meaning="Are the genes that respond found?"),
     ),
     legend=(
-        "Look first at skill: 0 = as good as the mean training shift, 1 = as good as half of a condition's own cells. "
+        "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "
         "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: "
         ".5 = cannot tell conditions apart; size: predicted over true shift, 1 is right; beats mean: share of "
         "conditions."
