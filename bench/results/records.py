@@ -79,6 +79,7 @@ class Record(_Strict):
         hashes: Of every input and output.
         git_sha: Commit of the code, where it lies in a repository.
         git_dirty: Whether that tree had uncommitted changes.
+        fit_git_sha: Commit of the code that made the predictions, where an earlier scoring left them behind.
         packages: Versions.
         hardware: Processor, cores, accelerator.
         budget: Costs.
@@ -100,6 +101,7 @@ class Record(_Strict):
     hashes: dict[str, str]
     git_sha: str | None
     git_dirty: bool | None
+    fit_git_sha: str | None = None
     packages: dict[str, str]
     hardware: dict[str, str | int]
     budget: Budget

@@ -33,6 +33,7 @@ def score_predictions(
     warnings: Sequence[str] = (),
     inputs: Mapping[str, str] = MappingProxyType({}),
     kind: Kind = "model",
+    fitted: Record | None = None,
 ) -> tuple[Record, pd.DataFrame]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
@@ -47,6 +48,7 @@ def score_predictions(
         warnings: What the model has to say about its fit.
         inputs: Hashes of what the model was given beside the task.
         kind: What its row is.
+        fitted: Record of the run that made the predictions, where they are scored again.
 
     Returns:
         The record and its per-condition table.
@@ -59,6 +61,8 @@ def score_predictions(
     scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
     table = score.table_of(scored)
     sha, dirty = records.git_state()
+    if fitted is not None:
+        dirty = bool(dirty or fitted.git_dirty)
     record = Record(
         track=TRACK.name,
         track_version=spec.scoring_version,
@@ -77,8 +81,9 @@ def score_predictions(
         },
         git_sha=sha,
         git_dirty=dirty,
-        packages=records.package_versions(),
-        hardware=records.hardware(),
+        fit_git_sha=None if fitted is None else fitted.fit_git_sha or fitted.git_sha,
+        packages=records.package_versions() if fitted is None else fitted.packages,
+        hardware=records.hardware() if fitted is None else fitted.hardware,
         budget=budget,
         selection=selection,
         warnings=(*task.dataset.notes, *task.split.notes, *warnings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.console import Stages, note
 from bench.core.errors import BenchError
-from bench.core.files import write_json
+from bench.core.files import atomic, write_json
 from bench.data import load as data_load
 from bench.data.splits import split as splits
 from bench.data.task import Task
@@ -23,9 +24,11 @@ from bench.runner import tracking
 from bench.runner.config import RunConfig, make_model, spec_of
 from bench.runner.model_choice import load_class
 from bench.runner.outside import hand_in, record_path, score_predictions
+from bench.runner.rescore import PREDICTIONS, Kept, earlier
 from bench.tracks.response import score
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
+from bench.tracks.response.truth.fields import Truth
 
 if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
@@ -177,7 +180,10 @@ def _one(
     write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(config.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
-    path = folder / "predictions.h5ad"
+    path = folder / PREDICTIONS
+    kept = None if config.force or instance is not None else earlier(config.out, spec)
+    if kept is not None and _same_source(config.model, kept.record):
+        return _score_again(config, task, spec, folder, stages, facts, kept)
     model, costs = fit_and_predict(config, task, spec, path, stages, instance, logger)
     with stages.stage("score"):
         ledger = model.fit_report
@@ -195,6 +201,35 @@ def _one(
         if logger:
             levels = {name: level.model_dump() for name, level in score.levels(table)[ALL].items()}
             tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
+    return record
+
+
+def _score_again(
+    config: RunConfig, task: Task, spec: RunSpec, folder: Path, stages: Stages, facts: Truth, kept: Kept
+) -> Record:
+    """Score the predictions of an earlier scoring; what the fit cost and had to say stays as it was."""
+    stages.skip(2)
+    stages.say(f"scores the predictions of {kept.record.run_id} again (--force fits again)")
+    path = folder / PREDICTIONS
+    with atomic(path) as temporary:
+        shutil.copyfile(kept.predictions, temporary)
+    before = kept.record
+    own = {"data", "split", "truth", "predictions"}
+    said = [line for line in before.warnings if line not in {*task.dataset.notes, *task.split.notes}]
+    with stages.stage("score"):
+        record, _ = score_predictions(
+            path,
+            folder,
+            task,
+            facts,
+            spec,
+            before.budget,
+            before.selection,
+            said,
+            {name: value for name, value in before.hashes.items() if name not in own},
+            load_class(config.model).row_kind,
+            before,
+        )
     return record
 
 

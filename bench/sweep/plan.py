@@ -32,7 +32,7 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
     made: dict[tuple[Verb, str, str], RunConfig] = {}
     found = []
     for verb, block in suite.blocks():
-        for data, split, variant, seed, fold, model in points(block):
+        for data, split, variant, (seed, training), fold, model in points(block):
             key = (verb, model, json.dumps(variant, sort_keys=True))
             if key not in made:
                 try:
@@ -41,7 +41,7 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
                     raise BenchError(f"suite '{suite.name}': {error}") from error
             if verb == "frozen" and fold:
                 raise BenchError(f"suite '{suite.name}': frozen encoders know control fold 0 only.")
-            one = {"data": data, "split": split, "seeds": ((seed, seed, seed),), "folds": (fold,)}
+            one = {"data": data, "split": split, "seeds": ((seed, training, training),), "folds": (fold,)}
             found.append((verb, made[key].model_copy(update=one)))
     return found
 

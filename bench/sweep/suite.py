@@ -60,7 +60,9 @@ class Block(BaseModel):
         models: Names as ``--model`` takes them.
         data: Names, cards or files as ``--data`` takes them.
         splits: Kinds of split.
-        seeds: Split, pretraining and head seeds.
+        seeds: Split seeds.
+        training_seeds: Seeds of pretraining and heads, each under each split seed: what another start would give is part
+            of a learned model's uncertainty. Absent = the split seed's own.
         control_folds: Which halves of the controls are the models' input.
         variants: Arguments that differ from the model's own; ``{}`` = none.
     """
@@ -71,6 +73,7 @@ class Block(BaseModel):
     data: Names
     splits: Names = ("simulation",)
     seeds: Seeds = (1,)
+    training_seeds: Seeds | None = None
     control_folds: Annotated[tuple[Literal[0, 1], ...], Field(min_length=1)] = (0,)
     variants: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
 
@@ -100,13 +103,14 @@ class Suite(BaseModel):
         yield from (("frozen", block) for block in self.frozen)
 
 
-def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], int, int, str]]:
-    """The product of a block: (data, split, variant, seed, control fold, model).
+def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], tuple[int, int], int, str]]:
+    """The product of a block: (data, split, variant, (split seed, training seed), control fold, model).
 
     Models vary fastest and variants slower than seeds, so that the first variant, which pretrains what the others take
     from its checkpoint, is done for all seeds before the next.
     """
-    yield from product(block.data, block.splits, block.variants, block.seeds, block.control_folds, block.models)
+    trained = [(seed, training) for seed in block.seeds for training in block.training_seeds or (seed,)]
+    yield from product(block.data, block.splits, block.variants, trained, block.control_folds, block.models)
 
 
 def names() -> list[str]:
