@@ -47,8 +47,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         version: Raise it with any change that moves a published number.
         emits_cells: Whether the predicted cells are a distribution (their spread means something), or only their mean.
         needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
-        row_kind: What its rows are: a ``model``; a ``control``, which shows what is had for nothing; ``head-room``, which
-            is given what no model can know and is not ranked.
+        row_kind: What its rows are: a ``model``; a ``control``, which shows what is had for nothing; ``head-room``,
+            which is given what no model can know and is not ranked.
         fit_report: Filled by ``fit``.
         fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.

@@ -5,21 +5,27 @@ from __future__ import annotations
 #: A word as a board prints it -> what it means, in sentences. Titles of columns stand here exactly as they are printed.
 WORDS: dict[str, str] = {
     "rank": (
-        "The place of a model on the board, best first. A range such as 2-9 means that, with these test conditions, "
-        "the model cannot be told apart from others in places 2 to 9. Models without skill have no rank."
+        "One more than the number of models that are clearly better: so clearly that it holds although all pairs of rows "
+        "were compared (Holm). A range such as 2-9 means that one model is clearly better, and that the model cannot be "
+        "told apart from others down to place 9. Models without skill have no rank."
     ),
     "model": (
         "The name of the row. Arguments that differ from the model's defaults stand in brackets behind it. "
-        "'replicate' and the floor are no models: they show what is the best and what is easy."
+        "'ceiling', 'replicate' and 'floor' are no models: they show what can be reached, and what is had for nothing."
     ),
     "skill": (
-        "How far a prediction is on the way from knowing nothing about the perturbation (0, the floor) to as good as "
-        "the cells allow (1, the replicate). It is the mean over four questions: pattern r, identity, size and DE. "
-        "A negative skill is worse than predicting the same average shift for everything."
+        "How far a prediction is on the way from the best answer that does not know which gene was perturbed (0, the "
+        "floor) to what the cells allow (1, the ceiling). It is the mean over the questions that these data can answer "
+        "of pattern r, identity, size and DE, each between -1 and 1. The best blind answer of each question is looked "
+        "for after the fact, among many and for each question anew, so that nobody is above 0 without knowing something "
+        "about the perturbation; the plain mean shift lies below 0. There is none where fewer than two questions can be "
+        "answered, or neither pattern nor identity."
     ),
     "skill [95% CI]": (
-        "Skill, with the range in which it would lie in 95 of 100 repetitions with other test conditions of the same "
-        "kind. It does not hold what another training seed would change. See 'bench explain skill'."
+        "Skill, with the range in which it would lie in 95 of 100 repetitions with other perturbed genes, other control "
+        "cells to compare with, and, where a model was trained from several seeds, other training seeds. Conditions that "
+        "share a gene are not counted as independent. It is about these data and these split seeds. "
+        "See 'bench explain skill'."
     ),
     "pattern r": (
         "Do the right genes go up and down together? Pearson correlation, over genes, between the predicted and the "
@@ -33,35 +39,53 @@ WORDS: dict[str, str] = {
     "size": (
         "Is the predicted change as strong as the measured one? The ratio of their sizes: 1 is right, .5 is half as "
         "strong, 2 twice. The measured size is corrected for the noise of few cells and the predicted one is not, so "
-        "that the replicate, which is as noisy as half of a condition's cells, lies above 1."
+        "that the replicate, which is as noisy as half of a condition's cells, lies above 1. The right size for all "
+        "conditions alike is had without knowing them: it earns nothing above the floor."
     ),
     "DE": (
         "Differential expression: genes that the perturbation changes more than chance would, found by a Wilcoxon "
         "test of its cells against control cells that no model has seen."
     ),
-    "DE rho": (
-        "Are the genes ranked as differential expression ranks them? Spearman correlation, over genes, of the "
-        "predicted change with the measured strength of evidence for a change. 1 is the same order, 0 an unrelated one."
+    "DE r": (
+        "Are the genes that respond found, with the right sign? Genes are ranked by how strongly they are predicted to "
+        "change, up or down; the ranks are correlated with the measured evidence for a change (the signed z of the "
+        "Wilcoxon test). 1 is perfect, 0 unrelated, and all signs wrong gives the negative of all signs right."
+    ),
+    "mostly by": (
+        "Which of the four questions gave the row most of its skill, and how much of the way from floor to ceiling it "
+        "went there. 'nothing' = it is above the floor in none."
+    ),
+    "what": (
+        "What the row is. A model; '12/90 fell back': in 12 of 90 test conditions it knew nothing of its own about a "
+        "perturbed gene and gave a general answer; control: it shows what is had for nothing, such as an encoder that "
+        "was never trained; head-room: it is given what no model can know, and is not ranked."
     ),
     "beats mean": (
         "In what share of the test conditions the model has a better pattern r than the mean training shift, which "
-        "predicts the same for everything. 50% is what a coin would reach."
+        "predicts the same for everything. 50% is what a coin would reach. It is the column beat_rate of the CSV."
     ),
     "fallbacks": (
         "In how many test conditions the model knew nothing of its own about at least one perturbed gene, and fell "
         "back on a general answer. Such a row is in part the row of what it fell back to."
     ),
     "floor": (
-        "What is reached without knowing which gene was perturbed: the mean change over all training perturbations, "
-        "predicted for every condition. It is skill 0. On the board it is the row train_mean."
+        "What is reached without knowing which gene was perturbed. Of each question it is the best of a published list "
+        "of blind answers, made from the training cells: no change, the mean change, the usual genes that move in the "
+        "usual direction, the first directions in which training changes vary, and mixtures of these; for identity a "
+        "coin. It is skill 0. The best is chosen knowing the test data: that errs against models, by a hair."
     ),
     "train_mean": (
-        "The floor as a row of its own: the mean change over all training perturbations, predicted for every test "
-        "condition. Its skill is 0 by definition."
+        "The mean change over all training perturbations, predicted for every test condition. It knows no condition, so "
+        "that its skill cannot be above 0; it is below, as other blind answers have a better size and order of genes."
+    ),
+    "ceiling": (
+        "What the cells allow. In pattern and DE: what a prediction without any noise would reach, which follows from "
+        "how well two halves of a condition's cells agree (the square root of their correlation). In identity and size: "
+        "the replicate. It is skill 1, and nothing beyond it is credited."
     ),
     "replicate": (
-        "What the cells allow: half of the cells of a condition predict its other half. It is skill 1. A model may "
-        "come near it, and beat it only by having less noise than half of the cells."
+        "Half of the cells of a condition predict its other half: as good as an experiment of half the size. A model "
+        "beats it only by having less noise than half of the cells."
     ),
     "encoder": "The model whose frozen encoder the row is about. Below the models stand references, then chance.",
     "MRR": (
@@ -100,8 +124,8 @@ WORDS: dict[str, str] = {
         "would lie in 95 of 100 repetitions with other conditions. Where the range holds 0, neither is better."
     ),
     "p": (
-        "How often a difference as large would appear if neither row were better: the sign of each condition's "
-        "difference is flipped at random."
+        "How often a difference as large would appear if neither row were better, by Student's t: conditions that share a "
+        "gene are not counted as independent, and another training seed or other control cells are allowed for."
     ),
     "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
     "n": "How many different test conditions the number is over.",
@@ -112,7 +136,7 @@ METRIC_OF: dict[str, str] = {
     "pattern r": "pearson_delta",
     "identity": "discrimination",
     "size": "shift_log_ratio",
-    "DE rho": "spearman_de",
+    "DE r": "signed_rank_z",
 }
 
 

@@ -26,8 +26,8 @@ class Kept(NamedTuple):
 def earlier(out: Path, spec: RunSpec) -> Kept | None:
     """Find the newest run under a folder that differs from a spec by an earlier scoring version alone.
 
-    A model's own ``version`` is part of the spec: a model that has changed is fitted again. So is a class from elsewhere,
-    for whose file nobody keeps a version (the caller compares its hash).
+    A model's own ``version`` is part of the spec: a model that has changed is fitted again. Of a class from elsewhere
+    the caller compares the hash of its file.
 
     Args:
         out: Folder of the runs.

@@ -61,8 +61,8 @@ class Block(BaseModel):
         data: Names, cards or files as ``--data`` takes them.
         splits: Kinds of split.
         seeds: Split seeds.
-        training_seeds: Seeds of pretraining and heads, each under each split seed: what another start would give is part
-            of a learned model's uncertainty. Absent = the split seed's own.
+        training_seeds: Seeds of pretraining and heads, each under each split seed: what another start would give is
+            part of a learned model's uncertainty. Absent = the split seed's own.
         control_folds: Which halves of the controls are the models' input.
         variants: Arguments that differ from the model's own; ``{}`` = none.
     """
