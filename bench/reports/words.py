@@ -5,26 +5,26 @@ from __future__ import annotations
 #: A word as a board prints it -> what it means, in sentences. Titles of columns stand here exactly as they are printed.
 WORDS: dict[str, str] = {
     "rank": (
-        "One more than the number of models that are clearly better: so clearly that it holds although all pairs of rows "
-        "were compared (Holm). A range such as 2-9 means that one model is clearly better, and that the model cannot be "
-        "told apart from others down to place 9. Models without skill have no rank."
+        "One more than the number of models that are clearly better: so clearly that it holds although all pairs of "
+        "rows were compared (Holm). A range such as 2-9 means that one model is clearly better, and that the model "
+        "cannot be told apart from others down to place 9. Models without skill have no rank."
     ),
     "model": (
-        "The name of the row. Arguments that differ from the model's defaults stand in brackets behind it. "
-        "'ceiling', 'replicate' and 'floor' are no models: they show what can be reached, and what is had for nothing."
+        "The name of the row. Arguments that differ from the model's defaults stand in brackets behind it. 'ceiling', "
+        "'replicate' and 'floor' are no models: they show what can be reached, and what is had for nothing."
     ),
     "skill": (
         "How far a prediction is on the way from the best answer that does not know which gene was perturbed (0, the "
-        "floor) to what the cells allow (1, the ceiling). It is the mean over the questions that these data can answer "
-        "of pattern r, identity, size and DE, each between -1 and 1. The best blind answer of each question is looked "
-        "for after the fact, among many and for each question anew, so that nobody is above 0 without knowing something "
-        "about the perturbation; the plain mean shift lies below 0. There is none where fewer than two questions can be "
-        "answered, or neither pattern nor identity."
+        "floor) to what the cells allow (1, the ceiling). It is the mean over the questions that these data can "
+        "answer of pattern r, identity, size and DE, each between -1 and 1. The best blind answer of each question is "
+        "looked for after the fact, among many and for each question anew, so that nobody is above 0 without knowing "
+        "something about the perturbation; the plain mean shift lies below 0. There is none where fewer than two "
+        "questions can be answered, or neither pattern nor identity."
     ),
     "skill [95% CI]": (
-        "Skill, with the range in which it would lie in 95 of 100 repetitions with other perturbed genes, other control "
-        "cells to compare with, and, where a model was trained from several seeds, other training seeds. Conditions that "
-        "share a gene are not counted as independent. It is about these data and these split seeds. "
+        "Skill, with the range in which it would lie in 95 of 100 repetitions with other perturbed genes, other "
+        "control cells to compare with, and, where a model was trained from several seeds, other training seeds. "
+        "Conditions that share a gene are not counted as independent. It is about these data and these split seeds. "
         "See 'bench explain skill'."
     ),
     "pattern r": (
@@ -47,8 +47,8 @@ WORDS: dict[str, str] = {
         "test of its cells against control cells that no model has seen."
     ),
     "DE r": (
-        "Are the genes that respond found, with the right sign? Genes are ranked by how strongly they are predicted to "
-        "change, up or down; the ranks are correlated with the measured evidence for a change (the signed z of the "
+        "Are the genes that respond found, with the right sign? Genes are ranked by how strongly they are predicted "
+        "to change, up or down; the ranks are correlated with the measured evidence for a change (the signed z of the "
         "Wilcoxon test). 1 is perfect, 0 unrelated, and all signs wrong gives the negative of all signs right."
     ),
     "mostly by": (
@@ -69,19 +69,21 @@ WORDS: dict[str, str] = {
         "back on a general answer. Such a row is in part the row of what it fell back to."
     ),
     "floor": (
-        "What is reached without knowing which gene was perturbed. Of each question it is the best of a published list "
-        "of blind answers, made from the training cells: no change, the mean change, the usual genes that move in the "
-        "usual direction, the first directions in which training changes vary, and mixtures of these; for identity a "
-        "coin. It is skill 0. The best is chosen knowing the test data: that errs against models, by a hair."
+        "What is reached without knowing which gene was perturbed. Of each question it is the best of a published "
+        "list of blind answers, made from the training cells: no change, the mean change, the usual genes that move "
+        "in the usual direction, the first directions in which training changes vary, and mixtures of these; for "
+        "identity a coin. It is skill 0. The best is chosen knowing the test data: that errs against models, by a "
+        "hair."
     ),
     "train_mean": (
-        "The mean change over all training perturbations, predicted for every test condition. It knows no condition, so "
-        "that its skill cannot be above 0; it is below, as other blind answers have a better size and order of genes."
+        "The mean change over all training perturbations, predicted for every test condition. It knows no condition, "
+        "so that its skill cannot be above 0; it is below, as other blind answers have a better size and order of "
+        "genes."
     ),
     "ceiling": (
         "What the cells allow. In pattern and DE: what a prediction without any noise would reach, which follows from "
-        "how well two halves of a condition's cells agree (the square root of their correlation). In identity and size: "
-        "the replicate. It is skill 1, and nothing beyond it is credited."
+        "how well two halves of a condition's cells agree (the square root of their correlation). In identity and "
+        "size: the replicate. It is skill 1, and nothing beyond it is credited."
     ),
     "replicate": (
         "Half of the cells of a condition predict its other half: as good as an experiment of half the size. A model "
@@ -104,8 +106,8 @@ WORDS: dict[str, str] = {
     ),
     "batch": "Silhouette by batch: high values mean that the encoder separates batches, which nobody wants.",
     "probe": (
-        "How often a simple classifier on top of the embedding, fitted on some cells of the held-out conditions, names "
-        "the condition of their other cells."
+        "How often a simple classifier on top of the embedding, fitted on some cells of the held-out conditions, "
+        "names the condition of their other cells."
     ),
     "leak": (
         "How well the batch of a control cell can be told from its embedding, scaled so that 0 is not at all and 1 "
@@ -124,8 +126,9 @@ WORDS: dict[str, str] = {
         "would lie in 95 of 100 repetitions with other conditions. Where the range holds 0, neither is better."
     ),
     "p": (
-        "How often a difference as large would appear if neither row were better, by Student's t: conditions that share a "
-        "gene are not counted as independent, and another training seed or other control cells are allowed for."
+        "How often a difference as large would appear if neither row were better, by Student's t: conditions that "
+        "share a gene are not counted as independent, and another training seed or other control cells are allowed "
+        "for."
     ),
     "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
     "n": "How many different test conditions the number is over.",
