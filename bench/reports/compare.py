@@ -11,7 +11,7 @@ from rich.text import Text
 from bench.core.console import answer, console, seed_text
 from bench.core.errors import BenchError, unknown
 from bench.core.track import Track
-from bench.results.difference import Comparison, Difference, no_claim
+from bench.results.difference import SKILL, Comparison, Difference, no_claim
 from bench.results.entries import BoardEntry
 from bench.results.rows import Row, anchors, gather, share_tasks
 from bench.results.tables import ALL
@@ -52,15 +52,16 @@ def _differences(compared: Comparison, a: str, b: str) -> list[Difference]:
     row = compared.rows[a]
     track = row.track
     scopes = [ALL, *sorted(set(row.by_seed[compared.seeds[0]][0].values.conditions) - {ALL})]
+    whole = (SKILL, *track.families.values()) if track.families else (track.primary,)
     return [
         compared.difference(a, b, scope, metric)
         for scope in scopes
-        for metric in ((track.families.values() or (track.primary,)) if scope == ALL else (track.primary,))
+        for metric in (whole if scope == ALL else (track.primary,))
     ]
 
 
 def differences(items: Sequence[BoardEntry], a: str, b: str) -> list[Difference]:
-    """Compare two rows in the metric of every family, and in the primary one within each subgroup.
+    """Compare two rows in mean skill and the metric of every family, and in the primary one within each subgroup.
 
     Args:
         items: Records of one track, data set and split.
@@ -77,7 +78,8 @@ def winner(track: Track, found: Difference, a: str, b: str) -> str:
     """Which of two rows is clearly better; empty where neither is."""
     if not found.clear:
         return ""
-    return a if (found.mean > 0) == (track.metrics[found.metric].better != "low") else b
+    low = found.metric in track.metrics and track.metrics[found.metric].better == "low"
+    return a if (found.mean > 0) != low else b
 
 
 def show(items: Sequence[BoardEntry], a: str, b: str, most: int = 8) -> None:
