@@ -149,7 +149,7 @@ def compare(
 
     Returns:
         A row per metric and scope: ``difference`` (a less b) with ``low`` and ``high`` (95%; NaN with few conditions),
-        ``p`` (sign flips over conditions), ``p_holm`` (over all pairs of the board), ``n`` (distinct conditions), and
+        ``p`` (two-sided), ``p_holm`` (over all pairs of the board), ``n`` (distinct conditions), and
         ``better``: the row that the interval is clearly for, else empty.
 
     Raises:
@@ -189,7 +189,7 @@ def as_table(found: Sequence[Difference], a: str, b: str) -> pd.DataFrame:
     lines = []
     for one in found:
         values = asdict(one)
-        values["difference"] = values.pop("mean")
+        values |= {"difference": values.pop("mean"), "low": one.low, "high": one.high, "p": one.p}
         lines.append({**values, "better": winner(_track(None), one, a, b)})
     order = ["metric", "scope", "difference", "low", "high", "p", "p_holm", "n", "better"]
     return pd.DataFrame(lines, columns=order)
