@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +28,9 @@ ALL = "all"
 #: Tertiles of effect strength, by how well a replicate predicts the condition.
 EFFECTS = ("effect_low", "effect_mid", "effect_high")
 #: Numbers of a record's own: against all cells, and averaged over half truths.
-OWN_FIELDS = ("value", "half_value")
+OWN_FIELDS = ("value", "half_value", "influence")
+#: Begins the name of a field that holds what a condition-blind answer scores.
+BLIND = "blind:"
 #: Numbers of a task.
 TASK_FIELDS = ("floor", "half_floor", "half_replicate")
 FIELDS = (*OWN_FIELDS, *TASK_FIELDS)
@@ -58,7 +60,8 @@ class TaskTable:
         gallery: Which metrics are computed again for each subgroup ``[M]``.
         words: ``scope``, ``condition``, ``context``, ``subgroup``, ``effect``: ``[N]`` each, sorted by the first three.
         cells: Cells of a unit ``[N]``.
-        numbers: Each of :data:`TASK_FIELDS` ``[N, M]``; NaN = undefined.
+        numbers: Each of :data:`TASK_FIELDS`, and fields that begin with :data:`BLIND`, ``[N, M]``; NaN = undefined.
+        draws: How far means move under bootstraps of the reference controls, by (scope, metric, answer) ``[B]``.
     """
 
     metrics: tuple[str, ...]
@@ -67,6 +70,7 @@ class TaskTable:
     words: Mapping[str, Words]
     cells: Rows
     numbers: Mapping[str, Floats]
+    draws: Mapping[tuple[str, str, str], Floats] = field(default_factory=dict)
 
     @cached_property
     def scopes(self) -> dict[str, tuple[Rows, Rows | None]]:
@@ -121,11 +125,13 @@ class Table:
         numbers: Each of :data:`OWN_FIELDS`, and ``degenerate``: whether a unit got the chance value because of the
             prediction ``[N, M]``.
         fell_back: Constituents of a unit that fell back ``[N]``.
+        draws: How far means move under bootstraps of the reference controls, by (scope, metric) ``[B]``.
     """
 
     task: TaskTable
     numbers: Mapping[str, NDArray[Any]]
     fell_back: Rows
+    draws: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -183,7 +189,12 @@ def all_metrics(track: Track, others: Sequence[str] = ()) -> tuple[tuple[str, ..
     return names, len(track.metrics), np.array(gallery, dtype=np.bool_)
 
 
-def from_long(track: Track, frame: pd.DataFrame) -> Table:
+def from_long(
+    track: Track,
+    frame: pd.DataFrame,
+    draws: Mapping[tuple[str, str], Floats] | None = None,
+    task_draws: Mapping[tuple[str, str, str], Floats] | None = None,
+) -> Table:
     """Arrange one row per unit and metric as a table.
 
     Args:
@@ -223,10 +234,13 @@ def from_long(track: Track, frame: pd.DataFrame) -> Table:
         gallery=gallery,
         words={name: words[name][first].astype(object) for name in (*KEYS, *GROUPS)},
         cells=given.get("cells", np.zeros(n, np.int64))[first].astype(np.int64),
-        numbers={name: spread(name, np.nan) for name in TASK_FIELDS},
+        numbers={
+            name: spread(name, np.nan) for name in (*TASK_FIELDS, *(n for n in frame.columns if n.startswith(BLIND)))
+        },
+        draws=dict(task_draws or {}),
     )
     own = {**{name: spread(name, np.nan) for name in OWN_FIELDS}, "degenerate": spread("degenerate", False)}
-    return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64))
+    return Table(task, own, given.get("fallbacks", np.zeros(n, np.int64))[first].astype(np.int64), dict(draws or {}))
 
 
 def to_long(table: Table) -> pd.DataFrame:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
-
 from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
@@ -32,7 +30,7 @@ def score_predictions(
     selection: str | None = None,
     warnings: Sequence[str] = (),
     inputs: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Record, pd.DataFrame]:
+) -> tuple[Record, score.Scored]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
     Args:
@@ -47,14 +45,11 @@ def score_predictions(
         inputs: Hashes of what the model was given beside the task.
 
     Returns:
-        The record and its per-condition table.
+        The record, and what was scored by condition.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.units, facts.genes, expected)
-    evaluated = set(facts.conditions)
-    groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
-    groups = {name: names for name, names in groups.items() if names}
-    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
+    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells)
     table = score.table_of(scored)
     sha, dirty = records.git_state()
     record = Record(
