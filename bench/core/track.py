@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
+Ceiling: TypeAlias = Literal["replicate", "noise_free"]
 #: How far the mean of a closed form may be from a published one: what another order of a float64 sum leaves.
 CLOSED_FORM = 1e-9
 #: The same of a trained model, relative to 1 or to the value where that is larger. Known so far: another processor
@@ -34,9 +35,9 @@ class MetricInfo:
         chance_text: What a prediction without information gets, in words or digits; ``""`` = there is no such value.
         by_gallery: Whether it is computed again for each subgroup, because other units enter its value.
         ranked: Whether more is better by itself, so that skill and rank may be taken from it.
+        ceiling: What skill 1 is. ``replicate``: what half of a unit's cells scores against the other half.
+            ``noise_free``: what the unit's true mean would score; for a correlation r of two halves sqrt(max(0, r)).
         tolerance: How far the mean of a trained model may be from a published one and still reproduce it.
-        ceiling: What skill 1 is: the ``replicate``, or a ``noise_free`` prediction, which a replicate of reliability r
-            reaches with sqrt(r): for correlations.
         margin: A claim of difference must exceed it: what nobody would act upon.
     """
 
@@ -50,8 +51,8 @@ class MetricInfo:
     chance_text: str = ""
     by_gallery: bool = False
     ranked: bool = True
+    ceiling: Ceiling = "replicate"
     tolerance: float = LEARNED
-    ceiling: Literal["replicate", "noise_free"] = "replicate"
     margin: float = 0.01
 
     @property

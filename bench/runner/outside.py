@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-import pandas as pd
-
 from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
@@ -34,7 +32,7 @@ def score_predictions(
     inputs: Mapping[str, str] = MappingProxyType({}),
     kind: Kind = "model",
     fitted: Record | None = None,
-) -> tuple[Record, pd.DataFrame]:
+) -> tuple[Record, score.Scored]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
     Args:
@@ -51,14 +49,11 @@ def score_predictions(
         fitted: Record of the run that made the predictions, where they are scored again.
 
     Returns:
-        The record and its per-condition table.
+        The record, and what was scored by condition.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.units, facts.genes, expected)
-    evaluated = set(facts.conditions)
-    groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
-    groups = {name: names for name, names in groups.items() if names}
-    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, groups, predicted.cells)
+    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells)
     table = score.table_of(scored)
     sha, dirty = records.git_state()
     if fitted is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.core.typing import Floats
 from bench.stats.halved import Halved
-from bench.stats.ranksum import rank_sum_z
+from bench.stats.ranksum import rank_sum_z, rank_sums, resampled_shifts
 from bench.stats.shifts import available_cores
 
 Bools = NDArray[np.bool_]
@@ -61,6 +61,35 @@ def wilcoxon(
             list(workers.map(add, map(range, bounds[:-1], bounds[1:])))
     total /= np.sqrt(np.maximum(weight, 1))[..., None]
     return total
+
+
+def wilcoxon_draws(
+    x: sp.csr_matrix, tested: Halved, reference: NDArray[np.int64], weights: Floats
+) -> Iterator[tuple[int, Floats]]:
+    """Wilcoxon z where each reference cell counts as often as a weight says, all in the SD of the test as it is.
+
+    Args:
+        x: log1p expression ``[cells, G]``, float32 CSR.
+        tested: Groups of cells, all of the reference cells' own context.
+        reference: Rows of the reference cells ``[R]``.
+        weights: From :func:`bootstrap_weights` ``[R, B]``.
+
+    Yields:
+        Gene by gene, which it is and z ``[1 + 2 H, K, B]``.
+    """
+    cells, pool = (x[rows].tocsc() for rows in (tested.rows, reference))
+    for block, _, sd in rank_sums(x, tested, reference):
+        for gene, shift in resampled_shifts(cells, tested, pool, weights, range(block.start, block.stop)):
+            scale = np.broadcast_to(sd[..., gene - block.start, None], shift.shape)
+            yield gene, np.divide(shift, scale, out=np.zeros_like(shift), where=scale > 0)
+
+
+def bootstrap_weights(cells: int, draws: int, rng: np.random.Generator) -> Floats:
+    """How often each of R cells is in each of B bootstraps of them ``[R, B]``."""
+    weights = (
+        rng.multinomial(cells, np.full(cells, 1.0 / max(cells, 1)), size=draws).T if cells else np.zeros((0, draws))
+    )
+    return np.asarray(weights, dtype=np.float64)
 
 
 def benjamini_hochberg(z: Floats, tested: Bools, level: float = FDR) -> Bools:

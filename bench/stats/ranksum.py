@@ -49,7 +49,19 @@ class _Ranked:
 def rank_sum_z(
     x: sp.csr_matrix, tested: Halved, reference: Rows, genes: range | None = None
 ) -> Iterator[tuple[slice, Floats]]:
-    """Tie-corrected Wilcoxon rank-sum z of groups and of their halves against the reference cells.
+    """Tie-corrected Wilcoxon rank-sum z of groups and of their halves: ``shift / sd`` of :func:`rank_sums`.
+
+    Yields:
+        Block by block, which genes, and their z ``[1 + 2 H, K, B]``; 0 where all values tie or a group is empty.
+    """
+    for block, shift, sd in rank_sums(x, tested, reference, genes):
+        yield block, np.divide(shift, sd, out=np.zeros_like(shift), where=sd > 0)
+
+
+def rank_sums(
+    x: sp.csr_matrix, tested: Halved, reference: Rows, genes: range | None = None
+) -> Iterator[tuple[slice, Floats, Floats]]:
+    """Wilcoxon rank sums of groups and of their halves against the reference cells.
 
     Args:
         x: Expression ``[cells, G]``, float32 CSR, no value below 0.
@@ -58,9 +70,10 @@ def rank_sum_z(
         genes: Stretch of genes to test; all if not given.
 
     Yields:
-        Block by block, which genes, and their z ``[1 + 2 H, K, B]``: of the groups, then of halves 2i and 2i + 1 of
-        halving i. Positive where the group is higher; 0 where all values tie or a group is empty. No continuity
-        correction, as scanpy with ``tie_correct=True``.
+        Block by block, which genes, how far Mann-Whitney's U is above its expectation, and its tie-corrected SD, each
+        ``[1 + 2 H, K, B]``: of the groups, then of halves 2i and 2i + 1 of halving i. Positive where the group is
+        higher; SD 0 where all values tie or a group is empty. No continuity correction, as scanpy with
+        ``tie_correct=True``.
 
     Raises:
         ValueError: Other values, or more cells than a sort key can name.
@@ -84,7 +97,47 @@ def rank_sum_z(
         ties += np.bincount(ranked.gene, weights=_cubed_less(ranked.reference), minlength=size)
         total = n + n_reference
         variance = n * n_reference / 12 * (total + 1 - ties / np.maximum(total * (total - 1), 1))
-        yield block, np.divide(shift, np.sqrt(np.maximum(variance, 0)), out=np.zeros_like(shift), where=variance > 0)
+        yield block, shift, np.sqrt(np.maximum(variance, 0))
+
+
+def resampled_shifts(
+    cells: sp.csc_matrix, tested: Halved, pool: sp.csc_matrix, weights: Floats, genes: range
+) -> Iterator[tuple[int, Floats]]:
+    """How far U is above its expectation where each reference cell counts as often as a weight says.
+
+    U sums, over the cells of a group, the weight of the reference cells below each of them and half of that of its
+    ties: the weighted mid-distribution of the reference at each cell. Counting the group's cells between the ordered
+    reference values makes it one matrix product for all weights.
+
+    Args:
+        cells: Expression of the tested cells ``[N, G]``, no value below 0.
+        tested: Their groups.
+        pool: Expression of the reference cells ``[R, G]``.
+        weights: How often each of them counts ``[R, B]``; every column sums to R.
+        genes: Genes to test.
+
+    Yields:
+        Gene by gene, which it is and the shifts ``[1 + 2 H, K, B]``, laid out as in :func:`rank_sums`.
+    """
+    step = 1 + len(tested.side)
+    # Which rows of the sums a cell enters: its group's, and those of the first halves that it is in.
+    member = np.concatenate([np.ones((1, len(tested.rows)), dtype=np.bool_), tested.side == 0]).T
+    row = tested.group[:, None] * step + np.arange(step)
+    n = np.bincount(row[member], minlength=step * tested.n_groups).astype(np.float64)[:, None]
+    for gene in genes:
+        theirs, ours = (slice(*of.indptr[gene : gene + 2]) for of in (pool, cells))
+        order = np.argsort(pool.data[theirs], kind="stable")
+        values, weight = pool.data[theirs][order], weights[pool.indices[theirs][order]]
+        upto = np.concatenate([np.zeros((1, weights.shape[1])), np.cumsum(weight, axis=0)])
+        zeros = pool.shape[0] - upto[-1]
+        mine, value = cells.indices[ours], cells.data[ours]
+        enters, counts = member[mine], np.zeros((len(n), len(upto)))
+        for side in ("left", "right"):  # a value exceeds what is below it, and half of what equals it
+            place = np.broadcast_to(np.searchsorted(values, value, side=side)[:, None], enters.shape)[enters]
+            counts += np.bincount(row[mine][enters] * len(upto) + place, minlength=counts.size).reshape(counts.shape)
+        above = counts.sum(axis=1, keepdims=True) / 2  # expressing cells exceed all zeros, others tie with them
+        u = counts @ upto / 2 + (n + above) / 2 * zeros
+        yield gene, tested.unfold(u - n * pool.shape[0] / 2)
 
 
 def _cubed_less(t: Floats) -> Floats:

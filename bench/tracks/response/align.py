@@ -12,6 +12,7 @@ from bench.core.typing import Floats
 from bench.stats.cellspace import MAX_CELLS, project
 from bench.stats.differential import benjamini_hochberg
 from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics.functional import bounded
 from bench.tracks.response.metrics.optional import cells_of
 from bench.tracks.response.truth.fields import Truth
 
@@ -37,7 +38,7 @@ def predicted_sample(truth: Truth, cells: Cells) -> Sample:
     rng = np.random.default_rng(0xCE115)
     scores, markers, variance = [], [], []
     for t in range(len(truth.conditions)):
-        block = cells[t]
+        block = bounded(cells[t])
         variance.append(_variance(block))
         drawn = block[rng.permutation(len(block))[:MAX_CELLS]]
         scores.append(project(drawn, truth.pca_mean, truth.pca_axes, truth.targets[t]))

@@ -1,16 +1,15 @@
-"""All metrics of a prediction, the floor and a replicate, against the whole truth and against its halves.
+"""All metrics of a prediction against all cells, and of a replicate against halves.
 
-Most metrics look at one unit at a time. The units are taken in blocks that fit in a processor's cache, on
-all cores, and within a block everything that is known of the model's prediction and of the floor is kept for all eleven
-views of the truth (see :mod:`bench.tracks.response.metrics.cache`). Metrics with a gallery see all its units at once.
+Most metrics look at one unit at a time. The units are taken in blocks that fit in a processor's cache, on all cores;
+what is known of a truth or a prediction is kept while a block lasts (see :mod:`bench.tracks.response.metrics.cache`).
+Metrics with a gallery see all its units at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,145 +17,170 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.results.tables import ALL
 from bench.stats.shifts import available_cores
-from bench.tracks.response.align import BLOCK_VALUES, Rows, align, cells_part, half_sample
-from bench.tracks.response.metrics import METRICS, Evaluation, Metric, Sample, evaluate
-from bench.tracks.response.metrics.cache import Cache, Side, empty_cache
+from bench.tracks.response.align import BLOCK_VALUES, EVERY, Rows, align, cells_part, half_sample
+from bench.tracks.response.families import IDENTITY, Halves, answer_of, half_scores, identity_draws, mean_known
+from bench.tracks.response.metrics import METRICS, Metric, Sample, evaluate
+from bench.tracks.response.metrics.cache import empty_cache
+from bench.tracks.response.metrics.functional import bounded
+from bench.tracks.response.metrics.registry import GALLERIES
 from bench.tracks.response.truth.fields import Truth
 
-Columns = dict[str, NDArray[Any]]
+Columns: TypeAlias = dict[str, NDArray[Any]]
+#: Looks at some units with some metrics: columns for each of these.
+View: TypeAlias = Callable[[Rows, Sequence[Metric]], list[Columns]]
+Found: TypeAlias = dict[tuple[str, str], Columns]
 
 
-@dataclass(frozen=True, eq=False)
-class Guess:
-    """A prediction of some units, and what is known of it.
-
-    Attributes:
-        y_hat: Predicted means ``[n, G]``.
-        d_hat: Predicted shifts ``[n, G]``.
-        cells: Predicted cells, where there are some.
-        cache: Shared by the evaluations of all halves.
-    """
-
-    y_hat: Floats
-    d_hat: Floats
-    cells: Sample | None = None
-    cache: dict[Side, Cache] = field(default_factory=empty_cache)
+def _plain(metrics: Sequence[Metric]) -> bool:
+    """Whether shifts are all that is asked for; a gallery takes all units at once, and would copy the rest in vain."""
+    return all(metric.needs <= GALLERIES and metric.needs for metric in metrics)
 
 
-def views(
-    truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, plain: bool
-) -> Iterator[tuple[str, Evaluation]]:
-    """Evaluations of some units by column: ``value``, ``floor``, then ``half_...`` for each half in turn.
+def values_of(truth: Truth, y_hat: Floats, cells: Sample | None) -> View:
+    """Look at a prediction beside all cells: ``value``, ``degenerate`` and ``influence``.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means of all units ``[T, G]``.
         cells: Predicted cells of all units.
-        rows: Units.
-        plain: Leave out all but shifts: see :func:`bench.tracks.response.align.align`.
     """
-    c_in, own = truth.c_in[rows], y_hat[rows]
-    emitted = None if cells is None or plain else cells.subset(rows)
-    floor = c_in + truth.train_delta
-    guesses = {"value": Guess(own, own - c_in, emitted), "floor": Guess(floor, floor - c_in)}
-    spread: Cache = {}
-    for half in (None, *range(len(truth.half_y))):
-        base = align(truth, own, half, emitted, rows, plain)
-        here = guesses
-        if half is not None:
-            # The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is
-            # measured from the input controls while the truth's is measured from the reference controls. The variance
-            # of its cells is that of all the unit's cells.
+
+    def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
+        plain = _plain(metrics)
+        case = align(truth, y_hat[rows], None, None if cells is None or plain else cells.subset(rows), rows, plain)
+        out: list[Columns] = []
+        for metric in metrics:
+            value, _, degenerate = evaluate(metric, case)
+            moved = np.full(len(value), np.nan) if metric.influence is None else metric.influence(case)
+            influence = np.where(np.isfinite(value), moved, np.nan)
+            out.append({"value": value, "degenerate": degenerate, "influence": influence})
+        return out
+
+    return view
+
+
+def against_halves(truth: Truth, y_hat: Floats) -> View:
+    """Look at a prediction beside each half: ``half_value``, the mean over the halves that have a value."""
+
+    def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
+        cases, known = [], empty_cache()
+        for half in range(len(truth.half_y)):
+            case = align(truth, bounded(y_hat[rows]), half, None, rows, _plain(metrics))
+            cases.append(case.beside(case.y_hat, case.d_hat, case.cells, known))
+        return [{"half_value": mean_known(np.array([evaluate(m, case).values for case in cases]))} for m in metrics]
+
+    return view
+
+
+def replicates(truth: Truth) -> View:
+    """Look at one half as a prediction of the other: ``half_replicate``, the mean over halves.
+
+    The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is measured from
+    the input controls while the truth's is measured from the reference controls. The variance of its cells is that of
+    all the unit's cells. The published forms, which share their controls, know no halves.
+    """
+
+    def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
+        plain, spread = _plain(metrics), empty_cache()["spread"]
+        values = np.full((len(truth.half_y), len(metrics), len(truth.cells[rows])), np.nan)
+        for half in range(len(truth.half_y)):
             other = truth.half_y[half ^ 1][rows]
-            # Whether the model emits cells or not: what a replicate reaches is a fact of the task.
             sample = None if plain else half_sample(truth, half ^ 1, rows)
-            here = {**guesses, "replicate": Guess(other, other - c_in, sample, {**empty_cache(), "spread": spread})}
-        for name, guess in here.items():
-            part = base.cells if name == "value" else cells_part(truth, half, guess.cells, rows)
-            case = base.beside(guess.y_hat, guess.d_hat, part, guess.cache)
-            yield name if half is None else f"half_{name}", case
+            case = align(truth, other, half, None, rows, plain)
+            cells = None if plain else cells_part(truth, half, sample, rows)
+            case = case.beside(case.y_hat, case.d_hat, cells, {**empty_cache(), "spread": spread})
+            for m, metric in enumerate(metrics):
+                if "gears" not in metric.needs:
+                    values[half, m] = evaluate(metric, case).values
+        return [{"half_replicate": mean} for mean in mean_known(values)]
+
+    return view
 
 
-def columns(truth: Truth, y_hat: Floats, cells: Sample | None, rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
-    """Evaluate metrics on some units.
+def scopes(truth: Truth) -> dict[str, NDArray[np.int64]]:
+    """Units of ``all`` and of each subgroup."""
+    group = np.array(truth.subgroup, dtype=np.str_)
+    names = sorted({name for name in truth.subgroup if name})
+    return {ALL: np.arange(len(group)), **{name: np.flatnonzero(group == name) for name in names}}
+
+
+def galleries(truth: Truth, rows: NDArray[np.int64], peers: bool) -> list[NDArray[np.int64]]:
+    """Cut units in galleries: those of one context, or of one context and number of perturbed genes.
+
+    Which perturbation it is must be told within the unit's own context and number, where telling these apart is worth
+    nothing.
+    """
+    key = truth.context[rows] * (int(truth.number.max(initial=0)) + 1) + (truth.number[rows] if peers else 0)
+    return [rows[key == k] for k in np.unique(key).tolist()]
+
+
+def over_units(truth: Truth, view: View, metrics: Iterable[Metric] = METRICS.values()) -> Found:
+    """Look at all units with all metrics, and with those that have a gallery at each subgroup too.
 
     Returns:
-        For each metric ``value``, ``degenerate``, ``floor``, ``half_value``, ``half_floor`` and ``half_replicate``
-        ``[n]``; the last three are means over the halves that have a value.
+        Columns ``[n]`` by metric and scope.
     """
-    # A metric with a gallery takes all units at once: what it does not ask for would be copied for nothing.
-    plain = all(metric.needs == {"gallery"} for metric in metrics)
-    n = len(truth.cells[rows])
-    out: list[Columns] = [{} for _ in metrics]
-    totals = {name: np.zeros((2, len(metrics), n)) for name in ("half_value", "half_floor", "half_replicate")}
-    for name, case in views(truth, y_hat, cells, rows, plain):
-        for m, metric in enumerate(metrics):
-            if name in totals and "gears" in metric.needs:
-                continue  # the published form knows no halves
-            values, _, degenerate = evaluate(metric, case)
-            if name in totals:
-                known = np.isfinite(values)
-                totals[name][:, m] += np.where(known, values, 0.0), known
-            else:
-                out[m][name] = values
-            if name == "value":
-                out[m]["degenerate"] = degenerate
-    for name, (total, count) in totals.items():
-        means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-        for m, found in enumerate(out):
-            found[name] = means[m]
+    chosen = list(metrics)
+    units, genes = truth.y.shape
+    out: Found = {}
+    if single := [metric for metric in chosen if not metric.needs & GALLERIES]:
+        size = max(1, BLOCK_VALUES // max(genes, 1))
+        blocks = [slice(begin, min(begin + size, units)) for begin in range(0, units, size)]
+        with ThreadPoolExecutor(max(1, min(len(blocks), available_cores()))) as pool:
+            parts = list(pool.map(lambda rows: view(rows, single), blocks))
+        for m, metric in enumerate(single):
+            out[metric.name, ALL] = {name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]}
+    for kind in sorted(GALLERIES):
+        several = [metric for metric in chosen if kind in metric.needs]
+        seen: dict[bytes, list[Columns]] = {}  # a subgroup may be a gallery of the whole
+        for scope, rows in scopes(truth).items() if several else ():
+            found = _joined(truth, view, several, rows, kind == "peers", seen)
+            out |= {(metric.name, scope): part for metric, part in zip(several, found, strict=True)}
     return out
 
 
-def _by_context(
-    truth: Truth, y_hat: Floats, cells: Sample | None, rows: NDArray[np.int64], metrics: Sequence[Metric]
+def _joined(
+    truth: Truth,
+    view: View,
+    metrics: Sequence[Metric],
+    rows: NDArray[np.int64],
+    peers: bool,
+    seen: dict[bytes, list[Columns]],
 ) -> list[Columns]:
-    """:func:`columns` of metrics with a gallery, which is made of those of the units that share a context."""
-    context = truth.context[rows]
-    present = np.unique(context)
-    if len(present) == 1:
-        whole = slice(0, len(rows)) if len(rows) == len(truth.context) else rows
-        return columns(truth, y_hat, cells, whole, metrics)
-    order = [np.flatnonzero(context == c) for c in present.tolist()]
-    parts = [columns(truth, y_hat, cells, rows[mine], metrics) for mine in order]
+    """Look at some units gallery by gallery; columns in the order of ``rows``."""
+    order = galleries(truth, rows, peers)
+    for mine in order:
+        if mine.tobytes() not in seen:
+            seen[mine.tobytes()] = view(EVERY if len(mine) == len(truth.context) else mine, metrics)
     back = np.argsort(np.concatenate(order))
+    parts = [seen[mine.tobytes()] for mine in order]
     return [
-        {name: np.concatenate([p[m][name] for p in parts])[back] for name in parts[0][m]} for m in range(len(metrics))
+        {name: np.concatenate([part[m][name] for part in parts])[back] for name in parts[0][m]}
+        for m in range(len(metrics))
     ]
 
 
-def evaluate_all(
-    truth: Truth, y_hat: Floats, cells: Sample | None, galleries: Mapping[str, NDArray[np.int64]]
-) -> dict[tuple[str, str], Columns]:
-    """Evaluate every metric on all units, and those with a gallery on each gallery too.
+def half_values(truth: Truth, y_hat: Floats, halves: Halves) -> dict[tuple[str, str], Floats]:
+    """Mean over halves of the metrics that stand for families ``[n]``, by metric and scope."""
+    whole = align(truth, y_hat)
+    found = {(name, ALL): values for name, values in half_scores(answer_of(whole), halves).items()}
+    identity = over_units(truth, against_halves(truth, y_hat), [METRICS[IDENTITY]])
+    return {**found, **{key: part["half_value"] for key, part in identity.items()}}
 
-    A gallery holds units of one context: which perturbation it is must be told within the unit's own context, where
-    telling contexts apart is worth nothing.
+
+def moved_identity(truth: Truth, y_hat: Floats, half: int | None = None) -> dict[str, Floats]:
+    """Identity under each bootstrap of the reference controls, by scope ``[B, n]``; undefined ones count .5.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means ``[T, G]``.
-        cells: Predicted cells.
-        galleries: Positions of the units of each scope but ``all``; the units of each context are a gallery.
-
-    Returns:
-        :func:`columns` by metric and scope.
+        half: Index of a half; absent = against all cells.
     """
-    units, genes = truth.y.shape
-    single = [metric for metric in METRICS.values() if "gallery" not in metric.needs]
-    several = [metric for metric in METRICS.values() if "gallery" in metric.needs]
-    size = max(1, BLOCK_VALUES // max(genes, 1))
-    blocks = [slice(begin, min(begin + size, units)) for begin in range(0, units, size)]
-    workers = min(len(blocks), available_cores())
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        parts = list(pool.map(lambda rows: columns(truth, y_hat, cells, rows, single), blocks))
-    out: dict[tuple[str, str], Columns] = {}
-    for m, metric in enumerate(single):
-        out[metric.name, ALL] = {name: np.concatenate([part[m][name] for part in parts]) for name in parts[0][m]}
-    everything = _by_context(truth, y_hat, cells, np.arange(units), several)
-    for scope, rows in galleries.items():
-        # A gallery of all units is the whole one.
-        found = everything if len(rows) == units else _by_context(truth, y_hat, cells, rows, several)
-        out.update({(metric.name, scope): part for metric, part in zip(several, found, strict=True)})
-    out.update({(metric.name, ALL): part for metric, part in zip(several, everything, strict=True)})
-    return out
+
+    def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
+        case = align(truth, y_hat[rows], half, None, rows, True)
+        moved = truth.c_ref_draws[truth.context[rows][0]]
+        return [{"draws": identity_draws(case, moved).T} for _ in metrics]
+
+    found = over_units(truth, view, [METRICS[IDENTITY]])
+    return {scope: part["draws"].T for (_, scope), part in found.items()}

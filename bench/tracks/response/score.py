@@ -1,8 +1,9 @@
-"""Predictions and truth -> one value per condition and metric, beside the floor's and a replicate's."""
+"""Predictions and truth -> one value per condition and metric, beside what blind answers and a replicate score."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,63 +14,95 @@ from bench.core.typing import Floats
 from bench.results import tables
 from bench.results.levels import Level
 from bench.results.levels import levels as average_levels
-from bench.results.tables import ALL, Table
+from bench.results.tables import ALL, BLIND, Table
+from bench.tracks.response import bars
 from bench.tracks.response.align import Cells, align, predicted_sample
-from bench.tracks.response.evaluate import evaluate_all
-from bench.tracks.response.metrics import METRICS
+from bench.tracks.response.bars import CHANCE, Bars, effect_tertiles, mean_draws, where_defined
+from bench.tracks.response.evaluate import half_values, moved_identity, over_units, scopes, values_of
+from bench.tracks.response.families import DE, IDENTITY, PATTERN, SIZE, answer_of, draw_scores
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth.fields import Truth
 
-__all__ = ["align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of", "wide"]
-#: Columns of a score table that :func:`bench.tracks.response.evaluate.columns` gives.
-COLUMNS = ("value", "degenerate", "floor", "half_value", "half_floor", "half_replicate")
+__all__ = ["Scored", "align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of", "wide"]
+#: Columns that are a prediction's own.
+OWN = ("value", "degenerate", "influence")
 
 
-def score_table(
-    truth: Truth,
-    y_hat: Floats,
-    fallbacks: NDArray[np.int64],
-    subgroups: Mapping[str, Sequence[str]],
-    cells: Cells | None = None,
-) -> pd.DataFrame:
-    """Score a prediction, the floor and the replicate, on all cells and on halves.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a prediction scores, and its task beside it.
+
+    Attributes:
+        frame: One row per condition, metric and scope. ``scope`` is ``all``, or a subgroup for metrics whose gallery is
+            within that subgroup. ``value`` and ``floor`` are against all cells of the condition; ``half_value``,
+            ``half_floor`` (of metrics that stand for families), ``half_replicate`` and ``blind:<answer>`` are means
+            over the halves. ``influence`` is what a condition moves a mean by beyond its own value. ``effect`` is the
+            tertile of effect strength.
+        draws: How far the mean value moves under bootstraps of the reference controls ``[50]``, by scope and metric.
+        task_draws: The same of blind answers, and of the ceiling (``replicate``), by scope, metric and answer.
+    """
+
+    frame: pd.DataFrame
+    draws: Mapping[tuple[str, str], Floats]
+    task_draws: Mapping[tuple[str, str, str], Floats]
+
+
+def score_table(truth: Truth, y_hat: Floats, fallbacks: NDArray[np.int64], cells: Cells | None = None) -> Scored:
+    """Score a prediction on all cells and, for the metrics that stand for families, on halves.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means ``[T, G]``.
         fallbacks: Constituents that fell back ``[T]``.
-        subgroups: Test conditions by subgroup.
-        cells: Predicted cells of each condition, where the file holds some; the floor never has any.
-
-    Returns:
-        One row per condition, metric and scope. ``effect`` is the tertile of effect strength. ``scope`` is ``all``, or
-        a subgroup for metrics whose gallery is that subgroup. ``value`` and ``floor`` are against all cells of the
-        condition; ``half_value``, ``half_floor`` and ``half_replicate`` are means over the halves.
+        cells: Predicted cells of each condition, where the file holds some.
     """
+    known = bars.load(truth)
     sample = None if cells is None else predicted_sample(truth, cells)
-    group_of = {name: group for group, names in subgroups.items() for name in names}
-    groups = _strings([group_of[name] for name in truth.conditions])
-    everyone = np.arange(len(truth.conditions))
-    scopes = {ALL: everyone, **{g: rows for g in subgroups if len(rows := np.flatnonzero(groups == g))}}
-    found = evaluate_all(truth, y_hat, sample, {g: rows for g, rows in scopes.items() if g != ALL})
-    kept = [(metric, scope) for metric in METRICS for scope in scopes if (metric, scope) in found]
-    at = np.concatenate([scopes[scope] for _, scope in kept])
-    lengths = [len(scopes[scope]) for _, scope in kept]
-    table = pd.DataFrame(
+    found = over_units(truth, values_of(truth, y_hat, sample))
+    halves = half_values(truth, y_hat, known.halves)
+    at = np.concatenate([scopes(truth)[scope] for _, scope in known.columns])
+    lengths = [len(scopes(truth)[scope]) for _, scope in known.columns]
+    undefined = {key: np.full(n, np.nan) for key, n in zip(known.columns, lengths, strict=True)}
+    frame = pd.DataFrame(
         {
             "condition": _strings(truth.conditions)[at],
             "context": _strings([unit.context for unit in truth.units])[at],
-            "subgroup": groups[at],
-            "metric": np.repeat(_strings([metric for metric, _ in kept]), lengths),
-            "scope": np.repeat(_strings([scope for _, scope in kept]), lengths),
-            **{name: np.concatenate([found[key][name] for key in kept]) for name in COLUMNS},
+            "subgroup": _strings(truth.subgroup)[at],
+            "metric": np.repeat(_strings([metric for metric, _ in known.columns]), lengths),
+            "scope": np.repeat(_strings([scope for _, scope in known.columns]), lengths),
+            **{name: np.concatenate([found[key][name] for key in known.columns]) for name in OWN},
+            "floor": known.floor,
+            "half_value": np.concatenate([halves.get(key, undefined[key]) for key in known.columns]),
+            "half_floor": known.half_floor,
+            "half_replicate": known.half_replicate,
+            **_blind(known, lengths),
             "fallbacks": fallbacks[at],
             "cells": truth.cells[at].astype(np.int64),
+            "effect": _strings(known.effect)[at],
         }
     )
-    strength = found["pearson_delta", ALL]["half_replicate"]
-    table["effect"] = _strings(effect_tertiles(strength))[at]
-    return table
+    by_unit = draw_scores(answer_of(align(truth, y_hat)), truth)
+    by_unit = where_defined(by_unit, {name: found[name, ALL]["value"] for name in by_unit})
+    identity = moved_identity(truth, y_hat)
+    identity = where_defined(identity, {scope: found[IDENTITY, scope]["value"] for scope in identity})
+    return Scored(frame, mean_draws(truth, known.effect, by_unit, identity), known.task_draws)
+
+
+def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
+    """Columns of blind answers: chance where identity has a floor, and the others where they are answers."""
+    begins = dict(zip(known.columns, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
+    total = sum(lengths)
+    out = {CHANCE: np.full(total, np.nan)}
+    for key, n in zip(known.columns, lengths, strict=True):
+        if key[0] == IDENTITY:
+            rows = slice(begins[key], begins[key] + n)
+            out[CHANCE][rows] = np.where(np.isfinite(known.half_replicate[rows]), 0.5, np.nan)
+    for name, scores in zip(known.answers, known.blind, strict=True):
+        out[name] = np.full(total, np.nan)
+        for metric, values in zip((PATTERN, DE, SIZE), scores, strict=True):
+            begin = begins[metric, ALL]
+            out[name][begin : begin + len(values)] = values
+    return {f"{BLIND}{name}": column for name, column in out.items()}
 
 
 def _strings(names: Sequence[str]) -> NDArray[Any]:
@@ -77,40 +110,25 @@ def _strings(names: Sequence[str]) -> NDArray[Any]:
     return np.array(names, dtype=np.object_)
 
 
-def wide(table: pd.DataFrame) -> pd.DataFrame:
+def wide(scored: Scored) -> pd.DataFrame:
     """One row per condition, one column per metric, against all cells."""
-    rows = table[table["scope"] == ALL]
+    rows = scored.frame[scored.frame["scope"] == ALL]
     return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
-def table_of(scored: pd.DataFrame) -> Table:
+def table_of(scored: Scored) -> Table:
     """Arrange a score table as records keep it.
 
     Args:
         scored: From :func:`score_table`.
     """
-    return tables.from_long(TRACK, scored)
+    return tables.from_long(TRACK, scored.frame, draws=scored.draws, task_draws=scored.task_draws)
 
 
-def levels(scored: pd.DataFrame) -> dict[str, dict[str, Level]]:
+def levels(scored: Scored) -> dict[str, dict[str, Level]]:
     """Average a score table over conditions, for all of them, each subgroup and each tertile of effect strength.
 
     Args:
         scored: From :func:`score_table`.
     """
     return average_levels(TRACK, table_of(scored))
-
-
-def effect_tertiles(replicate: Floats) -> list[str]:
-    """Cut conditions in thirds by how well a replicate predicts them: that is how strong an effect can be seen.
-
-    Args:
-        replicate: Pearson delta of a replicate ``[T]``; undefined counts as none.
-
-    Returns:
-        One of :data:`bench.results.tables.EFFECTS` per condition; empty strings with fewer than 9 conditions.
-    """
-    if len(replicate) < 9:
-        return [""] * len(replicate)
-    order = np.argsort(np.argsort(np.nan_to_num(replicate, nan=-1.0), kind="stable"), kind="stable")
-    return [tables.EFFECTS[3 * int(rank) // len(replicate)] for rank in order]

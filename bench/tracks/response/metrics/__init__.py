@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 # The four families lead every listing, in the order in which they are explained; other files follow by name.
-_FIRST = ("pattern", "identity", "size", "de")
+_FIRST = ("pattern", "identity", "size", "de", "signed")
 _found = {module.name for module in pkgutil.iter_modules(__path__)}
 for _name in (*_FIRST, *sorted(_found - set(_FIRST))):
     importlib.import_module(f"{__name__}.{_name}")

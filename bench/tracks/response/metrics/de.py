@@ -32,13 +32,12 @@ def _count(genes: BoolTG) -> FloatT:
 
 
 def magnitude(evaluation: Evaluation) -> FloatTG:
-    """Abs d_hat, [T, G], with what float32 storage leaves of an unmoved gene set to 0.
+    """Abs d_hat, [T, G], in whole steps of `prediction_noise`.
 
-    The rounding of y_hat grows with expression, and so does the power to detect DE: ranked by it, genes that
-    a model left alone would look like a weak signal.
+    What is smaller than storage noise must not decide a rank: it differs between processors, and it grows with
+    expression, as does the power to detect DE, so that genes which a model left alone would look like a weak signal.
     """
-    size = np.abs(evaluation.d_hat)
-    return np.where(size <= np.finfo(np.float32).eps * np.abs(evaluation.y_hat), 0.0, size)
+    return np.asarray(np.rint(np.abs(evaluation.d_hat) / evaluation.prediction_noise[:, None]))
 
 
 @cached("prediction")
@@ -109,11 +108,11 @@ def recall_by_luck(evaluation: Evaluation, k: int) -> FloatT:
     better="high",
     chance=0.0,
     range=(-1.0, 1.0),
-    family="DE",
+    ranked=False,
     undefined=constant_z,
     formula="Spearman of abs d_hat with abs Wilcoxon z over scored genes, average ranks",
     source="DE Spearman of cell-eval (Adduri et al. 2025), here over all genes and from the means alone",
-    trap="over significant genes only, calling few genes pays; over all genes abstaining gains nothing",
+    trap="blind to direction: a gene ranking that knows no condition can beat a replicate here, so it is never ranked on",
 )
 def spearman_de(evaluation: Evaluation) -> FloatT:
     """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""

@@ -19,6 +19,7 @@ from bench.tracks.response.metrics.functional import (
     FloatT,
     FloatTG,
     Standard,
+    bounded,
     standardise,
 )
 from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells
@@ -34,7 +35,7 @@ class Evaluation:
 
     Args:
         y: [T, G] means of the test cells.
-        y_hat: [T, G] means of the predicted cells.
+        y_hat: [T, G] means of the predicted cells; read up to +-1e9, as d_hat is.
         d: [T, G] true shifts, `y - c_ref` (reference controls, which no model has seen).
         d_hat: [T, G] predicted shifts, `y_hat - c_in` (the controls that were given to the model).
         scored: [T, G] expressed genes without the condition's own targets.
@@ -105,8 +106,10 @@ class Evaluation:
     def _check_prediction(self) -> None:
         # A prediction with holes is refused here: no metric can then turn a hole into a dropped condition.
         for name in ("y_hat", "d_hat"):
-            _expect_shape(name, getattr(self, name), [self.y.shape])
-            _expect_finite(name, getattr(self, name))
+            value = getattr(self, name)
+            _expect_shape(name, value, [self.y.shape])
+            _expect_finite(name, value)
+            object.__setattr__(self, name, bounded(value))
 
     def beside(self, y_hat: FloatTG, d_hat: FloatTG, cells: CellPair | None, cache: dict[Side, Cache]) -> Evaluation:
         """Another prediction of the same truth; what is known of the truth stays known.

@@ -7,7 +7,7 @@ truth or the prediction) is decided in `registry.evaluate`, never here.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,16 @@ WeightsTG: TypeAlias = NDArray[np.float64] | NDArray[np.bool_]  # [T, G], >= 0
 # Centred values smaller than this share of the raw ones are what cancellation leaves of a constant (scipy's
 # pearsonr warns at the same share).
 CANCELLATION = 1e-13
+#: Predicted values are read up to this size. No log1p expression comes near it; beyond, squares would overflow, and how
+#: absurd a damaged file is need not be measured.
+LARGEST = 1e9
+
+
+def bounded(values: NDArray[Any], largest: float = LARGEST) -> NDArray[Any]:
+    """The values cut off at +-largest; the array itself where none is beyond."""
+    if max(values.max(initial=0.0), -values.min(initial=0.0)) <= largest:
+        return values
+    return np.clip(values, -largest, largest)
 
 
 def divide(numerator: FloatT, denominator: FloatT) -> FloatT:

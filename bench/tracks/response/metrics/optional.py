@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tracks.response.metrics.functional import BoolT, FloatG, FloatT, FloatTG
+from bench.tracks.response.metrics.functional import LARGEST, BoolT, FloatG, FloatT, FloatTG, bounded
 
 Begins: TypeAlias = NDArray[np.int64]  # [T + 1]: the cells of condition t are begins[t] to begins[t + 1]
 Index: TypeAlias = slice | NDArray[Any]  # some of T conditions, or of N cells
@@ -89,6 +89,16 @@ class Sample:
             self, begins=begins_among(self.begins, kept), scores=self.scores[kept], markers=self.markers[kept]
         )
 
+    def bounded(self) -> Sample:
+        """The same cells with values cut off at +-1e9; itself where none is beyond."""
+        scores, markers, variance = (
+            bounded(x, most)
+            for x, most in ((self.scores, LARGEST), (self.markers, LARGEST), (self.variance, LARGEST**2))
+        )
+        if scores is self.scores and markers is self.markers and variance is self.variance:
+            return self
+        return replace(self, scores=scores, markers=markers, variance=variance)
+
 
 @dataclass(frozen=True, eq=False)
 class CellPair:
@@ -117,6 +127,7 @@ class CellPair:
         for name in ("scores", "markers", "variance"):
             if not np.isfinite(getattr(self.predicted, name)).all():
                 raise ValueError(f"cells: predicted {name} has values that are not finite")
+        object.__setattr__(self, "predicted", self.predicted.bounded())
 
     @property
     def too_few(self) -> BoolT:

@@ -80,6 +80,7 @@ def flat_in_z(evaluation: Evaluation) -> BoolT:
     chance=0.0,
     range=(-1.0, 1.0),
     family="pattern",
+    ceiling="noise_free",
     undefined=flat,
     formula="corr(d_hat, d) over scored genes",
     source="Roohani et al. 2024 (GEARS); Ahlmann-Eltze, Huber and Anders 2025; here with disjoint controls",

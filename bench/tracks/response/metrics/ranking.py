@@ -56,6 +56,19 @@ def average_ranks(by: Ranking, mask: BoolTG) -> FloatTG:
     return ranks
 
 
+def signed_ranks(x: FloatTG, by: Ranking, mask: BoolTG) -> FloatTG:
+    """sign(x) times the average rank of abs x among the masked genes of each row, [T, G]; 0 where x is 0 or masked.
+
+    The reverse of x has the reverse ranks, exactly; x of one sign and size everywhere is constant.
+
+    Args:
+        x: [T, G].
+        by: Its genes in the order of abs x.
+        mask: [T, G].
+    """
+    return np.sign(x) * average_ranks(by, mask)
+
+
 def rank_unit(x: FloatTG, mask: BoolTG) -> FloatTG:
     """Average ranks, standardised to correlate, [T, G]; NaN where x is constant."""
     return standardise(average_ranks(order(x, mask), mask), mask).unit
@@ -139,3 +152,39 @@ def average_precision(by: Ranking, relevant: BoolTG) -> FloatT:
     precision = np.asarray((np.cumsum(totals)[row] - lower) / (by.counts[row] - (run - genes * row)))
     summed = np.zeros(rows) + np.bincount(row, weights=precision, minlength=rows)
     return divide(summed, totals.astype(np.float64))
+
+
+def average_precision_at(by: Ranking, gain: FloatTG, k: int) -> FloatT:
+    """Average precision at k, [T]: 1/k sum over places n <= k of (hits among the first n) / n where place n is a hit.
+
+    Genes of equal score come in random order, and the value is the expectation over it: at place n of a run of L genes
+    that begins after a, E[hit_n (R + hits of the run up to n)] = S/L (R + 1) + (n - a - 1) (S^2 - sum g^2) / (L (L - 1)),
+    with R hits before the run and S = sum g in it. NaN where fewer than k genes are masked.
+
+    Args:
+        by: Genes in the order of their score, the lowest first.
+        gain: [T, G] chance that a gene is a hit; 0 outside the mask.
+        k: Places that count.
+    """
+    rows, genes = by.genes.shape
+    if genes < k:
+        return np.full(rows, np.nan)
+    ordered = np.take_along_axis(gain, by.genes, axis=1)
+    hits, squares = (np.pad(np.cumsum(g, axis=1), ((0, 0), (1, 0))) for g in (ordered, ordered**2))
+    count = by.counts[:, None]
+    n = np.arange(1, k + 1)
+    start = genes * np.arange(rows)[:, None]
+    place = np.maximum(count - n, 0)
+    run = np.searchsorted(by.begins, (place + start).ravel(), side="right").reshape(place.shape) - 1
+    first, end = by.begins[run] - start, np.append(by.begins, by.genes.size)[run + 1] - start
+
+    def of_run(sums: FloatTG) -> FloatTG:
+        return np.asarray(np.take_along_axis(sums, end, axis=1) - np.take_along_axis(sums, first, axis=1))
+
+    length, total = (end - first).astype(np.float64), of_run(hits)
+    before = np.take_along_axis(hits, np.broadcast_to(count, place.shape), axis=1) - np.take_along_axis(
+        hits, end, axis=1
+    )
+    pairs = (total**2 - of_run(squares)) / np.maximum(length * (length - 1), 1.0)
+    value = total / length * (before + 1.0) + (n - (count - end) - 1) * pairs
+    return np.where(by.counts < k, np.nan, (value / n).sum(axis=1) / k)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from bench.core.errors import BenchError, unknown
-from bench.core.track import Better, MetricInfo
+from bench.core.track import Better, Ceiling, MetricInfo
 from bench.tracks.response.metrics.cache import lookup
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT
@@ -19,6 +19,8 @@ Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
 #: Parts of an evaluation without which a metric is undefined.
 OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
+#: Kinds of galleries: other conditions enter a value.
+GALLERIES = frozenset({"gallery", "peers"})
 
 
 class UnknownMetric(BenchError, KeyError):
@@ -49,13 +51,16 @@ class Metric:
         chance: what a prediction without information gets, a number or `Evaluation` -> [T]; None: compute as it is.
         range: lowest and highest possible value; of a statistic over conditions, that of the mean.
         family: the family it ranks for; one metric per family.
-        needs: `gallery` (compute again per subgroup), or a part of the evaluation: `gears`, `cells`, `legacy`,
-            `epistasis`.
+        needs: `gallery` (compute within a context, again per subgroup) or `peers` (the same, within a context and a
+            number of perturbed genes), or a part of the evaluation: `gears`, `cells`, `legacy`, `epistasis`.
         ranked: more is better by itself, so skill and rank may be taken from it.
         undefined: `Evaluation` -> [T] bool, where the truth allows no value. May look at the truth only.
         formula: the formula in one line.
         source: where the definition comes from.
         trap: the trap it avoids, or that the reader must know of.
+        ceiling: what skill 1 is: see :class:`bench.core.track.MetricInfo`.
+        influence: `Evaluation` -> [T], by how much a condition moves the mean beyond its own value, because it is
+            compared with in the values of others.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Metric:
     source: str
     trap: str
     undefined: Callable[[Evaluation], BoolT] = never
+    ceiling: Ceiling = "replicate"
+    influence: Compute | None = None
 
     @property
     def info(self) -> MetricInfo:
@@ -86,8 +93,9 @@ class Metric:
             trap=self.trap,
             family=self.family,
             chance_text=chance,
-            by_gallery="gallery" in self.needs,
+            by_gallery=bool(self.needs & GALLERIES),
             ranked=self.ranked,
+            ceiling=self.ceiling,
         )
 
     @property
@@ -127,6 +135,8 @@ def metric(
     needs: frozenset[str] = frozenset(),
     ranked: bool = True,
     undefined: Callable[[Evaluation], BoolT] = never,
+    ceiling: Ceiling = "replicate",
+    influence: Compute | None = None,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the metric `name`; arguments as in `Metric`.
 
@@ -139,8 +149,9 @@ def metric(
             taken = getattr(METRICS[name].compute, "__module__", "elsewhere")
             raise ValueError(f"two metrics are called '{name}': one in {taken}, one in {compute.__module__}")
         METRICS[name] = Metric(
-            name, compute, better, chance, range, family, needs, ranked, formula, source, trap, undefined
-        )
+            name, compute, better, chance, range, family, needs, ranked, formula, source, trap, undefined, ceiling,
+            influence,
+        )  # fmt: skip
         return compute
 
     return register

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.stats.differential import Bools
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,17 @@ class Truth:
         additive: Sums of singles' shifts ``[4, D, G]``, float32: see
             :func:`bench.tracks.response.truth.doubles.additive_shifts`.
         epistasis_resolved: Doubles whose replicates agree on what they do beyond their singles ``[T]``.
+        subgroup: Subgroup of each unit in the split ``[T]``; empty = none.
+        c_ref_draws: How far the mean of the reference controls moves under bootstraps of them ``[C, 50, G]``.
+        de_z_draws: ``de_z`` under the same bootstraps, float32 ``[50, T, G]``.
+        replicate_de_draws: ``signed_rank_z`` of a half as a prediction of the other under them, mean over halves
+            ``[50, T]``.
+        directions: What train units do on average, in several ways ``[D, G]``: see
+            :func:`bench.tracks.response.truth.train.train_facts`.
+        direction_names: Their names ``[D]``.
+        sizes: Sizes of the train shifts ``[S]``.
+        size_names: Their names ``[S]``.
+        stem: Names the truth among cached ones; empty = it is not cached.
     """
 
     conditions: tuple[str, ...]
@@ -92,6 +108,42 @@ class Truth:
     double_row: NDArray[np.int64]
     additive: NDArray[np.float32]
     epistasis_resolved: Bools
+    subgroup: tuple[str, ...]
+    c_ref_draws: Floats
+    de_z_draws: NDArray[np.float32]
+    replicate_de_draws: Floats
+    directions: Floats
+    direction_names: tuple[str, ...]
+    sizes: Floats
+    size_names: tuple[str, ...]
+    stem: str = field(default="", init=False)
+    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def scored(self) -> Bools:
+        """Expressed genes without the unit's own targets ``[T, G]``."""
+        return self.expressed & ~self.targets
+
+    @property
+    def number(self) -> NDArray[np.int64]:
+        """Perturbed genes of each unit ``[T]``."""
+        return np.array([len(set(constituents(name))) for name in self.conditions], dtype=np.int64)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Make something that follows from this truth where it is first asked for, and keep it.
+
+        Args:
+            name: What it is; unique among all that is kept of a truth.
+            make: Makes it.
+        """
+        if name not in self._made:
+            self._made[name] = make()
+        found: T = self._made[name]
+        return found
+
+    def keep(self, name: str, value: object) -> None:
+        """Keep something that :meth:`once` will find."""
+        self._made[name] = value
 
     @property
     def units(self) -> tuple[Unit, ...]:

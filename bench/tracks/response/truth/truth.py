@@ -31,17 +31,22 @@ from bench.tracks.response.truth import halves
 from bench.tracks.response.truth.cells import Rows, axes_of, marker_genes, paired_controls, sample, values
 from bench.tracks.response.truth.doubles import doubles
 from bench.tracks.response.truth.fields import Truth
+from bench.tracks.response.truth.references import reference_draws
+from bench.tracks.response.truth.train import train_facts, train_z
 
 __all__ = ["HALVINGS", "VERSION", "compute", "load", "task_id"]
 #: Changes when the same task would give other numbers.
-VERSION = 1
+VERSION = 2
 #: Times that each test unit's cells are cut in halves.
 HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
-    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves"),
+    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves", "references", "train"),
+    "tracks/response/metrics": ("evaluation", "functional", "ranking"),
     "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
+#: Fields that are tuples of words.
+TUPLES = ("conditions", "genes", "contexts", "subgroup", "direction_names", "size_names")
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
@@ -164,10 +169,20 @@ def compute(task: Task) -> Truth:
     markers = marker_genes(levelled, control_sd, expressed & ~targets.any(axis=0))
     space = axes_of(dataset, train_rows, split.seed)
     controls = paired_controls(dataset, sampled, split.seed)
+    shifts = train.mean - c_in[train_context]
+    number = np.array([len(set(constituents(unit.perturbation))) for unit in learned], dtype=np.int64)
+    given = train_facts(
+        shifts,
+        _shift_noise(train, control_sd, np.array([len(rows) for rows in pools["in"]])[train_context]),
+        train_z(dataset, [dataset.unit_rows(unit) for unit in learned], pools["seen"]),
+        expressed & ~_targets(dataset, learned),
+        expressed,
+        number,
+    )
     shared: dict[str, Any] = {
         "c_in": c_in[context],
         "c_ref": c_ref[context],
-        "train_delta": train_mean(train.mean - c_in[train_context]),
+        "train_delta": train_mean(shifts),
         "train_y": train_mean(train.mean),
         "half_y": half_y,
     }
@@ -194,11 +209,26 @@ def compute(task: Task) -> Truth:
         cell_begin=begins,
         cell_side=side[:, sampled].astype(np.int64),
         markers=markers,
+        subgroup=_subgroups(task, units),
         **shared,
+        **given,
+        **reference_draws(dataset, tested, context, pools["ref"], split.seed, pair_facts),
         **space,
         **values(dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
         **doubles(dataset, units, learned, split.seed, (c_in, c_ref), pair_facts),
     )
+
+
+def _shift_noise(train: Moments, control_sd: Floats, inputs: NDArray[np.int64]) -> Floats:
+    """Sampling variance of train shifts ``[U, G]``: of the units' cells, and of their context's input cells."""
+    own: Floats = train.var / np.maximum(train.cells, 1)[:, None]
+    return own + control_sd**2 / np.maximum(inputs, 1)[:, None]
+
+
+def _subgroups(task: Task, units: Sequence[Unit]) -> tuple[str, ...]:
+    """Subgroup of each unit ``[T]``; empty = none."""
+    of = {name: group for group, names in task.split.subgroups.items() for name in names}
+    return tuple(of.get(unit.perturbation, "") for unit in units)
 
 
 def task_id(task: Task) -> str:
@@ -223,12 +253,18 @@ def load(task: Task) -> Truth:
 
     A damaged cache file is computed again, never used: every member of the archive carries a checksum.
     """
-    path = cache_dir() / "truth" / f"{task_id(task)}-{_code_hash()}.npz"
+    stem = f"{task_id(task)}-{_code_hash()}"
+    truth = _load(task, cache_dir() / "truth" / f"{stem}.npz")
+    object.__setattr__(truth, "stem", stem)
+    return truth
+
+
+def _load(task: Task, path: Path) -> Truth:
     with contextlib.suppress(Exception):  # a damaged archive raises a dozen kinds
         return _read(path)
     truth = compute(task)
     with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth)}
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth) if f.init}
         np.savez(handle, **arrays)
     return truth
 
@@ -236,11 +272,11 @@ def load(task: Task) -> Truth:
 def _read(path: Path) -> Truth:
     arrays: dict[str, Any] = {}
     with zipfile.ZipFile(path) as archive:
-        for name in (f.name for f in fields(Truth)):
+        for name in (f.name for f in fields(Truth) if f.init):
             # All of a member is read before any of it is parsed: zipfile checks the checksum at its end, and a header
             # that claims a smaller shape would stop short of that.
             with io.BytesIO(archive.read(f"{name}.npy")) as member:
                 arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    for name in ("conditions", "genes", "contexts"):
+    for name in TUPLES:
         arrays[name] = tuple(arrays[name].tolist())
     return Truth(**arrays)
