@@ -40,9 +40,8 @@ def main() -> None:
         for row, score in found.items():
             said = cheats()[row].bound(score, references) if row in cheats() else ""
             own = " | ".join(f"{score.families[f]:.2f}" if f in score.families else "-" for f in families)
-            print(
-                f"| {row} | {score.skill:.3f} | [{score.low:.2f}, {score.high:.2f}] | {own} | {'! ' + said if said else ''} |"
-            )
+            interval = f"{score.skill:.3f} | [{score.low:.2f}, {score.high:.2f}]"
+            print(f"| {row} | {interval} | {own} | {'! ' + said if said else ''} |", flush=True)
 
 
 if __name__ == "__main__":

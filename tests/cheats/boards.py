@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 import bench
 from bench.core.conditions import CONTROL, constituents, identity
 from bench.data import load
 from bench.data.cards import Card, find_card
 from bench.data.controls import control_pools
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, build
+from bench.data.simulate.screens import SIMULATED, simulate
 from bench.data.splits.split import Split, subgroup
 from bench.data.task import Task
+from bench.data.values import normalise
 from bench.tracks.response import predictions
 from cheats.exported import Exported, Floats, exported
 from cheats.scored import facts_of
@@ -42,7 +45,7 @@ class Beside:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "predictions.h5ad"
             made.write_h5ad(path)
-            return predictions.read(path, facts.units, facts.genes, {}).y_hat
+            return np.maximum(predictions.read(path, facts.units, facts.genes, {}).y_hat, 0.0)  # as every cheat is
 
     @cached_property
     def model(self) -> Floats:
@@ -139,6 +142,22 @@ def _generate(
     return Board(name, draw, seeds)
 
 
+def _contexts(seed: int) -> Task:
+    """Three cell lines: each loses its own share of every gene's counts, so that their controls are unlike."""
+    settings = {**SMALL, "cells_per_condition": 75, "n_controls": 600, "seed": seed}
+    sim = simulate(replace(SIMULATED, **settings))
+    rng = np.random.default_rng(seed)
+    line = rng.integers(0, 3, len(sim.barcodes))
+    kept = rng.uniform(0.2, 1.0, (3, len(sim.genes)))
+    counts = rng.binomial(sim.counts.toarray(), kept[line])
+    dataset = build(
+        "contexts", normalise(sp.csr_matrix(counts.astype(np.int32)), sim.ncounts), genes=sim.genes,
+        barcodes=sim.barcodes, condition=sim.condition, context=np.array(["a", "b", "c"])[line], batch=sim.batch,
+        source="contexts",
+    )  # fmt: skip
+    return Task(dataset, _halved(dataset, seed))
+
+
 def _shipped(name: str, good: str, seeds: tuple[int, ...]) -> Board:
     return Board(name, lambda seed: bench.load_task(name, "simulation", seed=seed), seeds, good)
 
@@ -148,7 +167,7 @@ FAST = ("generated", "norman_slice")
 BOARDS = {
     board.name: board
     for board in (
-        _generate("generated"),
+        _generate("generated", seeds=(1, 2)),
         _shipped("norman_slice", "additive", (1, 2, 3)),
         _shipped("simulated", "ridge", (1, 2, 3)),
         _generate("few_controls", n_controls=60),
@@ -159,6 +178,7 @@ BOARDS = {
         _generate("singles", n_doubles=0, n_singles=80),
         _generate("doubles", _doubles, n_doubles=80),
         _generate("hub", _hub, n_singles=20, n_doubles=90),
+        Board("contexts", _contexts, (1, 2), "additive"),
     )
 }
 

@@ -22,8 +22,8 @@ from cheats.scored import Score
 Bound = Callable[[Score, Mapping[str, Score]], str]
 #: A blend of blind answers may have this mean skill: what a floor chosen from a list leaves.
 BLEND = 0.03
-#: What rounding and a limit on expression at 0 may change in a family.
-SLACK = 0.02
+#: The margin of a family's skill: what rounding, and setting expression below 0 to 0, may change.
+SLACK = 0.03
 
 
 def blind(own: Score, others: Mapping[str, Score]) -> str:
@@ -38,24 +38,27 @@ def blend(own: Score, others: Mapping[str, Score]) -> str:
 
 
 def size_only(own: Score, others: Mapping[str, Score]) -> str:
-    """No family but size is above 0 within its interval."""
-    return _families(own, dict.fromkeys(own.families, 0.0), "0")
+    """No family but size is above 0 by more than the margin, and clear of it."""
+    clear = [n for n, value in own.families.items() if n != "size" and value > SLACK and own.family_low[n] > 0]
+    return "; ".join(
+        f"{name} {own.families[name]:.3f} is clear of 0: from {own.family_low[name]:.3f}" for name in clear
+    )
 
 
 def size_only_beside(row: str) -> Bound:
-    """No family but size is above that of a reference row."""
+    """No family but size is above that of a reference row.
+
+    Pattern and DE do not know a factor; identity subtracts the train mean at its own size, so that a factor may move
+    it within its interval.
+    """
 
     def bound(own: Score, others: Mapping[str, Score]) -> str:
         best = others[row].families
-        gains = [n for n in own.families if n != "size" and own.families[n] > best[n] + SLACK]
+        scaled = {name: own.family_low[name] if name == "identity" else own.families[name] - SLACK for name in best}
+        gains = [name for name in best if name != "size" and scaled[name] > best[name]]
         return "; ".join(f"{name} {own.families[name]:.3f} is above {row}'s {best[name]:.3f}" for name in gains)
 
     return bound
-
-
-def _families(own: Score, limits: Mapping[str, float], what: str) -> str:
-    clear = [n for n in own.families if n != "size" and own.family_low[n] > limits[n]]
-    return "; ".join(f"{n} {own.families[n]:.3f} is clear of {what}: from {own.family_low[n]:.3f}" for n in clear)
 
 
 def below_zero(own: Score, others: Mapping[str, Score]) -> str:

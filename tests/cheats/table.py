@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from cheats.boards import Ready
-from cheats.registry import Cheat, cheats
-from cheats.scored import Score, scored
+from cheats.registry import cheats
+from cheats.scored import Prediction, Score, scored
 
 #: Rows that know something, and the mean: what some cheats are compared with.
 REFERENCES = ("model", "additive", "mean")
 
 
-def scores(board: Ready) -> dict[str, Score]:
-    """All cheats, and ``model`` and ``additive``."""
+@cache
+def answers(board: Ready) -> dict[str, list[Prediction]]:
+    """What each cheat says, and the rows ``model`` and ``additive``: one prediction for each task."""
     rows = {name: [getattr(beside, name) for beside in board.beside] for name in ("model", "additive")}
-
-    def answers(cheat: Cheat) -> list[object]:
+    for name, cheat in cheats().items():
         pairs = zip(board.data, board.beside, strict=True)
-        return [cheat.answer(data, *(getattr(beside, use) for use in cheat.uses)) for data, beside in pairs]
+        rows[name] = [cheat.answer(data, *(getattr(beside, use) for use in cheat.uses)) for data, beside in pairs]
+    return rows
 
-    return scored({**rows, **{name: answers(cheat) for name, cheat in cheats().items()}}, board.tasks)
+
+@cache
+def scores(board: Ready) -> dict[str, Score]:
+    """Scores of all of these, on one board."""
+    return scored(answers(board), board.tasks)

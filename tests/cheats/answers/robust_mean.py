@@ -29,7 +29,7 @@ def shrunk(data: Exported) -> Floats:
 
 def over_sd(data: Exported) -> Floats:
     """The mean over the controls' standard deviation: near the DE ranks, with sizes kept."""
-    sd = np.maximum(data.control_sd, np.quantile(data.control_sd, 0.1))
+    sd = np.maximum(data.control_sd, np.quantile(data.control_sd[data.control_sd > 0], 0.1))
     return data.moved(data.sized(data.m / sd))
 
 
