@@ -1,0 +1,1 @@
+"""Answers that must not pay, and what runs them."""

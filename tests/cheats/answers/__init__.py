@@ -1,0 +1,1 @@
+"""One file per cheat; see :mod:`cheats.registry`."""
