@@ -205,6 +205,25 @@ def test_linear_effects_of_features_are_found(name, tables, tiny, tiny_split):
         np.testing.assert_allclose(ours, truth, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_no_control_has_a_part_in_the_choice_or_in_a_predicted_mean(name, tables, tiny, tiny_split):
+    """Weights of the train conditions sum to one: what is added to all controls is taken off again, exactly.
+
+    Nothing that is chosen by the error of means can then keep the noise of the controls, whichever setting it is.
+    """
+    means, chosen = [], []
+    for noise in (0.0, 0.3):
+        model, module = registry.load(name)(features=spec(tables)), PerturbationDataModule(Task(tiny, tiny_split))
+        drawn = np.random.default_rng(0).normal(size=module.input_means.shape)
+        module.__dict__["input_means"] = module.input_means + noise * drawn
+        model.fit(module)
+        rows = [tiny.conditions.index(condition) for condition in module.predicted_conditions]
+        means.append(model.get_buffer("table")[rows].numpy() + module.input_means)
+        chosen.append(model.fit_report.selection)
+    assert chosen[0] == chosen[1] and model.fit_report.trials > 1
+    np.testing.assert_allclose(means[0], means[1], atol=1e-9)
+
+
 def test_the_choice_is_the_one_of_a_search_with_scikit_learn(tables):
     data = screens.tiny_screen()
     split = screens.hand_split(data)

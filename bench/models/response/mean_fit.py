@@ -55,6 +55,8 @@ def _fit_one(
 
     def error() -> float:
         """Mean squared error of the held-out shifts, for the choice of the step; logged where they are the val ones."""
+        # Beside the train mean, controls cancel here as they do in what is learned (one context): judging against
+        # others would add noise alone.
         assert held is not None
         predicted, true = response.shifts_of(held)
         if runtime.logger and held is task.val:

@@ -10,6 +10,7 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import mean_fit
+from bench.models.response.folds import folds
 from bench.runner import fit as run
 from bench.stats.shifts import row_mean
 
@@ -75,3 +76,26 @@ def test_shifts_are_those_of_the_pseudobulk(module, monkeypatch):
         assert set(names) == set(getattr(module.split, part))
         for name, shift in zip(names, targets.shift.numpy(), strict=True):
             np.testing.assert_allclose(shift, row_mean(data.x, data.cells_of[name]) - inputs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("residual", "cancels"), [("train_mean", True), ("none", False)])
+def test_controls_cancel_in_what_is_added_to_the_train_mean(residual, cancels, tiny, tiny_split, monkeypatch):
+    """What a response learns and is chosen by, in val conditions and folds, is the same whatever the controls' noise."""
+    tasks = []
+    monkeypatch.setattr(mean_fit, "fit", lambda task, *rest: tasks.append(task) or [mean_fit.MeanHead(task, *_rest)])
+    noise = np.random.default_rng(0).normal(size=(1, len(tiny.genes)))
+    for scale in (0.0, 0.3):
+        module = PerturbationDataModule(Task(tiny, tiny_split), seed=1)
+        module.__dict__["input_means"] = module.input_means + scale * noise
+        model = registry.load("constant_encoder")(**{**small("constant_encoder"), "residual": residual})
+        _rest = (model.response.config, 1e-3, 1)
+        run.fit(model, module, 1)
+    parts = []
+    for task in tasks:
+        pairs = [(task, task.train), (task, task.val)]
+        for fold, held in folds(task, 1):
+            pairs += [(fold, fold.train), (fold, held)]
+        parts.append([(targets.shift - of.base[targets.condition]).numpy() for of, targets in pairs])
+    assert len(parts[0]) == len(parts[1]) == 12
+    for plain, noisy in zip(*parts, strict=True):
+        np.testing.assert_allclose(noisy, plain if cancels else plain - 0.3 * noise, atol=1e-5)
