@@ -21,7 +21,7 @@ TRACK = Track(
         Column("pattern r", "pearson_delta", meaning="Correlation of predicted and true shift."),
         Column("identity", "discrimination", meaning="Does a prediction resemble its own condition more than others?"),
         Column("size", "shift_log_ratio", "log_ratio", "Predicted over true shift; 1 is right."),
-        Column("DE rho", "spearman_de", meaning="Are the genes that respond found?"),
+        Column("DE r", "signed_rank_z", meaning="Are the genes that respond found, with the right sign?"),
     ),
     legend=(
         "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "
