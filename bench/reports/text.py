@@ -25,7 +25,7 @@ from bench.stats.intervals import MIN_CONDITIONS
 from bench.tracks import registry
 
 #: Longest name on one line, and the longest that leaves room for two spaces between columns.
-_NAME, _ROOMY = 23, 15
+_NAME, _ROOMY = 23, 11
 
 
 def _number(value: float, form: str = "number") -> str:
@@ -62,7 +62,7 @@ def _mostly(track: Track, row: Mapping[Hashable, Any]) -> str:
     if not known or pd.isna(row["skill"]) or row["kind"] == "bar":
         return ""
     best = max(known, key=lambda family: known[family])
-    return f"{best} {_number(min(known[best], 1.0))}" if known[best] > 0 else "nothing"
+    return f"{best} {_number(min(known[best], 1.0))}" if known[best] >= 0.005 else "nothing"
 
 
 def _what(row: Mapping[Hashable, Any]) -> str:
