@@ -165,11 +165,11 @@ class Table:
 def _digest(words: Sequence[Words], metrics: tuple[str, ...], numbers: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256(sha256_json([column.tolist() for column in words]).encode())
     order = np.argsort(np.array(metrics, dtype=np.str_), kind="stable")
-    for field in sorted(numbers):
-        block = numbers[field]
+    for name in sorted(numbers):
+        block = numbers[name]
         some: Mask = np.any(block if block.dtype == np.bool_ else np.isfinite(block), axis=0)[order]
         kept = order[some]
-        digest.update(f"\n{field} {' '.join(metrics[i] for i in kept)}\n".encode())
+        digest.update(f"\n{name} {' '.join(metrics[i] for i in kept)}\n".encode())
         part = block[:, kept]
         if part.dtype != np.bool_:
             part = np.where(np.isnan(part), np.nan, part) + 0.0  # one NaN, one zero
