@@ -131,7 +131,7 @@ def score(folder: Path, aside: bool) -> None:
         level = means(design([facts.conditions]), [values])
         half_width(level.level, level.n, level.distinct)
         return
-    table = timed("metrics", lambda: scoring.score_table(facts, got.y_hat, got.fallbacks, split.subgroups, got.cells))
+    table = timed("metrics", lambda: scoring.score_table(facts, got.y_hat, got.fallbacks, got.cells))
     timed("levels", lambda: scoring.levels(table))
 
 
@@ -233,11 +233,10 @@ def large(folder: Path, scale: float, profile: bool) -> None:
 
 def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> None:
     """Write ``n`` records of ``n / seeds`` models and the floor, on the same test conditions under each seed."""
-    from bench.results import store
+    from bench.results import store, tables
     from bench.results.records import Budget, Record
     from bench.results.spec import RunSpec
     from bench.results.tables import EFFECTS
-    from bench.tracks.response import score
     from bench.tracks.response.metrics import METRICS
     from bench.tracks.response.track import TRACK
 
@@ -271,7 +270,7 @@ def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> Non
                 }
             )
             frames.append(rows)
-            if "gallery" in metric.needs:
+            if metric.info.by_gallery:
                 frames += [rows[groups == group].assign(scope=group) for group in np.unique(groups)]
         spec = RunSpec(
             dataset="generated",
@@ -287,7 +286,7 @@ def write_records(folder: Path, n: int, seeds: int, conditions: int = 78) -> Non
             pretrain_seed=seed,
             head_seed=seed,
         )
-        table = score.table_of(pd.concat(frames, ignore_index=True))
+        table = tables.from_long(TRACK, pd.concat(frames, ignore_index=True))
         record = Record(
             track=TRACK.name,
             track_version=TRACK.version,

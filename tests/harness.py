@@ -18,11 +18,11 @@ from bench.results import leaderboard, records, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
-from bench.results.tables import EFFECTS, Table
+from bench.results.tables import EFFECTS, Table, from_long
 from bench.runner import fit as run
 from bench.runner.outside import score_predictions
 from bench.tracks.response.predictions import Predicted, read
-from bench.tracks.response.score import table_of
+from bench.tracks.response.score import Scored
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
@@ -88,7 +88,7 @@ def predict(
     return model, module, got
 
 
-def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any) -> tuple[Record, pd.DataFrame]:
+def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any) -> tuple[Record, Scored]:
     """Fit, predict and score a registered model (a learned one made small)."""
     predict(name, dataset, split, folder, **arguments)
     spec, facts = spec_of(name, Task(dataset, split)), truth.load(Task(dataset, split))
@@ -170,7 +170,7 @@ def made(
 ) -> tuple[Record, Table]:
     """A record with these means, and its table."""
     run_spec = made_spec(model, **spec)
-    table = table_of(made_table(means, floor, replicate, jitter, own_jitter))
+    table = from_long(TRACK, made_table(means, floor, replicate, jitter, own_jitter))
     record = Record(
         track=TRACK.name,
         track_version=run_spec.scoring_version,

@@ -41,6 +41,7 @@ from bench.tracks.response.families import (
 )
 from bench.tracks.response.metrics import METRICS
 from bench.tracks.response.truth.fields import Truth
+from bench.tracks.response.truth.train import BY
 
 REPLICATE = "replicate"
 #: The blind answer of identity: it tells no unit from another.
@@ -156,7 +157,8 @@ def _replicate_draws(truth: Truth) -> tuple[dict[str, Floats], dict[str, Floats]
     for half in range(len(truth.half_y)):
         other, moved = truth.half_y[half ^ 1], moved_shifts(truth, half)
         answer = answer_of(align(truth, other, half))
-        assert answer.pattern is not None and answer.size is not None
+        assert answer.pattern is not None
+        assert answer.size is not None
         pattern.append(moved.pattern(answer.pattern))
         size.append(size_score(answer.size, moved.size))
         for scope, draws in moved_identity(truth, other, half).items():
@@ -168,7 +170,8 @@ def _replicate_draws(truth: Truth) -> tuple[dict[str, Floats], dict[str, Floats]
 
 def _answers(truth: Truth, halves: Halves, effect: tuple[str, ...]) -> dict[str, Any]:
     """What blind answers score, and how these scores move."""
-    names, scores, draws = [], [], {}
+    names, scores = [], []
+    draws: dict[tuple[str, str, str], Floats] = {}
     for each in blind.answers(truth, halves):
         found = half_scores(each.answer, halves)
         if each.size is not None:
@@ -176,7 +179,7 @@ def _answers(truth: Truth, halves: Halves, effect: tuple[str, ...]) -> dict[str,
         names.append(each.name)
         scores.append([found.get(name, np.full(len(truth.cells), np.nan)) for name in (PATTERN, DE, SIZE)])
         moved = mean_draws(truth, effect, where_defined(draw_scores(each.answer, truth), found), {})
-        only = each.name.partition(blind.BY)[2]
+        only = each.name.partition(BY)[2]
         draws |= {(*key, each.name): draw for key, draw in moved.items() if only in ("", key[0])}
     return {"answers": tuple(names), "blind": np.array(scores), "draws": draws}
 
@@ -196,7 +199,8 @@ def compute(truth: Truth) -> Bars:
     draws = {(*key, REPLICATE): draw for key, draw in mean_draws(truth, effect, by_unit, identity).items()}
     draws |= answered["draws"]
     nothing = np.zeros(truth.c_ref_draws.shape[1])
-    draws |= {(scope, name, CHANCE): nothing for scope, name, of in list(draws) if name == IDENTITY and of == REPLICATE}
+    told = [scope for scope, name, of in draws if name == IDENTITY and of == REPLICATE]
+    draws |= {(scope, IDENTITY, CHANCE): nothing for scope in told}
     undefined = {key: np.full(len(floor[key]["value"]), np.nan) for key in keys}
     return Bars(
         keys=tuple(_KEY.join(key) for key in keys),
@@ -225,7 +229,7 @@ def _code_hash() -> str:
 
 
 def load(truth: Truth) -> Bars:
-    """The bars of a truth: computed where they are first asked for, from the cache where the truth has a place there."""
+    """The bars of a truth: from the cache, where it has a place there, or computed once."""
     return truth.once("bars", lambda: _load(truth))
 
 

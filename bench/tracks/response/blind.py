@@ -88,7 +88,7 @@ def _answer(truth: Truth, direction: Floats) -> Answer:
 
 
 def _bases(truth: Truth) -> tuple[Floats, Floats]:
-    """Orthonormal bases of all directions ``[k, G]``: as they are, and as signed ranks; centred over expressed genes."""
+    """Bases of all directions ``[k, G]``, centred over expressed genes: as they are, and as signed ranks."""
     rows = np.vstack([truth.directions, np.unique(truth.c_in, axis=0), truth.control_sd, np.ones(len(truth.genes))])
     rows = rows * truth.expressed
     rows = rows / np.maximum(np.abs(rows).max(axis=1, initial=0.0), np.finfo(np.float64).tiny)[:, None]
@@ -160,14 +160,13 @@ def best_size(true: Floats, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 def _spans(truth: Truth, halves: Halves) -> Iterator[Scored]:
     """The span as an answer: fitted to all units, to those of a number of perturbed genes, and to each subgroup."""
     bases = _bases(truth)
-    seed = int(sha256_json([list(unit) for unit in truth.units])[:8], 16)
     everyone = np.arange(len(truth.cells))
 
     def fit(name: str, parts: list[NDArray[np.int64]]) -> Scored:
         pattern, de = (np.full(truth.y.shape, np.nan) for _ in range(2))
         score, size = (np.full(len(everyone), np.nan) for _ in range(2))
         for rows in parts:
-            fitted = cuts(len(rows), np.random.default_rng([seed, len(rows), 0x59A4]))
+            fitted = cuts(len(rows), np.random.default_rng([_seed(truth), len(rows), 0x59A4]))
             for out, truths, basis in ((pattern, halves.pattern, bases[0]), (de, halves.de, bases[1])):
                 mine = truths[rows]
                 out[rows] = best_in_span(np.nan_to_num(mine), truth.scored[rows], basis, fitted)
@@ -190,11 +189,17 @@ def _spans(truth: Truth, halves: Halves) -> Iterator[Scored]:
             yield fit(f"span{BY}{name}", [rows])
 
 
+def _seed(truth: Truth) -> int:
+    """Follows from the test units of the task."""
+    return int(sha256_json([list(unit) for unit in truth.units])[:8], 16)
+
+
 def _merged(own: Scored, whole: Scored) -> Scored:
     """One answer where it is fitted, another elsewhere."""
 
     def either(a: Floats | None, b: Floats | None) -> Floats:
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         return np.where(np.isnan(a), b, a)
 
     answer = Answer(*(either(a, b) for a, b in zip(own.answer, whole.answer, strict=True)))

@@ -86,7 +86,8 @@ def halves_of(truth: Truth) -> Halves:
         total = sum(np.where(ok[:, None], unit, 0.0) for ok, unit in zip(known, units[name], strict=True))
         count = known.sum(axis=0)[:, None]
         means.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-    return Halves(*means, np.array([log_size(true_size(case), no_size(case)) for case in cases]))
+    size = np.array([log_size(true_size(case), no_size(case)) for case in cases])
+    return Halves(means[0], means[1], size)
 
 
 def size_score(ours: Floats, true: Floats) -> Floats:

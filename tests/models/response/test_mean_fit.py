@@ -85,8 +85,7 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
 
     def discrimination(cells):
         got = predict(name, cells, split, tmp_path, **arguments)[2]
-        groups = {key: list(names) for key, names in split.subgroups.items()}
-        table = score.score_table(facts, got.y_hat, got.fallbacks, groups)
+        table = score.score_table(facts, got.y_hat, got.fallbacks).frame
         chosen = table[(table["metric"] == "discrimination") & (table["scope"] == "all")]
         assert len(chosen) == len(split.test) == 60
         assert not chosen["degenerate"].any()  # there is something to tell apart in either case

@@ -5,6 +5,7 @@ import pytest
 import screens
 from harness import predict, scored
 
+from bench.core.conditions import constituents
 from bench.data.task import Task
 from bench.tracks.response import evaluate as panel
 from bench.tracks.response import score
@@ -19,13 +20,12 @@ def facts(tiny, tiny_split):
     return truth.load(Task(tiny, tiny_split))
 
 
-def table_of(facts, split, y_hat):
-    groups = {g: [n for n in names if n in facts.conditions] for g, names in split.subgroups.items()}
-    return score.score_table(facts, y_hat, np.zeros(len(facts.conditions), dtype=int), groups)
+def score_of(facts, y_hat):
+    return score.score_table(facts, y_hat, np.zeros(len(facts.conditions), dtype=int))
 
 
 def test_a_perfect_prediction_is_perfect(facts, tiny_split):
-    table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref)
+    table = score_of(facts, facts.c_in + facts.y - facts.c_ref)
     levels = score.levels(table)["all"]
     for name in ("pearson_delta", "discrimination", "r2_delta"):
         assert levels[name].mean == pytest.approx(1.0), name
@@ -36,7 +36,7 @@ def test_a_perfect_prediction_is_perfect(facts, tiny_split):
 
 
 def test_replicate_is_one_half_predicting_the_other_written_out(facts, tiny_split):
-    table = table_of(facts, tiny_split, facts.c_in)
+    table = score_of(facts, facts.c_in)
     i = 3
     mask = facts.expressed & ~facts.targets[i]
     values = [
@@ -45,15 +45,16 @@ def test_replicate_is_one_half_predicting_the_other_written_out(facts, tiny_spli
         )[0, 1]
         for h in range(10)
     ]
-    row = table[(table["metric"] == "pearson_delta") & (table["condition"] == facts.conditions[i])]
+    frame = table.frame
+    row = frame[(frame["metric"] == "pearson_delta") & (frame["condition"] == facts.conditions[i])]
     assert row["half_replicate"].item() == pytest.approx(np.mean(values))
     assert score.levels(table)["all"]["pearson_delta"].replicate == pytest.approx(
-        table.loc[table["metric"] == "pearson_delta", "half_replicate"].mean()
+        frame.loc[frame["metric"] == "pearson_delta", "half_replicate"].mean()
     )
 
 
 def test_abstaining_gets_chance_and_is_counted(facts, tiny_split):
-    levels = score.levels(table_of(facts, tiny_split, facts.c_in.astype(np.float32).astype(np.float64)))["all"]
+    levels = score.levels(score_of(facts, facts.c_in.astype(np.float32).astype(np.float64)))["all"]
     n = len(facts.conditions)
     assert levels["pearson_delta"].mean == 0
     assert levels["discrimination"].mean == 0.5
@@ -67,7 +68,7 @@ def test_a_model_that_abstains_where_it_knows_nothing_does_not_gain(facts, tiny_
     full = facts.c_in + facts.train_delta
     half = full.copy()
     half[::2] = facts.c_in[::2]
-    one, two = (score.levels(table_of(facts, tiny_split, y))["all"] for y in (full, half))
+    one, two = (score.levels(score_of(facts, y))["all"] for y in (full, half))
     assert two["pearson_delta"].n == one["pearson_delta"].n
     assert two["pearson_delta"].mean < one["pearson_delta"].mean
 
@@ -76,21 +77,22 @@ def test_undefined_because_of_the_truth_is_the_same_for_every_model(facts, tiny_
     rng = np.random.default_rng(0)
     patterns = []
     for y_hat in (facts.c_in, facts.c_in + facts.train_delta, facts.c_in + rng.normal(size=facts.y.shape)):
-        table = table_of(facts, tiny_split, y_hat)
-        patterns.append(table["value"].isna().to_numpy())
+        table = score_of(facts, y_hat)
+        patterns.append(table.frame["value"].isna().to_numpy())
     np.testing.assert_array_equal(patterns[0], patterns[1])
     np.testing.assert_array_equal(patterns[0], patterns[2])
 
 
 def test_subgroup_levels_use_their_own_gallery(facts, tiny_split):
     rng = np.random.default_rng(1)
-    table = table_of(facts, tiny_split, facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.3, facts.y.shape))
+    table = score_of(facts, facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.3, facts.y.shape))
     n = {g: len(names) for g, names in tiny_split.subgroups.items()}
     for group, size in n.items():
         levels = score.levels(table)[group]
         assert levels["pearson_delta"].n == size
         assert levels["discrimination"].n == (size if size >= 5 else 0)  # under 5 there is no gallery to speak of
-    assert score.levels(table)["all"]["discrimination"].n == len(facts.conditions)
+    # Six doubles are a gallery, four singles are none.
+    assert score.levels(table)["all"]["discrimination"].n == 6 == sum("ctrl" not in name for name in facts.conditions)
 
 
 def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_split, tmp_path):
@@ -104,7 +106,7 @@ def test_every_metric_is_in_every_record_with_floor_and_replicate(tiny, tiny_spl
             assert level.replicate is not None, name
     kept = score.table_of(table)
     assert record.values_hash == kept.hash
-    assert (kept.fallbacks("all") > 0).sum() == (table.drop_duplicates("condition")["fallbacks"] > 0).sum()
+    assert (kept.fallbacks("all") > 0).sum() == (table.frame.drop_duplicates("condition")["fallbacks"] > 0).sum()
     assert len(kept.conditions["all"]) == len(tiny_split.test)
 
 
@@ -129,17 +131,16 @@ def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tm
     )
 
 
-def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, tiny_split, monkeypatch):
-    """Blocks of conditions, threads and shared facts change no number: every metric, on every view, one by one."""
+def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, monkeypatch):
+    """Blocks, threads, galleries and products of matrices change no number: every metric, on every view, one by one."""
     monkeypatch.setattr(panel, "BLOCK_VALUES", 3 * len(facts.genes))
     rng = np.random.default_rng(0)
     y_hat = facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.1, facts.y.shape)
+    y_hat[2] = facts.c_in[2]
     cells = [np.maximum(y + rng.normal(0, 0.5, (20 + i, len(y))), 0).astype(np.float32) for i, y in enumerate(y_hat)]
-    groups = {g: [n for n in names if n in facts.conditions] for g, names in tiny_split.subgroups.items()}
     none = np.zeros(len(facts.conditions), dtype=int)
-    table = (
-        score.score_table(facts, y_hat, none, groups, cells).set_index(["metric", "scope", "condition"]).sort_index()
-    )
+    frame = score.score_table(facts, y_hat, none, cells).frame
+    table = frame.set_index(["metric", "scope", "condition"]).sort_index()
     sample, floor = score.predicted_sample(facts, cells), facts.c_in + facts.train_delta
 
     def half_means(metric, guesses, rows):
@@ -156,17 +157,48 @@ def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, tiny_s
         "half_floor": [(floor, h) for h in halves],
         "half_replicate": [(facts.half_y[h ^ 1], h, half_sample(facts, h ^ 1)) for h in halves],
     }
+    number = np.array([len(constituents(name)) for name in facts.conditions])
     for name, metric in METRICS.items():
         for scope in table.loc[name].index.unique("scope"):
             part = table.loc[name, scope]
             rows = np.flatnonzero(np.isin(facts.conditions, part.index))
-            part = part.loc[np.array(facts.conditions)[rows]]
+            groups = [rows[number[rows] == n] for n in np.unique(number[rows])] if "peers" in metric.needs else [rows]
             for column, wanted in guesses.items():
-                if "gears" in metric.needs and column.startswith("half"):
+                absent = column in ("half_value", "half_floor") and metric.family is None
+                if absent or ("gears" in metric.needs and column.startswith("half")):
                     assert part[column].isna().all()
                     continue
-                expected = half_means(metric, wanted, rows)
-                np.testing.assert_allclose(part[column], expected, rtol=0, atol=1e-12, err_msg=f"{name} {column}")
+                for mine in groups:
+                    found = part.loc[np.array(facts.conditions)[mine], column]
+                    expected = half_means(metric, wanted, mine)
+                    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12, err_msg=f"{name} {column}")
+
+
+def test_a_condition_moves_identity_by_its_row_and_its_column(facts):
+    """Delete each condition in turn: without it the sum of all contests changes by its row and its column."""
+    rng = np.random.default_rng(0)
+    y_hat = facts.c_in + facts.y - facts.c_ref + rng.normal(0, 0.6, facts.y.shape)
+    frame = score.score_table(facts, y_hat, np.zeros(len(facts.conditions), dtype=int)).frame
+    frame = frame[(frame["metric"] == "discrimination") & (frame["scope"] == "all")]
+    number = np.array([len(constituents(name)) for name in facts.conditions])
+    for n in np.unique(number):
+        rows = np.flatnonzero(number == n)
+        genes = facts.expressed & ~facts.targets[rows].any(axis=0)
+        true, guess = ((x[rows] - facts.train_delta)[:, genes] for x in (facts.y - facts.c_ref, y_hat - facts.c_in))
+        cosine = (guess @ true.T) / np.linalg.norm(guess, axis=1)[:, None] / np.linalg.norm(true, axis=1)
+        won = (cosine < np.diagonal(cosine)[:, None]).astype(float)
+        found = frame.iloc[rows]
+        if len(rows) < 5:
+            assert found[["value", "influence"]].isna().all(axis=None)
+            continue
+        others = len(rows) - 1
+        np.testing.assert_allclose(found["value"], won.sum(axis=1) / others, atol=1e-12)
+        theta = found["value"].mean()
+        np.testing.assert_allclose(found["influence"], won.sum(axis=0) / others - theta, atol=1e-12)
+        for i in range(len(rows)):
+            kept = np.arange(len(rows)) != i
+            linear = found["value"].iloc[i] + found["influence"].iloc[i]
+            np.testing.assert_allclose(won.sum() - others * (linear + theta), won[np.ix_(kept, kept)].sum(), atol=1e-9)
 
 
 def permuted(counts, obs, seed):

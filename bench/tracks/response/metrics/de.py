@@ -112,7 +112,7 @@ def recall_by_luck(evaluation: Evaluation, k: int) -> FloatT:
     undefined=constant_z,
     formula="Spearman of abs d_hat with abs Wilcoxon z over scored genes, average ranks",
     source="DE Spearman of cell-eval (Adduri et al. 2025), here over all genes and from the means alone",
-    trap="blind to direction: a gene ranking that knows no condition can beat a replicate here, so it is never ranked on",
+    trap="blind to direction: a gene ranking that knows no condition can beat a replicate here; never ranked on",
 )
 def spearman_de(evaluation: Evaluation) -> FloatT:
     """Spearman of abs d_hat with abs z, [T]. Undefined: constant abs z. Degenerate: 0."""

@@ -33,7 +33,7 @@ def bounded(values: NDArray[Any], largest: float = LARGEST) -> NDArray[Any]:
     """The values cut off at +-largest; the array itself where none is beyond."""
     if max(values.max(initial=0.0), -values.min(initial=0.0)) <= largest:
         return values
-    return np.clip(values, -largest, largest)
+    return np.asarray(np.clip(values, -largest, largest))
 
 
 def divide(numerator: FloatT, denominator: FloatT) -> FloatT:

@@ -158,7 +158,7 @@ def average_precision_at(by: Ranking, gain: FloatTG, k: int) -> FloatT:
     """Average precision at k, [T]: 1/k sum over places n <= k of (hits among the first n) / n where place n is a hit.
 
     Genes of equal score come in random order, and the value is the expectation over it: at place n of a run of L genes
-    that begins after a, E[hit_n (R + hits of the run up to n)] = S/L (R + 1) + (n - a - 1) (S^2 - sum g^2) / (L (L - 1)),
+    after the first a, E[hit_n (R + hits of the run up to n)] = S/L (R + 1) + (n - a - 1) (S^2 - sum g^2) / (L (L - 1)),
     with R hits before the run and S = sum g in it. NaN where fewer than k genes are masked.
 
     Args:

@@ -80,8 +80,8 @@ def precision_by_luck(evaluation: Evaluation) -> FloatT:
     range=(0.0, 1.0),
     ranked=False,
     undefined=lambda evaluation: fewer_than(TOP, evaluation),
-    formula="1/50 sum over the first 50 scored genes by abs d_hat of hits so far / place, where the gene is a hit: among "
-    "the top 50 by abs Wilcoxon z, and d_hat has the sign of z",
+    formula="1/50 sum over the first 50 scored genes by abs d_hat of hits so far / place, where the gene is a hit: "
+    "among the top 50 by abs Wilcoxon z, and d_hat has the sign of z",
     source="average precision at k of information retrieval; hits with a direction: this benchmark",
     trap="without the sign a list of genes that answer to anything scores well; ties take the expectation over their "
     "order, never the order of genes",

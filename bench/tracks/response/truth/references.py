@@ -53,9 +53,9 @@ def reference_draws(
         facts: ``c_in`` and ``scored`` ``[T, G]``, ``half_y`` ``[2 H, T, G]``.
 
     Returns:
-        ``c_ref_draws [C, 50, G]``: how far the mean of the reference controls moves; ``de_z_draws [50, T, G]``, float32:
-        Wilcoxon z of the units; and ``replicate_de_draws [50, T]``: ``signed_rank_z`` of one half as a prediction of
-        the other, mean over halves.
+        ``c_ref_draws [C, 50, G]``: how far the mean of the reference controls moves; ``de_z_draws [50, T, G]``:
+        Wilcoxon z of the units, float32; and ``replicate_de_draws [50, T]``: ``signed_rank_z`` of one half as a
+        prediction of the other, mean over halves.
     """
     units, genes = facts["c_in"].shape
     # Half h is predicted by its complement h ^ 1.

@@ -81,9 +81,9 @@ def train_facts(
         number: Perturbed genes of each unit ``[U]``.
 
     Returns:
-        ``directions [D, G]``, ``direction_names``, ``sizes [S]`` and ``size_names``. Sizes are norms over expressed genes:
-        the geometric median and the root mean square of those of the units, less sampling noise, and those of the mean
-        shift and of sign(mean) x rms as they are.
+        ``directions [D, G]``, ``direction_names``, ``sizes [S]`` and ``size_names``. Sizes are norms over expressed
+        genes: the geometric median and the root mean square of those of the units, less sampling noise, and those of
+        the mean shift and of sign(mean) x rms as they are.
     """
     directions: dict[str, Floats] = {}
     sizes: dict[str, float] = {}

@@ -107,6 +107,14 @@ HAND: dict[str, tuple[int, list[float]]] = {
     # 0: ranks of (2 2 4 0) = 2.5 2.5 4 1, of (3 2 5 0) = 3 2 4 1: centred product 4.5, norms^2 4.5 and 5.
     # 1: ranks of (1 1 1 1 0) = 3.5 x4, 1; of (4 1 2 5 0) = 4 2 3 5 1: .5-.5+0+1+4 = 5, norms^2 5 and 10.
     "spearman_de": (1, [4.5 / sqrt(22.5), 5 / sqrt(50), 0.0, nan]),
+    # z as it is. 0: signed ranks 2.5 -2.5 4 1*0 (gene 3 is unmoved) with (3 -2 5 0): means 1 and 1.5, centred
+    #    (1.5 -3.5 3 -1) and (1.5 -3.5 3.5 -1.5): 2.25+12.25+10.5+1.5 = 26.5; norms^2 24.5 and 29.
+    # 1: 3.5 3.5 -3.5 -3.5 0 with (4 1 -2 -5 0): means 0 and -.4: 14+3.5+7+17.5 = 42; norms^2 49 and 46 - .8 = 45.2.
+    "signed_rank_z": (1, [26.5 / sqrt(24.5 * 29), 42 / sqrt(49 * 45.2), 0.0, nan]),
+    # Ten times each gene, so that the top 50 is everything but for condition 0, which has 40 genes. Hits: 1: genes 0 to
+    # 3 are called in the right direction, and lead: 40 hits at the first 40 places, each of precision 1. 2: chance, 25
+    # hits in random order: 1/50 sum over n of (1/2 + (n - 1) 24/98) / n. 3: a z of 0 has no sign.
+    "signed_ap@50": (10, [nan, 40 / 50, sum((0.5 + (n - 1) * 24 / 98) / n for n in range(1, 51)) / 50, 0.0]),
     # Top 2 of 5. 0: gene 2, then 0 and 1 share a place; truth 2, 0: (1 + .5)/2. 1: genes 0-3 share two places,
     # truth 3, 0: (.5 + .5)/2. 2: chance 2/5. 3: the truth shares two places among five (.4 each): .4 x 2 / 2.
     "de_recall@20": (10, [0.75, 0.5, 0.4, 0.4]),
@@ -214,7 +222,7 @@ def test_identity_by_hand(name: str, expected: list[float]) -> None:
 
 
 def test_top_metrics_are_undefined_on_five_genes() -> None:
-    for name in ("pearson_delta@20", "de_recall@20", "de_recall@50", "top20_de_mse"):
+    for name in ("pearson_delta@20", "de_recall@20", "de_recall@50", "signed_ap@50", "top20_de_mse"):
         assert evaluate(get(name), hand_case()).undefined.all()
 
 

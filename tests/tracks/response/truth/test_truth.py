@@ -150,14 +150,15 @@ def test_cache_is_used_and_a_damaged_one_is_not(tiny, tiny_split, facts, tmp_pat
     np.testing.assert_array_equal(mended.half_de_z, facts.half_de_z)
 
 
+PACKAGES = ("bench.tracks.response.truth", "bench.tracks.response.metrics", "bench.stats")
+
+
 def imported(module):
     """Modules of the truth and of the statistics that a module imports."""
     for node in ast.walk(ast.parse(Path(find_spec(module).origin).read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module in ("bench.tracks.response.truth", "bench.stats"):
+        if isinstance(node, ast.ImportFrom) and node.module in PACKAGES:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith(
-            ("bench.tracks.response.truth.", "bench.stats.")
-        ):
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(tuple(f"{name}." for name in PACKAGES)):
             yield node.module
 
 

@@ -13,7 +13,7 @@ from bench.data.task import Task
 from bench.stats.differential import wilcoxon
 from bench.stats.halved import Halved
 from bench.tracks.response import score
-from bench.tracks.response.evaluate import evaluate_all
+from bench.tracks.response.evaluate import over_units, values_of
 from bench.tracks.response.truth import truth
 
 
@@ -111,11 +111,11 @@ def test_identity_is_told_within_a_context(many):
     task, facts = many
     rng = np.random.default_rng(0)
     y_hat = facts.c_in + 0.5 * (facts.y - facts.c_ref) + rng.normal(0, 0.8, facts.y.shape)
-    found = evaluate_all(facts, y_hat, None, {})
+    found = over_units(facts, values_of(facts, y_hat, None))
     elsewhere = 3.0 * rng.normal(size=(len(facts.contexts), y_hat.shape[1]))
     elsewhere[0] = 0.0
     moved = y_hat + elsewhere[facts.context]
-    away = evaluate_all(facts, moved, None, {})
+    away = over_units(facts, values_of(facts, moved, None))
     first = facts.context == 0
     for name in ("discrimination", "discrimination_raw"):
         together = found[name, "all"]
@@ -141,9 +141,8 @@ def by_loops(facts, y_hat, rows, centred):
 
 def test_a_score_table_has_a_row_for_each_unit(many):
     task, facts = many
-    groups = {name: list(members) for name, members in task.split.subgroups.items()}
     none = np.zeros(len(facts.units), dtype=np.int64)
-    rows = score.score_table(facts, facts.c_in + facts.train_delta, none, groups)
+    rows = score.score_table(facts, facts.c_in + facts.train_delta, none).frame
     whole = rows[(rows["scope"] == "all") & (rows["metric"] == "pearson_delta")]
     assert list(zip(whole["condition"], whole["context"], strict=True)) == [tuple(unit) for unit in facts.units]
     np.testing.assert_array_equal(whole["value"], whole["floor"])
