@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from bench.data.task import Task
 from bench.results.board import board
 from bench.results.entries import BoardEntry
-from bench.results.skill import skill_draws
+from bench.results.records import Record
 from bench.results.summary import summarise
 from bench.results.tables import ALL, Table
-from bench.stats.intervals import deviation, width_of
+from bench.stats.bootstrap import level_deviation
+from bench.stats.intervals import centre, width_of
 from bench.tracks.response import evaluate, score
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
@@ -64,8 +66,8 @@ def scored(rows: Mapping[str, Sequence[Prediction]], tasks: Sequence[Task]) -> d
         for name, predictions in rows.items()
     }
     entries = [_entry(name, seed, table) for name, own in tables.items() for seed, table in enumerate(own, 1)]
-    lines = board(entries).set_index("model")
-    return {name: _score(lines.loc[name], own) for name, own in tables.items()}
+    lines, lows = board(entries).set_index("model"), _family_lows(tables)
+    return {name: _score(lines.loc[name], lows[name]) for name in tables}
 
 
 def _table(task: Task, prediction: Prediction) -> Table:
@@ -73,34 +75,47 @@ def _table(task: Task, prediction: Prediction) -> Table:
     facts = facts_of(task)
     means = prediction if prediction.ndim == 2 else prediction.mean(axis=1)
     cells = None if prediction.ndim == 2 else list(prediction.astype(np.float32))
-    evaluated = set(facts.conditions)
-    groups = {name: [c for c in names if c in evaluated] for name, names in task.split.subgroups.items()}
+    groups = {"tested": list(facts.conditions)}  # no subgroup is looked at: their galleries cost as much again each
     families = {name: score.METRICS[name] for name in TRACK.families.values()}
     with patch.object(evaluate, "METRICS", families), patch.object(score, "METRICS", families):
-        found = score.score_table(
-            facts, means, np.zeros(len(means), np.int64), {g: c for g, c in groups.items() if c}, cells
-        )
+        found = score.score_table(facts, means, np.zeros(len(means), np.int64), groups, cells)
     return score.table_of(found)
 
 
+@cache
+def _record() -> Record:
+    return harness.made("any", {})[0]
+
+
 def _entry(name: str, seed: int, table: Table) -> BoardEntry:
-    record, _ = harness.made(name, {}, split_seed=seed)
+    spec = harness.made_spec(name, split_seed=seed)
+    record = _record().model_copy(update={"spec": spec, "run_id": spec.run_id})
     return BoardEntry(TRACK, record, Path("made"), lambda: table)
 
 
-def _score(line: Mapping[str, float], tables: Sequence[Table]) -> Score:
-    low = _family_lows(tables)
+def _score(line: Mapping[str, float], low: Mapping[str, float]) -> Score:
     families = {family: float(line[f"{metric}_skill"]) for family, metric in TRACK.families.items()}
     known = {family: value for family, value in families.items() if np.isfinite(value)}
     ends = (float(line[key]) for key in ("skill", "skill_ci_low", "skill_ci_high"))
     return Score(*ends, known, {family: low[family] for family in known})
 
 
-def _family_lows(tables: Sequence[Table]) -> dict[str, float]:
-    """Lower end of the interval of each family's skill."""
-    found = summarise(TRACK, [[table] for table in tables], ALL)
-    own, between = found.levels["half_value"], found.between
-    bars = (np.ascontiguousarray(means.level.T) for means in (between.floor, between.replicate))
-    drawn = skill_draws(found.skill.value[None], own.level.T[None], *bars, between.room)[0]
-    low = found.skill.value - width_of(deviation(drawn.T), own.n, own.distinct)
-    return {family: float(low[found.metrics.index(metric)]) for family, metric in TRACK.families.items()}
+def _family_lows(rows: Mapping[str, Sequence[Table]]) -> dict[str, dict[str, float]]:
+    """Lower end of the interval of each family's skill, of all rows at once."""
+    first = next(iter(rows.values()))
+    task = summarise(TRACK, [[table] for table in first], ALL)
+    at = [first[0].metrics.index(metric) for metric in TRACK.families.values()]
+
+    def stacked(tables: Sequence[Table], field: str) -> Floats:
+        return np.concatenate([table.field(ALL, field)[:, at] for table in tables])
+
+    floor, ceiling = stacked(first, "half_floor"), stacked(first, "half_replicate")
+    own = task.levels["half_floor"]
+    out = {}
+    for name, tables in rows.items():
+        mean = centre([table.field(ALL, "half_value")[:, at] for table in tables])[0]
+        skill = (mean - task.between.floor.theta[at]) / task.between.room[at]
+        linear = (stacked(tables, "half_value") - floor - skill * (ceiling - floor)) / task.between.room[at]
+        width = width_of(level_deviation(task.plan, linear)[0], own.n[at], own.distinct[at])
+        out[name] = dict(zip(TRACK.families, (skill - width).tolist(), strict=True))
+    return out
