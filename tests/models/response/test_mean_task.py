@@ -80,7 +80,7 @@ def test_shifts_are_those_of_the_pseudobulk(module, monkeypatch):
 
 @pytest.mark.parametrize(("residual", "cancels"), [("train_mean", True), ("none", False)])
 def test_controls_cancel_in_what_is_added_to_the_train_mean(residual, cancels, tiny, tiny_split, monkeypatch):
-    """What a response learns and is chosen by, in val conditions and folds, is the same whatever the controls' noise."""
+    """What a response learns and is chosen by, in val conditions and folds, does not depend on their noise."""
     tasks = []
     monkeypatch.setattr(mean_fit, "fit", lambda task, *rest: tasks.append(task) or [mean_fit.MeanHead(task, *_rest)])
     noise = np.random.default_rng(0).normal(size=(1, len(tiny.genes)))
