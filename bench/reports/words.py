@@ -15,7 +15,8 @@ WORDS: dict[str, str] = {
     "skill": (
         "How far a prediction is on the way from knowing nothing about the perturbation (0, the floor) to as good as "
         "the cells allow (1, the replicate). It is the mean over four questions: pattern r, identity, size and DE. "
-        "A negative skill is worse than predicting the same average shift for everything."
+        "A negative skill is worse than predicting the same average shift for everything. Predictions that were not "
+        "made from the input controls alone, or do not say so, have none."
     ),
     "skill [95% CI]": (
         "Skill, with the range in which it would lie in 95 of 100 repetitions with other test conditions of the same "

@@ -45,7 +45,7 @@ class BoardEntry:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Each metric of this one run over all its units; empty without values."""
-        return {} if self.table is None else levels(self.track, self.table)[ALL]
+        return {} if self.table is None else levels(self.track, self.table, self.record.honest)[ALL]
 
     @property
     def informed(self) -> int:

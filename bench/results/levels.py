@@ -10,6 +10,9 @@ from bench.results.summary import summarise
 from bench.results.tables import Table
 from bench.stats.intervals import half_width
 
+#: Why predictions that were not made from the input controls alone have no skill.
+NOT_HONEST = "not made from the input controls alone"
+
 
 class Level(BaseModel):
     """One metric of one run, averaged over units. ``None`` = undefined.
@@ -41,12 +44,13 @@ class Level(BaseModel):
     skill_reason: str | None = None
 
 
-def levels(track: Track, table: Table) -> dict[str, dict[str, Level]]:
+def levels(track: Track, table: Table, honest: bool = True) -> dict[str, dict[str, Level]]:
     """Average a table over units, for all of them, each subgroup and each tertile of effect strength.
 
     Args:
         track: Its track.
         table: Values of one record.
+        honest: Whether its predictions were made from the input controls; without that there is no skill.
     """
     out = {}
     for scope, units in table.conditions.items():
@@ -64,8 +68,8 @@ def levels(track: Track, table: Table) -> dict[str, dict[str, Level]]:
                 n_degenerate=int(flagged[m]),
                 floor=_number(total.levels["floor"].theta[m]),
                 replicate=_number(total.levels["half_replicate"].theta[m]),
-                skill=_number(total.skill.value[m]),
-                skill_reason=total.skill.reason[m] or None,
+                skill=_number(total.skill.value[m]) if honest else None,
+                skill_reason=total.skill.reason[m] or (None if honest else NOT_HONEST),
             )
             for m, name in enumerate(table.metrics)
         }
