@@ -19,7 +19,8 @@ WORDS: dict[str, str] = {
         "answer of pattern r, identity, size and DE, each between -1 and 1. The best blind answer of each question is "
         "looked for after the fact, among many and for each question anew, so that nobody is above 0 without knowing "
         "something about the perturbation; the plain mean shift lies below 0. There is none where fewer than two "
-        "questions can be answered, or neither pattern nor identity."
+        "questions can be answered, or neither pattern nor identity, or the predictions were not made from the input "
+        "controls alone, or do not say so."
     ),
     "skill [95% CI]": (
         "Skill, with the range in which it would lie in 95 of 100 repetitions with other perturbed genes, other "

@@ -47,7 +47,7 @@ class BoardEntry:
         """Each metric of this one run over all its units; empty without values."""
         if self.table is None:
             return {}
-        return levels(self.track, self.table, self.record.controls_used == "input")[ALL]
+        return levels(self.track, self.table, self.record.honest)[ALL]
 
     @property
     def informed(self) -> int:

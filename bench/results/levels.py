@@ -12,6 +12,9 @@ from bench.results.skill import Bar, bars
 from bench.results.summary import plan_for
 from bench.results.tables import ALL, Table
 
+#: Why predictions that were not made from the input controls alone have no skill.
+NOT_HONEST = "not made from the input controls alone"
+
 
 class Level(BaseModel):
     """One metric of one run, averaged over units. ``None`` = undefined.
@@ -73,7 +76,7 @@ def _levels(
     found = {}
     for m, name in enumerate(table.metrics):
         bar = by_metric.get(name)
-        reason = None if bar is None else bar.reason or (None if honest else "predictions not made from input controls")
+        reason = None if bar is None else bar.reason or (None if honest else NOT_HONEST)
         found[name] = Level(
             mean=_number(placed.theta[0, m]),
             ci_low=_number(placed.theta[0, m] - width[m]),

@@ -124,6 +124,11 @@ class Record(_Strict):
         return sha256_json(facts)[:12]
 
     @property
+    def honest(self) -> bool:
+        """Whether it was made from the input controls: anything else gets no skill, rank or claim."""
+        return self.controls_used == "input"
+
+    @property
     def learned(self) -> bool:
         """Whether it was trained in steps, so that another processor gives other digits."""
         return bool(self.budget.steps)

@@ -83,7 +83,7 @@ class Row:
     @property
     def honest(self) -> bool:
         """Whether its predictions were made from the input controls: anything else gets no skill, rank or claim."""
-        return all(record.controls_used == "input" for record in self.records)
+        return all(record.honest for record in self.records)
 
 
 def gather(items: Iterable[BoardEntry], seeds: Sequence[int] | None = None) -> tuple[list[int], dict[str, Row]]:

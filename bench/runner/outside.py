@@ -14,10 +14,14 @@ from bench.results import records, store
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
 from bench.runner.config import check_row_name, task_fields
-from bench.tracks.response import predictions, score
+from bench.tracks.response import plausible, predictions, score
+from bench.tracks.response.control_noise import control_noise
+from bench.tracks.response.predictions import ControlsUsed, Predicted, controls_used
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
+
+_PROVENANCE = {"data_hash": "data hash", "split_id": "split id"}
 
 
 def score_predictions(
@@ -32,6 +36,7 @@ def score_predictions(
     inputs: Mapping[str, str] = MappingProxyType({}),
     kind: Kind = "model",
     fitted: Record | None = None,
+    outside: bool = False,
 ) -> tuple[Record, score.Scored]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
@@ -47,12 +52,19 @@ def score_predictions(
         inputs: Hashes of what the model was given beside the task.
         kind: What its row is.
         fitted: Record of the run that made the predictions, where they are scored again.
+        outside: Whether the predictions are of another tool: then what they say of themselves is not believed. Values
+            that cannot be expression are refused, and such as carry the noise of the reference controls lose their
+            skill; a model that was fitted here is warned of.
 
     Returns:
         The record, and what was scored by condition.
+
+    Raises:
+        BenchError: Predictions that cannot be scored.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.units, facts.genes, expected)
+    used, doubts = _examine(path, predicted, task, facts, outside)
     scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells)
     table = score.table_of(scored)
     sha, dirty = records.git_state()
@@ -66,7 +78,7 @@ def score_predictions(
         kind=kind,
         evidence=task.dataset.evidence,
         created=records.now(),
-        controls_used=predicted.uns["controls_used"],
+        controls_used=used,
         hashes={
             "data": task.dataset.hash,
             "split": task.split.split_id,
@@ -81,11 +93,37 @@ def score_predictions(
         hardware=records.hardware() if fitted is None else fitted.hardware,
         budget=budget,
         selection=selection,
-        warnings=(*task.dataset.notes, *task.split.notes, *warnings),
+        warnings=(*task.dataset.notes, *task.split.notes, *warnings, *doubts),
         values_hash=table.hash,
     )
     records.write(record_path(folder), record, table)
     return record, scored
+
+
+def _examine(
+    path: Path, predicted: Predicted, task: Task, facts: Truth, outside: bool
+) -> tuple[ControlsUsed, tuple[str, ...]]:
+    """Ask of predictions what they do not say: which controls they were really made from, and what to distrust.
+
+    Raises:
+        BenchError: Predictions of another tool that cannot be expression.
+    """
+    verdict = plausible.judge(task, facts, predicted.y_hat)
+    if outside and verdict.refusal:
+        raise BenchError(f"{path}: {verdict.refusal}.")
+    doubts = [*([verdict.refusal] if verdict.refusal else []), *verdict.warnings]
+    absent = [what for key, what in _PROVENANCE.items() if not predicted.uns.get(key)]
+    if absent:
+        doubts.append(f"the file names no {' and no '.join(absent)}: nobody can tell that it was made for this task")
+    used = controls_used(predicted.uns)
+    noise = control_noise(task, facts, predicted.y_hat)
+    if used == "input" and noise.found:
+        doubts.append(
+            f"the predictions carry the noise of the reference controls (loading {noise.loading:.2f}, p = "
+            f"{noise.p:.1g}; an honest file has none): they were not made from the input controls alone"
+        )
+        used = "all" if outside else used
+    return used, tuple(doubts)
 
 
 def record_path(folder: Path) -> Path:
@@ -116,7 +154,8 @@ def score_file(file: Path, name: str, task: Task, out: Path, leaderboards: Path,
         shown: Whether progress is printed.
 
     Raises:
-        BenchError: Bad input; a name that is a registered model's or could leave its folder.
+        BenchError: Bad input; values that cannot be expression; a name that is a registered model's or could leave its
+            folder.
     """
     check_row_name(name)
     if not file.is_file():
@@ -135,5 +174,5 @@ def score_file(file: Path, name: str, task: Task, out: Path, leaderboards: Path,
         )
         folder = out / spec.run_id
         with stages.stage("score"):
-            record, _ = score_predictions(file, folder, task, facts, spec, Budget())
+            record, _ = score_predictions(file, folder, task, facts, spec, Budget(), outside=True)
     return hand_in(record, folder, leaderboards)

@@ -47,7 +47,7 @@ class Result:
         track = registry.get(self.record.track)
         values = records.read_table(track, self.paths[-1], self.record)
         assert values is not None  # a run has values by unit
-        return levels(track, values)[ALL]
+        return levels(track, values, self.record.honest)[ALL]
 
     @property
     def path(self) -> Path | None:

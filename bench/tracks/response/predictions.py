@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
 
-CONTROLS_USED = ("input", "all", "unknown")
+ControlsUsed: TypeAlias = Literal["input", "all", "unknown"]
+CONTROLS_USED: tuple[ControlsUsed, ...] = get_args(ControlsUsed)
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
     enough = min(map(len, rows_of), default=0) >= MIN_CELLS
     cells = PredictedCells(x, rows_of, columns) if enough else None
     return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
+
+
+def controls_used(uns: Mapping[str, str]) -> ControlsUsed:
+    """Which controls a file says that it was made from; ``unknown`` where it says nothing."""
+    return cast(ControlsUsed, uns.get("controls_used", "unknown"))  # checked when it was read
 
 
 def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple[NDArray[np.int64], ...]:
