@@ -97,7 +97,16 @@ def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments:
 
 N_MADE = 12
 #: Metrics whose floor and replicate made-up tasks hold.
-METRICS_MADE = ("pearson_delta", "discrimination", "shift_ratio", "spearman_de", "shift_log_ratio", "r2", "wmse")
+METRICS_MADE = (
+    "pearson_delta",
+    "discrimination",
+    "shift_ratio",
+    "signed_rank_z",
+    "spearman_de",
+    "shift_log_ratio",
+    "r2",
+    "wmse",
+)
 METRICS_MADE += ("de_recall@20", "de_recall@50")
 
 

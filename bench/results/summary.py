@@ -112,4 +112,7 @@ def skill_noise(row: RowTables, scope: str, columns: Sequence[int], room: Floats
         return np.zeros(1), np.zeros(1)
     chosen = [columns[i] for i in some]
     by_seed = [_by_training(heads, scope, "half_value", chosen) / room[some] for heads in row]
-    return training_noise([block.mean(axis=1, keepdims=True) for block in by_seed])
+    known = np.isfinite(np.concatenate(by_seed)).all(axis=0)  # a row may lack what the task has
+    if not known.any():
+        return np.zeros(1), np.zeros(1)
+    return training_noise([block[:, known].mean(axis=1, keepdims=True) for block in by_seed])

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from unittest.mock import patch
 
-import harness
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.task import Task
-from bench.results.board import board
-from bench.results.entries import BoardEntry
-from bench.results.records import Record
-from bench.results.summary import summarise
+from bench.results.estimates import place
+from bench.results.skill import bars
+from bench.results.summary import plan_for
 from bench.results.tables import ALL, Table
-from bench.stats.bootstrap import level_deviation
-from bench.stats.intervals import centre, width_of
-from bench.tracks.response import evaluate, score
+from bench.tracks.response import score
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
@@ -61,61 +54,25 @@ def scored(rows: Mapping[str, Sequence[Prediction]], tasks: Sequence[Task]) -> d
         rows: Predictions by row's name, one for each task.
         tasks: The same data under several split seeds.
     """
-    tables = {
-        name: [_table(task, made) for task, made in zip(tasks, predictions, strict=True)]
-        for name, predictions in rows.items()
-    }
-    entries = [_entry(name, seed, table) for name, own in tables.items() for seed, table in enumerate(own, 1)]
-    lines, lows = board(entries).set_index("model"), _family_lows(tables)
-    return {name: _score(lines.loc[name], lows[name]) for name in tables}
+    tables = [
+        [[_table(task, made)] for task, made in zip(tasks, predictions, strict=True)] for predictions in rows.values()
+    ]
+    plan = plan_for(tables[0], ALL)
+    limits = bars(TRACK, [heads[0] for heads in tables[0]], ALL, plan)
+    placed = place(TRACK, tables, ALL, plan, limits, [True] * len(tables))
+    low, high = placed.bounds()
+    ends = {family: found.value - found.half_width() for family, found in placed.families.items()}
+    out = {}
+    for i, name in enumerate(rows):
+        values = {family: float(found.value[i]) for family, found in placed.families.items()}
+        known = {family: value for family, value in values.items() if np.isfinite(value)}
+        lows = {family: float(ends[family][i]) for family in known}
+        out[name] = Score(float(placed.headline.value[i]), float(low[i]), float(high[i]), known, lows)
+    return out
 
 
 def _table(task: Task, prediction: Prediction) -> Table:
-    """Values of one prediction, in the metrics that skill is made of: the others cost ten times as much."""
-    facts = facts_of(task)
+    """Values of one prediction."""
     means = prediction if prediction.ndim == 2 else prediction.mean(axis=1)
     cells = None if prediction.ndim == 2 else list(prediction.astype(np.float32))
-    groups = {"tested": list(facts.conditions)}  # no subgroup is looked at: their galleries cost as much again each
-    families = {name: score.METRICS[name] for name in TRACK.families.values()}
-    with patch.object(evaluate, "METRICS", families), patch.object(score, "METRICS", families):
-        found = score.score_table(facts, means, np.zeros(len(means), np.int64), groups, cells)
-    return score.table_of(found)
-
-
-@cache
-def _record() -> Record:
-    return harness.made("any", {})[0]
-
-
-def _entry(name: str, seed: int, table: Table) -> BoardEntry:
-    spec = harness.made_spec(name, split_seed=seed)
-    record = _record().model_copy(update={"spec": spec, "run_id": spec.run_id})
-    return BoardEntry(TRACK, record, Path("made"), lambda: table)
-
-
-def _score(line: Mapping[str, float], low: Mapping[str, float]) -> Score:
-    families = {family: float(line[f"{metric}_skill"]) for family, metric in TRACK.families.items()}
-    known = {family: value for family, value in families.items() if np.isfinite(value)}
-    ends = (float(line[key]) for key in ("skill", "skill_ci_low", "skill_ci_high"))
-    return Score(*ends, known, {family: low[family] for family in known})
-
-
-def _family_lows(rows: Mapping[str, Sequence[Table]]) -> dict[str, dict[str, float]]:
-    """Lower end of the interval of each family's skill, of all rows at once."""
-    first = next(iter(rows.values()))
-    task = summarise(TRACK, [[table] for table in first], ALL)
-    at = [first[0].metrics.index(metric) for metric in TRACK.families.values()]
-
-    def stacked(tables: Sequence[Table], field: str) -> Floats:
-        return np.concatenate([table.field(ALL, field)[:, at] for table in tables])
-
-    floor, ceiling = stacked(first, "half_floor"), stacked(first, "half_replicate")
-    own = task.levels["half_floor"]
-    out = {}
-    for name, tables in rows.items():
-        mean = centre([table.field(ALL, "half_value")[:, at] for table in tables])[0]
-        skill = (mean - task.between.floor.theta[at]) / task.between.room[at]
-        linear = (stacked(tables, "half_value") - floor - skill * (ceiling - floor)) / task.between.room[at]
-        width = width_of(level_deviation(task.plan, linear)[0], own.n[at], own.distinct[at])
-        out[name] = dict(zip(TRACK.families, (skill - width).tolist(), strict=True))
-    return out
+    return score.table_of(score.score_table(facts_of(task), means, np.zeros(len(means), np.int64), cells))

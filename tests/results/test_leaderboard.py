@@ -16,21 +16,24 @@ from bench.reports.text import warnings_of
 from bench.results import everything, leaderboard, store, tables
 from bench.results.board import board as make_board
 from bench.results.entries import BoardEntry
+from bench.results.estimates import place
 from bench.results.generated import six_digits
-from bench.results.skill import mean_skill, skill_draws
-from bench.results.summary import plan_for, summarise
-from bench.stats.intervals import deviation, half_width
-from bench.stats.ranks import ranks
+from bench.results.skill import bars
+from bench.results.summary import plan_for
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 NAMES = list(TRACK.metrics)
 PRIMARY = TRACK.primary
+DE = TRACK.families["DE"]
+BARS = ["ceiling", "replicate", "floor"]
+#: Replicates of made-up tasks scatter about .75 by at most .05: the mean of their square roots.
+CEILING = np.mean(np.sqrt(0.75 + 0.05 * np.linspace(-1, 1, 12)))
 
 
 def record_of(folder, model, means, **options):
     """A record with two families alike: a mean skill takes at least two."""
-    return made_record(folder, model, {**means, "spearman_de": means["pearson_delta"]}, **options)
+    return made_record(folder, model, {**means, DE: means["pearson_delta"]}, **options)
 
 
 @pytest.fixture
@@ -60,10 +63,11 @@ def files_of(folder):
 
 def test_means_ranks_and_bars_by_hand(three):
     table = board(three)
-    assert list(table.index) == ["a", "b", "replicate", "train_mean"]
-    assert table["pearson_delta"].tolist() == pytest.approx([0.5, 0.3, 0.75, 0.2])
-    assert table["rank"].tolist()[:2] == [1, 2]
-    assert table["rank"].isna().tolist() == [False, False, True, True]
+    assert list(table.index) == ["a", "b", "train_mean", *BARS]
+    assert table["pearson_delta"].tolist() == pytest.approx([0.5, 0.3, 0.2, CEILING, 0.75, 0.25])
+    assert table["rank"].tolist()[:3] == [1, 2, 3]
+    assert table["rank"].isna().tolist() == [False] * 3 + [True] * 3
+    assert table["kind"].tolist() == ["model with fallbacks"] * 3 + ["bar"] * 3
     assert table.loc["a", "n_seeds"] == 3
     assert table.loc["a", "n_conditions"] == 36
     assert table.loc["a", "n_informative"] == 27
@@ -77,8 +81,8 @@ def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
     found = groups(three)["d", "simulation"]
     table = make_board(found)
     said = [line for line in warnings_of(TRACK, table, [item.record for item in found], [1, 2, 3]) if "unknown" in line]
-    assert len(said) == 1 and "a (25%), b (25%)" in said[0] and "train_mean" not in said[0]
-    table["n_fallback"] = [3, 4, None, 9]  # of 36 conditions: 3 are under a tenth, 4 are over
+    assert len(said) == 1 and "a (25%), b (25%), train_mean (25%)" in said[0]
+    table["n_fallback"] = [3, 4, 0, None, None, None]  # of 36 conditions: 3 are under a tenth, 4 are over
     (said,) = [
         line for line in warnings_of(TRACK, table, [item.record for item in found], [1, 2, 3]) if "unknown" in line
     ]
@@ -97,12 +101,14 @@ def test_a_note_that_not_all_rows_carry_names_those_that_do(three):
 
 def test_columns_are_those_promised(three):
     columns = list(board(three).reset_index().columns)
-    assert set(columns[:5]) == {"model", "rank", "rank_low", "rank_high", "skill"}
+    assert set(columns[:5]) == {"model", "rank", "rank_high", "kind", "skill"}
     assert columns[-6:] == ["beat_rate", "control_sd", "n_fallback", "wall_s", "parameters", "run_ids"]
     text = files_of(three)[three / "d__simulation.csv"]
     header = text.splitlines()[0]
-    assert header.startswith("rank,rank_low,rank_high,model,skill,skill_ci_low,skill_ci_high,n_seeds,n_conditions")
+    assert header.startswith("rank,rank_high,model,kind,skill,skill_ci_low,skill_ci_high,n_seeds,n_training_seeds")
     assert "pearson_delta,pearson_delta_ci_low,pearson_delta_ci_high,pearson_delta_skill" in header
+    assert ",r2,r2_ci_low,r2_ci_high," in header
+    assert "r2_skill" not in header  # there is skill in families only
 
 
 def test_adding_a_row_moves_no_other(three):
@@ -118,7 +124,7 @@ def test_adding_a_row_moves_no_other(three):
 
 def test_seeds_can_be_chosen(three):
     table = board(three, seeds=[1])
-    assert table["pearson_delta"].tolist() == pytest.approx([0.6, 0.3, 0.75, 0.1])
+    assert table["pearson_delta"].tolist() == pytest.approx([0.6, 0.3, 0.1, CEILING, 0.75, 0.25])
 
 
 def test_ties_share_a_rank(three):
@@ -193,7 +199,7 @@ def test_newer_data_or_scoring_replace_what_is_older_and_it_is_said(change, what
     record_of(three, "z", {"pearson_delta": 0.1}, created="2026-01-02T00:00:00Z", **change)
     table = board(three)
     assert f"d: 10 records of older {what}" in capsys.readouterr().err.replace("data and scoring", what)
-    assert list(table.index) == ["z", "replicate", "train_mean"]
+    assert list(table.index) == ["z", *BARS]
     assert table.loc["z", "n_seeds"] == 1
 
 
@@ -219,32 +225,30 @@ def test_a_row_that_has_no_unit_of_a_subgroup_is_listed_without_a_place(tmp_path
     """Rows cover different seeds and a subgroup exists under only one of them."""
     for model, seeds in {"train_mean": (1, 3), "no_change": (1, 3), "additive": (3,)}.items():
         for seed in seeds:
-            record, table = made(
-                model, {"pearson_delta": 0.4, "spearman_de": 0.4}, split_seed=seed, split_id=f"s{seed}"
-            )
+            record, table = made(model, {"pearson_delta": 0.4, DE: 0.4}, split_seed=seed, split_id=f"s{seed}")
             if seed == 3:  # no unit of the subgroup
                 words = {**table.task.words, "subgroup": np.full(len(table.task.cells), "combo_seen0", object)}
                 table = replace(table, task=replace(table.task, words=words))
             store.add(tmp_path, TRACK, [(record.model_copy(update={"values_hash": table.hash}), table)])
     part = board(tmp_path, scope="unseen_single")
-    assert set(part.index) == {"no_change", "additive", "replicate", "train_mean"}
+    assert set(part.index) == {"no_change", "additive", "train_mean", *BARS}
     assert part.loc["no_change", ["n_seeds", "n_conditions", "rank"]].tolist() == [2, 12, 1]
     assert part.loc["additive", ["n_seeds", "n_conditions"]].tolist() == [1, 0]
-    assert part.loc["additive", ["rank", "rank_low", "skill", "pearson_delta"]].isna().all()
+    assert part.loc["additive", ["rank", "skill", "pearson_delta"]].isna().all()
     assert len(files_of(tmp_path)) == 6
     whole = board(tmp_path)
     assert whole.loc["additive", "pearson_delta"] == pytest.approx(0.4)
 
 
 def test_skill_by_hand_and_its_interval(three):
-    """(0.5 - 0.25) / (0.75 - 0.25) = .5; the mean over families is over the one that is defined."""
-    table = board(three)
-    assert table.loc["a", "pearson_delta_skill"] == pytest.approx(0.5)
-    assert table.loc["b", "pearson_delta_skill"] == pytest.approx(0.1)
-    assert table.loc["a", "skill"] == pytest.approx(0.5)
-    assert table.loc["a", "skill_ci_low"] < 0.5 < table.loc["a", "skill_ci_high"]
-    assert table.loc["replicate", "skill"] == 1
-    assert table.loc["train_mean", "skill"] == 0
+    """(0.5 - 0.25) / (ceiling - 0.25); the mean over families is over those that are defined."""
+    table, room = board(three), CEILING - 0.25
+    assert table.loc["a", "pearson_delta_skill"] == pytest.approx(0.25 / room)
+    assert table.loc["b", "pearson_delta_skill"] == pytest.approx(0.05 / room)
+    assert table.loc["a", "skill"] == pytest.approx(0.25 / room)
+    assert table.loc["a", "skill_ci_low"] < 0.25 / room < table.loc["a", "skill_ci_high"]
+    assert table.loc[BARS, "pearson_delta_skill"].tolist() == pytest.approx([1.0, 0.5 / room, 0.0])
+    assert table.loc["train_mean", "skill"] == pytest.approx(-0.05 / room)
     assert pd.isna(table.loc["a", "discrimination_skill"])
     low, mean, high = (table.loc["a", f"pearson_delta{s}"] for s in ("_ci_low", "", "_ci_high"))
     assert low < mean < high
@@ -255,16 +259,33 @@ def test_rows_that_cannot_be_told_apart_share_their_ranks(tmp_path):
         for seed in (1, 2):
             record_of(tmp_path, name, {"pearson_delta": mean}, split_seed=seed, split_id=f"s{seed}")
     table = board(tmp_path)
-    ranks = table[["rank", "rank_low", "rank_high"]].astype("float").loc[["a", "b", "c"]].to_numpy().tolist()
+    ranks = table[["rank", "rank_high"]].astype("float").loc[["a", "b", "c"]].to_numpy().tolist()
     # values scatter alike in all rows: differences are exact, so even .001 is told apart
-    assert ranks == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    assert ranks == [[1, 1], [2, 2], [3, 3]]
+
+
+def test_training_seeds_widen_the_interval_and_are_counted(tmp_path):
+    """Two fits a split seed that differ by .1: a variance of .1^2 / 2 under each of two split seeds, over 2 x 2."""
+    for seed in (1, 2):
+        record_of(tmp_path, "once", {"pearson_delta": 0.5}, split_seed=seed, split_id=f"s{seed}", steps=10)
+        for head, mean in ((1, 0.45), (2, 0.55)):
+            options = {"split_seed": seed, "split_id": f"s{seed}", "head_seed": head, "steps": 10}
+            record_of(tmp_path, "twice", {"pearson_delta": mean}, **options)
+    table = board(tmp_path)
+    assert table["n_training_seeds"].tolist()[:2] == [1, 2] or table["n_training_seeds"].tolist()[:2] == [2, 1]
+    once, twice = (table.loc[name, "skill_ci_high"] - table.loc[name, "skill"] for name in ("once", "twice"))
+    assert table.loc["once", "skill"] == pytest.approx(table.loc["twice", "skill"])
+    noise = np.sqrt(0.1**2 / 2 / 4) / (CEILING - 0.25)
+    assert twice > max(once, noise)
+    # A row of one training seed borrows the noise of the others where it is ranked: the two share a place.
+    assert table.loc[["once", "twice"], "rank"].tolist() == [1, 1]
 
 
 def test_predictions_from_other_controls_get_no_skill_rank_or_claim(three):
     for seed in (1, 2, 3):
         record_of(three, "alien", {"pearson_delta": 0.9}, controls_used="unknown", split_seed=seed, split_id=f"s{seed}")
     before, after = board(three).drop(index="alien"), board(three)
-    assert pd.isna(after.loc["alien", ["rank", "rank_low", "skill", "pearson_delta_skill"]]).all()
+    assert pd.isna(after.loc["alien", ["rank", "skill", "pearson_delta_skill"]]).all()
     assert after.loc["alien", "pearson_delta"] == pytest.approx(0.9)
     assert after.loc["a", "rank"] == before.loc["a", "rank"] == 1
 
@@ -349,46 +370,26 @@ def found_by_label(tmp_path):
 
 
 @pytest.mark.parametrize("scope", ["all", "g"])
-def test_a_board_says_what_the_draws_of_each_row_alone_say(scope, found_by_label):
-    """The whole board at once against row after row with every draw spelled out."""
+def test_a_board_says_what_each_row_alone_says(scope, found_by_label):
+    """The whole board at once against row after row."""
     items = [found for row in found_by_label.values() for heads in row.values() for found in heads]
     table = make_board(items, scope, seeds=[1, 2, 3]).set_index("model")
-    columns, draws = [NAMES.index(name) for name in TRACK.families.values()], {}
     for label, row in found_by_label.items():
         by_seed = [[found.table for found in row[seed]] for seed in sorted(row)]
-        one = summarise(TRACK, by_seed, scope, plan_for(by_seed, scope))
-        value, m = one.levels["value"], NAMES.index(PRIMARY)
-        width = half_width(value.level, value.n, value.distinct)
+        plan = plan_for(by_seed, scope)
+        whole = bars(TRACK, [heads[0] for heads in by_seed], "all", plan_for(by_seed, "all"))
+        limits = bars(TRACK, [heads[0] for heads in by_seed], scope, plan, whole)
+        one = place(TRACK, [by_seed], scope, plan, limits, [True])
         got = table.loc[label]
-        for suffix, wanted in {"": value.theta, "_ci_low": value.theta - width, "_skill": one.skill.value}.items():
+        for suffix, wanted in {"": one.theta[0], "_ci_low": one.theta[0] - one.width[0]}.items():
             numbers = got[[f"{name}{suffix}" for name in NAMES]].to_numpy(dtype=float)
             np.testing.assert_allclose(numbers, wanted, rtol=1e-12, atol=1e-12)
-        bars = one.between.floor, one.between.replicate
-        skill = one.skill.value[columns]
-        mean = {}
-        for kind in ("paired", "level"):
-            model, floor, replicate = (getattr(x, kind)[:, columns].T for x in (one.levels["half_value"], *bars))
-            mean[kind] = mean_skill(
-                skill_draws(skill[None], model[None], floor, replicate, one.between.room[columns]), 1
-            )
-        floor = bars[0]
-        width = half_width(mean["level"].T, floor.n[[m]], floor.distinct[[m]])[0]
-        assert got["skill"] == pytest.approx(mean_skill(skill), abs=1e-12)
-        assert got["skill_ci_high"] - got["skill"] == pytest.approx(width, abs=1e-12, nan_ok=True)
-        if len(row) == 3:
-            unit = half_width(mean["paired"].T, floor.n[[m]], floor.distinct[[m]])[0] / deviation(mean["paired"].T)[0]
-            draws[label] = got["skill"], mean["paired"][0]
-    places = ranks(np.array([s for s, _ in draws.values()]), np.stack([d for _, d in draws.values()]), unit)
-    assert table.loc[list(draws), ["rank", "rank_low", "rank_high"]].to_numpy().tolist() == places.tolist()
+        assert got["skill"] == pytest.approx(one.headline.value[0], abs=1e-12, nan_ok=True)
+        low, high = one.bounds()
+        assert got["skill_ci_low"] == pytest.approx(low[0], abs=1e-12, nan_ok=True)
+        assert got["skill_ci_high"] == pytest.approx(high[0], abs=1e-12, nan_ok=True)
     assert pd.isna(table.loc["late", "rank"])
-
-
-def test_ranks_by_hand():
-    """b and c cannot be told apart, a is better than both."""
-    rng = np.random.default_rng(0)
-    draws = np.array([[0.9], [0.5], [0.45]]) + rng.normal(0, 0.1, (3, 2000))
-    assert ranks(np.array([0.9, 0.5, 0.45]), draws, 2.0).tolist() == [[1, 1, 1], [2, 2, 3], [3, 2, 3]]
-    assert ranks(np.array([0.9, 0.5, 0.45]), draws, np.nan).tolist() == [[1, 1, 3], [2, 1, 3], [3, 1, 3]]
+    assert table.loc["heads", "n_training_seeds"] is pd.NA or table.loc["heads", "n_training_seeds"] == 2
 
 
 def test_every_file_is_read_once_however_many_boards_it_stands_on(three, monkeypatch):
@@ -402,5 +403,5 @@ def test_every_file_is_read_once_however_many_boards_it_stands_on(three, monkeyp
     monkeypatch.setattr(Path, "read_bytes", counted)
     assert len(files_of(three)) == 5
     found = [path for path in (three / "records").rglob("*") if path.is_file()]
-    assert {path.name for path in found} == {"runs.jsonl", "values.parquet", "task.parquet"}
+    assert {path.name for path in found} == {"runs.jsonl", "values.parquet", "task.parquet", "values.draws.parquet"}
     assert opened == dict.fromkeys(found, 1)
