@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from bench.core.files import sha256_json
 
 #: Version of everything between predictions and a record: truth, metrics, aggregation.
-SCORING_VERSION = 3
+SCORING_VERSION = 4
 
 
 class RunSpec(BaseModel):
