@@ -26,7 +26,7 @@ TRACK = Track(
     legend=(
         "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "
         "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: "
-        ".5 = cannot tell conditions apart; size: predicted over true shift, 1 is right; beats mean: share of "
-        "conditions."
+        ".5 = cannot tell conditions apart; size: predicted over true shift, 1 is right; DE r: signed ranks of genes "
+        "against signed evidence."
     ),
 )

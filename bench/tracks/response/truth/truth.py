@@ -42,7 +42,7 @@ HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
     "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves", "references", "train"),
-    "tracks/response/metrics": ("evaluation", "functional", "ranking"),
+    "tracks/response/metrics": ("cache", "evaluation", "functional", "optional", "ranking"),
     "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
 #: Fields that are tuples of words.

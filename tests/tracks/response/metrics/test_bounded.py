@@ -1,4 +1,4 @@
-"""Every finite prediction has a finite score, or none because of the truth: no file that is handed in breaks a table."""
+"""Every finite prediction has a finite score, or none because of the truth: no file that is handed in breaks it."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def under(facts, b, half=None):
 def scored(tiny, tiny_split):
     facts = truth.compute(Task(tiny, tiny_split))
     rng = np.random.default_rng(0)
-    y_hat = facts.c_in + 0.6 * (facts.y - facts.c_ref) + rng.normal(0, 0.2, facts.y.shape)
+    y_hat = facts.c_in + 0.1 * (facts.y - facts.c_ref) + rng.normal(0, 0.3, facts.y.shape)
     return facts, y_hat, score.score_table(facts, y_hat, np.zeros(len(y_hat), dtype=int))
 
 

@@ -119,12 +119,14 @@ def test_identity_is_told_within_a_context(many):
     first = facts.context == 0
     for name in ("discrimination", "discrimination_raw"):
         together = found[name, "all"]
-        assert 0.6 < together["value"].mean() < 1
+        assert 0.6 < np.nanmean(together["value"]) < 1
         np.testing.assert_array_equal(away[name, "all"]["value"][first], together["value"][first])
         for c in range(len(facts.contexts)):
-            rows = np.flatnonzero(facts.context == c)
-            values = by_loops(facts, y_hat, rows, centred=name == "discrimination")
-            np.testing.assert_allclose(together["value"][rows], values, atol=1e-12)
+            for n in np.unique(facts.number):
+                rows = np.flatnonzero((facts.context == c) & (facts.number == n))
+                values = by_loops(facts, y_hat, rows, centred=name == "discrimination") if len(rows) >= 5 else np.nan
+                np.testing.assert_allclose(together["value"][rows], values, atol=1e-12)
+        assert np.isfinite(together["value"]).sum() > 10
 
 
 def by_loops(facts, y_hat, rows, centred):
