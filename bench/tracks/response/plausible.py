@@ -41,7 +41,7 @@ MOSTLY_NEGATIVE = 1 / 3
 #: Refused, and named, where the mean is this much nearer to transformed controls than to the controls.
 CLEARLY, PERHAPS = 0.7, 0.9
 #: A slope under this is named.
-ODD_SLOPE = 0.5
+ODD_SLOPE = 0.75
 
 EXPECTED = "Expected log1p of counts normalised as the data are (X = ln(1 + normalised counts)), around the mean of the"
 EXPECTED += " input cells"
