@@ -177,6 +177,8 @@ class Watch:
 
     def __call__(self) -> float:
         """Look, log, and return what is to be small: the correlation of val shifts, negated."""
+        # The val shifts share the controls with what the network learned. With 25 controls, others as judges moved the
+        # step in 2 of 2 trainings and gained .02 and .06 on test; with 128 in 1 of 2, by 0 and .007: left as it is.
         correlation = self.correlation()
         self.log({"monitor/val_pearson_delta": correlation, **{f"monitor/{k}": v for k, v in self.latents().items()}})
         return -correlation
