@@ -1,13 +1,13 @@
 """All records of a leaderboards folder, in three files for each board, under ``records/<track>/<dataset>__<split>``.
 
 ``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
-floor and replicate of each task, once. What a line names is written before the line, and what no line names is
-ignored: a process that dies leaves whole records only.
+floor and replicate of each task, once. What a line names is written before the line, a line whose values go is taken
+away before them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes the
+three files of one moment: if the lines are the same after values and tasks were read as before, these belong to them.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,8 @@ from bench.results.tables import KEYS, Table, TaskTable
 
 RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
 _RUN, _TASK = "run_id", "task"
-#: Seconds to wait for another process that is writing.
-_PATIENCE = 0.3
+#: How often to begin again where other processes write while a board is read; a write takes milliseconds.
+_TRIES = 100
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
@@ -50,6 +50,30 @@ class Board:
         self.track, self.place = track, place
 
     @cached_property
+    def _snapshot(self) -> dict[str, bytes | None]:
+        """Lines, values and tasks of one moment, by file name; ``None`` = not there, or not readable.
+
+        Raises:
+            BenchError: The lines are there and cannot be read, or never stay the same.
+        """
+        lines = self._lines()
+        for _ in range(_TRIES):
+            values, tasks = _blob(self.place / VALUES), _blob(self.place / TASK)
+            if (again := self._lines()) == lines:
+                return {RUNS: lines, VALUES: values, TASK: tasks}
+            lines = again
+        raise BenchError(f"{self.place / RUNS}: other processes write to it without end.")
+
+    def _lines(self) -> bytes | None:
+        path = self.place / RUNS
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
+            return None
+        except OSError as error:
+            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
+
+    @cached_property
     def records(self) -> dict[str, Record]:
         """By run id.
 
@@ -57,13 +81,7 @@ class Board:
             BenchError: A damaged line, a run that is there twice, or one of another track.
         """
         path, found = self.place / RUNS, dict[str, Record]()
-        try:
-            lines = path.read_bytes().splitlines()
-        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
-            return {}
-        except OSError as error:
-            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate((self._snapshot[RUNS] or b"").splitlines(), 1):
             try:
                 record = records.parse(line)
                 if record.track != self.track.name or record.run_id in found:
@@ -77,11 +95,11 @@ class Board:
 
     @cached_property
     def _values(self) -> pa.Table:
-        return parquet.read(self.place / VALUES)
+        return parquet.read(self.place / VALUES, self._snapshot[VALUES])
 
     @cached_property
     def _facts(self) -> pa.Table:
-        return parquet.read(self.place / TASK)
+        return parquet.read(self.place / TASK, self._snapshot[TASK])
 
     @cached_property
     def _tasks(self) -> dict[str, TaskTable]:
@@ -129,17 +147,7 @@ class Board:
         Raises:
             BenchError: Damaged files.
         """
-        for again in (True, True, False):
-            try:
-                return self._tables[run_id]
-            except (BenchError, KeyError):
-                if not again:
-                    raise
-                # Another process may be writing: lines and values are then of two moments, for as long as that takes.
-                time.sleep(_PATIENCE)
-                for name in ("records", "_values", "_tasks", "_tables"):
-                    self.__dict__.pop(name, None)
-        raise AssertionError("unreachable")
+        return self._tables[run_id]
 
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
@@ -150,7 +158,10 @@ class Board:
 
     def write(self, kept: Sequence[tuple[Record, Table | None]]) -> None:
         """Replace all that is there: first the lines that stay, then the values, then all lines."""
-        stay = [record for record, _ in kept if self.records.get(record.run_id) == record]
+        # A run that was made again and gave the same values keeps its old line until it has its new one: no reader
+        # ever misses it.
+        values = {record.run_id: (record.values_hash, record.task) for record, _ in kept}
+        stay = [old for old in self.records.values() if values.get(old.run_id) == (old.values_hash, old.task)]
         if len(stay) < len(self.records):
             self._write_lines(stay)
         filled = sorted(((record, table) for record, table in kept if table is not None), key=lambda one: one[0].run_id)
@@ -175,6 +186,13 @@ class Board:
             write_text(self.place / RUNS, "".join(lines))
         else:
             (self.place / RUNS).unlink(missing_ok=True)
+
+
+def _blob(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # said where it is needed
+        return None
 
 
 def _spans(names: NDArray[Any]) -> Iterator[tuple[str, slice]]:
