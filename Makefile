@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-kernels test-all lint leaderboards clean
+.PHONY: help setup bench test test-slow test-kernels test-all lint leaderboards clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,14 +31,17 @@ bench: $(STAMP) ## run MODEL on DATA and print the board
 	@$(BIN)/bench run --model $(MODEL) --data $(DATA) --split $(SPLIT) --seed $(SEEDS) $(ARGS)
 
 # Two workers share the cores: a thread each. A worker that dies says where (PYTHONFAULTHANDLER).
-test test-kernels test-all: export OMP_NUM_THREADS = 1
-test test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
-test test-kernels test-all: export PYTHONFAULTHANDLER = 1
+test test-slow test-kernels test-all: export OMP_NUM_THREADS = 1
+test test-slow test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
+test test-slow test-kernels test-all: export PYTHONFAULTHANDLER = 1
 # A file's tests stay with one worker, so that what they share is made once.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --durations=10
 
 test: $(STAMP) ## the test suite, without what is marked slow
 	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: $(STAMP) ## what is marked slow, alone
+	$(PYTEST) -m slow $(ARGS)
 
 # Sums are rounded otherwise on another processor: the kernels of an old one, of torch, numpy, MKL and oneDNN.
 test-kernels: export ATEN_CPU_CAPABILITY = default

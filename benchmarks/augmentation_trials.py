@@ -17,6 +17,7 @@ import time
 from bench.data import load
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits import split as splits
+from bench.data.task import Task
 from bench.models import registry
 from bench.training.monitors import Monitor
 from bench.training.trainer import one_thread
@@ -67,7 +68,7 @@ def main() -> None:
     card, _ = load.resolve(options.data)
     cells = load.load(card)
     first, *others = options.seeds
-    datamodule = PerturbationDataModule(cells, splits.draw(cells, card.split, first))
+    datamodule = PerturbationDataModule(Task(cells, splits.draw(cells, card.split, first)))
     print(
         f"{options.data}, split seed {first}, {len(datamodule.split.val)} val conditions, "
         f"{options.epochs} epochs a trial"

@@ -21,7 +21,6 @@ Third form: one step at 5,000 genes and the published size (256 wide, 6 blocks, 
 from __future__ import annotations
 
 import argparse
-import copy
 import multiprocessing
 import os
 import statistics
@@ -32,8 +31,8 @@ from pathlib import Path
 
 import torch
 from loader import screen
+from plain_jepa import MASK, MOMENTUM, Plain
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.core.conditions import CONTROL
@@ -43,110 +42,17 @@ from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.data.loaders import RoleLoader
 from bench.data.splits import split as splits
 from bench.data.splits.split import Split
+from bench.data.task import Task
 from bench.models.ssl.jepa import JEPA
 from bench.nn import ema
-from bench.nn.encoding import Encoded
-from bench.nn.initialise import linear
 from bench.training.monitors import Monitor
 from bench.training.trainer import GRADIENT_CLIP, optimiser
 
-MASK, MOMENTUM, RATE, WEIGHT_DECAY = 0.6, 0.996, 1e-3, 0.05
-INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
+RATE, WEIGHT_DECAY = 1e-3, 0.05
 PUBLISHED = {"width": 256, "depth": 6, "heads": 4}
 PUBLISHED_GENES = 5_000
 FORMS = ("plain", "all", "pooled")
 SLOW = "plain, gene identity"
-
-
-class PlainAttention(nn.Module):
-    """Linear attention, op by op."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.out = linear(width, 3 * width), linear(width, width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        batch, tokens, width = h.shape
-        q, k, v = (
-            part.view(batch, tokens, self.heads, -1).transpose(1, 2) for part in self.qkv(h).split(width, dim=-1)
-        )
-        q, k = F.elu(q) + 1, F.elu(k) + 1
-        weight = (q * k.sum(2, keepdim=True)).sum(-1, keepdim=True) + 1e-6
-        y = (q @ (k.transpose(2, 3) @ v)) / weight
-        return self.out(y.transpose(1, 2).reshape(batch, tokens, width))
-
-
-class PlainBlock(nn.Module):
-    """Pre-norm block; GELU by tanh, as published."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.attention, self.norm1, self.norm2 = PlainAttention(width, heads), nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential(linear(width, 4 * width), nn.GELU(approximate="tanh"), linear(4 * width, width))
-
-    def forward(self, h: Tensor) -> Tensor:
-        h = h + self.attention(self.norm1(h))
-        return h + self.mlp(self.norm2(h))
-
-
-class PlainEncoder(nn.Module):
-    """All tokens, always. As published: ``x_i * e_i``; with gene identity: ``e_i + x_i * w_i``, hidden ``e_i + m``."""
-
-    def __init__(self, genes: int, width: int, depth: int, heads: int, identity: bool) -> None:
-        super().__init__()
-        self.slope = nn.Parameter(torch.randn(genes, width) * (1.0 if identity else 0.02))
-        self.gene = nn.Parameter(torch.randn(genes, width)) if identity else None
-        self.hidden = nn.Parameter(torch.randn(width) * 0.02)
-        self.total = linear(1, width, zero=identity)
-        self.blocks = nn.Sequential(*(PlainBlock(width, heads) for _ in range(depth)))
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Encoded:
-        tokens = x[..., None] * self.slope
-        if hidden is not None:
-            tokens = torch.where(hidden[..., None], self.hidden, tokens)
-        if self.gene is not None:
-            tokens = tokens + self.gene
-        tokens = tokens + self.total(torch.log1p(x.sum(1, keepdim=True)))[:, None]
-        out = self.norm(self.blocks(tokens))
-        return Encoded(out, out.mean(1))
-
-
-def spread(z: Tensor) -> Tensor:
-    """Variance hinge and covariance term of VICReg on rows ``[N, D]``, weighted."""
-    hinge = torch.relu(1 - torch.sqrt(z.var(0) + 1e-4)).mean()
-    z = z - z.mean(0)
-    cov = z.T @ z / (len(z) - 1)
-    return VARIANCE * hinge + COVARIANCE * (cov - torch.diag(cov.diagonal())).square().sum() / z.shape[1]
-
-
-class Plain(nn.Module):
-    """The published recipe (BioJEPAC report v0.4, its code where the two differ)."""
-
-    def __init__(self, genes: int, width: int, depth: int, heads: int, identity: bool = False) -> None:
-        super().__init__()
-        self.student = PlainEncoder(genes, width, depth, heads, identity)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        blocks = (PlainBlock(width, heads) for _ in range(depth))
-        self.predictor = nn.Sequential(*blocks, nn.LayerNorm(width), linear(width, width))
-        self.identity = identity
-
-    def loss(self, cells: Tensor, generator: torch.Generator) -> Tensor:
-        hidden = (torch.rand(cells.shape, generator=generator) < MASK).to(cells.device)
-        with torch.no_grad():
-            target = self.teacher(cells)
-        context = self.student(cells, hidden)
-        predicted = self.predictor(context.tokens)
-        loss = INVARIANCE * F.l1_loss(predicted[hidden], target.tokens[hidden])
-        if self.identity:
-            return loss + spread(context.pooled)
-        return loss + spread(context.tokens.flatten(0, 1)) + spread(target.tokens.flatten(0, 1))
-
-    def average(self) -> None:
-        with torch.no_grad():
-            for mine, its in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-                mine.mul_(MOMENTUM).add_(its, alpha=1 - MOMENTUM)
 
 
 class Ours(nn.Module):
@@ -202,9 +108,8 @@ def generated(cells: int, genes: int) -> PerturbationDataModule:
     parts = {"train": tuple(names[:80]), "val": tuple(names[80:90]), "test": tuple(names[90:]), "unused": ()}
     groups = {"unseen_single": tuple(names[90:])}
     pools = {"input_controls": inputs, "reference_controls": reference, "input_cells": chosen}
-    return PerturbationDataModule(
-        data, Split(kind="custom", seed=1, control_fold=0, subgroups=groups, **parts, **pools)
-    )
+    split = Split(kind="custom", seed=1, control_fold=0, subgroups=groups, **parts, **pools)
+    return PerturbationDataModule(Task(data, split))
 
 
 def make(
@@ -287,7 +192,7 @@ def quality(options: argparse.Namespace) -> None:
     """Val panel of all forms after equally many steps on the same cells."""
     card, _ = load.resolve("simulated")
     cells = load.load(card)
-    datamodule = PerturbationDataModule(cells, splits.draw(cells, card.split, 1))
+    datamodule = PerturbationDataModule(Task(cells, splits.draw(cells, card.split, 1)))
     size = {"width": 32, "depth": 2, "heads": 4}
     forms = [("plain", False), (SLOW, False), ("before training", False)]
     forms += [(form, bf16) for form in ("all", "pooled") for bf16 in (False, True)]

@@ -64,3 +64,20 @@ def tiny():
 def tiny_split(tiny):
     """A custom-like split of the tiny screen that needs no cell-gears."""
     return screens.hand_split(tiny)
+
+
+@pytest.fixture
+def module(tiny, tiny_split):
+    """The tiny screen as models see it: 10 train conditions, 2 val."""
+    from bench.data.datamodule import PerturbationDataModule
+    from bench.data.task import Task
+
+    return PerturbationDataModule(Task(tiny, tiny_split), seed=1)
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+    """The small simulated screen as models see it: 72 singles and 88 doubles, tables view_a and view_b."""
+    from small_simulated import simulated_module
+
+    return simulated_module(tmp_path_factory.mktemp("card"))

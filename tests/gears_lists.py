@@ -1,7 +1,7 @@
 """Condition lists that cell-gears' own splitter drew, frozen: importing it takes 20 seconds of every process.
 
 ``data/gears_lists.json`` holds, by name of a label set, its labels and the lists by ``<kind> <seed>``. The tests marked
-slow in ``data/test_splits.py`` draw all of them again. A draw that is not there is made by cell-gears, as always.
+slow in ``data/test_gears_splits.py`` draw all of them again. A draw that is not there is made by cell-gears, as always.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from bench.data.splits.gears import draw_with_gears
 
 Lists = dict[str, list[str]]
 
+#: Kinds of split that are cell-gears' own.
+KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
 FROZEN = json.loads((Path(__file__).parent / "data" / "gears_lists.json").read_text(encoding="utf-8"))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.flags import Parser
+from bench.cli.flags import Parser, boards_flag
 from bench.core.errors import BenchError
+from bench.core.files import refuse_installed
 
 
 def leaderboard(argv: Sequence[str]) -> int:
@@ -14,7 +15,7 @@ def leaderboard(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="bench leaderboard", description="Records -> CSVs, one per data set and split, and per subgroup."
     )
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
+    boards_flag(parser)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a CSV differs from its records")
     parser.add_argument("--quiet", action="store_true", help="print no tables")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -34,6 +35,7 @@ def leaderboard(argv: Sequence[str]) -> int:
         if checked:
             note(f"{checked} files of claims say what the records say")
         return 0
+    refuse_installed(folder)
     changed, found = everything.regenerate(registry.tracks(), folder)
     for track, groups in found if not options.quiet else ():
         for items in groups.values():
@@ -57,7 +59,7 @@ def publish(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--from", dest="source", type=Path, default=Path("runs/leaderboards"), help="folder that holds them"
     )
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder that gets them")
+    boards_flag(parser)
     parser.add_argument(
         "--force", action="store_true", help="replace a published record that differs, remove one that is outdated"
     )
@@ -65,6 +67,7 @@ def publish(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if bool(options.run_ids) == bool(options.suite):
         raise BenchError("bench publish needs run ids, or --suite NAME.")
+    refuse_installed(options.leaderboards)
     from bench.runner.publish import publish as copy_records
 
     run_ids = _run_ids(options.suite, options.source) if options.suite else options.run_ids
@@ -119,13 +122,15 @@ def prune(argv: Sequence[str]) -> int:
         "--outdated", action="store_true", help="records of an older data hash, scoring version or model version"
     )
     parser.add_argument("--dry-run", action="store_true", help="name them, remove nothing")
-    parser.add_argument("--leaderboards", type=Path, default=Path("leaderboards"), help="folder of records and CSVs")
+    boards_flag(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
     if not options.names and not options.outdated:
         raise BenchError("bench prune needs run ids, rows, or --outdated.")
     if not options.leaderboards.is_dir():
         raise BenchError(f"no such folder: {options.leaderboards}")
+    if not options.dry_run:
+        refuse_installed(options.leaderboards)
     from bench.core.console import note
     from bench.runner.publish import prune as remove
 

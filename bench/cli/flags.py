@@ -14,6 +14,7 @@ from bench.core.errors import BenchError, unknown
 from bench.core.files import published_boards
 
 if TYPE_CHECKING:
+    from bench.core.track import Track
     from bench.runner.model_choice import ModelChoice
 
 
@@ -61,8 +62,14 @@ def add_data_flags(parser: Any) -> None:
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 
 
-def run_parser(choice: ModelChoice | None) -> Any:
-    """Make the parser of ``bench run``, with the model's own typed arguments as flat flags."""
+def run_parser(choice: ModelChoice | None, track: Track, description: str) -> Any:
+    """Make the parser of a track's verb, with the model's own typed arguments as flat flags.
+
+    Args:
+        choice: The model; ``None`` = none was named.
+        track: The track; a flag that it has no use for is not offered.
+        description: What the verb does.
+    """
     import jsonargparse
 
     from bench.runner.model_choice import readable
@@ -72,8 +79,8 @@ def run_parser(choice: ModelChoice | None) -> Any:
             raise BenchError(_nearest_flags(readable(message), _options(self)))
 
     parser = _RunParser(
-        prog="bench run",
-        description="Fit a model, predict the test conditions, score them, and print the board.",
+        prog=f"bench {track.verb}",
+        description=description,
         default_env=False,
         allow_abbrev=False,
     )
@@ -83,17 +90,21 @@ def run_parser(choice: ModelChoice | None) -> Any:
         "a class of yours",
     )
     add_data_flags(parser)
-    parser.add_argument("--seed", default="1", type=str, help="1, 1-3 or 1,2,5: split, pretraining and head seeds")
+    head = track.takes == "predictions"
+    which = "split, pretraining and head seeds" if head else "split and pretraining seeds"
+    parser.add_argument("--seed", default="1", type=str, help=f"1, 1-3 or 1,2,5: {which}")
     parser.add_argument("--split-seed", type=str, default=None, help="split seeds, where they differ from --seed")
     parser.add_argument("--pretrain-seed", type=int | None, default=None, help="pretraining seed, where it differs")
-    parser.add_argument("--head-seed", type=int | None, default=None, help="head seed, where it differs")
-    parser.add_argument(
-        "--control-fold", type=str, default="0", help="0, 1 or both: which half of the controls models see"
-    )
+    if head:
+        parser.add_argument("--head-seed", type=int | None, default=None, help="head seed, where it differs")
+    # Where there is no choice, a fold is still understood, and refused with the reason.
+    folds = "0, 1 or both: which half of the controls models see" if len(track.folds) > 1 else argparse.SUPPRESS
+    parser.add_argument("--control-fold", type=str, default="0", help=folds)
     parser.add_argument("--out", type=str, default="runs", help="folder of the runs")
     parser.add_argument("--leaderboards", type=str, default="runs/leaderboards", help="folder that gets the records")
     published_flag(parser)
-    parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
+    if head:
+        parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
     parser.add_argument("--force", action="store_true", help="repeat finished runs")
     format_flags(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -118,6 +129,16 @@ def published_flag(parser: Any) -> None:
         default=published_boards(),
         help="published boards, merged into the printed table (default: those of this installation, or "
         "BENCH_LEADERBOARDS)",
+    )
+
+
+def boards_flag(parser: Parser) -> None:
+    """Add the flag that names the boards to read and to write."""
+    parser.add_argument(
+        "--leaderboards",
+        type=Path,
+        default=published_boards(),
+        help="folder of records and CSVs (default: the published boards of this checkout, or BENCH_LEADERBOARDS)",
     )
 
 

@@ -23,7 +23,7 @@ def show_list(argv: Sequence[str]) -> int:
 
         rows = {e.name: e.summary for e in registry.entries().values() if e.kind == options.what[:-1]}
         if options.what == "models":
-            rows |= shipped_configs()
+            rows |= shipped_configs() | {name: f"of {registry.origin(name)}" for name in sorted(registry.plugins())}
     elif options.what == "metrics":
         from bench.tracks.response.metrics import METRICS
 

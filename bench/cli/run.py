@@ -29,10 +29,12 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     Raises:
         BenchError: No or an unknown model, or arguments that it does not have.
     """
-    name = model_named(argv)
+    from bench.tracks import registry as tracks
+
+    track, name = tracks.by_verb(verb), model_named(argv)
     if name is None or name.startswith("-"):
         if {"-h", "--help"} & set(argv):
-            _parser(None, verb, description).print_help()
+            run_parser(None, track, description).print_help()
             return None
         raise BenchError(f"bench {verb} needs --model NAME; 'bench list models' and 'bench list baselines' show them.")
     from bench.models import registry
@@ -42,7 +44,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     model = choose(name)
     known = registry.arguments(model.model_class)
     words = [_underscored(word, known) for word in argv]
-    flags = vars(_parser(model, verb, description).parse_args(words).as_flat())
+    flags = vars(run_parser(model, track, description).parse_args(words).as_flat())
     check_formats(flags)
     split = seeds(flags["split_seed"]) if flags["split_seed"] else ()
     config = make_config(
@@ -51,20 +53,16 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
         data=flags["data"],
         split=split_kind(flags["split"], flags["split_file"]),
         split_file=flags["split_file"],
-        seeds=seed_triples(seeds(flags["seed"]), split, pretrain=flags["pretrain_seed"], head=flags["head_seed"]),
+        seeds=seed_triples(seeds(flags["seed"]), split, pretrain=flags["pretrain_seed"], head=flags.get("head_seed")),
         folds=choice(flags["control_fold"], {"0": (0,), "1": (1,), "both": (0, 1)}, "control fold"),
         out=flags["out"],
         leaderboards=flags["leaderboards"],
         force=flags["force"],
-        tracking=choice(flags["tracking"], {word: word for word in ("offline", "online", "off")}, "tracking mode"),
+        tracking=choice(
+            flags.get("tracking", "off"), {word: word for word in ("offline", "online", "off")}, "tracking mode"
+        ),
     )
     return config, flags
-
-
-def _parser(model: Any, verb: str, description: str) -> Any:
-    made = run_parser(model)
-    made.prog, made.description = f"bench {verb}", description
-    return made
 
 
 def _underscored(word: str, names: Container[str]) -> str:

@@ -102,8 +102,7 @@ def _do(jobs: Sequence[Job], count: int, out: Path) -> list[Outcome]:
 
 
 def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
-    """Print every board and table of encoders that these runs belong to."""
-    from bench.cli.frozen import print_boards as print_frozen
+    """Print every board that these runs belong to."""
     from bench.reports.text import print_boards
     from bench.results import everything
     from bench.tracks import registry
@@ -112,11 +111,8 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
     for outcome in outcomes:
         assert outcome.record is not None
         by_data.setdefault((outcome.job.verb, outcome.job.spec.dataset), []).append(outcome.record)
-    for (verb, _), paths in by_data.items():
-        if verb == "run":
-            print_boards(folders, paths)
-        else:
-            print_frozen(folders, paths)
+    for paths in by_data.values():
+        print_boards(folders, paths)
     everything.regenerate(registry.tracks(), folders[0])
 
 

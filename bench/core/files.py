@@ -174,6 +174,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+#: The package ``bench``, in a checkout or where it is installed.
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def _shipped(name: str) -> Path:
+    """A folder that is shipped: inside the installed package, or beside it in a checkout."""
+    installed = _PACKAGE / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
 def cache_dir() -> Path:
     """Folder for what can always be made again: ``$BENCH_CACHE``, else the user's cache folder."""
     if explicit := os.environ.get("BENCH_CACHE"):
@@ -184,9 +194,7 @@ def cache_dir() -> Path:
 
 def configs_dir() -> Path:
     """Folder of the shipped configuration: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
+    return _shipped("configs")
 
 
 def published_boards() -> Path:
@@ -196,6 +204,17 @@ def published_boards() -> Path:
     """
     if explicit := os.environ.get("BENCH_LEADERBOARDS"):
         return Path(explicit)
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "leaderboards"
-    return installed if installed.is_dir() else package.parent / "leaderboards"
+    return _shipped("leaderboards")
+
+
+def refuse_installed(folder: Path) -> None:
+    """Refuse to write boards into an installed package, which the next installation would overwrite.
+
+    Raises:
+        BenchError: The folder is the installed package's own.
+    """
+    if folder.resolve() == _PACKAGE / "leaderboards":
+        raise BenchError(
+            f"{folder} belongs to the installed package and is not written to. Choose a folder by --leaderboards or "
+            "BENCH_LEADERBOARDS, or work in a checkout."
+        )

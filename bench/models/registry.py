@@ -93,6 +93,13 @@ def plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in entries()}
 
 
+def origin(name: str) -> str:
+    """Which installed package registers a model, and the class that it names; nothing is imported."""
+    point = plugins()[name]
+    package = f"{point.dist.name} {point.dist.version}: " if point.dist else ""
+    return f"{package}{point.value}"
+
+
 def name_of(class_path: str) -> str:
     """What a config's ``class_path`` names: a registered model, or itself.
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from bench.core.console import answer, console, note, seed_text
 from bench.core.track import Track
 from bench.data.features.bank import shorten
+from bench.reports.merged import merged
 from bench.results import leaderboard, records
 from bench.results.board import FLOOR, MAX_FALLBACK, board
 from bench.results.entries import BoardEntry
@@ -206,10 +207,14 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path]) -> None:
 
     Args:
         folders: Leaderboards folders to merge, the first one's records winning.
-        of: Paths of records, all of one track.
+        of: Paths of records, all of one track; of one data set, where the track lays its table out by itself.
     """
     fresh = [records.read(path) for path in of]
     track = registry.get(fresh[0].track)
+    if own_layout := registry.module(track, "table"):
+        table, dataset, seeds, smoke = merged(folders, of)
+        own_layout.show(table, dataset, seeds, smoke=smoke)
+        return
     for dataset, split in dict.fromkeys((r.spec.dataset, r.spec.split) for r in fresh):
         here = [r for r in fresh if (r.spec.dataset, r.spec.split) == (dataset, split)]
         seeds = sorted({r.spec.split_seed for r in here})

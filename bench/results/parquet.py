@@ -88,15 +88,19 @@ def write(path: Path, table: pa.Table) -> None:
         )
 
 
-def read(path: Path) -> pa.Table:
+def read(path: Path, blob: bytes | None = None) -> pa.Table:
     """Read a file and compare its content with its hash.
+
+    Args:
+        path: The file.
+        blob: Its bytes, where they were read already.
 
     Raises:
         BenchError: Missing, damaged, or not one of ours.
     """
     try:
         # Read at once: pyarrow's own reads of a small file, column by column, take as long as decoding it.
-        source = pa.BufferReader(path.read_bytes())
+        source = pa.BufferReader(path.read_bytes() if blob is None else blob)
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             found = file.read(use_threads=False)
         if (found.schema.metadata or {}).get(_HASH) != _content(found):

@@ -34,6 +34,7 @@ _PACKAGES = (
     "scipy",
     "pandas",
     "anndata",
+    "scikit-learn",
     "illico",
 )
 

@@ -2,13 +2,13 @@
 
 ``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
 condition-blind answers and replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference
-controls do to either. What a line names is written before the line, and what no line names is
-ignored: a process that dies leaves whole records only.
+controls do to either. What a line names is written before the line, a line whose values go is taken away before them,
+and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
+moment: if the lines are the same after the others were read as before, these belong to them.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -30,9 +30,10 @@ from bench.results.spec import RunSpec
 from bench.results.tables import KEYS, Table, TaskTable
 
 RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
+DRAWS = draws.beside(Path(VALUES)).name
 _RUN, _TASK = "run_id", "task"
-#: Seconds to wait for another process that is writing.
-_PATIENCE = 0.3
+#: How often to begin again where other processes write while a board is read; a write takes milliseconds.
+_TRIES = 100
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
@@ -53,6 +54,30 @@ class Board:
         self.track, self.place = track, place
 
     @cached_property
+    def _snapshot(self) -> dict[str, bytes | None]:
+        """Lines, values, tasks and draws of one moment, by file name; ``None`` = not there, or not readable.
+
+        Raises:
+            BenchError: The lines are there and cannot be read, or never stay the same.
+        """
+        lines = self._lines()
+        for _ in range(_TRIES):
+            blobs = {name: _blob(self.place / name) for name in (VALUES, TASK, DRAWS)}
+            if (again := self._lines()) == lines:
+                return {RUNS: lines, **blobs}
+            lines = again
+        raise BenchError(f"{self.place / RUNS}: other processes write to it without end.")
+
+    def _lines(self) -> bytes | None:
+        path = self.place / RUNS
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
+            return None
+        except OSError as error:
+            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
+
+    @cached_property
     def records(self) -> dict[str, Record]:
         """By run id.
 
@@ -60,13 +85,7 @@ class Board:
             BenchError: A damaged line, a run that is there twice, or one of another track.
         """
         path, found = self.place / RUNS, dict[str, Record]()
-        try:
-            lines = path.read_bytes().splitlines()
-        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
-            return {}
-        except OSError as error:
-            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate((self._snapshot[RUNS] or b"").splitlines(), 1):
             try:
                 record = records.parse(line)
                 if record.track != self.track.name or record.run_id in found:
@@ -80,17 +99,17 @@ class Board:
 
     @cached_property
     def _values(self) -> pa.Table:
-        return parquet.read(self.place / VALUES)
+        return parquet.read(self.place / VALUES, self._snapshot[VALUES])
 
     @cached_property
     def _facts(self) -> pa.Table:
-        return parquet.read(self.place / TASK)
+        return parquet.read(self.place / TASK, self._snapshot[TASK])
 
     @cached_property
     def _draws(self) -> dict[str, dict[tuple[str, str, str], Floats]]:
-        path = draws.beside(self.place / VALUES)
+        blob = self._snapshot[DRAWS]
         # Records of an older scoring have none; of one that has, the hash of its values says that some are missing.
-        return draws.unstacked(parquet.read(path)) if path.is_file() else {}
+        return {} if blob is None else draws.unstacked(parquet.read(self.place / DRAWS, blob))
 
     @cached_property
     def _tasks(self) -> dict[str, TaskTable]:
@@ -142,17 +161,7 @@ class Board:
         Raises:
             BenchError: Damaged files.
         """
-        for again in (True, True, False):
-            try:
-                return self._tables[run_id]
-            except (BenchError, KeyError):
-                if not again:
-                    raise
-                # Another process may be writing: lines and values are then of two moments, for as long as that takes.
-                time.sleep(_PATIENCE)
-                for name in ("records", "_values", "_facts", "_draws", "_tasks", "_tables"):
-                    self.__dict__.pop(name, None)
-        raise AssertionError("unreachable")
+        return self._tables[run_id]
 
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
@@ -163,7 +172,10 @@ class Board:
 
     def write(self, kept: Sequence[tuple[Record, Table | None]]) -> None:
         """Replace all that is there: first the lines that stay, then the values, then all lines."""
-        stay = [record for record, _ in kept if self.records.get(record.run_id) == record]
+        # A run that was made again and gave the same values keeps its old line until it has its new one: no reader
+        # ever misses it.
+        values = {record.run_id: (record.values_hash, record.task) for record, _ in kept}
+        stay = [old for old in self.records.values() if values.get(old.run_id) == (old.values_hash, old.task)]
         if len(stay) < len(self.records):
             self._write_lines(stay)
         filled = sorted(((record, table) for record, table in kept if table is not None), key=lambda one: one[0].run_id)
@@ -177,10 +189,10 @@ class Board:
             parquet.write(self.place / TASK, parquet.stack(facts))
             moved: dict[str, Mapping[Any, Floats]] = {record.run_id: table.draws for record, table in filled}
             moved |= {name: task.draws for name, task in tasks.items()}
-            parquet.write(draws.beside(self.place / VALUES), draws.stacked(moved))
+            parquet.write(self.place / DRAWS, draws.stacked(moved))
         self._write_lines([record for record, _ in kept])
         if not filled:
-            for name in (VALUES, TASK, draws.beside(self.place / VALUES).name):
+            for name in (VALUES, TASK, DRAWS):
                 (self.place / name).unlink(missing_ok=True)
         if not kept and self.place.is_dir() and not any(self.place.iterdir()):
             self.place.rmdir()
@@ -191,6 +203,13 @@ class Board:
             write_text(self.place / RUNS, "".join(lines))
         else:
             (self.place / RUNS).unlink(missing_ok=True)
+
+
+def _blob(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:  # said where it is needed
+        return None
 
 
 def _spans(names: NDArray[Any]) -> Iterator[tuple[str, slice]]:

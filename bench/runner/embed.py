@@ -12,9 +12,9 @@ import scipy.sparse as sp
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
-from bench.models.encoder_model import EncoderModel
 from bench.runner.api import as_task
 from bench.runner.config import make_config, make_model
+from bench.runner.encoder import check_encoder
 from bench.runner.model_choice import Named, choose
 from bench.training.embedding import embed_rows
 from bench.training.fit import FitContext
@@ -41,8 +41,7 @@ def embed(
         BenchError: A model without encoder, or genes that are missing.
     """
     task, choice = as_task(task, seed), choose(model)
-    if not issubclass(choice.model_class, EncoderModel):
-        raise BenchError(f"model '{choice.model}' has no encoder to freeze; 'bench list models' shows those that do.")
+    check_encoder(choice.model, choice.model_class)
     config = make_config(choice, arguments, data=task.dataset.name, out=".", leaderboards=".")
     own = task.split.seed if seed is None else seed
     made = make_model(config, choice.instance)

@@ -12,6 +12,7 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, load_task
+from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.runner.config import RunConfig, make_model, spec_of
@@ -20,11 +21,21 @@ from bench.tracks.representation.embedding import Embedder
 from bench.training.fit import FitContext
 
 
-def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
+def check_encoder(name: str, model: type[PerturbationModel]) -> None:
+    """Refuse a model that has no encoder.
+
+    Raises:
+        BenchError: Naming it.
+    """
+    if not issubclass(model, EncoderModel):
+        raise BenchError(f"model '{name}' has no encoder to freeze; 'bench list models' shows those that do.")
+
+
+def encoder_of(config: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
-        request: Model, data and split.
+        config: Model, data and split.
         seeds: ``(split, pretrain, head)``.
 
     Returns:
@@ -34,12 +45,11 @@ def encoder_of(request: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, E
         BenchError: A model that has no encoder.
     """
     split_seed, pretrain_seed, _ = seeds
-    if not issubclass(load_class(request.model), EncoderModel):
-        raise BenchError(f"model '{request.model}' has no encoder to freeze; 'bench list models' shows those that do.")
-    task = load_task(request.data, request.split, split_seed, 0, request.split_file)
-    spec = spec_of(request, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
-    model = make_model(request)
-    model.fit_context = FitContext(folder=request.out / "encoders", arguments=request.arguments, fresh=request.force)
+    check_encoder(config.model, load_class(config.model))
+    task = load_task(config.data, config.split, split_seed, 0, config.split_file)
+    spec = spec_of(config, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
+    model = make_model(config)
+    model.fit_context = FitContext(folder=config.out / "encoders", arguments=config.arguments, fresh=config.force)
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
     note(f"{spec.label} | {task.dataset.name} | seed {split_seed}: encoder")
     model.freeze_encoder(PerturbationDataModule(task, seed=pretrain_seed))

@@ -126,6 +126,15 @@ def load_class(model: str) -> type[PerturbationModel]:
     return _given_classes[model] if model in _given_classes else registry.load(model)
 
 
+def sources(model: str) -> dict[str, str]:
+    """Hash of the file that defines a class from elsewhere, by the class's path; our own are known by their version."""
+    if model in registry.entries():
+        return {}
+    from bench.models.base import source_of
+
+    return source_of(load_class(model))
+
+
 def row_name(model: str) -> str:
     """The row's name of a registered model, or of the class that an import path names."""
     if model in registry.entries() or model in registry.plugins():

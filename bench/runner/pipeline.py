@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from bench.core.console import Stages, note
-from bench.core.errors import BenchError
 from bench.core.files import atomic, write_json
 from bench.data import load as data_load
 from bench.data.splits import split as splits
 from bench.data.task import Task
-from bench.models import registry
-from bench.results import records
+from bench.results.finished import finished
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
 from bench.runner import tracking
 from bench.runner.config import RunConfig, make_model, spec_of
-from bench.runner.model_choice import load_class
+from bench.runner.model_choice import load_class, sources
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.runner.rescore import PREDICTIONS, Kept, earlier
 from bench.tracks.response import score
@@ -39,7 +37,7 @@ STAGES_PER_RUN = 5
 def finished_run(config: RunConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
     folder = config.out / spec.run_id
-    record = _finished(folder)
+    record = finished(TRACK, record_path(folder), spec, sources(config.model))
     return None if record is None else hand_in(record, folder, config.leaderboards)
 
 
@@ -61,13 +59,13 @@ def run(
     paths, done = [], []
     for each, spec, stages in _tasks(config, task, shown):
         folder = config.out / spec.run_id
-        finished = None if config.force else _finished(folder)
-        if finished and _same_source(config.model, finished):
+        record = None if config.force else finished(TRACK, record_path(folder), spec, sources(config.model))
+        if record:
             stages.skip(STAGES_PER_RUN - 1)
             done.append(spec.run_id)
         else:
-            finished = _one(config, each, spec, folder, stages, instance)
-        paths.append(hand_in(finished, folder, config.leaderboards))
+            record = _one(config, each, spec, folder, stages, instance)
+        paths.append(hand_in(record, folder, config.leaderboards))
     for run_id in done if shown else ():
         note(f"{run_id} is finished already (--force repeats it)")
     return paths
@@ -100,30 +98,8 @@ def _tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple
             yield task, spec_of(config, task, pretrain_seed, head_seed), stages
 
 
-def _same_source(model: str, finished: Record) -> bool:
-    """Whether a finished run is of the file that defines the model now; our own files are known by their version."""
-    if model in registry.entries():
-        return True
-    from bench.models.base import source_of
-
-    return source_of(load_class(model)).items() <= finished.hashes.items()
-
-
 def _title(config: RunConfig, task: Task) -> str:
     return f"{config.name} | {task.dataset.name} | seed {task.split.seed}"
-
-
-def _finished(folder: Path) -> Record | None:
-    path = record_path(folder)
-    if not path.is_file():
-        return None
-    try:
-        record = records.read(path)
-        records.read_table(TRACK, path, record)
-        return record
-    except BenchError as error:
-        note(f"{error} Running it again.")
-        return None
 
 
 def fit_and_predict(
@@ -182,7 +158,7 @@ def _one(
     logger = tracking.start(config.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
     path = folder / PREDICTIONS
     kept = None if config.force or instance is not None else earlier(config.out, spec)
-    if kept is not None and _same_source(config.model, kept.record):
+    if kept is not None and sources(config.model).items() <= kept.record.hashes.items():
         return _score_again(config, task, spec, folder, stages, facts, kept)
     model, costs = fit_and_predict(config, task, spec, path, stages, instance, logger)
     with stages.stage("score"):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from bench.core.track import Track
+from bench.runner import by_track
 from bench.runner.config import RunConfig
+from bench.tracks import registry
 
 if TYPE_CHECKING:
     from bench.results.spec import RunSpec
@@ -21,7 +24,7 @@ class Job:
     """A run of one model on one task.
 
     Attributes:
-        verb: ``run`` or ``frozen``.
+        verb: Of ``bench``, as :attr:`bench.core.track.Track.verb`.
         config: With one seed and one control fold.
         spec: What it resolves to.
         key: Jobs with one key share a checkpoint and are never done at once.
@@ -33,6 +36,11 @@ class Job:
     key: str
 
     @property
+    def track(self) -> Track:
+        """The track that it makes a record of."""
+        return registry.by_verb(self.verb)
+
+    @property
     def task(self) -> str:
         """Data set, split, seed and fold in words."""
         spec = self.spec
@@ -42,7 +50,7 @@ class Job:
     @property
     def row(self) -> str:
         """The row that it is part of."""
-        return f"{self.spec.label} (frozen)" if self.verb == "frozen" else self.spec.label
+        return f"{self.spec.label} ({self.verb})" if self.track.suffix else self.spec.label
 
     @property
     def log(self) -> Path:
@@ -51,19 +59,14 @@ class Job:
 
     def finished(self) -> Path | None:
         """The path of its record under the leaderboards folder, put there if it is not; ``None`` if not finished."""
-        from bench.runner import pipeline
-        from bench.tracks.representation import run as frozen
-
-        if self.verb == "frozen":
-            return frozen.finished(self.spec, self.config.out, self.config.leaderboards)
-        return pipeline.finished_run(self.config, self.spec)
+        return by_track.finished(self.track, self.config, self.spec)
 
 
 class Work(BaseModel):
     """What a worker is sent, as JSON: a resolved configuration, and where what it prints is kept.
 
     Attributes:
-        verb: ``run`` or ``frozen``.
+        verb: Of ``bench``, as :attr:`bench.core.track.Track.verb`.
         config: With one seed and one control fold.
         log: File that gets all that is printed.
         command: The command line that does the same, for the log.
@@ -71,23 +74,14 @@ class Work(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    verb: Literal["run", "frozen"]
+    verb: str
     config: RunConfig
     log: Path
     command: str
 
     def do(self) -> None:
         """Do it."""
-        if self.verb == "run":
-            from bench.runner import pipeline
-
-            pipeline.run(self.config)
-            return
-        from bench.runner.encoder import encoder_of
-        from bench.tracks.representation.run import run_encoder
-
-        task, embed, spec = encoder_of(self.config, self.config.seeds[0])
-        run_encoder(task, embed, spec, self.config.out, self.config.leaderboards, self.config.force)
+        by_track.run(registry.by_verb(self.verb), self.config)
 
 
 def work_of(job: Job) -> Work:
@@ -99,7 +93,8 @@ def command(job: Job) -> str:
     """The command line that does the same by hand."""
     config, spec = job.config, job.spec
     words = ["bench", job.verb, "--model", config.label or config.model, "--data", config.data, "--split", spec.split]
-    words += ["--seed", str(spec.split_seed), "--tracking", config.tracking]
-    words += ["--control-fold", str(spec.control_fold)] if job.verb == "run" else []
+    words += ["--seed", str(spec.split_seed)]
+    if job.track.takes == "predictions":
+        words += ["--tracking", config.tracking, "--control-fold", str(spec.control_fold)]
     words += ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
     return shlex.join([*words, *(f"--{name}={value}" for name, value in config.variant.items())])

@@ -9,10 +9,12 @@ from typing import Any
 
 from bench.core.errors import BenchError, unknown
 from bench.data.task import Task
+from bench.runner import by_track
 from bench.runner.config import RunConfig, make_config, make_model, spec_of
 from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
 from bench.sweep.job import Job
 from bench.sweep.suite import Scalar, Suite, Verb, points
+from bench.tracks import registry
 
 #: Where runs are written: ``out``, ``leaderboards`` and ``tracking`` of :class:`bench.runner.config.RunConfig`.
 Places = Mapping[str, Any]
@@ -36,11 +38,10 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
             key = (verb, model, json.dumps(variant, sort_keys=True))
             if key not in made:
                 try:
+                    by_track.check_folds(registry.by_verb(verb), block.control_folds)
                     made[key] = _config(verb, chosen[model], variant, places)
                 except BenchError as error:
                     raise BenchError(f"suite '{suite.name}': {error}") from error
-            if verb == "frozen" and fold:
-                raise BenchError(f"suite '{suite.name}': frozen encoders know control fold 0 only.")
             one = {"data": data, "split": split, "seeds": ((seed, training, training),), "folds": (fold,)}
             found.append((verb, made[key].model_copy(update=one)))
     return found
@@ -62,11 +63,11 @@ def _models(suite: Suite) -> dict[str, ModelChoice]:
 
 def _config(verb: Verb, model: ModelChoice, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
     """Resolve a model and its arguments, and make the model once, so that it can refuse them."""
-    from bench.models.encoder_model import EncoderModel
-
     config = make_config(model, variant, data="", **places)
-    if verb == "frozen" and not issubclass(model.model_class, EncoderModel):
-        raise BenchError(f"model '{config.name}' has no encoder to freeze; 'bench list models' shows those that do.")
+    if registry.by_verb(verb).takes == "encoder":
+        from bench.runner.encoder import check_encoder
+
+        check_encoder(config.name, model.model_class)
     make_model(config)
     return config
 
@@ -106,7 +107,7 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
         except BenchError as error:
             raise BenchError(f"suite '{suite.name}': {error}") from error
         # An encoder has no head: one encoder, one record.
-        head_seed = pretrain_seed if verb == "frozen" else head_seed
+        head_seed = pretrain_seed if registry.by_verb(verb).takes == "encoder" else head_seed
         spec = spec_of(config, tasks[key], pretrain_seed, head_seed)
         jobs.setdefault((verb, spec.run_id), Job(verb, config, spec, _key(verb, config, spec.run_id)))
     if not jobs:
@@ -141,10 +142,9 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
         BenchError: Naming it; unknown data.
     """
     from bench.data import load
-    from bench.tracks import registry
 
     names = {data: load.resolve(data)[0].name for data in dict.fromkeys(config.data for _, config in everything)}
-    made: dict[Verb, dict[tuple[str, str], set[str]]] = {"run": {}, "frozen": {}}
+    made: dict[str, dict[tuple[str, str], set[str]]] = {track.verb: {} for track in registry.tracks()}
     for verb, config in everything:
         made[verb].setdefault((names[config.data], str(config.split)), set()).add(label(config))
     verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
@@ -152,7 +152,7 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
         where = f"suite '{suite.name}', claim '{claim.name}':"
         if claim.metric not in verb_of:
             raise BenchError(f"{where} {unknown('metric', claim.metric, verb_of)}")
-        rows = made["frozen" if verb_of[claim.metric] == "frozen" else "run"]
+        rows = made[verb_of[claim.metric]]
         if (claim.data, claim.split) not in rows:
             boards = [f"{data}__{split}" for data, split in rows]
             raise BenchError(f"{where} {unknown('board', f'{claim.data}__{claim.split}', boards)}")

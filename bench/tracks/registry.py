@@ -1,10 +1,16 @@
-"""All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``."""
+"""All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
+
+A track that takes encoders also has a ``run.py`` with ``run_encoder`` and ``finished``; one whose boards are not laid
+out like the others has a ``table.py`` with ``show``.
+"""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
+from types import ModuleType
 
 import bench.tracks
 from bench.core.errors import BenchError, unknown
@@ -57,3 +63,9 @@ def by_verb(verb: str) -> Track:
     if verb not in by_name:
         raise unknown("verb of a track", verb, by_name)
     return by_name[verb]
+
+
+def module(track: Track, name: str) -> ModuleType | None:
+    """A module of a track's folder; ``None`` where it has none of that name."""
+    path = f"{bench.tracks.__name__}.{track.name}.{name}"
+    return importlib.import_module(path) if importlib.util.find_spec(path) else None

@@ -153,6 +153,8 @@ def test_help_lists_the_flags_of_the_model(capsys, here):
         bench(capsys, "frozen", "--model", "mae", "--help")
     out = capsys.readouterr().out
     assert left.value.code == 0 and "usage: bench frozen" in out and "--mask" in out and "--momentum" in out
+    for flag in ("--tracking", "--head-seed", "--control-fold"):  # it has no head, and its boards know one fold
+        assert flag not in out
 
 
 @pytest.mark.slow

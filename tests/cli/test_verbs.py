@@ -12,6 +12,7 @@ from command import last
 from harness import groups, made_record, one_entry
 
 from bench.cli.main import main
+from bench.core import files as files_of
 from bench.results.board import gather
 from bench.results.difference import Comparison, no_claim
 
@@ -195,3 +196,26 @@ def test_explain_says_where_a_number_starts_and_ends(study, capsys):
         assert word in out, word
     assert main(["explain", "pearson_dleta"]) == 2
     assert "Did you mean 'pearson_delta'" in capsys.readouterr().err
+
+
+def test_the_published_boards_are_checked_from_any_folder(tmp_path, capsys, monkeypatch):
+    made_record(tmp_path / "boards", "linear", {"pearson_delta": 0.5})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("BENCH_LEADERBOARDS", str(tmp_path / "boards"))
+    assert main(["leaderboard", "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["leaderboard", "--check"]) == 0
+    assert "CSVs equal what the records give" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("verb", [["leaderboard"], ["publish", "abc"], ["prune", "abc"]])
+def test_boards_of_an_installed_package_are_not_written(tmp_path, capsys, monkeypatch, verb):
+    package = tmp_path / "site-packages" / "bench"
+    (package / "leaderboards").mkdir(parents=True)
+    monkeypatch.delenv("BENCH_LEADERBOARDS", raising=False)
+    monkeypatch.setattr(files_of, "_PACKAGE", package)
+    assert main(verb) == 2
+    assert "belongs to the installed package" in " ".join(capsys.readouterr().err.split())
+    assert not list((package / "leaderboards").iterdir())

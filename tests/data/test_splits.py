@@ -1,12 +1,10 @@
-"""Splits against cell-gears' own ``prepare_split``, and what we promise beyond it."""
+"""What we promise of every kind of split, and the kinds of our own."""
 
 import json
-import pickle
 from pathlib import Path
 
 import gears_lists
 import numpy as np
-import pandas as pd
 import pytest
 import screens
 from hypothesis import given, settings
@@ -18,93 +16,11 @@ from bench.core.units import Unit
 from bench.data.cards import find_card
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.load import load
-from bench.data.splits import gears
 from bench.data.splits import split as splits
-from bench.data.splits.custom import read_custom
 from bench.data.splits.kinds import Drawn, SplitKind, kinds
-from bench.data.splits.split import draw, merge_parts, subgroup
+from bench.data.splits.split import draw, merge_parts
 from bench.data.task import Task
 from bench.tracks.response.truth import truth
-
-GEARS_KINDS = ("simulation", "simulation_single", "combo_seen0", "combo_seen1", "combo_seen2", "single")
-
-
-@pytest.fixture(scope="module")
-def real_lists(real_data):
-    lists = json.loads((real_data / "conditions.json").read_text())
-    # a file whose doubles are not in alphabetical order
-    lists["reversed"] = ["+".join(reversed(c.split("+"))) if "ctrl" not in c else c for c in lists["norman"]]
-    return lists
-
-
-def prepare_split(labels, kind, seed, folder):
-    """cell-gears' own PertData.prepare_split on sorted rows; its constructor downloads, so it is not called."""
-    from gears import PertData
-    from gears.data_utils import DataSplitter
-
-    class Table:
-        obs = pd.DataFrame({"condition": np.repeat(["ctrl", *sorted(labels)], 2)}, dtype="category")
-
-    if kind == "simulation_single":  # prepare_split unpacks two values where its splitter returns one, and raises
-        splitter = DataSplitter(Table(), split_type=kind)
-        obs = splitter.split_data(train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=seed).obs
-        return {part: obs.loc[obs["split"] == part, "condition"].unique().tolist() for part in ("train", "val", "test")}
-
-    module = PertData.__new__(PertData)
-    module.adata, module.dataset_name, module.dataset_path = Table(), "x", str(folder)
-    module.prepare_split(split=kind, seed=seed)
-    with open(next((folder / "splits").glob(f"x_{kind}_{seed}_0.75.pkl")), "rb") as handle:
-        return pickle.load(handle)
-
-
-@pytest.mark.slow  # importing cell-gears takes 20 seconds
-@pytest.mark.parametrize("kind", GEARS_KINDS)
-def test_lists_are_those_of_cell_gears(kind, real_lists, tmp_path):
-    checked = 0
-    for name, labels in real_lists.items():
-        doubles = any("ctrl" not in label for label in labels)
-        if (kind.startswith("combo") and not doubles) or (kind == "simulation_single" and doubles):
-            continue
-        for seed in (1, 2, 5) if len(labels) < 1000 else (1,):  # its draws take seconds on the long lists
-            folder = tmp_path / f"{name}{seed}"
-            folder.mkdir()
-            theirs = prepare_split(labels, kind, seed, folder)
-            ours = gears.draw_with_gears(labels, kind, seed)
-            for part in ("train", "val", "test"):
-                assert ours[part] == sorted(set(theirs.get(part, [])) - {"ctrl"}), (name, seed, part)
-            checked += 1
-    assert checked >= 3
-
-
-@pytest.mark.slow
-def test_the_frozen_lists_are_those_of_cell_gears(tmp_path):
-    """What the other tests use instead of importing it; all parts, drawn by it and by us."""
-    kinds = set()
-    for name, labels, kind, seed, frozen in gears_lists.draws():
-        folder = tmp_path / f"{name}{kind}{seed}"
-        folder.mkdir()
-        drawn = [label for label in labels if kind != "simulation_single" or CONTROL in label]
-        theirs = prepare_split([label for label in drawn if label != CONTROL], kind, seed, folder)
-        assert frozen == {part: sorted(set(theirs[part]) - {CONTROL}) for part in frozen}, (name, kind, seed)
-        assert frozen == gears.draw_with_gears(labels, kind, seed)
-        kinds.add(kind)
-    assert kinds == {"simulation", "simulation_single", "single"}
-
-
-@pytest.mark.slow
-def test_drawing_leaves_numpys_global_generator_alone(real_lists):
-    np.random.seed(7)
-    before = np.random.get_state()[1].copy()
-    gears.draw_with_gears(real_lists["adamson"], "simulation", 1)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])
-
-
-@pytest.mark.slow
-def test_order_of_rows_does_not_matter(real_lists):
-    labels = real_lists["norman"]
-    shuffled = np.random.default_rng(0).permutation(labels).tolist()
-    for kind in GEARS_KINDS:
-        assert gears.draw_with_gears(labels, kind, 3) == gears.draw_with_gears(shuffled, kind, 3)
 
 
 def test_subgroups_are_those_of_the_final_train_set(tiny):
@@ -118,22 +34,6 @@ def test_subgroups_are_those_of_the_final_train_set(tiny):
     assert sorted(n for names in split.subgroups.values() for n in names) == sorted(split.test)
 
 
-@pytest.mark.slow
-def test_gears_calls_pairs_seen_whose_constituent_went_to_validation(real_lists):
-    """The defect we avoid: on the real list some of its ``combo_seen2`` pairs lack a constituent in train."""
-    from gears.data_utils import DataSplitter
-
-    class Rows:
-        obs = pd.DataFrame({"condition": ["ctrl", *sorted(real_lists["norman"])]})
-
-    _, groups = DataSplitter(Rows(), split_type="simulation").split_data(
-        train_gene_set_size=0.75, combo_seen2_train_frac=0.75, seed=1
-    )
-    train = gears.draw_with_gears(real_lists["norman"], "simulation", 1)["train"]
-    wrong = [pair for pair in groups["test_subgroup"]["combo_seen2"] if subgroup(pair, train) != "combo_seen2"]
-    assert wrong
-
-
 def test_parts_are_disjoint_and_split_id_names_the_lists(tiny):
     one = draw(tiny, "simulation", 1)
     parts = [set(one.train), set(one.val), set(one.test), set(one.unused)]
@@ -141,12 +41,6 @@ def test_parts_are_disjoint_and_split_id_names_the_lists(tiny):
     assert draw(tiny, "simulation", 1).split_id == one.split_id
     others = [draw(tiny, "simulation", 2), draw(tiny, "simulation", 1, control_fold=1), draw(tiny, "single", 1)]
     assert len({one.split_id, *(s.split_id for s in others)}) == 4
-
-
-def test_control_fold_swaps_the_pools(tiny):
-    a, b = draw(tiny, "simulation", 1, 0), draw(tiny, "simulation", 1, 1)
-    assert a.input_controls == b.reference_controls
-    assert a.reference_controls == b.input_controls
 
 
 def test_spellings_in_different_parts_go_to_test_before_val_before_train():
@@ -273,7 +167,7 @@ def test_split_ids_of_published_records_still_come_out(name, request):
 
 
 def test_every_kind_is_found_by_its_file():
-    assert set(kinds()) == {*GEARS_KINDS, "doubles", "custom"}
+    assert set(kinds()) == {*gears_lists.KINDS, "doubles", "custom"}
     assert all(kind.name == name for name, kind in kinds().items())
 
 
@@ -330,80 +224,3 @@ def test_a_unit_in_two_parts_is_an_error(by_context, monkeypatch):
 def test_unknown_kind_suggests_the_nearest(tiny):
     with pytest.raises(BenchError, match="Did you mean 'simulation'"):
         draw(tiny, "simulations", 1)
-
-
-def test_custom_split_matches_conditions_as_sets(tiny, tmp_path):
-    path = tmp_path / "split.json"
-    path.write_text(json.dumps({"train": ["ctrl+G00", "G01+G00"], "test": [single("G05")]}))
-    split = draw(tiny, "custom", 1, custom=path)
-    assert split.train == ("G00+G01", "G00+ctrl")
-    assert split.test == ("G05+ctrl",)
-    assert not split.val
-    assert len(split.unused) == len(tiny.conditions) - 1 - 3
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"train": ["NOPE+ctrl"], "test": []}, "'NOPE.ctrl' in 'train' is not in the data"),
-        ({"train": ["G00+G01"], "test": ["G01+G00"]}, "is both in"),
-        ({"train": ["G00+ctrl"]}, "has no test conditions"),
-        ([1], "not a custom split"),
-        ({"train": "G00+ctrl"}, "expected lists of conditions"),
-        ({"train": ["G00+ctrl"], "valid": ["G01+ctrl"]}, "unknown part 'valid'. Did you mean 'val'"),
-        ({"train": ["G0+ctrl"]}, "Did you mean 'G.0.ctrl"),
-    ],
-)
-def test_bad_custom_splits_name_the_culprit(content, message, tiny, tmp_path):
-    path = tmp_path / "split.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(BenchError, match=message):
-        draw(tiny, "custom", 1, custom=path)
-
-
-def test_custom_without_a_file(tiny, tmp_path):
-    with pytest.raises(BenchError, match="--split-file"):
-        draw(tiny, "custom", 1)
-    with pytest.raises(BenchError, match="no such file"):
-        read_custom(Path(tmp_path / "none.json"), tiny.file_conditions)
-
-
-def test_a_damaged_cache_is_drawn_again(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(gears, "draw_with_gears", gears_lists.lists_of)
-    first = draw(tiny, "simulation", 1)
-    path = next((tmp_path / "splits").glob("*.json"))
-    content = json.loads(path.read_text())
-    content["lists"]["test"], content["lists"]["train"] = content["lists"]["train"], content["lists"]["test"]
-    path.write_text(json.dumps(content))
-    assert draw(tiny, "simulation", 1).split_id == first.split_id
-
-
-def test_small_control_strata_are_pooled_and_halves_differ_by_one_at_most():
-    counts, obs = screens.tiny_counts(controls=101)
-    controls = np.flatnonzero(obs["condition"] == CONTROL)
-    obs.loc[obs.index[controls[:5]], "batch"] = "rare"
-    data = screens.screen(counts, obs)
-    split = draw(data, "single", 3)
-    sizes = [len(pool["line0"]) for pool in (split.input_controls, split.reference_controls)]
-    assert sum(sizes) == 101
-    assert abs(sizes[0] - sizes[1]) <= 1
-    assert any("batches have under 20 controls" in note for note in split.notes)
-    batch = np.array(data.batches)[data.batch]
-    for name in ("b0", "b1"):
-        halves = [
-            sum(batch[data.barcode_index[b]] == name for b in pool["line0"])
-            for pool in (split.input_controls, split.reference_controls)
-        ]
-        assert abs(halves[0] - halves[1]) <= 2  # stratified by batch
-
-
-def test_a_context_without_enough_controls_borrows_those_of_all():
-    counts, obs = screens.tiny_counts(contexts=2)
-    drop = np.flatnonzero((obs["condition"] == CONTROL) & (obs["context"] == "line1"))[6:]
-    keep = np.setdiff1d(np.arange(len(obs)), drop)
-    data = screens.screen(counts[keep], obs.iloc[keep])
-    split = draw(data, "single", 1)
-    assert len(split.input_controls["line1"]) == len({*split.input_controls["line0"], *split.input_controls["line1"]})
-    assert not set(split.input_controls["line1"]) & set(split.reference_controls["line1"])
-    assert not set(split.input_controls["line1"]) & set(split.reference_controls["line0"])

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from command import ROOT, RUN
-from harness import collect, made
+from harness import collect, made, made_record
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
 from bench.core.files import locked
@@ -107,3 +108,44 @@ def test_two_processes_put_records_on_one_board(tmp_path):
         wanted = made(name, {"pearson_delta": 0.1 * int(name[1])})
         assert (entry.record, entry.table.hash) == (wanted[0], wanted[1].hash)
     assert len({id(entry.table.task) for entry in found.values()}) == 1  # floor and replicate are there once
+
+
+def replaced_at(monkeypatch, folder, file, value):
+    """Let another process replace the record of 'a' by one with another value, just before a file is first read."""
+    read, left = Path.read_bytes, [1]
+
+    def read_bytes(path):
+        if path.name == file and left and left.pop():
+            made_record(folder, "a", {"pearson_delta": value})
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+
+
+@pytest.mark.parametrize("file", [store.RUNS, store.VALUES, store.TASK])
+def test_a_reader_takes_lines_and_values_of_one_moment(tmp_path, monkeypatch, file):
+    made_record(tmp_path, "a", {"pearson_delta": 0.1})
+    replaced_at(monkeypatch, tmp_path, file, 0.2)
+    (entry,) = collect(tmp_path)
+    assert entry.table.hash == made("a", {"pearson_delta": 0.2})[1].hash
+
+
+def test_what_was_read_stays_whole_when_it_is_replaced_later(tmp_path):
+    record, table = made("a", {"pearson_delta": 0.1})
+    store.add(tmp_path, TRACK, [(record, table)])
+    (entry,) = collect(tmp_path)
+    made_record(tmp_path, "a", {"pearson_delta": 0.2})
+    assert (entry.record, entry.table.hash) == (record, table.hash)
+
+
+def test_a_run_that_is_made_again_is_never_missing(tmp_path, monkeypatch):
+    made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-01-01T00:00:00Z")
+    seen, write = [], store.write_text
+
+    def watched(path, text):
+        write(path, text)
+        seen.append([entry.record.created for entry in collect(tmp_path)])
+
+    monkeypatch.setattr(store, "write_text", watched)
+    made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-02-02T00:00:00Z")
+    assert seen == [["2026-02-02T00:00:00Z"]]

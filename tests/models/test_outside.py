@@ -160,7 +160,7 @@ def test_an_object_that_predicts_another_shape_is_told(here, module):
         predicted(registry.wrap(Odd()), module, here)
 
 
-def test_an_entry_point_is_a_model_under_its_name(here, monkeypatch):
+def test_an_entry_point_is_a_model_under_its_name(here, capsys, monkeypatch):
     points = [EntryPoint("theirs", "mypkg.mine:MeanShift", registry.GROUP)]
     points += [EntryPoint("ridge", "mypkg.mine:Ridge", registry.GROUP)]  # ours stays ours
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.GROUP else [])
@@ -170,6 +170,8 @@ def test_an_entry_point_is_a_model_under_its_name(here, monkeypatch):
         sys.path.append(str(here))
         assert registry.resolve("theirs").name == "theirs"
         assert registry.load("ridge").__module__ == "baselines.ridge"
+        listed = dict(line.split(maxsplit=1) for line in bench(capsys, "list", "models")[1].splitlines())
+        assert listed["theirs"] == "of mypkg.mine:MeanShift" and "ridge" not in listed
     finally:
         registry.plugins.cache_clear()
 

@@ -47,7 +47,7 @@ def jobs_of(name="s"):
     return plan(suites.find(f"{name}.yaml"), folders(Path("runs"), Path("runs/leaderboards")))
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=300):  # a busy machine takes long to start a process
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "nothing happened"

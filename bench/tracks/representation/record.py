@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -25,6 +27,7 @@ def make(
     kind: Literal["model", "reference"],
     scores: RepresentationScores,
     wall_s: float,
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Record, Table]:
     """Put a record together.
 
@@ -34,6 +37,7 @@ def make(
         kind: ``reference`` rows stand beside the encoders, unranked.
         scores: From :func:`bench.tracks.representation.protocol.evaluate`.
         wall_s: Seconds that embedding and protocol took.
+        inputs: Hashes of what defines the encoder beside the spec.
 
     Returns:
         The record and its values by unit.
@@ -49,7 +53,7 @@ def make(
         evidence=dataset.evidence,
         created=records.now(),
         controls_used="input",
-        hashes={"data": dataset.hash, "split": spec.split_id},
+        hashes={"data": dataset.hash, "split": spec.split_id, **inputs},
         git_sha=sha,
         git_dirty=dirty,
         packages=records.package_versions(),

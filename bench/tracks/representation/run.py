@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.results import records, store
+from bench.results.finished import finished as finished_record
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.tracks.representation import heldout, protocol, references
@@ -28,6 +29,7 @@ def run_encoder(
     out: Path,
     leaderboards: Path,
     force: bool = False,
+    inputs: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Evaluate an encoder, write its record and that of every reference; what is finished is not repeated.
 
@@ -38,6 +40,7 @@ def run_encoder(
         out: Folder of the runs; the record goes to ``<out>/<run_id>/frozen.json``.
         leaderboards: Folder that gets a copy of it.
         force: Whether to repeat a finished one.
+        inputs: Hashes of what defines the encoder beside the spec: the file of a class from elsewhere.
 
     Returns:
         The path of the encoder's record in its run's folder.
@@ -53,7 +56,7 @@ def run_encoder(
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
     cells = heldout.draw(task, spec.split_seed)
     evaluation = _Evaluation(cells, out, leaderboards, force)
-    path = evaluation.finish("model", spec, lambda: embed)
+    path = evaluation.finish("model", spec, lambda: embed, inputs)
     seed = spec.split_seed
     makers: dict[str, Callable[[], Embedder]] = {
         references.PCA: lambda: references.pca(task, seed),
@@ -72,16 +75,22 @@ class _Evaluation:
     leaderboards: Path
     force: bool
 
-    def finish(self, kind: Literal["model", "reference"], spec: RunSpec, make: Callable[[], Embedder]) -> Path:
+    def finish(
+        self,
+        kind: Literal["model", "reference"],
+        spec: RunSpec,
+        make: Callable[[], Embedder],
+        inputs: Mapping[str, str] = MappingProxyType({}),
+    ) -> Path:
         """Evaluate where there is no finished record; put it under the leaderboards and return its path."""
         path = self.out / spec.run_id / frozen_record.FILE
-        record = None if self.force else _finished(path)
+        record = None if self.force else finished_record(TRACK, path, spec, inputs)
         if record is None:
             begin = time.perf_counter()
             shuffle = spec.model == references.SHUFFLED
             scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
             wall_s = time.perf_counter() - begin
-            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s)
+            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s, inputs)
             records.write(path, record, table)
         _hand_in(path, record, self.leaderboards)
         return path
@@ -105,29 +114,24 @@ def reference_spec(spec: RunSpec, name: str) -> RunSpec:
     )
 
 
-def finished(spec: RunSpec, out: Path, leaderboards: Path) -> Path | None:
+def finished(spec: RunSpec, out: Path, leaderboards: Path, inputs: Mapping[str, str]) -> Path | None:
     """Look for the records of an encoder and of its references; put them under ``leaderboards`` if all are there.
+
+    Args:
+        spec: What is to be run.
+        out: Folder of the runs.
+        leaderboards: Folder that gets copies of the records.
+        inputs: As for :func:`run_encoder`.
 
     Returns:
         The path of the encoder's record in its run's folder, or ``None``.
     """
     specs = [spec, *(reference_spec(spec, name) for name in references.NAMES)]
     paths = [out / each.run_id / frozen_record.FILE for each in specs]
-    found = [_finished(path) for path in paths]
+    given = [inputs, *({} for _ in references.NAMES)]
+    found = [finished_record(TRACK, *each) for each in zip(paths, specs, given, strict=True)]
     for path, record in zip(paths, found, strict=True):
         if record is None:
             return None
         _hand_in(path, record, leaderboards)
     return paths[0]
-
-
-def _finished(path: Path) -> Record | None:
-    if not path.is_file():
-        return None
-    try:
-        record = records.read(path)
-        records.read_table(TRACK, path, record)
-    except BenchError as error:
-        note(f"{error} Running it again.")
-        return None
-    return record if record.track_version == TRACK.version else None

@@ -1,9 +1,10 @@
-"""Tasks of the models' tests: the tiny screen, and a small simulated one that ships two feature tables."""
+"""A small simulated task that ships two feature tables, for tests of what learns from them."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
-import pytest
 import yaml
 
 from bench.core.conditions import constituents
@@ -17,16 +18,13 @@ from bench.data.task import Task
 PARAMETERS = {"n_genes": 200, "n_singles": 72, "n_doubles": 88, "cells_per_condition": 24, "n_controls": 240}
 
 
-@pytest.fixture
-def module(tiny, tiny_split):
-    """The tiny screen as models see it: 10 train conditions, 2 val."""
-    return PerturbationDataModule(Task(tiny, tiny_split), seed=1)
+def simulated_module(folder: Path) -> PerturbationDataModule:
+    """A simulated screen of 72 singles and 88 doubles with the tables view_a and view_b; 12 val conditions.
 
-
-@pytest.fixture(scope="session")
-def simulated(tmp_path_factory):
-    """A simulated screen of 72 singles and 88 doubles with the tables view_a and view_b; 12 val conditions."""
-    card = tmp_path_factory.mktemp("card") / "small_simulated.yaml"
+    Args:
+        folder: Gets its card.
+    """
+    card = folder / "small_simulated.yaml"
     wanted = {"source": "simulated", "expression": "counts", "features": ["view_a", "view_b"], "parameters": PARAMETERS}
     card.write_text(yaml.safe_dump(wanted))
     dataset = load.load(read_card(card))

@@ -1,0 +1,65 @@
+"""What is done for a track, by what it takes: a model's predictions, or its frozen encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from bench.core.errors import BenchError
+from bench.core.track import Track
+from bench.results.spec import RunSpec
+from bench.runner.config import RunConfig
+from bench.runner.model_choice import sources
+from bench.tracks import registry
+
+
+def check_folds(track: Track, folds: Sequence[int]) -> None:
+    """Refuse a control fold that is not on the track's boards.
+
+    Raises:
+        BenchError: Naming those that are.
+    """
+    if set(folds) - set(track.folds):
+        known = " and ".join(map(str, track.folds))
+        raise BenchError(
+            f"bench {track.verb} evaluates on control fold {known} only, as its boards do; leave out --control-fold."
+        )
+
+
+def run(track: Track, config: RunConfig) -> list[Path]:
+    """Do what a configuration says, for a track; return the records' paths, each in its run's folder.
+
+    Raises:
+        BenchError: Bad input of any kind.
+    """
+    check_folds(track, config.folds)
+    if track.takes == "predictions":
+        from bench.runner import pipeline
+
+        return pipeline.run(config)
+    from bench.runner import encoder
+
+    paths = []
+    for seeds in config.seeds:
+        task, embed, spec = encoder.encoder_of(config, seeds)
+        where = (config.out, config.leaderboards, config.force)
+        paths.append(_evaluation(track).run_encoder(task, embed, spec, *where, sources(config.model)))
+    return paths
+
+
+def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
+    """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    if track.takes == "predictions":
+        from bench.runner import pipeline
+
+        return pipeline.finished_run(config, spec)
+    found: Path | None = _evaluation(track).finished(spec, config.out, config.leaderboards, sources(config.model))
+    return found
+
+
+def _evaluation(track: Track) -> ModuleType:
+    """How a track evaluates an encoder."""
+    module = registry.module(track, "run")
+    assert module is not None, f"the track {track.name} takes encoders and has no run.py"
+    return module
