@@ -7,15 +7,15 @@ width of NaN = no interval.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from bench.stats import bootstrap
-from bench.stats import intervals as old
+from bench.core.units import Unit
+from bench.stats import jackknife
 
 Floats = NDArray[np.float64]
 Triple = tuple[Floats, Floats, Floats]
@@ -168,13 +168,17 @@ def training(values: Values, design: Design) -> tuple[Floats, float]:
     return total, degrees
 
 
-def bootstrap_old(values: Values, design: Design) -> Triple:
-    """Scoring version 3: conditions resampled by identity over split seeds, and split seeds too for a level."""
-    names = [[f"{i:04d}" for i in tested] for tested in design.tested]
-    plan = old.design(names)
-    sd, distinct = bootstrap.level_deviation(plan, values.linear(design))
-    n = np.full(len(sd), float(np.mean([len(t) for t in design.tested])))
-    return values.statistic(design.whole), old.width_of(sd, n, distinct), n - 1
+def boards(values: Values, design: Design) -> Triple:
+    """What boards print (:mod:`bench.stats.jackknife`); skill by its linear form, with training noise as here."""
+    names = ["+".join(sorted(held)) for held in design.genes]
+    plan = jackknife.design([[Unit(names[i], design.contexts[i]) for i in tested] for tested in design.tested])
+    found = jackknife.estimate(plan, values.linear(design))
+    noise, noise_df = training(values, design)
+    df = np.full(len(noise), noise_df if np.isfinite(noise_df) else 0.0)
+    found = replace(found, training=noise, training_df=np.where(noise > 0, df, 0.0))
+    if values.reference is not None:
+        found = replace(found, draws=values.reference)
+    return values.statistic(design.whole), found.half_width(), found.df
 
 
 def dyadic(values: Values, design: Design) -> Triple:
@@ -243,7 +247,7 @@ def delete_one_gene_anyway(values: Values, design: Design) -> Triple:
 
 
 INTERVALS: dict[str, Interval] = {
-    "bootstrap (v3)": bootstrap_old,
+    "boards": boards,
     "max-dyadic": dyadic,
     "delete-one-gene": delete_one_gene,
     "... without refusals": delete_one_gene_anyway,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.conditions import CONTROL
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.stats.differential import Bools, bootstrap_weights, wilcoxon_draws
@@ -34,12 +35,28 @@ def calls(shift: Floats, expression: Floats, scored: Bools) -> Floats:
     return np.nan_to_num(standardise(ranks, scored).unit)
 
 
+def reference_weights(dataset: Dataset, pool: Rows) -> Floats:
+    """How much each cell of a pool counts in each bootstrap ``[R, 50]``; the pool's sum is its size.
+
+    All control cells of the data are drawn together, whatever the split seed: the pools of several seeds hold many of
+    the same cells, and what is averaged over seeds must move as these cells do.
+
+    Args:
+        dataset: The cells.
+        pool: Rows of reference controls.
+    """
+    controls = dataset.cells_of[CONTROL]
+    drawn = bootstrap_weights(len(controls), DRAWS, np.random.default_rng([len(controls), 0xB007]))
+    weights = drawn[np.searchsorted(controls, pool)]
+    total = weights.sum(axis=0)
+    return np.where(total > 0, weights * len(pool) / np.maximum(total, 1), 1.0)
+
+
 def reference_draws(
     dataset: Dataset,
     tested: Halved,
     context: NDArray[np.int64],
     reference: Sequence[Rows],
-    seed: int,
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure the truth again against bootstraps of the reference controls of each context.
@@ -49,7 +66,6 @@ def reference_draws(
         tested: Cells of the T test units, and their halves.
         context: Context of each unit ``[T]``.
         reference: Rows of the reference controls, by context.
-        seed: Seed of the draws.
         facts: ``c_in`` and ``scored`` ``[T, G]``, ``half_y`` ``[2 H, T, G]``.
 
     Returns:
@@ -65,7 +81,7 @@ def reference_draws(
     z = np.zeros((DRAWS, units, genes), dtype=np.float32)
     agreement = np.full((DRAWS, units), np.nan)
     for c, pool in enumerate(reference):
-        weights = bootstrap_weights(len(pool), DRAWS, np.random.default_rng([seed, c, 0xB007]))
+        weights = reference_weights(dataset, pool)
         moved[c] = np.asarray(((weights.T - 1.0) / max(len(pool), 1)) @ dataset.x[pool].astype(np.float64))
         mine = np.flatnonzero(context == c)
         if not len(mine):

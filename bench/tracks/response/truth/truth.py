@@ -212,7 +212,7 @@ def compute(task: Task) -> Truth:
         subgroup=_subgroups(task, units),
         **shared,
         **given,
-        **reference_draws(dataset, tested, context, pools["ref"], split.seed, pair_facts),
+        **reference_draws(dataset, tested, context, pools["ref"], pair_facts),
         **space,
         **values(dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
         **doubles(dataset, units, learned, split.seed, (c_in, c_ref), pair_facts),

@@ -13,16 +13,39 @@ from bench.tracks.response import score
 from bench.tracks.response.bars import effect_tertiles, load
 from bench.tracks.response.metrics import METRICS, evaluate
 from bench.tracks.response.truth import truth
-from bench.tracks.response.truth.references import DRAWS
+from bench.tracks.response.truth.references import DRAWS, reference_weights
 
 
 def resampled_z(mine, reference, drawn):
     """Mann-Whitney's U of scipy against the cells drawn, in the SD of the test against all of them ``[G]``."""
     n, m = len(mine), len(reference)
-    u = stats.mannwhitneyu(mine, reference[drawn], axis=0, method="asymptotic").statistic
+    u = stats.mannwhitneyu(mine, reference[drawn], axis=0, method="asymptotic").statistic * len(reference) / len(drawn)
     ties = np.array([stats.tiecorrect(stats.rankdata(column)) for column in np.concatenate([mine, reference]).T])
     sd = np.sqrt(ties * n * m * (n + m + 1) / 12)
     return np.divide(u - n * m / 2, sd, out=np.zeros_like(sd), where=sd > 0)
+
+
+def integer_weights(dataset, rows):
+    """How often each cell was drawn: the weights before they are scaled to the size of the pool."""
+    weights = reference_weights(dataset, rows)
+    least = np.where(weights > 0, weights, np.inf).min(axis=0)
+    for times in (1, 2, 3):  # the least is a cell that was drawn that often
+        counts = weights / least * times
+        if np.allclose(counts, counts.round(), rtol=0, atol=1e-9):
+            return counts.round()
+    raise AssertionError("no whole number of draws")
+
+
+def test_pools_that_share_cells_move_together(tiny):
+    """A cell counts as often in one pool as in another, but for the pool's size: split seeds draw halves of one set."""
+    controls = tiny.cells_of["ctrl"]
+    a, b = controls[: len(controls) // 2], controls[len(controls) // 4 :]
+    one, two = reference_weights(tiny, a), reference_weights(tiny, b)
+    np.testing.assert_allclose(one.sum(axis=0), len(a), rtol=1e-12)
+    shared = np.intersect1d(a, b)
+    ratio = one[np.isin(a, shared)] / np.where(two[np.isin(b, shared)] > 0, two[np.isin(b, shared)], np.nan)
+    assert np.nanmax(np.nanstd(ratio, axis=0)) < 1e-9
+    assert ((one[np.isin(a, shared)] > 0) == (two[np.isin(b, shared)] > 0)).all()
 
 
 def test_z_of_each_bootstrap_is_that_of_its_cells():
@@ -52,7 +75,7 @@ def test_z_of_each_bootstrap_is_that_of_its_cells():
 def test_the_truth_under_a_bootstrap_is_that_of_its_cells(tiny, tiny_split, facts):
     rows = np.array(rows_of(tiny, tiny_split.reference_controls[tiny.contexts[0]]))
     reference = dense(tiny, rows)
-    weights = bootstrap_weights(len(rows), DRAWS, np.random.default_rng([tiny_split.seed, 0, 0xB007]))
+    weights = integer_weights(tiny, rows)
     for b in (0, 49):
         drawn = np.repeat(np.arange(len(rows)), weights[:, b].astype(int))
         np.testing.assert_allclose(
@@ -127,7 +150,7 @@ def test_the_ceiling_moves_as_halves_do(tiny, tiny_split, scored):
     facts, _, found = scored
     rows = np.array(rows_of(tiny, tiny_split.reference_controls[tiny.contexts[0]]))
     reference = dense(tiny, rows)
-    weights = bootstrap_weights(len(rows), DRAWS, np.random.default_rng([tiny_split.seed, 0, 0xB007]))
+    weights = integer_weights(tiny, rows)
     tested = [np.random.default_rng([tiny_split.seed, 0, 0x4A1F])]
     halves = [tested[0].permutation(tiny.cells_of[name]) for name in facts.conditions]
     assert facts.replicate_de_draws.shape == (DRAWS, len(halves))
