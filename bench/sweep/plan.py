@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.core.errors import BenchError, unknown
 from bench.data.task import Task
+from bench.results.difference import FLOOR, SKILL
 from bench.runner import by_track
 from bench.runner.config import RunConfig, make_config, make_model, spec_of
 from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
@@ -148,6 +149,8 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
     for verb, config in everything:
         made[verb].setdefault((names[config.data], str(config.split)), set()).add(label(config))
     verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
+    if ranked := next((track for track in registry.tracks() if track.families), None):
+        verb_of[SKILL] = ranked.verb
     for claim in suite.claims:
         where = f"suite '{suite.name}', claim '{claim.name}':"
         if claim.metric not in verb_of:
@@ -156,7 +159,7 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
         if (claim.data, claim.split) not in rows:
             boards = [f"{data}__{split}" for data, split in rows]
             raise BenchError(f"{where} {unknown('board', f'{claim.data}__{claim.split}', boards)}")
-        for name in (claim.better, *claim.worse, *claim.beside):
+        for name in {claim.better, *claim.worse, *claim.beside} - {FLOOR}:
             if name not in rows[claim.data, claim.split]:
                 raise BenchError(f"{where} {unknown('row', name, rows[claim.data, claim.split])}")
 

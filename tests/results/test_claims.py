@@ -14,6 +14,7 @@ from bench.results.board import gather
 from bench.results.claim import Claim
 from bench.sweep import suite as suites
 from bench.tracks import registry
+from bench.tracks.response.track import TRACK
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECTIVES = ("jepa", "mae", "vicreg")
@@ -61,8 +62,10 @@ def test_the_interval_is_the_one_that_compare_prints(study, capsys):
 def test_all_that_must_be_beaten_are_beaten_or_it_is_false(study):
     assert verdict(study, claim(worse="b")).verdict == "true"
     assert verdict(study, claim(worse=["b", "train_mean"])).verdict == "true"
-    one = verdict(study, claim(worse=["b", "e"]))  # alike: no difference
-    assert (one.verdict, one.reason) == ("false", "does not beat e")
+    assert verdict(study, claim(worse=["b", "e"])).verdict == "false"
+    one = verdict(study, claim(worse="e"))  # alike: no difference
+    assert one.verdict == "false"
+    assert one.reason == "no better than e: the 90% interval ends below 0.01"
     one = verdict(study, claim(worse="w"))
     assert one.differences[0].low < 0 < one.differences[0].high
     assert one.verdict == "false"
@@ -72,6 +75,44 @@ def test_all_that_must_be_beaten_are_beaten_or_it_is_false(study):
 def test_a_margin_must_be_cleared_by_the_whole_interval(study):
     assert verdict(study, claim(margin=0.09)).verdict == "true"
     assert verdict(study, claim(margin=0.11)).verdict == "false"
+    assert verdict(study, claim()).margin == TRACK.metrics["pearson_delta"].margin == 0.01
+
+
+def test_holm_over_the_suite(study):
+    """One claim that just holds alone does not among twenty others about nothing."""
+    alone = claim(better="a", worse="w", margin=0.0)
+    p = verdict(study, alone).p_holm
+    noise = [claim(name=f"n{i}", better="b", worse="e") for i in range(20)]
+    groups = everything.read(registry.tracks(), study)
+    found = claims.evaluate([alone, *noise], SEEDS, groups)
+    assert found[0].p_holm == pytest.approx(min(1.0, 21 * p), rel=1e-4)
+    assert {one.verdict for one in found[1:]} == {"false"}
+
+
+def test_no_better_than(study):
+    """The 90% interval of the difference lies within the margin: shown, not merely not told apart."""
+    assert verdict(study, claim(better="a", worse="e", relation="no better")).verdict == "true"
+    one = verdict(study, claim(better="a", worse="w", relation="no better"))
+    assert (one.verdict, one.reason) == ("false", "not shown to lie within 0.01 of w")
+
+
+def test_skill_above_the_floor(tmp_path):
+    """It must be in pattern or identity too: the right size alone is no knowledge."""
+    known = {"pearson_delta": 0.5, "discrimination": 0.5, "shift_ratio": 0.5}
+    sized = {"pearson_delta": 0.25, "discrimination": 0.25, "shift_ratio": 0.7}
+    for seed in (1, 2):
+        for name, means in {"knows": known, "sized": sized}.items():
+            made_record(tmp_path, name, means, split_seed=seed, split_id=f"s{seed}")
+    seeds = {("d", "simulation"): [1, 2]}
+    made = {
+        name: verdict(tmp_path, claim(better=name, worse="floor", metric="skill"), seeds) for name in ("knows", "sized")
+    }
+    assert made["knows"].verdict == "true"
+    assert made["knows"].over == "over conditions and their genes; of one data set, these split seeds"
+    assert made["sized"].differences[0].low > 0
+    assert made["sized"].verdict == "false"
+    one = verdict(tmp_path, claim(better="knows", worse="floor"), seeds)
+    assert (one.verdict, one.reason) == ("not_evaluable", "'floor' can be beaten in skill only")
 
 
 def test_lower_may_be_better(tmp_path):
@@ -176,7 +217,7 @@ def test_learned_models_must_beat_the_train_mean_clearly():
     held = {
         (one.better, one.metric)
         for one in suites.find("main").claims
-        if one.worse == ("train_mean",) and one.data == "simulated" and one.margin >= 0.1 and one.expected == "true"
+        if one.worse == ("train_mean",) and one.data == "simulated" and (one.margin or 0) >= 0.1 and one.expected == "true"
     }
     assert held >= {(m, k) for m in (*OBJECTIVES, "supervised") for k in ("pearson_delta", "discrimination")}
 
