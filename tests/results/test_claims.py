@@ -217,7 +217,10 @@ def test_learned_models_must_beat_the_train_mean_clearly():
     held = {
         (one.better, one.metric)
         for one in suites.find("main").claims
-        if one.worse == ("train_mean",) and one.data == "simulated" and (one.margin or 0) >= 0.1 and one.expected == "true"
+        if one.worse == ("train_mean",)
+        and one.data == "simulated"
+        and (one.margin or 0) >= 0.1
+        and one.expected == "true"
     }
     assert held >= {(m, k) for m in (*OBJECTIVES, "supervised") for k in ("pearson_delta", "discrimination")}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cheats.exported import Exported, Floats
-from cheats.registry import Cheat, size_only
+from cheats.registry import Cheat, strength_only
 
 
 def mean(data: Exported, size: Floats) -> Floats:
@@ -18,6 +18,6 @@ def rms(data: Exported, size: Floats) -> Floats:
 
 
 CHEATS = (
-    Cheat("mean, right size (oracle)", mean, size_only, uses=("true_size",)),
-    Cheat("sign x rms, right size (oracle)", rms, size_only, uses=("true_size",)),
+    Cheat("mean, right size (oracle)", mean, strength_only, uses=("true_size",)),
+    Cheat("sign x rms, right size (oracle)", rms, strength_only, uses=("true_size",)),
 )
