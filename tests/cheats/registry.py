@@ -48,8 +48,8 @@ def size_only(own: Score, others: Mapping[str, Score]) -> str:
 def strength_only(own: Score, others: Mapping[str, Score]) -> str:
     """Neither pattern nor DE is above 0 by more than the margin, and clear of it.
 
-    Who knows how strong each condition is earns the size family, and identity too: less the mean shift, a multiple of it
-    points with the strong conditions or against them.
+    Who knows how strong each condition is earns the size family, and identity too: less the mean shift, a multiple of
+    it points with the strong conditions or against them.
     """
     clear = [n for n in ("pattern", "DE") if own.families.get(n, 0.0) > SLACK and own.family_low[n] > 0]
     return "; ".join(
