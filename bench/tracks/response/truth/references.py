@@ -45,9 +45,10 @@ def reference_weights(dataset: Dataset, pool: Rows) -> Floats:
         dataset: The cells.
         pool: Rows of reference controls.
     """
-    controls = dataset.cells_of[CONTROL]
-    drawn = bootstrap_weights(len(controls), DRAWS, np.random.default_rng([len(controls), 0xB007]))
-    weights = drawn[np.searchsorted(controls, pool)]
+    controls = dataset.cells_of[CONTROL]  # sorted by barcode, whatever the order of the file
+    drawn = np.zeros((len(dataset.condition), DRAWS))
+    drawn[controls] = bootstrap_weights(len(controls), DRAWS, np.random.default_rng([len(controls), 0xB007]))
+    weights = drawn[pool]
     total = weights.sum(axis=0)
     return np.where(total > 0, weights * len(pool) / np.maximum(total, 1), 1.0)
 
