@@ -17,7 +17,6 @@ COLUMNS = {
     "model",
     "kind",
     "rank",
-    "rank_low",
     "rank_high",
     "n_seeds",
     "retrieval_mrr_20_ci_low",

@@ -93,8 +93,10 @@ def test_a_strangers_file_becomes_a_row_in_one_command(files, exported, tmp_path
     assert entry.record.spec.label == "stranger"
     assert "stranger" in out and "read" in err
     assert entry.record.controls_used == "input"
-    for level in (entry.levels["pearson_delta"], entry.levels["discrimination"]):
-        assert level.mean == pytest.approx(level.floor, abs=1e-4)  # it is the train mean, through float32
+    for name in ("pearson_delta", "discrimination"):
+        mean = np.nanmean(entry.values.column("all", "floor", list(entry.track.metrics).index(name)))
+        assert entry.levels[name].mean == pytest.approx(mean, abs=1e-4)  # it is the train mean, through float32
+        assert entry.levels[name].skill is None or entry.levels[name].skill <= 0  # it knows no condition
 
 
 def test_a_file_that_says_nothing_is_shown_without_skill_or_rank(files, exported, tmp_path, capsys):
@@ -144,8 +146,8 @@ def test_compare_by_hand(study):
     assert found.low == pytest.approx(0.1)  # the two scatter alike: no noise in the difference
     assert found.clear
     assert found.n == 12
-    assert found.p == pytest.approx(2 / 2**12)
-    assert found.p_holm == pytest.approx(3 * 2 / 2**12)  # three pairs on the board
+    assert found.p < 1e-9
+    assert found.p_holm == pytest.approx(3 * found.p, abs=1e-12)  # three pairs on the board
     assert not Comparison(rows, [1, 2, 3]).difference("a", "b", "effect_low", "pearson_delta").clear  # four conditions
 
 

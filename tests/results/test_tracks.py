@@ -37,7 +37,7 @@ TRACK = Track(
     metrics={{"hits": metric("hits"), "misses": metric("misses", "low")}},
     numbers=("width",),
     primary="{primary}",
-    floor="",
+    baseline="",
     floor_text="chance",
     ceiling_text="all",
     columns=(Column("hits", "hits"),),
@@ -112,9 +112,9 @@ def test_a_made_up_track_needs_no_line_outside_its_folder(extra, tmp_path, capsy
 
     csv = pd.read_csv(target / "d__guess.csv").set_index("model")
     assert list(csv.index)[2:] == ["last", "pca"] and set(csv.index[:2]) == {"best", "twin"}
-    assert csv.loc[["best", "twin"], ["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
-    assert csv.loc["last", ["rank", "rank_low", "rank_high"]].tolist() == [3, 3, 3]
-    assert csv.loc["pca", ["rank", "rank_low"]].isna().all() and csv.loc["pca", "kind"] == "reference"
+    assert csv.loc[["best", "twin"], ["rank", "rank_high"]].to_numpy().tolist() == [[1, 2], [1, 2]]
+    assert csv.loc["last", ["rank", "rank_high"]].tolist() == [3, 3]
+    assert csv.loc["pca", ["rank", "rank_high"]].isna().all() and csv.loc["pca", "kind"] == "reference"
     assert (csv["split"] == "simulation").all() and (csv["width"] == 8).all() and "skill" not in csv
     for model, made in by_label.items():
         wanted = np.mean([table.field("all", "value")[:, 0].mean() for _, table in made])
@@ -146,7 +146,7 @@ def test_rows_without_values_by_unit_are_listed_without_rank_or_interval(extra, 
     table = board(store.collect(track, [tmp_path])).set_index("model")
     assert table.loc["numbers", ["hits", "width"]].tolist() == [0.6, 4.0]
     assert table.loc["numbers", ["rank", "hits_ci_low"]].isna().all()
-    assert table.loc["full", ["rank", "rank_low", "rank_high"]].tolist() == [1, 1, 1]
+    assert table.loc["full", ["rank", "rank_high"]].tolist() == [1, 1]
 
 
 def test_where_lower_is_better_the_lowest_ranks_first(extra, tmp_path):

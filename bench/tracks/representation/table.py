@@ -53,9 +53,9 @@ def layout(table: pd.DataFrame) -> Table:
 
 def _rank(row: Mapping[Hashable, Any]) -> str:
     """The places that a row shares: ``3``, or ``2-4``."""
-    if pd.isna(row["rank_low"]):
+    if pd.isna(row["rank"]):
         return "-"
-    return str(row["rank_low"]) if row["rank_low"] == row["rank_high"] else f"{row['rank_low']}-{row['rank_high']}"
+    return str(row["rank"]) if row["rank"] == row["rank_high"] else f"{row['rank']}-{row['rank_high']}"
 
 
 def _cell(row: Mapping[Hashable, Any], name: str) -> str:

@@ -97,8 +97,8 @@ def test_rows_are_sorted_and_references_stand_last(folder):
     found = pd.read_csv(folder / "tiny__frozen.csv")
     assert found["model"].tolist() == ["mae", "jepa", "pca", "random", "shuffled"]
     assert found["rank"].tolist()[:2] == [1, 2]
-    assert found["rank_low"].tolist()[:2] == found["rank_high"].tolist()[:2] == [1, 2]  # constant differences
-    assert found[["rank", "rank_low", "rank_high"]][2:].isna().all(axis=None)
+    assert found["rank"].tolist()[:2] == found["rank_high"].tolist()[:2] == [1, 2]  # constant differences
+    assert found[["rank", "rank_high"]][2:].isna().all(axis=None)
     assert found["n_seeds"].tolist() == [2] * 5
     jepa = found.set_index("model").loc["jepa"]
     assert jepa[PRIMARY] == pytest.approx(0.55)
@@ -135,9 +135,8 @@ def test_rows_that_differ_by_chance_share_ranks(data, tmp_path):
         fake(data, split, "pca", 0.9, "reference"),
     )
     rows = rows_of(tmp_path).set_index("model")
-    assert rows.loc[["jepa", "vicreg", "mae"], "rank"].tolist() == [1, 2, 3]
     # jepa is above mae, as the difference is paired; vicreg cannot be told from either.
-    assert rows.loc[["jepa", "vicreg", "mae"], "rank_low"].tolist() == [1, 1, 2]
+    assert rows.loc[["jepa", "vicreg", "mae"], "rank"].tolist() == [1, 1, 2]
     assert rows.loc[["jepa", "vicreg", "mae"], "rank_high"].tolist() == [2, 3, 3]
     assert "1-2" in table.as_text(rows.reset_index()) and "±" in table.as_text(rows.reset_index())
 
@@ -160,7 +159,7 @@ def test_with_few_units_there_is_no_interval_and_all_share_all_ranks(data, tmp_p
     put(tmp_path, fake(data, split, "jepa", 0.9), fake(data, split, "mae", 0.1))
     rows = rows_of(tmp_path)
     assert rows[f"{PRIMARY}_ci_low"].isna().all()
-    assert rows[["rank", "rank_low", "rank_high"]].to_numpy(dtype=int).tolist() == [[1, 1, 2], [2, 1, 2]]
+    assert rows[["rank", "rank_high"]].to_numpy(dtype=int).tolist() == [[1, 2], [1, 2]]
 
 
 def test_records_of_other_units_cannot_join(data, folder):
