@@ -11,7 +11,7 @@ from bench.data.cards import Card, find_card
 from bench.data.dataset import Dataset, build
 from bench.data.guess import guess_card
 from bench.data.io.read import read_h5ad
-from bench.data.simulate.card import SOURCE, parameters_of
+from bench.data.simulate.card import SOURCE, parameters_of, varied
 from bench.data.simulate.screens import GENERATOR_VERSION, simulate
 from bench.data.values import normalise
 
@@ -20,7 +20,8 @@ def resolve(source: str | Path | Card) -> tuple[Card, bool]:
     """Find the card of a data set.
 
     Args:
-        source: A shipped name, a card file (``*.yaml``), an h5ad file, or the card itself.
+        source: A shipped name (of simulated data also ``simulated:seed=2``, with other parameters), a card file
+            (``*.yaml``), an h5ad file, or the card itself.
 
     Returns:
         The card, and whether it was guessed from the file.
@@ -31,6 +32,8 @@ def resolve(source: str | Path | Card) -> tuple[Card, bool]:
     if isinstance(source, Card):
         return source, False
     name = str(source)
+    if ":" in name and not Path(name).exists():
+        return varied(name, find_card), False
     if name.endswith((".h5ad", ".h5", ".hdf5")) or (Path(name).is_file() and not name.endswith((".yaml", ".yml"))):
         return guess_card(Path(name)), True
     if "/" in name and not name.endswith((".yaml", ".yml")):

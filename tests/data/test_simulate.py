@@ -4,6 +4,7 @@ The bounds were set first; the parameters were then fitted to them on seeds 0-5,
 model was run. The statistics see the cells and never the generator (`simulation_statistics`).
 """
 
+import re
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -30,7 +31,10 @@ from simulation_statistics import (
     train_mean_shift,
 )
 
+from bench.core.errors import BenchError
 from bench.data.cards import find_card
+from bench.data.load import resolve
+from bench.data.simulate.card import parameters_of
 from bench.data.simulate.screens import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
 
 SPLIT_SEEDS = (1, 2, 3)
@@ -215,3 +219,27 @@ def test_weak_screen(weak: Drawn) -> None:
 def test_the_cards_are_these_parameters() -> None:
     assert replace(SIMULATED, **find_card("simulated").parameters) == SIMULATED
     assert replace(SIMULATED, **find_card("simulated_hard").parameters) == SIMULATED_HARD
+
+
+def test_another_network_by_name() -> None:
+    card, guessed = resolve("simulated_hard:seed=2,n_singles=40")
+    assert not guessed
+    assert card.name == "simulated_hard_seed2_n_singles40"
+    made = parameters_of(card)
+    assert (made.seed, made.n_singles) == (2, 40)
+    assert made.effect_scale == parameters_of(resolve("simulated_hard")[0]).effect_scale
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("simulated:seed", "expected parameter=value after the colon, got 'seed'"),
+        ("simulated:sed=2", "Parameters: seed, n_genes"),
+        ("norman_slice:seed=2", "parameters are for simulated data"),
+        ("simulate:seed=2", "Did you mean 'simulated'"),
+        ("simulated:seed=../x", "data set"),
+    ],
+)
+def test_names_with_parameters_that_make_no_data(name: str, message: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(message)):
+        resolve(name)
