@@ -1,10 +1,10 @@
 """Records -> boards: one CSV per data set and split, and one per subgroup. Generated, never edited.
 
 Columns: rank, rank_high, model, kind, mean skill with its interval, n_seeds, n_training_seeds, n_contexts,
-n_conditions, n_informative; per metric its mean, ci_low, ci_high and, of families, skill; beat_rate, numbers of the whole run,
-control_sd, n_fallback, wall_s, parameters, run_ids. ``n_conditions`` counts (unit, seed) pairs. Levels are means over
-seeds of the mean over units, on control fold 0; fold 1 gives ``control_sd``. A track may have one CSV for all splits of
-a data set, with a column ``split``.
+n_conditions, n_informative; per metric its mean, ci_low, ci_high and, of families, skill; beat_rate, numbers of the
+whole run, control_sd, n_fallback, wall_s, parameters, run_ids. ``n_conditions`` counts (unit, seed) pairs. Levels are
+means over seeds of the mean over units, on control fold 0; fold 1 gives ``control_sd``. A track may have one CSV for
+all splits of a data set, with a column ``split``.
 """
 
 from __future__ import annotations
