@@ -63,17 +63,17 @@ def _mostly(track: Track, row: Mapping[Hashable, Any]) -> str:
     if not known or pd.isna(row["skill"]) or row["kind"] == "bar":
         return ""
     best = max(known, key=lambda family: known[family])
-    return f"{best} {_number(min(known[best], 1.0))}" if known[best] >= 0.005 else "nothing"
+    return best if known[best] >= 0.005 else "nothing"
 
 
 def _what(row: Mapping[Hashable, Any]) -> str:
-    """What a row is: a model, one that partly fell back, a control, head-room; bars say so themselves."""
+    """What a row is: a model, a control, head-room, and in what share of the conditions it fell back."""
     missing = row["n_fallback"]
-    if row["kind"] == "model" and not pd.isna(missing) and missing:
-        return f"model, {missing}/{row['n_conditions']} fell back"
-    if row["kind"] == "model with fallbacks":
-        return f"{missing}/{row['n_conditions']} fell back"
-    return "" if row["kind"] == "bar" else str(row["kind"])
+    if row["kind"] == "bar":
+        return ""
+    if not pd.isna(missing) and missing:
+        return f"{missing / row['n_conditions']:.0%} fell back"
+    return str(row["kind"])
 
 
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:

@@ -53,11 +53,11 @@ WORDS: dict[str, str] = {
         "Wilcoxon test). 1 is perfect, 0 unrelated, and all signs wrong gives the negative of all signs right."
     ),
     "mostly by": (
-        "Which of the four questions gave the row most of its skill, and how much of the way from floor to ceiling it "
-        "went there. 'nothing' = it is above the floor in none."
+        "In which of the four questions the row went furthest from floor to ceiling. 'nothing' = it is above the floor "
+        "in none."
     ),
     "what": (
-        "What the row is. A model; '12/90 fell back': in 12 of 90 test conditions it knew nothing of its own about a "
+        "What the row is. A model; '13% fell back': in that share of the test conditions it knew nothing of its own about a "
         "perturbed gene and gave a general answer; control: it shows what is had for nothing, such as an encoder that "
         "was never trained; head-room: it is given what no model can know, and is not ranked."
     ),
