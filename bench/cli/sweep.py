@@ -128,7 +128,13 @@ def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     for track in registry.tracks():
         own = {job.spec.run_id for job in jobs if job.verb == track.verb}
         found = leaderboard.collect(track, [leaderboards])
-        kept = [item for item in found if item.record.run_id in own or item.record.kind == "reference"]
+        kept = [
+            item
+            for item in found
+            if item.record.run_id in own
+            or item.record.kind == "reference"
+            or any(claims.other_network(claim.data, item.record.spec.dataset) for claim in suite.claims)
+        ]
         groups.append((track, leaderboard.group(kept)))
     verdicts = claims.evaluate(suite.claims, seeds, groups)
     claims.show(verdicts)

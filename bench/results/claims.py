@@ -6,6 +6,7 @@ How a claim is tested: :mod:`bench.results.tested`. Here all claims of a suite a
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -58,6 +59,22 @@ class Gap(BaseModel):
     by_seed: tuple[float | None, ...] = ()
 
 
+class Elsewhere(BaseModel):
+    """The same claim on another generated network, tested alone.
+
+    Attributes:
+        data: The data set.
+        verdict: ``true`` or ``false``.
+        p: Its p there, of that claim alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    verdict: Literal["true", "false"]
+    p: float | None
+
+
 class Verdict(BaseModel):
     """A claim and what the records say of it.
 
@@ -71,6 +88,7 @@ class Verdict(BaseModel):
         over: What it generalises over, and what it does not.
         differences: To the rows that must be beaten.
         beside: To rows that decide nothing.
+        elsewhere: What it is on other networks of the same generator (``<data>_seed<n>``), whose records are not kept.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,6 +102,7 @@ class Verdict(BaseModel):
     over: str = ""
     differences: tuple[Gap, ...] = ()
     beside: tuple[Gap, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
 
 
 class Claims(BaseModel):
@@ -125,7 +144,36 @@ def evaluate(
                 boards[track.name] = (rows, Comparison(rows, wanted))
             found[i] = tested(track, claim, wanted, *boards[track.name])
     adjusted = holm([found[i].p for i in range(len(claims))])
-    return [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
+    verdicts = [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
+    others = _elsewhere(claims, groups)
+    return [one.model_copy(update={"elsewhere": tuple(others[i])}) for i, one in enumerate(verdicts)]
+
+
+def other_network(data: str, name: str) -> bool:
+    """Whether a data set is another network of the generator of some data: ``simulated:seed=2`` of ``simulated``."""
+    return bool(re.fullmatch(rf"{re.escape(data)}_seed\d+", name))
+
+
+def _elsewhere(
+    claims: Sequence[Claim], groups: Sequence[tuple[Track, leaderboard.Groups]]
+) -> dict[int, list[Elsewhere]]:
+    """Test claims on other networks of the same generator, where there are records of both rows."""
+    out: dict[int, list[Elsewhere]] = {i: [] for i in range(len(claims))}
+    boards: dict[tuple[str, str, str], tuple[list[int], dict[str, Row], Comparison]] = {}
+    for i, claim in enumerate(claims):
+        track, here = _track_of(claim, groups)
+        for data, split in sorted(here):
+            if split != claim.split or not other_network(claim.data, data):
+                continue
+            if (track.name, data, split) not in boards:
+                seeds, rows = gather(here[data, split])
+                share_tasks(rows, anchors(rows, seeds))
+                boards[track.name, data, split] = (seeds, rows, Comparison(rows, seeds))
+            found = tested(track, claim, *boards[track.name, data, split])
+            if not found.reason:
+                verdict: Literal["true", "false"] = "true" if found.p <= ALPHA else "false"
+                out[i].append(Elsewhere(data=data, verdict=verdict, p=_written(found.p)))
+    return out
 
 
 def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
@@ -190,6 +238,8 @@ def show(verdicts: Sequence[Verdict]) -> None:
             for i, line in enumerate(lines):  # names hold brackets, which rich would take for its markup
                 head = (Text(one.claim.name), verdict) if i == 0 else (Text(), Text())
                 view.add_row(*head, *map(Text, line))
+            for other in one.elsewhere:
+                view.add_row("", Text(f"{other.verdict} on {other.data}", style=_STYLES[other.verdict]))
             if one.claim.expected not in (None, one.verdict):
                 view.add_row("", Text(f"expected: {str(one.claim.expected).replace('_', ' ')}", style="bold red"))
         answer.print()
@@ -264,6 +314,9 @@ def again(folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> d
             asked = [old.verdicts[i].claim for i in places]
             wanted = {(claim.data, claim.split): seeds for claim in asked}
             verdicts |= dict(zip(places, evaluate(asked, wanted, groups), strict=True))
+        for i, one in verdicts.items():  # records of other networks are not kept beside those of the boards
+            if not one.elsewhere and old.verdicts[i].elsewhere:
+                verdicts[i] = one.model_copy(update={"elsewhere": old.verdicts[i].elsewhere})
         made[path] = (old, Claims(suite=old.suite, verdicts=tuple(verdicts[i] for i in range(len(old.verdicts)))))
     return made
 

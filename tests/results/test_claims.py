@@ -260,3 +260,17 @@ def test_objectives_stand_beside_their_controls(dataset):
             assert record.budget.steps, label
             assert record.budget.parameters["response"] > 0, label
             assert record.git_dirty is False, label
+
+
+def test_claims_are_tested_on_other_networks_too(study, tmp_path):
+    """Beside records of ``d_seed1``, where they hold, and of ``d_seed2``, where they do not; ``de`` is no network of it."""
+    for name, better in (("d_seed1", 0.5), ("d_seed2", 0.3), ("de", 0.5)):
+        record_rows(tmp_path, {"a": better, "b": 0.4}, dataset=name)
+    record_rows(tmp_path, {"a": 0.5, "b": 0.4, "train_mean": 0.25})
+    one = verdict(tmp_path, claim())
+    assert [(other.data, other.verdict) for other in one.elsewhere] == [("d_seed1", "true"), ("d_seed2", "false")]
+    # What was found stays where the other networks' records are not.
+    path = claims.write(study, "s", [one.model_copy(update={"elsewhere": one.elsewhere})])
+    ((_, again),) = claims.again(study, everything.read(registry.tracks(), study)).values()
+    assert again.verdicts[0].elsewhere == one.elsewhere
+    path.unlink()
