@@ -263,7 +263,7 @@ def test_objectives_stand_beside_their_controls(dataset):
 
 
 def test_claims_are_tested_on_other_networks_too(study, tmp_path):
-    """Beside records of ``d_seed1``, where they hold, and of ``d_seed2``, where they do not; ``de`` is no network of it."""
+    """Beside records of ``d_seed1``, where they hold, and of ``d_seed2``, where they do not; ``de`` is no network."""
     for name, better in (("d_seed1", 0.5), ("d_seed2", 0.3), ("de", 0.5)):
         record_rows(tmp_path, {"a": better, "b": 0.4}, dataset=name)
     record_rows(tmp_path, {"a": 0.5, "b": 0.4, "train_mean": 0.25})
