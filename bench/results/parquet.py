@@ -195,7 +195,8 @@ def write_one(path: Path, table: Table) -> None:
         if name not in KEYS:
             both = both.append_column(name, own.column(name))
     write(path, both)
-    write(draws.beside(path), draws.stacked({draws.OWN: table.draws, draws.TASK: table.task.draws}))
+    if table.draws or table.task.draws:
+        write(draws.beside(path), draws.stacked({draws.OWN: table.draws, draws.TASK: table.task.draws}))
 
 
 def read_one(track: Track, path: Path) -> Table:
@@ -207,7 +208,8 @@ def read_one(track: Track, path: Path) -> Table:
     table = read(path)
     try:
         reader = Reader(track, table)
-        moved = draws.unstacked(read(draws.beside(path)))
+        beside = draws.beside(path)
+        moved = draws.unstacked(read(beside)) if beside.is_file() else {}
         task = replace(reader.tasks(slice(0, table.num_rows)), draws=moved.get(draws.TASK, {}))
         return Table(task, reader.own(), column(table, "fallbacks"), draws.own(moved.get(draws.OWN, {})))
     except KeyError as error:

@@ -189,7 +189,10 @@ class Board:
             parquet.write(self.place / TASK, parquet.stack(facts))
             moved: dict[str, Mapping[Any, Floats]] = {record.run_id: table.draws for record, table in filled}
             moved |= {name: task.draws for name, task in tasks.items()}
-            parquet.write(self.place / DRAWS, draws.stacked(moved))
+            if any(moved.values()):
+                parquet.write(self.place / DRAWS, draws.stacked(moved))
+            else:  # a track without reference controls
+                (self.place / DRAWS).unlink(missing_ok=True)
         self._write_lines([record for record, _ in kept])
         if not filled:
             for name in (VALUES, TASK, DRAWS):

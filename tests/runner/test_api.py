@@ -92,7 +92,7 @@ def test_ten_lines_give_a_board(here, adata):
     board = bench.board([floor, ridge, scored])
 
     assert list(here.iterdir()) == []
-    assert set(board["model"]) == {"train_mean", "linear[rank=3]", "by_hand", "replicate"}
+    assert set(board["model"]) == {"train_mean", "linear[rank=3]", "by_hand", "ceiling", "replicate", "floor"}
     assert floor.path is None and not floor.table.empty
     # A table of values and the record's mean are one thing.
     rows = ridge.table.query("metric == 'pearson_delta' and scope == 'all'")
@@ -108,10 +108,11 @@ def test_compare_is_a_table(here, adata):
     a, b = (bench.run(name, task, progress=False) for name in ("additive", "train_mean"))
     table = bench.compare(a, b)
     assert table.columns.tolist() == ["metric", "scope", "difference", "low", "high", "p", "p_holm", "n", "better"]
-    first = table.iloc[0]
+    assert table["metric"].tolist()[:2] == ["skill", "pearson_delta"]
+    first = table.iloc[1]
     gap = a.metrics[first["metric"]].mean - b.metrics[first["metric"]].mean
     assert first["scope"] == "all" and first["difference"] == pytest.approx(gap, abs=1e-9)
-    other = bench.compare(b, a).iloc[0]
+    other = bench.compare(b, a).iloc[1]
     assert other["difference"] == pytest.approx(-first["difference"], abs=1e-12)
     with pytest.raises(BenchError, match="compared with itself"):
         bench.compare(a, a)
@@ -243,7 +244,7 @@ def test_published_rows_stand_beside_ones_own(here, capsys, monkeypatch):
     code, out, _ = cli(capsys, *argv)
     assert code == 0 and out.startswith("additive less train_mean | t | ")
     code, out, err = cli(capsys, *argv, "--json")
-    assert (code, err) == (0, "") and json.loads(out)[0]["metric"] == "pearson_delta"
+    assert (code, err) == (0, "") and json.loads(out)[0]["metric"] == "skill"
 
 
 def test_progress_says_how_long_the_rest_takes(capsys, monkeypatch):

@@ -64,6 +64,7 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
         "predictions.h5ad",
         "record.json",
         "record.parquet",
+        "record.draws.parquet",
         "spec.json",
         "split.json",
     }
