@@ -175,11 +175,15 @@ def made(
     created: str = "2026-01-01T00:00:00Z",
     git_dirty: bool | None = None,
     steps: int = 0,
+    moved: bool = False,
     **spec: object,
 ) -> tuple[Record, Table]:
-    """A record with these means, and its table."""
+    """A record with these means, and its table; ``moved``: with bootstraps of the reference controls."""
     run_spec = made_spec(model, **spec)
-    table = from_long(TRACK, made_table(means, floor, replicate, jitter, own_jitter))
+    draws = {("all", "pearson_delta"): np.linspace(-0.01, 0.01, 5)} if moved else {}
+    task_draws = {(*key, "replicate"): draw for key, draw in draws.items()}
+    frame = made_table(means, floor, replicate, jitter, own_jitter)
+    table = from_long(TRACK, frame, draws=draws, task_draws=task_draws)
     record = Record(
         track=TRACK.name,
         track_version=run_spec.scoring_version,

@@ -70,6 +70,7 @@ def six(tmp_path_factory):
                 {"pearson_delta": mean, "r2": 0.5},
                 split_seed=seed,
                 split_id=f"s{seed}",
+                moved=True,
             )
     everything.regenerate(registry.tracks(), folder / "runs" / "leaderboards")
     return folder

@@ -114,7 +114,7 @@ def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
     )
     assert len({*both, *seeds, *other}) == 4
     table = make_board(next(iter(groups(tmp_path / "boards").values())))
-    assert set(table["model"]) == {"additive", "linear[rank=3]", "replicate", "train_mean"}
+    assert set(table["model"]) == {"additive", "linear[rank=3]", "ceiling", "replicate", "floor"}
 
 
 def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
