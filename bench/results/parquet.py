@@ -150,13 +150,14 @@ class Reader:
     def __init__(self, track: Track, table: pa.Table, others: Sequence[pa.Table] = ()) -> None:
         named = {name.split(".", 1)[1] for part in (table, *others) for name in part.column_names if "." in name}
         self.track, self.table = track, table
+        self._held = set(table.column_names)  # pyarrow makes the list anew whenever it is asked
         self.metrics, self.shown, self.gallery = all_metrics(track, sorted(named))
 
     def block(self, field: str) -> NDArray[Any]:
         """A field's numbers; what the file lacks is NaN, or false."""
         flag = field == _FLAG
         columns: list[NDArray[Any] | None] = [
-            column(self.table, f"{field}.{metric}") if f"{field}.{metric}" in self.table.column_names else None
+            column(self.table, f"{field}.{metric}") if f"{field}.{metric}" in self._held else None
             for metric in self.metrics
         ]
         out = np.full((self.table.num_rows, len(columns)), False if flag else np.nan)
