@@ -154,8 +154,10 @@ def why_not(found: Tested) -> str:
     claim, margin = found.claim, found.margin
     if claim.relation == "no better":
         return f"not shown to lie within {margin:g} of {', '.join(claim.worse)}"
-    said = []
+    said, p = [], {name: gap.beyond(margin, found.sign) for name, gap in found.gaps.items()}
     for name, gap in found.gaps.items():
+        if p[name] <= ALPHA and p[name] < max(p.values()):
+            continue  # this one is beaten
         mean, width = found.sign * gap.mean, gap.width(0.90)
         if mean + width <= margin:
             said.append(f"no better than {name}: the 90% interval ends below {margin:g}")
