@@ -16,6 +16,7 @@ from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.runner.model_choice import choose
+from bench.tracks.response.track import TRACK
 
 NAMES = sorted(registry.entries())
 #: Importing cell-gears takes 20 seconds of each process that fits it.
@@ -58,7 +59,7 @@ def test_hyperparameters_are_typed_documented_flags(name):
         assert parameter.annotation not in (inspect.Parameter.empty, "Any"), key
         assert parameter.default is not inspect.Parameter.empty, key
         assert f"\n        {key}: " in doc or f"\n    {key}: " in doc, f"{key} is not documented"
-    run_parser(choose(name))  # no flag of the model's collides with the runner's
+    run_parser(choose(name), TRACK, "")  # no flag of the model's collides with the runner's
     assert len(registry.entries()[name].summary) > 20
 
 

@@ -84,6 +84,7 @@ class Suite(BaseModel):
     Attributes:
         name: The file's name.
         description: One line for people.
+        published: Whether its rows stand on the published boards.
         runs: What ``bench run`` does.
         frozen: What ``bench frozen`` does, after the runs.
         claims: About the rows.
@@ -93,6 +94,7 @@ class Suite(BaseModel):
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", validate_default=False)
     description: str = ""
+    published: bool = True
     runs: tuple[Block, ...] = ()
     frozen: tuple[Block, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()

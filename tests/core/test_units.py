@@ -41,7 +41,8 @@ def test_closed_forms_move_each_context_from_its_own_controls(name, tmp_path):
 def test_a_record_of_several_contexts_has_every_unit(tmp_path):
     data, split = contexts.lines()
     task = Task(data, split)
-    record, table = scored("train_mean", data, split, tmp_path)
+    record, found = scored("train_mean", data, split, tmp_path)
+    table = found.frame
     whole = table[(table["scope"] == "all") & (table["metric"] == "pearson_delta")]
     assert [Unit(*pair) for pair in zip(whole["condition"], whole["context"], strict=True)] == list(task.units)
     np.testing.assert_allclose(whole["value"], whole["floor"], atol=1e-9)
