@@ -34,8 +34,8 @@ bench: $(STAMP) ## run MODEL on DATA and print the board
 test test-slow test-kernels test-all: export OMP_NUM_THREADS = 1
 test test-slow test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
 test test-slow test-kernels test-all: export PYTHONFAULTHANDLER = 1
-# A file's tests stay with one worker, so that what they share is made once.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --durations=10
+# A file's tests stay with one worker, so that what they share is made once; tests/conftest.py says which begin first.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations=10
 
 test: $(STAMP) ## the test suite, without what is marked slow
 	$(PYTEST) -m 'not slow' $(ARGS)

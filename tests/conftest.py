@@ -21,6 +21,23 @@ gears_lists.fill_cache()
 _ROOT = Path(__file__).resolve().parents[1]
 
 
+#: Files with the longest tests. They begin first: at the end, one worker would wait for the other.
+_LONG = {
+    "test_killed",
+    "test_at_once",
+    "test_hostile_names",
+    "test_sweep",
+    "test_curves",
+    "test_cheats",
+    "test_every_model",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; all else stays in order."""
+    items.sort(key=lambda item: item.path.stem not in _LONG)
+
+
 def real_data_dir() -> Path | None:
     """Where real data are: ``$BENCH_DATA``, then ``../shared/data``."""
     for place in (os.environ.get("BENCH_DATA"), _ROOT.parent / "shared" / "data"):
