@@ -277,7 +277,7 @@ def test_the_documented_lines_give_the_documented_numbers(tmp_path, monkeypatch)
     exec("\n".join([*code[:-1], f"shown = {code[-1]}"]), space)
     printed = text.split("```\n rank")[1].split("```")[0].splitlines()[1:]
     rows = {line.split()[1]: [float(word) for word in line.split()[2:]] for line in printed}
-    assert len(rows) == 6
+    assert len(rows) == 7
     for row in space["shown"].to_dict("records"):
         found = [row[name] for name in space["columns"][2:]]
         assert found == pytest.approx(rows[row["model"]], abs=0.011), row["model"]

@@ -5,7 +5,7 @@ import numpy as np
 from bench.core.conditions import constituents
 from bench.core.units import Unit
 from cheats.exported import Exported, Floats
-from cheats.registry import Cheat, size_only
+from cheats.registry import Cheat, strength_only
 
 
 def sized(data: Exported) -> Floats:
@@ -24,4 +24,4 @@ def sized(data: Exported) -> Floats:
     return data.moved(data.sized(np.broadcast_to(data.m, (len(size), len(data.m))), size))
 
 
-CHEATS = (Cheat("mean, sized by target expression", sized, size_only),)
+CHEATS = (Cheat("mean, sized by target expression", sized, strength_only),)
