@@ -270,7 +270,7 @@ def test_claims_are_tested_on_other_networks_too(study, tmp_path):
     one = verdict(tmp_path, claim())
     assert [(other.data, other.verdict) for other in one.elsewhere] == [("d_seed1", "true"), ("d_seed2", "false")]
     # What was found stays where the other networks' records are not.
-    path = claims.write(study, "s", [one.model_copy(update={"elsewhere": one.elsewhere})])
+    path = claims.write(study, "s", [one])
     ((_, again),) = claims.again(study, everything.read(registry.tracks(), study)).values()
     assert again.verdicts[0].elsewhere == one.elsewhere
     path.unlink()

@@ -389,7 +389,7 @@ def test_a_board_says_what_each_row_alone_says(scope, found_by_label):
         assert got["skill_ci_low"] == pytest.approx(low[0], abs=1e-12, nan_ok=True)
         assert got["skill_ci_high"] == pytest.approx(high[0], abs=1e-12, nan_ok=True)
     assert pd.isna(table.loc["late", "rank"])
-    assert table.loc["heads", "n_training_seeds"] is pd.NA or table.loc["heads", "n_training_seeds"] == 2
+    assert table.loc["heads", "n_training_seeds"] is pd.NA  # a closed form has none
 
 
 def test_every_file_is_read_once_however_many_boards_it_stands_on(three, monkeypatch):

@@ -17,6 +17,7 @@ from bench.results.board import board as make_board
 from bench.runner import pipeline
 from bench.runner.config import RunConfig
 from bench.runner.publish import publish
+from bench.runner.rescore import earlier
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
@@ -191,3 +192,30 @@ def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
     for text in (b"pearson_delta/mean", b"split_id", b"fit_s"):
         assert text in blob
     assert list(path.parent.rglob("*conditions*.table.json"))
+
+
+def test_predictions_of_an_earlier_scoring_are_scored_again_without_a_fit(files, tmp_path, monkeypatch):
+    (path,) = pipeline.run(config_for(files, tmp_path))
+    first, real = records.read(path), pipeline.spec_of
+
+    def later(*arguments, **changes):
+        return real(*arguments).model_copy(update={"scoring_version": first.spec.scoring_version + 1, **changes})
+
+    def fit(*_):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(pipeline, "spec_of", later)
+    monkeypatch.setattr(pipeline, "fit_and_predict", fit)
+    (again,) = pipeline.run(config_for(files, tmp_path))
+    second = records.read(again)
+    assert second.run_id != first.run_id
+    assert (second.values_hash, second.budget, second.fit_git_sha) == (first.values_hash, first.budget, first.git_sha)
+    # Another version of the model, or predictions that are not those of the record, are no such thing.
+    spec = second.spec.model_copy(update={"scoring_version": second.spec.scoring_version + 1})
+    out = tmp_path / "runs"
+    assert earlier(out, spec).record.run_id == second.run_id
+    assert earlier(out, spec.model_copy(update={"model_version": 99})) is None
+    for run in (first, second):
+        with (out / run.run_id / "predictions.h5ad").open("ab") as handle:
+            handle.write(b"x")
+    assert earlier(out, spec) is None
