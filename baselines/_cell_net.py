@@ -89,9 +89,8 @@ class MeanError:
         cells, bulk = datamodule.dataset, datamodule.pseudobulk("val").by_condition()
         self.true = torch.from_numpy(bulk.means)
         self.condition = torch.tensor([cells.conditions.index(name) for name in bulk.conditions])
-        counts = [
-            np.bincount(cells.context[cells.cells_of[name]], minlength=len(cells.contexts)) for name in bulk.conditions
-        ]
+        mine = datamodule.task.cells_of("val")
+        counts = [np.bincount(cells.context[mine[name]], minlength=len(cells.contexts)) for name in bulk.conditions]
         weights = np.array(counts, dtype=np.float64)
         self.weights = torch.from_numpy(weights / weights.sum(axis=1, keepdims=True))
         self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
@@ -157,7 +156,7 @@ def fit_best(
             best = error, keep.best_step if keep else steps, net
         ledger.trials = trial + 1
         ledger.steps += steps
-        ledger.cells_seen += epochs * len(datamodule.dataset.rows(datamodule.split.train))
+        ledger.cells_seen += epochs * len(datamodule.rows("train"))
     assert best is not None
     _, step, net = best
     how = f"smallest squared error of means on {count} val conditions, of {ledger.trials} of {len(offered)} settings"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class CellPairs:
     Args:
         datamodule: The task.
         nodes: Perturbations in the order of their graph.
-        conditions: Whose cells; each is paired once with a random control, as GEARS does when it loads data.
+        part: Whose cells; each is paired once with a random control, as GEARS does when it loads data.
         controls: Whether the input controls themselves are among the cells, each beside itself.
         top: Most differential genes by condition number, where they are asked for.
     """
@@ -62,12 +63,12 @@ class CellPairs:
         self,
         datamodule: PerturbationDataModule,
         nodes: Sequence[str],
-        conditions: Sequence[str],
+        part: Literal["train", "val"],
         controls: bool,
         top: dict[int, NDArray[np.int64]] | None = None,
     ) -> None:
         self.dataset = datamodule.dataset
-        rows = self.dataset.rows(conditions)
+        rows = datamodule.rows(part)
         parts = [(datamodule.control_rows, datamodule.control_rows)] if controls else []
         if len(rows):
             parts = [
@@ -105,23 +106,23 @@ class CellPairs:
         )
 
 
-def heard(datamodule: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, torch.Tensor]:
-    """Genes that are not silent in each condition, by its number; all of them for the control.
+def heard(datamodule: PerturbationDataModule) -> dict[int, torch.Tensor]:
+    """Genes that are not silent in each train condition, by its number; all of them for the control.
 
     Source: ``get_dropout_non_zero_genes`` (``non_zeros_gene_idx``), by which ``loss_fct`` leaves genes out.
     """
     cells = datamodule.dataset
     found = {
-        cells.conditions.index(name): torch.from_numpy(np.flatnonzero(row_mean(cells.x, cells.cells_of[name])))
-        for name in conditions
+        cells.conditions.index(name): torch.from_numpy(np.flatnonzero(row_mean(cells.x, rows)))
+        for name, rows in datamodule.task.cells_of("train").items()
     }
     if CONTROL in cells.conditions:
         found[cells.conditions.index(CONTROL)] = torch.arange(len(cells.genes))
     return found
 
 
-def most_differential(datamodule: PerturbationDataModule, conditions: Sequence[str]) -> dict[int, NDArray[np.int64]]:
-    """The 20 genes of largest absolute Welch t against the input controls, by condition number.
+def most_differential(datamodule: PerturbationDataModule) -> dict[int, NDArray[np.int64]]:
+    """The 20 genes of largest absolute Welch t against the input controls, by number of each val condition.
 
     Source: ``get_DE_genes`` (scanpy's ``t-test``, ``rankby_abs``), which compares with all controls.
     """
@@ -134,8 +135,8 @@ def most_differential(datamodule: PerturbationDataModule, conditions: Sequence[s
 
     control = moments(datamodule.control_rows)
     found = {}
-    for name in conditions:
-        mean, var, n = moments(cells.cells_of[name])
+    for name, rows in datamodule.task.cells_of("val").items():
+        mean, var, n = moments(rows)
         top = t_test_top(mean[None], var[None], np.array([n]), control, TOP)[0]
         found[cells.conditions.index(name)] = np.sort(top)
     return found

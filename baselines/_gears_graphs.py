@@ -67,7 +67,7 @@ def coexpression(datamodule: PerturbationDataModule) -> Graph:
         from gears.utils import GeneSimNetwork, get_coexpression_network_from_train
 
         cells, genes = datamodule.dataset, datamodule.genes
-        rows = np.concatenate([datamodule.control_rows, cells.rows(datamodule.split.train)])
+        rows = np.concatenate([datamodule.control_rows, datamodule.rows("train")])
         condition = np.array(
             [CONTROL] * len(datamodule.control_rows)
             + [cells.conditions[i] for i in cells.condition[rows[len(datamodule.control_rows) :]]]

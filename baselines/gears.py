@@ -116,13 +116,13 @@ class Gears(PerturbationModel):
         with undisturbed():
             from gears.utils import loss_fct
         device, split = _device(network), datamodule.split
-        pairs = CellPairs(datamodule, nodes, split.train, controls=True)
+        pairs = CellPairs(datamodule, nodes, "train", controls=True)
         batch_size = min(BATCH, len(pairs))
         control = torch.from_numpy(row_mean(datamodule.dataset.x, datamodule.control_rows).astype(np.float32)).to(
             device
         )
-        genes = {code: columns.to(device) for code, columns in heard(datamodule, split.train).items()}
-        held = CellPairs(datamodule, nodes, split.val, controls=False, top=most_differential(datamodule, split.val))
+        genes = {code: columns.to(device) for code, columns in heard(datamodule).items()}
+        held = CellPairs(datamodule, nodes, "val", controls=False, top=most_differential(datamodule))
         adam = torch.optim.Adam(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.StepLR(adam, step_size=1, gamma=DECAY)
         errors: list[float] = []

@@ -163,6 +163,6 @@ def choice(value: str, options: dict[str, Any], what: str) -> Any:
 
 def split_kind(kind: str | None, file: object) -> str | None:
     """Let ``--split-file`` imply ``--split custom``, and refuse it with any other."""
-    if file and kind not in (None, "custom"):
+    if file and kind is not None and kind.partition(":")[0] != "custom":
         raise BenchError(f"--split-file goes with --split custom, not with --split {kind}.")
-    return "custom" if file else kind
+    return (kind or "custom") if file else kind

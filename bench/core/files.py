@@ -135,6 +135,11 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def board_name(split: str) -> str:
+    """What boards and files call a split: ``few_shot_context:k=5`` is ``few_shot_context-k5``."""
+    return split.replace(":", "-").replace("=", "").replace(",", "-")
+
+
 def safe_name(kind: str, name: str) -> str:
     """Return a name that may become part of a path, as it is.
 

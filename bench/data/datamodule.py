@@ -50,13 +50,17 @@ class CellsBatch(NamedTuple):
 
     Attributes:
         cells: Expression ``[B, G]``, float32.
-        condition: Index into ``data.conditions`` ``[B]``, int64.
+        condition: Index into ``data.conditions`` ``[B]``, int64; :data:`UNLABELLED` where the label is withheld.
         context: Index into ``data.contexts`` ``[B]``, int64.
     """
 
     cells: torch.Tensor
     condition: torch.Tensor
     context: torch.Tensor
+
+
+#: Condition of a cell whose label is withheld: what torch's cross-entropy leaves out.
+UNLABELLED = -100
 
 
 class InputBatch(NamedTuple):
@@ -94,13 +98,15 @@ class _Pairs(torch_data.Dataset[CellBatch]):
 class _Cells(torch_data.Dataset[CellsBatch]):
     """Cells by row number; one whole batch per item."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, task: Task) -> None:
+        self.dataset = task.dataset
+        self.condition = self.dataset.condition.astype(np.int64)
+        self.condition[task.unlabelled_rows] = UNLABELLED
 
     def __getitem__(self, rows: Any) -> CellsBatch:
         return CellsBatch(
             torch.from_numpy(self.dataset.x[rows].toarray()),
-            torch.from_numpy(self.dataset.condition[rows].astype(np.int64)),
+            torch.from_numpy(self.condition[rows]),
             torch.from_numpy(self.dataset.context[rows].astype(np.int64)),
         )
 
@@ -205,14 +211,22 @@ class PerturbationDataModule(lightning.LightningDataModule):
         return self._pairs("val", False)
 
     def representation_rows(self, part: Literal["train", "val"]) -> Rows:
-        """Cells that a representation may be learned from (train, input controls included) or chosen by (val)."""
-        rows = self.rows(part)
-        return np.union1d(rows, self.control_rows) if part == "train" else rows
+        """Cells that a representation may be learned from (train, labelled or not, and input controls) or chosen by
+        (val).
+        """
+        if part == "val":
+            return self.rows(part)
+        return np.union1d(self.labelled_rows, self.task.unlabelled_rows)
+
+    @cached_property
+    def labelled_rows(self) -> Rows:
+        """Train cells and input controls of which a model may know what was done to them."""
+        return np.union1d(self.rows("train"), self.control_rows)
 
     def cells_dataloader(self, batch_size: int) -> RoleLoader:
         """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch."""
         sampler = CellSampler(self.representation_rows("train"), batch_size, self.seed)
-        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.dataset), sampler)
+        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.task), sampler)
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""

@@ -31,6 +31,11 @@ class Pseudobulk:
     cells: Floats
     contexts: tuple[str, ...] = ()
 
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """The units ``[T]``; none once contexts were averaged."""
+        return tuple(map(Unit, self.conditions, self.contexts))
+
     def by_condition(self) -> Pseudobulk:
         """One row per condition, each cell counting once: for models that know nothing of contexts.
 

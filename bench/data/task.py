@@ -51,6 +51,23 @@ class Task:
         rows = [self.dataset.unit_rows(unit) for unit in self.units_of(part)]
         return np.sort(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
 
+    def cells_of(self, part: Part) -> dict[str, NDArray[np.int64]]:
+        """Rows of each condition's cells that are in a part, ordered by barcode: of some contexts or of all."""
+        found: dict[str, list[NDArray[np.int64]]] = {}
+        for unit in self.units_of(part):
+            found.setdefault(unit.perturbation, []).append(self.dataset.unit_rows(unit))
+        place = np.argsort(np.argsort(self.dataset.barcodes, kind="stable"), kind="stable")
+        return {
+            name: rows[0] if len(rows) == 1 else np.concatenate(rows)[np.argsort(place[np.concatenate(rows)])]
+            for name, rows in found.items()
+        }
+
+    @cached_property
+    def unlabelled_rows(self) -> NDArray[np.int64]:
+        """Rows of cells that a representation may be learned from while nobody is told what was done to them."""
+        rows = [self.dataset.unit_rows(unit) for unit in self.split.unlabelled]
+        return np.sort(np.concatenate(rows)) if rows else np.empty(0, dtype=np.int64)
+
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """What is predicted and scored: test units with at least ``min_cells`` cells, the control never."""

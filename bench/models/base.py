@@ -15,6 +15,7 @@ import torch
 
 from bench.core.arguments import checked
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
@@ -100,31 +101,51 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
 
 
 class ShiftModel(PerturbationModel):
-    """A closed form that moves every input cell of a condition by the same shift.
+    """A closed form that moves every input cell of a unit by the same shift.
 
-    A subclass implements :meth:`fit` (calling :meth:`keep` with one shift per predicted condition).
+    A subclass implements :meth:`fit`, calling :meth:`keep` with one shift per predicted condition, or
+    :meth:`keep_units` with one per predicted unit.
     """
 
     emits_cells = False
 
     def keep(self, datamodule: PerturbationDataModule, shifts: dict[str, tuple[Floats, int]]) -> None:
-        """Keep the shifts of the conditions that will be asked for.
+        """Keep the shifts of the conditions that will be asked for, the same in every context.
 
         Args:
             datamodule: The task.
             shifts: By condition: shift ``[G]`` and number of constituents that fell back.
         """
-        table = np.full((len(datamodule.dataset.conditions), len(datamodule.genes)), np.nan)
-        for condition, (shift, _) in shifts.items():
-            table[datamodule.dataset.conditions.index(condition)] = shift
-        self.register_buffer("table", torch.from_numpy(table))
-        self._fallbacks = {condition: missing for condition, (_, missing) in shifts.items()}
-        self.fit_report.cells_seen = len(datamodule.dataset.rows(datamodule.split.train)) + len(datamodule.control_rows)
+        contexts = datamodule.dataset.contexts
+        self.keep_units(datamodule, {Unit(name, c): found for name, found in shifts.items() for c in contexts})
+
+    def keep_units(self, datamodule: PerturbationDataModule, shifts: dict[Unit, tuple[Floats, int]]) -> None:
+        """Keep the shifts of the units that will be asked for.
+
+        Args:
+            datamodule: The task.
+            shifts: By unit: shift ``[G]`` and number of constituents that fell back.
+        """
+        data = datamodule.dataset
+        rows: dict[int, int] = {}  # units that share a shift share a row of the table
+        table: list[Floats] = []
+        row = np.full((len(data.conditions), len(data.contexts)), -1)
+        for unit, (shift, _) in shifts.items():
+            if id(shift) not in rows:
+                rows[id(shift)] = len(table)
+                table.append(shift)
+            row[data.conditions.index(unit.perturbation), data.contexts.index(unit.context)] = rows[id(shift)]
+        self.register_buffer("table", torch.from_numpy(np.array(table, dtype=np.float64)))
+        self.register_buffer("row", torch.from_numpy(row))
+        self._fallbacks: dict[str, int] = {}
+        for unit, (_, missing) in shifts.items():
+            self._fallbacks[unit.perturbation] = max(missing, self._fallbacks.get(unit.perturbation, 0))
+        self.fit_report.cells_seen = len(datamodule.rows("train")) + len(datamodule.control_rows)
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
-        """Add the condition's shift to its input cells, in float64."""
-        table: torch.Tensor = self.get_buffer("table")
-        return batch.controls.to(table.dtype) + table[batch.condition]
+        """Add the unit's shift to its input cells, in float64."""
+        table, row = self.get_buffer("table"), self.get_buffer("row")
+        return batch.controls.to(table.dtype) + table[row[batch.condition, batch.context]]
 
     def fallbacks(self, condition: str) -> int:
         """Count the condition's constituents that fell back."""

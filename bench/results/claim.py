@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from bench.core.files import board_name
 
 
 def _listed(value: Any) -> Any:
@@ -29,7 +31,7 @@ class Claim(BaseModel):
         relation: ``better``, or ``no better``: the 90% interval of every difference lies within the margin.
         beside: Rows whose difference is printed too, and decides nothing.
         data: Data set.
-        split: Split.
+        split: Split, as ``--split`` takes it.
         metric: Metric, which tells the track that the claim is about, or ``skill``: the mean over families.
         subgroup: ``all``, a subgroup or a tertile.
         min_conditions: Distinct conditions that the differences must be over.
@@ -44,7 +46,7 @@ class Claim(BaseModel):
     worse: Names
     beside: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     data: str
-    split: str = "simulation"
+    split: Annotated[str, AfterValidator(board_name)] = "simulation"
     metric: str = "pearson_delta"
     subgroup: str = "all"
     min_conditions: Annotated[int, Field(ge=8)] = 30

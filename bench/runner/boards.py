@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.core.errors import BenchError, unknown
-from bench.core.files import published_boards
+from bench.core.files import board_name, published_boards
 from bench.core.track import Track
 from bench.data.task import Task
 from bench.reports.compare import differences, winner
@@ -18,7 +18,6 @@ from bench.results import board as results_board
 from bench.results import leaderboard
 from bench.results.difference import Difference
 from bench.results.entries import BoardEntry
-from bench.runner.config import split_name
 from bench.runner.result import Result
 from bench.tracks import registry
 
@@ -67,7 +66,7 @@ def board(
     own = {record.spec.label for result in results for record in result.records}
     tables = []
     for (dataset, name), items in sorted(leaderboard.group(found).items()):
-        if split not in (None, name):
+        if split and board_name(split) != name:
             continue
         # Variants of other models would make the table of one result long.
         asked = {*own, *(models or ())}
@@ -111,7 +110,7 @@ def _collect(
     if isinstance(of, Task):
         found = leaderboard.collect(track, places, of.dataset.name)
         version = max((item.record.spec.scoring_version for item in found), default=0)
-        return _same_task(found, split_name(of.split), of.dataset.hash, version)
+        return _same_task(found, of.split.name, of.dataset.hash, version)
     if isinstance(of, Path) or (isinstance(of, str) and Path(of).is_dir()):
         if not Path(of).is_dir():
             raise BenchError(f"no such folder: {of}")
@@ -173,7 +172,7 @@ def board_records(
     """
     track = _track(None)
     dataset = of.dataset.name if isinstance(of, Task) else of
-    split = split_name(of.split) if isinstance(of, Task) else split or "simulation"
+    split = of.split.name if isinstance(of, Task) else board_name(split or "simulation")
     if results:
         dataset, split = results[0].record.spec.dataset, results[0].record.spec.split
     places = [*(result.leaderboards for result in results), *(map(Path, folders) if folders else default_folders())]

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from bench.core.errors import BenchError
-from bench.core.files import sha256_json
-from bench.data.splits.split import Split
 from bench.data.task import Task
 from bench.models import registry
 from bench.results.board import REPLICATE
@@ -115,20 +113,12 @@ def check_row_name(name: str) -> None:
         raise BenchError(f"row name '{name}' is that of a registered model; choose another by --name.")
 
 
-def split_name(split: Split) -> str:
-    """A split's name on boards: its kind; custom ones carry a hash of their lists, as each is a task of its own."""
-    if split.kind != "custom":
-        return split.kind
-    lists = {part: getattr(split, part) for part in ("train", "val", "test")}
-    return f"custom-{sha256_json(lists)[:8]}"
-
-
 def task_fields(task: Task) -> dict[str, Any]:
     """The fields of a spec that say which task it is."""
     return {
         "dataset": task.dataset.name,
         "data_hash": task.dataset.hash,
-        "split": split_name(task.split),
+        "split": task.split.name,
         "split_seed": task.split.seed,
         "control_fold": task.split.control_fold,
         "split_id": task.split.split_id,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, unknown
+from bench.core.files import board_name
 from bench.data.task import Task
 from bench.results.difference import FLOOR, SKILL
 from bench.runner import by_track
@@ -147,7 +148,7 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
     names = {data: load.resolve(data)[0].name for data in dict.fromkeys(config.data for _, config in everything)}
     made: dict[str, dict[tuple[str, str], set[str]]] = {track.verb: {} for track in registry.tracks()}
     for verb, config in everything:
-        made[verb].setdefault((names[config.data], str(config.split)), set()).add(label(config))
+        made[verb].setdefault((names[config.data], board_name(str(config.split))), set()).add(label(config))
     verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
     if ranked := next((track for track in registry.tracks() if track.families), None):
         verb_of[SKILL] = ranked.verb

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.training.fit import FitReport
 
@@ -22,7 +23,8 @@ MAX_TRIALS = 8
 def part_of(bulk: Pseudobulk, keep: Sequence[int]) -> Pseudobulk:
     """Take some conditions of a pseudobulk."""
     rows = np.asarray(keep, dtype=np.int64)
-    return Pseudobulk(tuple(bulk.conditions[i] for i in keep), bulk.means[rows], bulk.shifts[rows], bulk.cells[rows])
+    names, contexts = (tuple(of[i] for i in keep) if of else () for of in (bulk.conditions, bulk.contexts))
+    return Pseudobulk(names, bulk.means[rows], bulk.shifts[rows], bulk.cells[rows], contexts)
 
 
 def rounds(datamodule: PerturbationDataModule) -> tuple[list[tuple[Pseudobulk, Pseudobulk]], str]:
@@ -65,19 +67,64 @@ def choose(
         datamodule: The task.
         ledger: Gets the number of trials and a sentence on how the choice was made.
     """
-    if len(settings) == 1:
-        ledger.trials, ledger.selection = 1, f"{settings[0]}: the only setting"
-        return settings[0]
-    parts, how = rounds(datamodule)
+    parts, how = rounds(datamodule) if len(settings) > 1 else ([], "")
 
-    def error(setting: Setting) -> float:
+    def error(setting: Setting) -> Floats:
         losses = [
             ((fit_predict(setting, fitted, held.conditions) - held.shifts) ** 2).mean(axis=1) for fitted, held in parts
         ]
-        return float(np.concatenate(losses).mean()) if losses else 0.0
+        return np.concatenate(losses) if losses else np.zeros(1)
 
+    return _best(settings, error, how, ledger)
+
+
+def rounds_of_contexts(datamodule: PerturbationDataModule) -> tuple[list[tuple[Pseudobulk, Pseudobulk]], str]:
+    """The same for settings that are about contexts: units stand for themselves.
+
+    With 10 or more val units they judge; otherwise train contexts are left out, in 5 folds at most. With one train
+    context nothing can.
+    """
+    train, val = (datamodule.pseudobulk(part) for part in ("train", "val"))
+    if len(val.conditions) >= MIN_VAL_CONDITIONS:
+        count = len(set(val.contexts))
+        return [(train, val)], f"smallest squared error on {len(val.conditions)} val units of {count} contexts"
+    names = sorted(set(train.contexts))
+    order = np.random.default_rng([datamodule.split.seed, 0xF01D]).permutation(len(names)) % FOLDS
+    fold = np.array([order[names.index(context)] for context in train.contexts])
+    found = [
+        (part_of(train, np.flatnonzero(fold != k).tolist()), part_of(train, np.flatnonzero(fold == k).tolist()))
+        for k in np.unique(fold).tolist()
+        if (fold != k).any()
+    ]
+    how = f"smallest squared error over {len(found)} folds of {len(names)} train contexts"
+    return found, f"{how} (only {len(val.conditions)} val units)"
+
+
+def choose_for_contexts(
+    settings: Sequence[Setting],
+    fit_predict: Callable[[Setting, Pseudobulk, tuple[Unit, ...]], Floats],
+    datamodule: PerturbationDataModule,
+    ledger: FitReport,
+) -> Setting:
+    """Choose as :func:`choose` does, where predictions are of units: ``(setting, train, units) -> [len(units), G]``."""
+    parts, how = rounds_of_contexts(datamodule) if len(settings) > 1 else ([], "")
+
+    def error(setting: Setting) -> Floats:
+        losses = [
+            ((fit_predict(setting, fitted, held.units) - held.shifts) ** 2).mean(axis=1) for fitted, held in parts
+        ]
+        return np.concatenate(losses) if losses else np.zeros(1)
+
+    return _best(settings, error, how, ledger)
+
+
+def _best(settings: Sequence[Setting], error: Callable[[Setting], Floats], how: str, ledger: FitReport) -> Setting:
+    """The setting of the smallest mean error, and how it was found."""
+    if len(settings) == 1:
+        ledger.trials, ledger.selection = 1, f"{settings[0]}: the only setting"
+        return settings[0]
     tried = settings[:MAX_TRIALS]
-    best = tried[int(np.argmin([error(setting) for setting in tried]))]
+    best = tried[int(np.argmin([float(error(setting).mean()) for setting in tried]))]
     ledger.trials, ledger.selection = len(tried), f"{best}: {how}, of {_counted(len(tried), len(settings))}"
     return best
 

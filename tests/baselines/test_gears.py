@@ -83,7 +83,7 @@ def test_coexpression_graph_equals_numpy(task, tiny, tiny_split):
 
 
 def test_differential_genes_are_those_of_scanpy(task, tiny, tiny_split):
-    found = most_differential(task, tiny_split.val)
+    found = most_differential(task)
     inputs = [tiny.barcode_index[b] for pool in tiny_split.input_controls.values() for b in pool]
     for name in tiny_split.val:
         rows = np.concatenate([inputs, tiny.cells_of[name]])
@@ -184,7 +184,7 @@ def test_equals_a_direct_loop_over_gears_own_classes(fitted, task, tiny, tiny_sp
     # Biases in front of a batch norm have no gradient but rounding, by which Adam moves them; their running means lag
     # behind. The same sums on another number of threads therefore predict what differs in the third digit.
     with one_thread():
-        best, predict = direct(tiny, tiny_split, task, most_differential(task, tiny_split.val))
+        best, predict = direct(tiny, tiny_split, task, most_differential(task))
     assert f"epoch {best + 1} of {EPOCHS}" in fitted.fit_report.selection
     moved = []
     for batch in task.predict_dataloader():
@@ -289,6 +289,6 @@ def test_without_val_conditions_the_last_epoch_stays(tiny, tiny_split):
 def test_two_contexts_are_paired_within_theirs():
     data = screens.tiny_screen(contexts=2)
     module = PerturbationDataModule(Task(data, screens.hand_split(data)))
-    pairs = CellPairs(module, perturbations(module, None), module.split.train, controls=True)
+    pairs = CellPairs(module, perturbations(module, None), "train", controls=True)
     np.testing.assert_array_equal(data.context[pairs.cells], data.context[pairs.controls])
     assert set(pairs.controls.tolist()) <= set(module.control_rows.tolist())

@@ -16,7 +16,7 @@ from bench.core.units import Unit
 from bench.data.cards import find_card
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.load import load
-from bench.data.splits import split as splits
+from bench.data.splits import kinds as split_kinds
 from bench.data.splits.kinds import Drawn, SplitKind, kinds
 from bench.data.splits.split import draw, merge_parts
 from bench.data.task import Task
@@ -167,7 +167,9 @@ def test_split_ids_of_published_records_still_come_out(name, request):
 
 
 def test_every_kind_is_found_by_its_file():
-    assert set(kinds()) == {*gears_lists.KINDS, "doubles", "custom"}
+    assert set(kinds()) == {
+        *gears_lists.KINDS, "doubles", "custom", "unseen_context", "few_shot_context", "double_holdout",
+    }  # fmt: skip
     assert all(kind.name == name for name, kind in kinds().items())
 
 
@@ -181,13 +183,13 @@ def by_context(monkeypatch):
         return Drawn({"train": [u for u in seen if u.perturbation != CONTROL], "val": [], "test": test})
 
     found = {**kinds(), "by_context": SplitKind("by_context", parts)}
-    monkeypatch.setattr(splits, "kinds", lambda: found)
+    monkeypatch.setattr(split_kinds, "kinds", lambda: found)
     return screens.tiny_screen(contexts=2)
 
 
 def test_a_kind_may_split_contexts(by_context):
     data = by_context
-    task = Task(data, splits.draw(data, "by_context"))
+    task = Task(data, draw(data, "by_context"))
     assert task.split.test == ("G00+G01", "G03+ctrl") and set(task.split.test) < set(task.split.train)
     assert task.units == (Unit("G00+G01", "line1"), Unit("G03+ctrl", "line1"))
     assert {unit.context for unit in task.units_of("train")} == {"line0"}
@@ -201,7 +203,7 @@ def test_a_kind_may_split_contexts(by_context):
 def test_nothing_of_a_tested_unit_reaches_a_model(by_context):
     """Its condition is learned from in the other context."""
     data = by_context
-    task = Task(data, splits.draw(data, "by_context"))
+    task = Task(data, draw(data, "by_context"))
     module = PerturbationDataModule(task, seed=1)
     hidden = set(task.rows("test").tolist())
     assert not hidden & set(module.representation_rows("train").tolist())
@@ -216,9 +218,9 @@ def test_nothing_of_a_tested_unit_reaches_a_model(by_context):
 
 def test_a_unit_in_two_parts_is_an_error(by_context, monkeypatch):
     twice = {"train": ["G00+ctrl"], "val": [], "test": [Unit("G00+ctrl", "line1"), "G01+ctrl"]}
-    monkeypatch.setattr(splits, "kinds", lambda: {"k": SplitKind("k", lambda *_: Drawn(twice))})
+    monkeypatch.setattr(split_kinds, "kinds", lambda: {"k": SplitKind("k", lambda *_: Drawn(twice))})
     with pytest.raises(BenchError, match=r"'G00\+ctrl \| line1' is both in 'train' and in 'test'"):
-        splits.draw(by_context, "k")
+        draw(by_context, "k")
 
 
 def test_unknown_kind_suggests_the_nearest(tiny):

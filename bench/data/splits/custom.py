@@ -1,20 +1,29 @@
-"""The split ``custom``: lists that a user wrote."""
+"""The split ``custom``: lists that a user wrote, of conditions or of units (``KLF1+ctrl | K562``)."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.core.conditions import identity
 from bench.core.errors import BenchError, unknown
+from bench.core.units import SEPARATOR, Unit
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import PARTS, Drawn, SplitKind
 
 
-def read_custom(path: Path, labels: Sequence[str]) -> dict[str, list[str]]:
+def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ()) -> dict[str, list[str | Unit]]:
     """Read a custom split: ``{"train": [...], "val": [...], "test": [...]}``; conditions are matched as sets.
+
+    A member is a condition, which is then in its part in every context, or a unit: the condition, `` | `` and one of
+    the contexts.
+
+    Args:
+        path: The file.
+        labels: Condition strings of the data.
+        contexts: Contexts of the data.
 
     Raises:
         BenchError: Not such a file, an unknown condition, or one condition in two parts.
@@ -35,19 +44,33 @@ def read_custom(path: Path, labels: Sequence[str]) -> dict[str, list[str]]:
     by_identity: dict[frozenset[str], list[str]] = {}
     for label in labels:
         by_identity.setdefault(identity(label), []).append(label)
-    part_of: dict[frozenset[str], str] = {}
-    for name, conditions in lists.items():
-        for condition in conditions:
-            key = identity(str(condition))
+    part_of: dict[tuple[frozenset[str], str], str] = {}
+    parts: dict[str, list[str | Unit]] = {name: [] for name in PARTS}
+    for name, members in lists.items():
+        for member in members:
+            condition, context = _of_unit(str(member), by_identity, contexts)
+            key = identity(condition)
             if key not in by_identity:
-                raise BenchError(
-                    f"{path}: condition '{condition}' in '{name}' is not in the data.{_near(condition, labels)}"
-                )
-            if key and part_of.setdefault(key, name) != name:
-                raise BenchError(f"{path}: condition '{condition}' is both in '{part_of[key]}' and in '{name}'.")
-    return {
-        name: sorted(s for key, part in part_of.items() if part == name for s in by_identity[key]) for name in PARTS
-    }
+                near = _near(member, labels)
+                raise BenchError(f"{path}: condition '{condition}' in '{name}' is not in the data.{near}")
+            if not key:  # the control is in every part, and in none
+                continue
+            for where in [context] if context else ["", *contexts]:
+                other = part_of.get((key, where), name)
+                if other != name:
+                    raise BenchError(f"{path}: condition '{member}' is both in '{other}' and in '{name}'.")
+            if (key, context) not in part_of:
+                part_of[key, context] = name
+                parts[name] += [Unit(label, context) for label in by_identity[key][:1]] if context else by_identity[key]
+    return {name: sorted(members, key=str) for name, members in parts.items()}
+
+
+def _of_unit(member: str, known: Mapping[frozenset[str], Sequence[str]], contexts: Sequence[str]) -> tuple[str, str]:
+    """Condition and context of a member; no context = every one."""
+    condition, bar, context = member.rpartition(SEPARATOR)
+    if bar and context in contexts and identity(member) not in known:
+        return condition, context
+    return member, ""
 
 
 def _near(condition: object, labels: Sequence[str]) -> str:
@@ -58,7 +81,7 @@ def _near(condition: object, labels: Sequence[str]) -> str:
 def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
     if file is None:
         raise BenchError("split 'custom' needs --split-file FILE, a JSON with lists train, val and test.")
-    return Drawn(read_custom(file, dataset.file_conditions))
+    return Drawn(read_custom(file, dataset.file_conditions, dataset.contexts))
 
 
 KINDS = (SplitKind("custom", _draw),)

@@ -1,17 +1,23 @@
-"""Kinds of split: each file of this folder declares its own in ``KINDS``; to add one is to add a file."""
+"""Kinds of split: each file of this folder declares its own in ``KINDS``; to add one is to add a file.
+
+A kind is asked for by name, with options after a colon: ``few_shot_context:k=5``. Some options go with any kind:
+
+- ``label_fraction=0.25``: only a quarter of the train members are labelled; see :attr:`Asked.label_fraction`.
+- ``input_cells=10``: models see 10 control cells of each context that is held out.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from bench.core.errors import BenchError, unknown
 from bench.core.units import Unit
-from bench.data.dataset import Dataset
 
 PARTS = ("train", "val", "test")
 #: Changes when the same inputs would give another split.
@@ -34,8 +40,45 @@ class Drawn(NamedTuple):
     complete: bool = False
 
 
-#: ``(data set, seed, file of lists or None) -> parts``; raises ``BenchError`` where the data cannot give them.
-Draw: TypeAlias = Callable[[Dataset, int, Path | None], Drawn]
+#: ``(data set, seed, file of lists or None, **options) -> parts``; a ``BenchError`` where the data cannot give them.
+Draw: TypeAlias = Callable[..., Drawn]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A number that a kind of split takes.
+
+    Attributes:
+        low: Smallest value.
+        high: Largest value.
+        whole: Whether only whole numbers make sense.
+        default: Value where it is not given; None = it is then left out.
+    """
+
+    low: float
+    high: float
+    whole: bool = False
+    default: float | None = None
+
+    def read(self, text: str) -> float:
+        """Read a value.
+
+        Raises:
+            ValueError: Not a number, or out of bounds; the message says what was expected.
+        """
+        expected = f"expected a {'whole ' if self.whole else ''}number from {self.low:g} to {self.high:g}"
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(expected) from None
+        if not self.low <= value <= self.high or (self.whole and value != int(value)):
+            raise ValueError(expected)
+        return value
+
+
+#: Options that any kind takes.
+LABEL_FRACTION, INPUT_CELLS = "label_fraction", "input_cells"
+SHARED = {LABEL_FRACTION: Option(0.01, 1.0, default=1.0), INPUT_CELLS: Option(1, 256, whole=True)}
 
 
 @dataclass(frozen=True)
@@ -44,11 +87,13 @@ class SplitKind:
 
     Attributes:
         name: What users type.
-        draw: Gives its parts; a pure function of units and seed.
+        draw: Gives its parts; a pure function of units, seed and options.
+        options: Numbers that it takes, by name.
     """
 
     name: str
     draw: Draw
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 @cache
@@ -57,3 +102,49 @@ def kinds() -> dict[str, SplitKind]:
     names = [found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)])]
     modules = [importlib.import_module(f"{__package__}.{name}") for name in names]
     return {kind.name: kind for module in modules for kind in getattr(module, "KINDS", ())}
+
+
+class Asked(NamedTuple):
+    """A split as it was asked for.
+
+    Attributes:
+        kind: Its kind.
+        options: Values of the kind's own options.
+        label_fraction: Share of the train members whose labels heads and closed forms may use.
+        input_cells: Control cells of each held-out context that models see; None = all of the input half.
+        text: The same as text, in one spelling: ``kind:option=value,...``.
+    """
+
+    kind: SplitKind
+    options: dict[str, float]
+    label_fraction: float
+    input_cells: int | None
+    text: str
+
+
+def asked(text: str) -> Asked:
+    """Read what split is asked for: a kind, or ``kind:option=value,...``.
+
+    Raises:
+        BenchError: An unknown kind or option, or a value that the option does not take.
+    """
+    name, colon, given = text.partition(":")
+    if name not in kinds():
+        raise unknown("split", name, kinds())
+    kind = kinds()[name]
+    takes = {**kind.options, **SHARED}
+    values: dict[str, float] = {}
+    for part in given.split(",") if colon else ():
+        key, _, value = (word.strip() for word in part.partition("="))
+        if key not in takes:
+            raise BenchError(f"split '{text}': {unknown('option', key, takes)}")
+        try:
+            values[key] = takes[key].read(value)
+        except ValueError as error:
+            raise BenchError(f"split '{text}', {key}: {error}; it is '{value}'.") from None
+    written = [f"{key}={values[key]:g}" for key in takes if key in values and values[key] != takes[key].default]
+    defaults = {key: option.default for key, option in takes.items() if option.default is not None}
+    full = {**defaults, **values}
+    fraction, few = full.pop(LABEL_FRACTION), full.pop(INPUT_CELLS, None)
+    spelled = f"{name}:{','.join(written)}" if written else name
+    return Asked(kind, full, fraction, None if few is None else int(few), spelled)

@@ -7,37 +7,42 @@ see :mod:`bench.data.splits.kinds`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from bench.core.conditions import CONTROL, constituents, identity, single
-from bench.core.errors import BenchError, unknown
-from bench.core.files import sha256_json
-from bench.core.units import Unit
-from bench.data.controls import control_pools
+from bench.core.errors import BenchError
+from bench.core.files import board_name, sha256_json
+from bench.core.units import SEPARATOR, Unit
+from bench.data.controls import Pools, control_pools
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import PARTS, VERSION, Drawn, kinds
+from bench.data.splits.kinds import PARTS, VERSION, Drawn, asked
 
 
 class Split(BaseModel):
     """Who is train, val and test, and which controls are whose.
 
     Attributes:
-        kind: One of :func:`bench.data.splits.kinds.kinds`.
+        kind: One of :func:`bench.data.splits.kinds.kinds`, with the options that it was given.
         seed: Seed of the draw (conditions and controls).
         control_fold: 0 or 1; 1 swaps the two control pools.
         train: Conditions that models learn from (without the control).
         val: Conditions that models may be chosen by.
         test: Conditions that models are evaluated on.
         unused: Conditions in no part.
-        subgroups: Test conditions by what of them is in the *final* train set.
+        subgroups: Test conditions by what of them is in the *final* train set; where ``units`` are named, test units
+            (``KLF1+ctrl | K562``) by context.
         input_controls: Barcodes of the controls that models see, by context.
         reference_controls: Barcodes of the controls that no model sees, by context.
         input_cells: Barcodes of the (at most 256) input controls from which every condition is predicted, by context.
         notes: What a user should know.
         units: (perturbation, context) by part, where a condition is not in the same part in every context; None = it
             is. Then the lists of conditions may overlap.
+        unlabelled: Units whose cells a representation may be learned from, and of which nobody is told what was done to
+            them: train units that ``label_fraction`` took the labels of.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,11 +60,29 @@ class Split(BaseModel):
     input_cells: dict[str, tuple[str, ...]]
     notes: tuple[str, ...] = ()
     units: dict[str, tuple[Unit, ...]] | None = None
+    unlabelled: tuple[Unit, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What boards and files call it: the kind with its options; custom ones carry a hash of their lists, as each is
+        a task of its own.
+        """
+        if self.kind.partition(":")[0] != "custom":
+            return board_name(self.kind)
+        lists: dict[str, object] = {part: getattr(self, part) for part in PARTS}
+        if self.units is not None:
+            lists = {part: [tuple(unit) for unit in self.units[part]] for part in PARTS}
+        return board_name(self.kind).replace("custom", f"custom-{sha256_json(lists)[:8]}", 1)
+
+    def subgroup_of(self, unit: Unit) -> str:
+        """The subgroup of a test unit; empty = none."""
+        mine = unit.perturbation if self.units is None else f"{unit.perturbation}{SEPARATOR}{unit.context}"
+        return next((name for name, members in self.subgroups.items() if mine in members), "")
 
     @property
     def split_id(self) -> str:
         """Hash of the full lists (16 hex digits)."""
-        left_out = {"notes"} if self.units is not None else {"notes", "units"}
+        left_out = {"notes"} | {name for name in ("units", "unlabelled") if not getattr(self, name)}
         return sha256_json({"version": VERSION, **self.model_dump(mode="json", exclude=left_out)})[:16]
 
     def summary(self) -> dict[str, object]:
@@ -126,6 +149,44 @@ def _split_units(dataset: Dataset, drawn: Drawn, kind: str) -> dict[str, tuple[U
     return units
 
 
+def _thinned(
+    dataset: Dataset,
+    parts: dict[str, list[str]],
+    units: dict[str, tuple[Unit, ...]] | None,
+    fraction: float,
+    seed: int,
+) -> tuple[dict[str, list[str]], dict[str, tuple[Unit, ...]] | None, tuple[Unit, ...]]:
+    """Withhold the labels of some train members: of half as many as of a quarter, the quarter's are kept.
+
+    Returns:
+        The parts and units with the labelled train members alone, and the units of the others.
+    """
+    rng = np.random.default_rng([seed, 0x1AB])
+    if units is None:
+        names = parts["train"]
+        kept = sorted(rng.permutation(names)[: ceil(fraction * len(names))].tolist())
+        return {**parts, "train": kept}, None, dataset.units_of([name for name in names if name not in kept])
+    order = rng.permutation(len(units["train"]))
+    chosen = np.sort(order[: ceil(fraction * len(order))])
+    labelled = tuple(units["train"][i] for i in chosen.tolist())
+    without = tuple(unit for unit in units["train"] if unit not in set(labelled))
+    named = sorted({unit.perturbation for unit in labelled})
+    return {**parts, "train": named}, {**units, "train": labelled}, without
+
+
+def _keep_few(n: int, contexts: Sequence[str], inputs: Pools, cells: Pools, seed: int, kind: str) -> None:
+    """Let models see a few controls of some contexts, in place: three are among ten.
+
+    Raises:
+        BenchError: No context is held out.
+    """
+    if not contexts:
+        raise BenchError(f"split '{kind}': input_cells needs contexts that are held out, as in 'unseen_context'.")
+    for i, context in enumerate(contexts):
+        order = np.random.default_rng([seed, 0xFE3, i]).permutation(sorted(cells[context]))
+        inputs[context] = cells[context] = tuple(sorted(order[:n].tolist()))
+
+
 def draw(
     dataset: Dataset, kind: str = "simulation", seed: int = 1, control_fold: int = 0, custom: Path | None = None
 ) -> Split:
@@ -133,7 +194,8 @@ def draw(
 
     Args:
         dataset: The cells.
-        kind: One of :func:`bench.data.splits.kinds.kinds`.
+        kind: One of :func:`bench.data.splits.kinds.kinds`, and options: ``few_shot_context:k=5``,
+            ``simulation:label_fraction=0.25``.
         seed: Seed of the draw.
         control_fold: 0 or 1.
         custom: The JSON file of a ``custom`` split.
@@ -141,11 +203,10 @@ def draw(
     Raises:
         BenchError: Unknown kind, or an empty train or test part.
     """
-    if kind not in kinds():
-        raise unknown("split", kind, kinds())
+    wanted = asked(kind)
     if control_fold not in (0, 1):
         raise BenchError(f"control fold {control_fold}: expected 0 or 1.")
-    drawn = kinds()[kind].draw(dataset, seed, custom)
+    drawn = wanted.kind.draw(dataset, seed, custom, **wanted.options)
     units = None
     moved = 0
     if any(isinstance(member, Unit) for members in drawn.parts.values() for member in members):
@@ -161,15 +222,29 @@ def draw(
             raise BenchError(
                 f"split '{kind}' with seed {seed} has no {part} conditions ({sizes}). Choose another split."
             )
-    named = {name for part in parts.values() for name in part}
+    unlabelled: tuple[Unit, ...] = ()
+    if wanted.label_fraction < 1:
+        parts, units, unlabelled = _thinned(dataset, parts, units, wanted.label_fraction, seed)
+    named = {name for part in parts.values() for name in part} | {unit.perturbation for unit in unlabelled}
     unused = tuple(name for name in dataset.conditions if name not in named and name != CONTROL)
     groups: dict[str, list[str]] = {}
-    for name in parts["test"]:
-        groups.setdefault(subgroup(name, parts["train"]), []).append(name)
+    if units is None:
+        for name in parts["test"]:
+            groups.setdefault(subgroup(name, parts["train"]), []).append(name)
+    else:
+        for unit in units["test"]:
+            groups.setdefault(unit.context, []).append(f"{unit.perturbation}{SEPARATOR}{unit.context}")
     inputs, reference, cells, notes = control_pools(dataset, seed, control_fold)
+    if wanted.input_cells is not None:
+        held = [] if units is None else sorted({u.context for u in units["test"]} - {u.context for u in units["train"]})
+        _keep_few(wanted.input_cells, held, inputs, cells, seed, wanted.text)
     notes += drawn.notes
     if moved:
         notes.append(f"{moved} conditions had spellings in different parts: moved to test before val before train")
+    if unlabelled:
+        what = "conditions" if units is None else "units"
+        kept = len(parts["train"] if units is None else units["train"])
+        notes.append(f"labels of {kept} train {what} only: of the others' cells nobody is told what was done to them")
     if unused and not drawn.complete:
         notes.append(f"{len(unused)} conditions are in no part of this split")
     tested = dataset.units_of(parts["test"]) if units is None else units["test"]
@@ -177,7 +252,7 @@ def draw(
         what = "conditions" if len(dataset.contexts) == 1 else "units (condition and context)"
         notes.append(f"{len(small)} test {what} have under {dataset.min_cells} cells: not evaluated")
     return Split(
-        kind=kind,
+        kind=wanted.text,
         seed=seed,
         control_fold=control_fold,
         **{name: tuple(parts[name]) for name in PARTS},
@@ -188,4 +263,5 @@ def draw(
         input_cells=cells,
         notes=tuple(notes),
         units=units,
+        unlabelled=unlabelled,
     )

@@ -88,9 +88,8 @@ class Targets(nn.Module):
         hot = torch.zeros(len(names), table.identities + 1)
         hot.scatter_(1, table.identity, 1.0)
         self.register_buffer("multi_hot", hot[:, 1:])
-        train = torch.tensor(
-            [len(datamodule.dataset.cells_of[name]) * (name in datamodule.split.train) for name in names]
-        )
+        learned = datamodule.task.cells_of("train")
+        train = torch.tensor([len(learned.get(name, ())) for name in names])
         carried = torch.cat([torch.zeros(1), (train.float() @ hot)[1:]])
         self.register_buffer("cells", carried[table.identity])
 

@@ -112,11 +112,12 @@ class Watch:
         names = () if bulk is None else bulk.conditions
         cells = datamodule.dataset
         self.condition = torch.tensor([cells.conditions.index(name) for name in names], dtype=torch.int64)
-        counts = [np.bincount(cells.context[cells.cells_of[name]], minlength=len(cells.contexts)) for name in names]
+        mine = datamodule.task.cells_of(part)
+        counts = [np.bincount(cells.context[mine[name]], minlength=len(cells.contexts)) for name in names]
         self.weights = np.array(counts, dtype=np.float64).reshape(len(names), -1)
         self.weights /= np.maximum(self.weights.sum(axis=1, keepdims=True), 1)
         self.controls = [torch.from_numpy(cells.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
-        self.rows = spread_rows(datamodule.representation_rows("train"), WATCHED, datamodule.seed)
+        self.rows = spread_rows(datamodule.labelled_rows, WATCHED, datamodule.seed)
         self.noises = Noises(net, seed)
 
     def shifts(self) -> Floats:

@@ -34,7 +34,8 @@ class ResponseConfig(Part):
         features: What describes a perturbed gene: ``card`` (the banks that the data set's card names), ``pca``,
             ``coexpression``, ``pairs:FILE``, a table (.parquet, .csv, .npz), ``from_encoder`` (the per-gene weights of
             a linear decoder fitted on the frozen encoder's latents); several joined by ``+``.
-        residual: What the response adds to: ``train_mean``, ``additive`` or ``none``.
+        residual: What the response adds to: ``train_mean``, ``additive`` or ``none``. Where train units hold every
+            tested perturbation in other contexts, ``train_mean`` is the mean of that perturbation there.
         latent_target: ``genes`` (predict shifts of genes) or ``own`` (predict shifts of the encoder's own latents,
             decoded by a linear decoder fitted on train cells; with ``fixed`` or ``report``, the tokens of perturbed
             cells, on pairs of cells, then the decoder: needs a token per gene and residual ``none``).

@@ -31,7 +31,7 @@ def knowing(table: ActionTable, condition: torch.Tensor) -> ActionTable:
 
 
 def folds(task: ResponseTask, seed: int) -> Iterator[tuple[ResponseTask, Targets]]:
-    """Leave a fifth of the train conditions out, five times.
+    """Leave a fifth of the train conditions out, five times; where contexts are what is new in the test, of those.
 
     What is left out is as unknown to the fold as test conditions are to the whole: its base is of the conditions that
     it keeps, and genes that only others perturb have no identity. With the base of all, which holds a part of the very
@@ -44,10 +44,11 @@ def folds(task: ResponseTask, seed: int) -> Iterator[tuple[ResponseTask, Targets
     Yields:
         The task of each fold, its train targets being those that it keeps, and the targets that it leaves out.
     """
-    conditions = torch.tensor(sorted(set(task.train.condition.tolist())))
-    fold = torch.from_numpy(np.random.default_rng([seed, 0xF01D]).permutation(len(conditions)) % FOLDS)
+    member = task.train.context if task.new_contexts else task.train.condition
+    members = torch.tensor(sorted(set(member.tolist())))
+    fold = torch.from_numpy(np.random.default_rng([seed, 0xF01D]).permutation(len(members)) % FOLDS)
     for k in range(FOLDS):
-        held = torch.isin(task.train.condition, conditions[fold == k])
+        held = torch.isin(member, members[fold == k])
         if held.any() and not held.all():
             kept = task.train.part(~held)
             table = knowing(task.table, kept.condition)

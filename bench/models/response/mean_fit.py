@@ -87,10 +87,11 @@ def _fit_one(
 def fit(task: ResponseTask, settings: ResponseConfig, ledger: FitReport, runtime: FitContext) -> list[MeanHead]:
     """Fit one response per head seed.
 
-    With 10 or more val conditions, the learning rate and each seed's step are those of the smallest val error. With
-    fewer, the rate is the default one, and the number of steps is chosen by 5 folds that leave train conditions out;
-    but where all genes of the test conditions are known, nothing is chosen: folds stand for unknown genes, which no
-    step at all may predict best.
+    With 10 or more val units (conditions, where there is one context), the learning rate and each seed's step are those
+    of the smallest val error. With fewer, the rate is the default one, and the number of steps is chosen by 5 folds
+    that leave train conditions out, or contexts, where these are what is new in the test; but where all genes of the
+    test conditions are known and so are the contexts, nothing is chosen: folds stand for unknown genes, which no step
+    at all may predict best.
 
     Args:
         task: What to fit on.
@@ -99,8 +100,9 @@ def fit(task: ResponseTask, settings: ResponseConfig, ledger: FitReport, runtime
         runtime: Head seed, logger and progress.
     """
     seeds = [runtime.head_seed * 1_000 + k for k in range(settings.head_seeds)]
-    enough = len(set(task.val.condition.tolist())) >= MIN_VAL_CONDITIONS
-    choose = _by_val if enough else _by_default if task.all_known else _by_folds
+    enough = len(task.val) >= MIN_VAL_CONDITIONS
+    known = task.all_known and not task.new_contexts
+    choose = _by_val if enough else _by_default if known else _by_folds
     before = ledger.steps
     responses, head = choose(task, settings, seeds, ledger, runtime)
     trained = ledger.steps - before
@@ -110,6 +112,12 @@ def fit(task: ResponseTask, settings: ResponseConfig, ledger: FitReport, runtime
     # The base needs no parameter: what is counted is what was fitted, over all head seeds.
     ledger.parameters["response"] = sum(p.numel() for r in responses for p in r.parameters())
     return responses
+
+
+def _counted(targets: Targets) -> str:
+    """Say how many val conditions there are, and in how many contexts where there are several."""
+    conditions, contexts = (len(set(of.tolist())) for of in (targets.condition, targets.context))
+    return f"{conditions} val conditions" if contexts == 1 else f"{len(targets)} val units of {contexts} contexts"
 
 
 def _by_val(
@@ -127,8 +135,7 @@ def _by_val(
     fitted = [first, *(attempt(first[1], seed) for seed in seeds[1:])]
     ledger.trials = len(rates)
     ledger.steps += settings.head_steps * (len(rates) + len(seeds) - 1)
-    count = len(set(task.val.condition.tolist()))
-    how = f"smallest squared error on {count} val conditions, of {len(rates)} rates"
+    how = f"smallest squared error on {_counted(task.val)}, of {len(rates)} rates"
     return [response for _, _, response, _ in fitted], _sentence(first[1], [step for *_, step in fitted], settings, how)
 
 
@@ -147,7 +154,8 @@ def _by_folds(
     step = looked[int(np.argmin(errors.mean(axis=0)))] if curves else settings.head_steps
     responses = [_fit_one(task, settings, rate, seed, None, step, runtime)[0] for seed in seeds]
     ledger.steps += settings.head_steps * len(curves) + step * len(seeds)
-    how = f"smallest squared error over {len(curves)} folds of the train conditions, default rate"
+    of = "contexts" if task.new_contexts else "conditions"
+    how = f"smallest squared error over {len(curves)} folds of the train {of}, default rate"
     return responses, _sentence(rate, [step] * len(seeds), settings, how)
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from bench.models.response.actions import ActionTable
-from bench.models.response.config import CELLS, ResponseConfig
+from bench.models.response.config import ResponseConfig
+from bench.models.response.starts import Between, Starts
 from bench.nn.composer import Composer
 from bench.nn.decoder import PerGeneDecoder, SharedDecoder
 from bench.nn.encoder import Encoded
@@ -56,8 +57,9 @@ class ResponseTask:
         train: Targets of the train conditions.
         val: Targets of the val conditions.
         all_known: Whether train conditions perturb every gene of the test conditions.
-        starts: Draws the encoded control cells to start from: ``(context [B], generator) -> Encoded``; without a
-            generator the first ``CELLS`` of each context, ``[B * CELLS]``.
+        new_contexts: Whether the test units' contexts are in no train unit.
+        starts: Draws what to start from: see :mod:`bench.models.response.starts`.
+        between: Scale of the starts, where they are bags of cells.
         to_genes: Linear map from target space to genes ``[G, W]``; ``None`` = targets are genes.
         latent_width: Width of the encoder's latents.
         genes: Number of genes.
@@ -72,7 +74,9 @@ class ResponseTask:
     train: Targets
     val: Targets
     all_known: bool
-    starts: Callable[[torch.Tensor, torch.Generator | None], Encoded]
+    new_contexts: bool
+    starts: Starts
+    between: Between
     to_genes: torch.Tensor | None
     latent_width: int
     genes: int
@@ -174,7 +178,7 @@ class MeanHead(lightning.LightningModule):
 
     @torch.no_grad()
     def shifts_of(self, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predicted shifts, each a mean over ``CELLS`` control cells, and the true ones ``[T, W]``."""
+        """Predicted shifts, each a mean over the fixed starts of its context, and the true ones ``[T, W]``."""
         condition, shift = targets.condition.to(self.device), targets.shift.to(self.device)
         return self.get_buffer("base")[condition] + self.mean_of(targets), shift
 
@@ -182,8 +186,9 @@ class MeanHead(lightning.LightningModule):
         return Encoded(start.tokens.to(self.device), start.pooled.to(self.device))
 
     def mean_of(self, targets: Targets) -> torch.Tensor:
-        """Mean residual of each target over the first control cells of its context ``[T, W]``."""
+        """Mean residual of each target over the fixed starts of its context ``[T, W]``."""
         start = self._here(self._starts(targets.context, None))
-        each = self(start, targets.condition.to(self.device).repeat_interleave(CELLS))
-        mean: torch.Tensor = each.view(len(targets), CELLS, -1).mean(dim=1)
+        n = len(start.pooled) // max(len(targets), 1)
+        each = self(start, targets.condition.to(self.device).repeat_interleave(n))
+        mean: torch.Tensor = each.view(len(targets), n, -1).mean(dim=1)
         return mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
+from bench.data.task import Task
 from bench.models.response.actions import ActionTable
-from bench.models.response.config import CELLS, Residual, ResponseConfig
+from bench.models.response.config import Residual, ResponseConfig
 from bench.models.response.mean_head import ResponseTask, Targets
+from bench.models.response.starts import Between, bag_starts, cell_starts, latent_starts
 from bench.nn.encoder import Encoded
-from bench.stats.shifts import additive, group_sums, shifts_by_identity
+from bench.stats.shifts import additive, shifts_by_identity
 from bench.training.embedding import Embed, Rows, Scale, Singles, embed_rows
 
 #: (condition, context) by index.
@@ -48,62 +50,84 @@ def make_task(
     def latents(rows: Rows) -> Singles:
         return scale(embed_rows(embed, datamodule.dataset.x, rows))
 
+    dataset = datamodule.dataset
+    of = dataset.context[datamodule.control_rows]
     controls = [
-        datamodule.control_rows[datamodule.dataset.context[datamodule.control_rows] == c]
-        if (datamodule.dataset.context[datamodule.control_rows] == c).any()
-        else datamodule.control_rows
-        for c in range(len(datamodule.dataset.contexts))
+        datamodule.control_rows[of == c] if (of == c).any() else datamodule.control_rows
+        for c in range(len(dataset.contexts))
     ]
     control_z = [latents(rows) for rows in controls]
-    control_genes = datamodule.input_means
     parts: dict[str, Targets] = {}
     cells: dict[str, Floats] = {}
     shifts: dict[str, tuple[Keys, Floats, Floats]] = {}
-    for part in ("train", "val"):
-        keys, means, cells[part] = _means_by_context(
-            datamodule.dataset, getattr(datamodule.split, part), datamodule.dataset.x
-        )
-        genes = means - control_genes[[c for _, c in keys]] if keys else means
-        target = genes
+    roles: tuple[Literal["train", "val"], ...] = ("train", "val")
+    for part in roles:
+        bulk = datamodule.pseudobulk(part)
+        names = zip(bulk.conditions, bulk.contexts, strict=True)
+        keys = tuple((dataset.conditions.index(name), dataset.contexts.index(context)) for name, context in names)
+        target, cells[part] = bulk.shifts, bulk.cells
         if own:
-            rows = datamodule.dataset.rows(getattr(datamodule.split, part))
-            z_means = (
-                _means_of(latents(rows), datamodule.dataset, rows, keys) if keys else np.empty((0, len(scale.mean)))
-            )
-            target = z_means - np.stack([control_z[c].mean(axis=0) for _, c in keys]) if keys else z_means
-        shifts[part] = (keys, genes, target)
+            target = np.empty((0, len(scale.mean)))
+            if keys:
+                rows = datamodule.rows(part)
+                start = np.stack([control_z[c].mean(axis=0) for _, c in keys])
+                target = _means_of(latents(rows), dataset, rows, keys) - start
+        shifts[part] = (keys, bulk.shifts, target)
         parts[part] = Targets(
             torch.tensor([k for k, _ in keys], dtype=torch.int64),
             torch.tensor([c for _, c in keys], dtype=torch.int64),
             torch.from_numpy(target.astype(np.float32)),
         )
     keys, genes, target = shifts["train"]
+    residual = base_residual(datamodule.task, settings.residual)
 
     def rebase(kept: torch.Tensor) -> torch.Tensor:
         rows = np.flatnonzero(kept.numpy())
         some = tuple(keys[i] for i in rows.tolist())
-        base = base_of(datamodule.dataset.conditions, some, target[rows], cells["train"][rows], settings.residual)
+        base = base_of(dataset.conditions, some, target[rows], cells["train"][rows], residual)
         return torch.from_numpy(base.astype(np.float32))
 
     pooled = [torch.from_numpy(z) for z in control_z]
-    starts = None
+    learned = sorted({c for _, c in keys})
     if settings.predictor != "film":
-        starts = [torch.from_numpy(datamodule.dataset.x[rows].toarray()) for rows in controls]
+        starts = cell_starts([torch.from_numpy(dataset.x[rows].toarray()) for rows in controls], standardised)
+        between = Between.none(len(scale.mean))
+    elif len(learned) > 1:
+        between = Between.of(torch.stack([pooled[c].mean(dim=0) for c in learned]))
+        starts = bag_starts(pooled, between)
+    else:
+        starts = latent_starts(pooled)
+        between = Between.none(len(scale.mean))
     return ResponseTask(
         table=table,
         base=rebase(torch.ones(len(keys), dtype=torch.bool)),
-        base_genes=torch.from_numpy(
-            base_of(datamodule.dataset.conditions, keys, genes, cells["train"], settings.residual)
-        ),
+        base_genes=torch.from_numpy(base_of(dataset.conditions, keys, genes, cells["train"], residual)),
         rebase=rebase,
         train=parts["train"],
         val=parts["val"],
         all_known=all_known(datamodule, table),
-        starts=_starts(pooled, starts, standardised),
+        new_contexts=new_contexts(datamodule.task),
+        starts=starts,
+        between=between,
         to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
         latent_width=len(scale.mean),
         genes=len(datamodule.genes),
     )
+
+
+def new_contexts(task: Task) -> bool:
+    """Whether no train unit is in a context of the test units: what a response is asked is how contexts differ."""
+    return not {u.context for u in task.units_of("test")} & {u.context for u in task.units_of("train")}
+
+
+def base_residual(task: Task, residual: Residual) -> Residual:
+    """What a response adds to, in this task.
+
+    Where train units hold every perturbation that is tested, though in other contexts, its mean there is known of each:
+    the train mean *of that perturbation* is then what ``train_mean`` stands for, as ``additive`` has it.
+    """
+    tested, learned = ({u.perturbation for u in task.units_of(part)} for part in ("test", "train"))
+    return "additive" if residual == "train_mean" and tested <= learned else residual
 
 
 def all_known(datamodule: PerturbationDataModule, table: ActionTable) -> bool:
@@ -111,23 +135,6 @@ def all_known(datamodule: PerturbationDataModule, table: ActionTable) -> bool:
     tested = [datamodule.dataset.conditions.index(name) for name in datamodule.split.test]
     perturbed = [len(constituents(name)) for name in datamodule.split.test]
     return bool(((table.identity[tested] > 0).sum(dim=1) == torch.tensor(perturbed)).all())
-
-
-def _means_by_context(dataset: Dataset, names: tuple[str, ...], x: Any) -> tuple[Keys, Floats, Floats]:
-    """Which (condition, context) have cells, their mean expression ``[T, G]`` and their number of cells ``[T]``."""
-    index = {name: i for i, name in enumerate(dataset.conditions)}
-    wanted = np.full(len(dataset.conditions), -1)
-    wanted[[index[name] for name in names]] = np.arange(len(names))
-    code = np.where(
-        wanted[dataset.condition] >= 0, wanted[dataset.condition] * len(dataset.contexts) + dataset.context, -1
-    )
-    present = np.unique(code[code >= 0])
-    if not len(present):
-        return (), np.empty((0, x.shape[1])), np.empty(0)
-    group = np.where(code >= 0, np.searchsorted(present, code), -1)
-    sums, _, cells = group_sums(x, group, len(present))
-    keys = tuple((index[names[p // len(dataset.contexts)]], p % len(dataset.contexts)) for p in present.tolist())
-    return keys, sums / cells[:, None], cells
 
 
 def _means_of(z: Any, dataset: Dataset, rows: Any, keys: Keys) -> Floats:
@@ -170,21 +177,3 @@ def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, cells: Floa
         if constituents(condition):
             out[i] = additive(condition, known, mean)[0]
     return out
-
-
-def _starts(
-    pooled: list[torch.Tensor], cells: list[torch.Tensor] | None, encode: Callable[[torch.Tensor], Encoded]
-) -> Callable[[torch.Tensor, torch.Generator | None], Encoded]:
-    """Make the draw of start cells: cached pooled latents, or cells to be encoded where tokens are needed."""
-
-    def start(context: torch.Tensor, generator: torch.Generator | None) -> Encoded:
-        if generator is None:
-            which = torch.arange(CELLS).repeat(len(context))
-            context = context.repeat_interleave(CELLS)
-        else:
-            which = torch.randint(2**31, (len(context),), generator=generator)
-        pool = cells if cells is not None else pooled
-        taken = torch.stack([pool[c][w % len(pool[c])] for c, w in zip(context.tolist(), which.tolist(), strict=True)])
-        return encode(taken) if cells is not None else Encoded(taken[:, None], taken)
-
-    return start

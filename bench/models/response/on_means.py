@@ -36,6 +36,10 @@ class OnMeans(Response):
             datamodule, table, frozen.embed, frozen.standardised, frozen.scale, frozen.weights, self.config
         )
         self.register_buffer("base", task.base_genes.double())
+        self.between = task.between
+        self.bags = (
+            bool(len(task.train)) and len(set(task.train.context.tolist())) > 1 and self.config.predictor == "film"
+        )
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         task = replace(task, composer=self.aligned(table, datamodule, context), heads=frozen.heads)
         self.networks = nn.ModuleList(mean_fit.fit(task, self.config, report, context))
@@ -50,6 +54,9 @@ class OnMeans(Response):
         condition = batch.condition
         cells = batch.controls if self.config.predictor == "film" else batch.controls[:CELLS]
         start = standardised(cells)
+        if self.bags:
+            bag = self.between(start.pooled.mean(dim=0, keepdim=True))
+            start, cells = Encoded(bag[:, None], bag), cells[:1]
         moved = torch.stack([r(start, condition[: len(cells)]) for r in self.networks]).double().mean(dim=0)
         to_genes = self.get_buffer("to_genes")
         if to_genes.numel():

@@ -155,10 +155,9 @@ class HeldOut:
     def __init__(self, datamodule: PerturbationDataModule, encoder: nn.Module) -> None:
         self.encoder, self.x, inner = encoder, datamodule.dataset.x, datamodule.dataset
         self.cells: list[tuple[int, int, Rows]] = []
-        for name in datamodule.split.val:
-            rows = inner.cells_of[name]
-            for context in np.unique(inner.context[rows]).tolist():
-                self.cells.append((inner.conditions.index(name), context, rows[inner.context[rows] == context]))
+        for unit in datamodule.task.units_of("val"):
+            place = inner.conditions.index(unit.perturbation), inner.contexts.index(unit.context)
+            self.cells.append((*place, inner.unit_rows(unit)))
         self.controls = [torch.from_numpy(inner.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
         self._tokens: list[torch.Tensor] = []
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from bench.core.arguments import FractionBelowOne, checked
-from bench.data.datamodule import CellsBatch
+from bench.data.datamodule import UNLABELLED, CellsBatch
 from bench.models.pretrained import PretrainedModel
 from bench.models.response import ResponseConfig
 from bench.nn.encoder import EncoderConfig
@@ -38,7 +38,12 @@ class ConditionClassification(Objective):
             batch.cells, exact_mask(len(batch.cells), batch.cells.shape[1], self.mask, generator).to(batch.cells.device)
         ).pooled
         logits = self.heads["classes"](pooled)
-        return {"cross_entropy": functional.cross_entropy(logits, batch.condition, label_smoothing=self.smoothing)}
+        if not (batch.condition != UNLABELLED).any():
+            return {"cross_entropy": logits.sum() * 0}
+        loss = functional.cross_entropy(
+            logits, batch.condition, ignore_index=UNLABELLED, label_smoothing=self.smoothing
+        )
+        return {"cross_entropy": loss}
 
 
 class Supervised(PretrainedModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, identity
+from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
-from bench.data.splits.split import Split
-from bench.data.task import Task
+from bench.data.task import Part, Task
 
 Rows = NDArray[np.int64]
 
@@ -47,8 +46,7 @@ class HeldOut:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        names = [self.task.dataset.conditions[i] for i in np.unique(self.task.dataset.condition[self.rows]).tolist()]
-        check_conditions(names, self.task.split)
+        check_rows(self.task, self.rows)
         visible = {b for pool in (self.task.split.input_controls, self.task.split.input_cells) for b in _barcodes(pool)}
         reference = set(_barcodes(self.task.split.reference_controls))
         seen = [b for b in self.task.dataset.barcodes[self.controls].tolist() if b in visible or b not in reference]
@@ -94,20 +92,24 @@ class HeldOut:
         return _renumber(strata(self.task.dataset, self.controls))
 
 
-def check_conditions(names: Iterable[str], split: Split) -> None:
-    """Refuse conditions that are not held out; a condition is the set of its genes, however it is spelled.
+def check_rows(task: Task, rows: Rows) -> None:
+    """Refuse cells that are not held out: their condition, in their context, must be in the test part.
 
     Raises:
-        BenchError: Naming the first that is not a test condition.
+        BenchError: Naming the first unit that is not a test unit.
     """
-    part_of = {identity(name): part for part in ("unused", "test", "val", "train") for name in getattr(split, part)}
-    for name in names:
-        part = "control" if name == CONTROL else part_of.get(identity(name), "unknown")
+    dataset, split = task.dataset, task.split
+    parts: tuple[Part, ...] = ("test", "val", "train")
+    part_of = {unit: part for part in parts for unit in task.units_of(part)}
+    codes = np.unique(dataset.condition[rows].astype(np.int64) * len(dataset.contexts) + dataset.context[rows])
+    for code in codes.tolist():
+        unit = Unit(dataset.conditions[code // len(dataset.contexts)], dataset.contexts[code % len(dataset.contexts)])
+        part = "control" if unit.perturbation == CONTROL else part_of.get(unit, "unused")
         if part != "test":
             article = "an" if part.startswith("u") else "a"
             raise BenchError(
-                f"'{name}' is {article} {part} condition of this split ({split.kind}, seed {split.seed}). "
-                f"A frozen encoder is evaluated on cells of test conditions only."
+                f"'{unit.text(dataset.contexts)}' is {article} {part} condition of this split ({split.kind}, seed "
+                f"{split.seed}). A frozen encoder is evaluated on cells of test conditions only."
             )
 
 
@@ -134,11 +136,10 @@ def draw(task: Task, seed: int) -> HeldOut:
     """
     rng = np.random.default_rng([seed, 0xF0])
     dataset, split = task.dataset, task.split
-    names = sorted(split.test)
-    check_conditions(names, split)
     parts, present, most = [], 0, 0
-    for context in range(len(dataset.contexts)):
-        cells = [rows[dataset.context[rows] == context] for rows in (dataset.cells_of[name] for name in names)]
+    units = sorted(task.units_of("test"))
+    for context in dataset.contexts:
+        cells = [dataset.unit_rows(unit) for unit in units if unit.context == context]
         large = [rows for rows in cells if len(rows) >= MIN_CELLS]
         present += sum(len(rows) > 0 for rows in cells)
         most = max(most, len(large))
@@ -146,7 +147,7 @@ def draw(task: Task, seed: int) -> HeldOut:
             parts += [subsample(rows, MAX_CELLS, rng) for rows in large]
     if not parts:
         raise BenchError(
-            f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(names)} test conditions "
+            f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(split.test)} test conditions "
             f"have at least {MIN_CELLS} cells in one context; 'bench frozen' needs 2. Choose a split with more test "
             f"conditions, or data with more cells of each."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,12 @@ from numpy.typing import NDArray
 from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
-from bench.data.dataset import Dataset
+from bench.core.units import Unit
 from bench.data.splits.split import Split
 from bench.data.task import Task
 from bench.tracks.representation import geometry, heldout, probes, retrieval
 from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
-from bench.tracks.representation.heldout import HeldOut, check_conditions, strata, subsample
+from bench.tracks.representation.heldout import HeldOut, strata, subsample
 from bench.tracks.representation.metrics import METRICS, NUMBERS
 from bench.tracks.representation.references import shuffle_within
 from bench.tracks.representation.scores import RepresentationScores, defined_mean
@@ -65,8 +66,8 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     dataset, split = cells.task.dataset, cells.task.split
     _check_fit(embed, split)
     rng = np.random.default_rng([seed, 0xE0])
-    train = subsample(dataset.rows(split.train), MAX_TRAIN, rng)
-    seen = _probe_rows(dataset, split.train, rng)
+    train = subsample(cells.task.rows("train"), MAX_TRAIN, rng)
+    seen = _probe_rows(cells.task.cells_of("train"), rng)
     parts = [cells.rows, cells.controls, train, seen]
     rows, place = np.unique(np.concatenate(parts), return_inverse=True)
     z = embed_rows(dataset.x, rows, embed)
@@ -82,9 +83,9 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
 
 
 def _check_fit(embed: Embedder, split: Split) -> None:
-    fitted_on: tuple[str, ...] = getattr(embed, "fitted_on", ())
-    test = {identity(name) for name in split.test}
-    leaked = [name for name in fitted_on if identity(name) in test]
+    fitted_on: tuple[str | Unit, ...] = getattr(embed, "fitted_on", ())
+    test = {identity(name) for name in split.test} if split.units is None else set(split.units["test"])
+    leaked = [one for one in fitted_on if (one if isinstance(one, Unit) else identity(one)) in test]
     if leaked:
         raise BenchError(
             f"the encoder was fitted on {len(leaked)} test conditions of this split ({leaked[0]}, ...): its split is "
@@ -92,10 +93,10 @@ def _check_fit(embed: Embedder, split: Split) -> None:
         )
 
 
-def _probe_rows(dataset: Dataset, names: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
-    large = np.array(sorted(name for name in names if len(dataset.cells_of[name]) >= heldout.MIN_CELLS))
+def _probe_rows(cells_of: Mapping[str, NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
+    large = np.array(sorted(name for name, rows in cells_of.items() if len(rows) >= heldout.MIN_CELLS))
     chosen = subsample(np.arange(len(large)), PROBE_UNITS, rng)
-    parts = [subsample(dataset.cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
+    parts = [subsample(cells_of[name], PROBE_CELLS, rng) for name in large[chosen].tolist()]
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
@@ -113,8 +114,7 @@ def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Representatio
             then come out at chance.
     """
     cells = embedded.cells
-    dataset = cells.task.dataset
-    check_conditions((dataset.conditions[i] for i in np.unique(dataset.condition[cells.rows])), cells.task.split)
+    heldout.check_rows(cells.task, cells.rows)
     unit, batch, context = cells.unit, cells.batches, cells.context
     seen = embedded.seen_condition
     if shuffle:

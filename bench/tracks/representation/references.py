@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.units import Unit
 from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
 from bench.tracks.representation.heldout import subsample
@@ -29,12 +30,12 @@ class Projection:
     Attributes:
         mean: ``[G]``.
         axes: ``[D, G]``.
-        fitted_on: Conditions whose cells it has seen.
+        fitted_on: Conditions whose cells it has seen; units, where the split is of units.
     """
 
     mean: Singles
     axes: Singles
-    fitted_on: tuple[str, ...] = ()
+    fitted_on: tuple[str | Unit, ...] = ()
 
     def __call__(self, cells: Singles) -> Singles:
         """Embed cells: ``[n, G] -> [n, D]``."""
@@ -43,9 +44,9 @@ class Projection:
 
 def pca(task: Task, seed: int, width: int = WIDTH) -> Projection:
     """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
-    rows = subsample(task.dataset.rows(task.split.train), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    rows = subsample(task.rows("train"), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
     mean, axes = principal_axes(task.dataset.x[rows].toarray(), width)
-    return Projection(mean, axes, task.split.train)
+    return Projection(mean, axes, task.split.train if task.split.units is None else task.split.units["train"])
 
 
 def random_projection(genes: int, seed: int, width: int = WIDTH) -> Projection:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.stats.cellspace import MAX_CELLS, project
 from bench.stats.differential import benjamini_hochberg
-from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics import (
+    AdditiveShifts,
+    CellPair,
+    Evaluation,
+    GearsTruth,
+    LegacyCells,
+    Sample,
+    UnitCodes,
+)
 from bench.tracks.response.metrics.functional import bounded
 from bench.tracks.response.metrics.optional import cells_of
 from bench.tracks.response.truth.fields import Truth
@@ -89,6 +97,12 @@ def epistasis_part(truth: Truth, rows: Rows = EVERY) -> AdditiveShifts:
     return AdditiveShifts(truth.double_row, truth.additive, truth.epistasis_resolved).subset(rows)
 
 
+def codes_part(truth: Truth, rows: Rows = EVERY) -> UnitCodes:
+    """Condition and context of the units."""
+    numbers = truth.once("condition numbers", lambda: np.unique(truth.conditions, return_inverse=True)[1])
+    return UnitCodes(numbers.astype(np.int64), truth.context).subset(rows)
+
+
 def sampling_variance(truth: Truth, half: int | None = None, rows: Rows = EVERY) -> Floats:
     """Variance of the true shift's own sampling noise ``[T, G]``: of the test cells' mean, and of the controls' mean.
 
@@ -149,4 +163,5 @@ def align(
         cells=None if plain else cells_part(truth, half, cells, rows),
         legacy=None if plain else legacy_part(truth, half, rows),
         epistasis=None if plain else epistasis_part(truth, rows),
+        crossed=codes_part(truth, rows),
     )

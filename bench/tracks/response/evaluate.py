@@ -104,12 +104,15 @@ def scopes(truth: Truth) -> dict[str, NDArray[np.int64]]:
     return {ALL: np.arange(len(group)), **{name: np.flatnonzero(group == name) for name in names}}
 
 
-def galleries(truth: Truth, rows: NDArray[np.int64], peers: bool) -> list[NDArray[np.int64]]:
-    """Cut units in galleries: those of one context, or of one context and number of perturbed genes.
+def galleries(truth: Truth, rows: NDArray[np.int64], kind: str) -> list[NDArray[np.int64]]:
+    """Cut units in galleries: those of one context, of one context and number of perturbed genes, or all.
 
     Which perturbation it is must be told within the unit's own context and number, where telling these apart is worth
     nothing.
     """
+    if kind == "crossed":
+        return [rows]
+    peers = kind == "peers"
     key = truth.context[rows] * (int(truth.number.max(initial=0)) + 1) + (truth.number[rows] if peers else 0)
     return [rows[key == k] for k in np.unique(key).tolist()]
 
@@ -134,7 +137,7 @@ def over_units(truth: Truth, view: View, metrics: Iterable[Metric] = METRICS.val
         several = [metric for metric in chosen if kind in metric.needs]
         seen: dict[bytes, list[Columns]] = {}  # a subgroup may be a gallery of the whole
         for scope, rows in scopes(truth).items() if several else ():
-            found = _joined(truth, view, several, rows, kind == "peers", seen)
+            found = _joined(truth, view, several, rows, kind, seen)
             out |= {(metric.name, scope): part for metric, part in zip(several, found, strict=True)}
     return out
 
@@ -144,11 +147,11 @@ def _joined(
     view: View,
     metrics: Sequence[Metric],
     rows: NDArray[np.int64],
-    peers: bool,
+    kind: str,
     seen: dict[bytes, list[Columns]],
 ) -> list[Columns]:
     """Look at some units gallery by gallery; columns in the order of ``rows``."""
-    order = galleries(truth, rows, peers)
+    order = galleries(truth, rows, kind)
     for mine in order:
         if mine.tobytes() not in seen:
             seen[mine.tobytes()] = view(EVERY if len(mine) == len(truth.context) else mine, metrics)

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 
 from bench.tracks.response.metrics.evaluation import Evaluation
-from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, Sample, UnitCodes
 from bench.tracks.response.metrics.registry import METRICS, Metric, MetricValues, UnknownMetric, evaluate, get, metric
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "MetricValues",
     "GearsTruth",
     "LegacyCells",
+    "UnitCodes",
     "Metric",
     "Sample",
     "UnknownMetric",

@@ -22,7 +22,7 @@ from bench.tracks.response.metrics.functional import (
     bounded,
     standardise,
 )
-from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells
+from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, UnitCodes
 
 # Below this share of the largest expression a difference is storage noise: float32 keeps 6e-8 relative, and
 # a mean over cells or a float32 matrix product can lose another digit.
@@ -51,6 +51,7 @@ class Evaluation:
         cells: held-out and predicted cells; None for a prediction of means.
         legacy: test cells beside random controls; None if nobody asked for `legacy_*`.
         epistasis: additive shifts of doubles; None if there are none.
+        crossed: condition and context of each unit; None if nobody asked for metrics over several contexts.
 
     Raises:
         ValueError: for a wrong shape, a value that is not finite where it will be read, a gene scored but
@@ -74,6 +75,7 @@ class Evaluation:
     cells: CellPair | None = None
     legacy: LegacyCells | None = None
     epistasis: AdditiveShifts | None = None
+    crossed: UnitCodes | None = None
     cache: dict[Side, Cache] = field(default_factory=empty_cache, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -199,6 +201,7 @@ class Evaluation:
             cells=None if self.cells is None else self.cells.subset(index),
             legacy=None if self.legacy is None else self.legacy.subset(index),
             epistasis=None if self.epistasis is None else self.epistasis.subset(index),
+            crossed=None if self.crossed is None else self.crossed.subset(index),
         )
 
 

@@ -191,3 +191,20 @@ class AdditiveShifts:
     def of(self, rows: NDArray[np.int64]) -> FloatTG:
         """[4, len(rows), G] additive shifts of these conditions."""
         return np.asarray(self.additive[:, self.row[rows]], dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitCodes:
+    """Which condition and context each unit is.
+
+    Args:
+        condition: [T] number of its condition.
+        context: [T] number of its context.
+    """
+
+    condition: NDArray[np.int64]
+    context: NDArray[np.int64]
+
+    def subset(self, index: Index) -> UnitCodes:
+        """The same for some units."""
+        return UnitCodes(self.condition[index], self.context[index])

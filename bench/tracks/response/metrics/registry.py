@@ -18,9 +18,10 @@ Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
 Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
 #: Parts of an evaluation without which a metric is undefined.
-OPTIONAL = frozenset({"cells", "legacy", "epistasis"})
-#: Kinds of galleries: other conditions enter a value.
-GALLERIES = frozenset({"gallery", "peers"})
+OPTIONAL = frozenset({"cells", "legacy", "epistasis", "crossed"})
+#: Kinds of galleries, which are units that enter each other's values: those of a context, those of a context and a
+#: number of perturbed genes, or all.
+GALLERIES = frozenset({"gallery", "peers", "crossed"})
 
 
 class UnknownMetric(BenchError, KeyError):
@@ -52,7 +53,8 @@ class Metric:
         range: lowest and highest possible value; of a statistic over conditions, that of the mean.
         family: the family it ranks for; one metric per family.
         needs: `gallery` (compute within a context, again per subgroup) or `peers` (the same, within a context and a
-            number of perturbed genes), or a part of the evaluation: `gears`, `cells`, `legacy`, `epistasis`.
+            number of perturbed genes), `crossed` (compute over all units of several contexts), or a part of the
+            evaluation: `gears`, `cells`, `legacy`, `epistasis`.
         ranked: more is better by itself, so skill and rank may be taken from it.
         undefined: `Evaluation` -> [T] bool, where the truth allows no value. May look at the truth only.
         formula: the formula in one line.

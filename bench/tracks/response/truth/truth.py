@@ -227,8 +227,7 @@ def _shift_noise(train: Moments, control_sd: Floats, inputs: NDArray[np.int64]) 
 
 def _subgroups(task: Task, units: Sequence[Unit]) -> tuple[str, ...]:
     """Subgroup of each unit ``[T]``; empty = none."""
-    of = {name: group for group, names in task.split.subgroups.items() for name in names}
-    return tuple(of.get(unit.perturbation, "") for unit in units)
+    return tuple(task.split.subgroup_of(unit) for unit in units)
 
 
 def task_id(task: Task) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample
+from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample, UnitCodes
 
 MakeEvaluation = Callable[..., Evaluation]
 Predict = Callable[[Evaluation, np.ndarray], Evaluation]
@@ -31,7 +31,7 @@ def panel_of(gallery: np.ndarray) -> np.ndarray:
     return np.flatnonzero(gallery)[:10]
 
 
-def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: bool = False) -> Evaluation:
+def build_case(seed: int = 0, conditions: int = 16, genes: int = 120, awkward: bool = False) -> Evaluation:
     """A screen with one target per condition; abs z follows abs d, so that a perfect prediction ranks DE perfectly.
 
     `awkward` adds one condition of each kind for which some metric is undefined.
@@ -87,6 +87,7 @@ def build_case(seed: int = 0, conditions: int = 12, genes: int = 120, awkward: b
             additive=np.stack([additive, additive, additive, 0 * additive]),  # measured without noise
             resolved=np.ones(conditions, dtype=bool),
         ),
+        crossed=UnitCodes(*np.divmod(np.arange(conditions), 4)),  # in four contexts
     )
 
 

@@ -188,6 +188,10 @@ HAND: dict[str, tuple[int, list[float]]] = {
 }
 
 
+# Of one context here; see test_interaction.py.
+HAND["interaction_r"] = (1, [nan] * 4)
+
+
 def test_every_metric_has_a_hand_example() -> None:
     assert set(HAND) == set(METRICS)
 

@@ -59,7 +59,7 @@ def test_is_documented(metric: Metric) -> None:
     for text in (metric.formula, metric.source, metric.trap, metric.compute.__module__):
         assert len(text) > 4
     assert metric.range[0] < metric.range[1]
-    assert metric.needs <= {"gallery", "peers", "gears", "cells", "legacy", "epistasis"}
+    assert metric.needs <= {"gallery", "peers", "crossed", "gears", "cells", "legacy", "epistasis"}
     if metric.ranked:
         assert metric.better in ("high", "low")  # skill subtracts: the best must lie at one end
     if metric.family is not None:

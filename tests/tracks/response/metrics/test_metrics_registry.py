@@ -109,7 +109,7 @@ def test_subset_is_a_gallery_of_its_own(make_evaluation: MakeEvaluation) -> None
 
 @pytest.mark.parametrize("name", METRICS)
 def test_an_empty_subset_gives_nothing(name: str, make_evaluation: MakeEvaluation) -> None:
-    empty = make_evaluation().subset(np.zeros(12, dtype=bool))
+    empty = make_evaluation().subset(np.zeros(16, dtype=bool))
     assert isinstance(empty, Evaluation) and evaluate(get(name), empty).values.shape == (0,)
 
 
