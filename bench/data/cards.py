@@ -41,7 +41,7 @@ class Card(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
     description: str = Field(default="", description="one line for people")
-    source: str = Field(description="a path, or 'simulated'")
+    source: str = Field(description="a path, or the name of a generator: simulated, simulated_contexts")
     url: str | None = Field(default=None, description="where the file can be had by hand")
     sha256: str | None = Field(default=None, description="of the file's bytes, checked when given")
     filter: dict[str, str] = Field(default_factory=dict, description="keep rows whose obs column has this value")
@@ -54,7 +54,7 @@ class Card(BaseModel):
     min_cells: int = Field(default=10, ge=2, description="fewer cells: trained on, not evaluated")
     split: str = Field(default="simulation", description="the default split")
     evidence: Literal["full", "smoke"] = Field(default="full", description="smoke: rows are shown, claims refused")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="of the simulator, where source is simulated")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="of the generator that source names")
     features: tuple[str, ...] = Field(default=("pca",), description="gene feature banks that stand for 'card'")
     folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
 

@@ -16,9 +16,8 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
 from bench.core.units import Unit
 from bench.data.cards import Card
-from bench.data.simulate.card import SOURCE as SIMULATED_SOURCE
-from bench.data.simulate.card import parameters_of
-from bench.data.simulate.genes import Regulation, draw_genes
+from bench.data.simulate.base import DrawnGenes
+from bench.data.simulate.card import genes_of
 
 Strings = NDArray[np.str_]
 Codes = NDArray[np.int32]
@@ -71,9 +70,9 @@ class Dataset:
         return hash(self.hash)
 
     @cached_property
-    def simulation(self) -> Regulation | None:
-        """The genes that the simulator drew these cells from; None for any other data."""
-        return draw_genes(parameters_of(self.card)) if self.card and self.card.source == SIMULATED_SOURCE else None
+    def simulation(self) -> DrawnGenes | None:
+        """The genes that a generator drew these cells from; None for any other data."""
+        return genes_of(self.card)
 
     @cached_property
     def gene_index(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays, sha256_json
@@ -11,8 +12,8 @@ from bench.data.cards import Card, find_card
 from bench.data.dataset import Dataset, build
 from bench.data.guess import guess_card
 from bench.data.io.read import read_h5ad
-from bench.data.simulate.card import SOURCE, parameters_of, varied
-from bench.data.simulate.screens import GENERATOR_VERSION, simulate
+from bench.data.simulate.card import generator_of, parameters_of, varied
+from bench.data.simulate.generators import Generator
 from bench.data.values import normalise
 
 
@@ -43,22 +44,23 @@ def resolve(source: str | Path | Card) -> tuple[Card, bool]:
 
 def load(card: Card) -> Dataset:
     """Read, or generate, the cells of a card."""
-    return generate(card) if card.source == SOURCE else read_h5ad(card.path(), card)
+    generator = generator_of(card)
+    return generate(card, generator) if generator else read_h5ad(card.path(), card)
 
 
-def generate(card: Card) -> Dataset:
-    """Generate the cells of a card with ``source: simulated``.
+def generate(card: Card, generator: Generator[Any]) -> Dataset:
+    """Generate the cells of a card whose source is a generator.
 
     The identity is that of the generator (version, parameters) and of its integer counts: floating-point values may
     differ in the last bit between platforms.
 
     Raises:
-        BenchError: If the card sets a parameter that the simulator does not have.
+        BenchError: If the card sets a parameter that the generator does not have.
     """
     parameters = parameters_of(card)
-    cells = simulate(parameters)
+    cells = generator.cells(parameters)
     counts = sha256_arrays(cells.counts.indptr, cells.counts.indices, cells.counts.data.astype("int64"), cells.ncounts)
-    identity = sha256_json({"generator": GENERATOR_VERSION, "parameters": asdict(parameters), "counts": counts})
+    identity = sha256_json({"generator": generator.version, "parameters": asdict(parameters), "counts": counts})
     return build(
         card.name,
         normalise(cells.counts, cells.ncounts),

@@ -27,8 +27,7 @@ from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.gene_embedding import correlation, gene_scores, leading
 from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
 from bench.data.features.tables import TABLE_SUFFIXES, read_table
-from bench.data.simulate.card import SOURCE, parameters_of
-from bench.data.simulate.genes import draw_genes
+from bench.data.simulate.card import genes_of
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule
@@ -85,7 +84,7 @@ def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None 
 def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
     if spec in MEASURED:
         return _measured(spec, datamodule)
-    drawn = draw_genes(parameters_of(card)) if card and card.source == SOURCE else None
+    drawn = genes_of(card)
     shipped = drawn.feature_tables if drawn else {}
     if drawn and spec in shipped:
         values = shipped[spec].astype(np.float32)

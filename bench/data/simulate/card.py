@@ -1,4 +1,4 @@
-"""What a card with ``source: simulated`` asks the simulator for."""
+"""What a card whose ``source`` is a generator asks it for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ import yaml
 from bench.core.errors import BenchError
 from bench.core.files import safe_name
 from bench.data.cards import Card
-from bench.data.simulate.parameters import SIMULATED, SimulationParameters
+from bench.data.simulate.base import DrawnGenes
+from bench.data.simulate.generators import GENERATORS, Generator
 
-SOURCE = "simulated"
+
+def generator_of(card: Card) -> Generator[Any] | None:
+    """The generator that a card's source names; None = the source is a file."""
+    return GENERATORS.get(card.source)
+
+
+def genes_of(card: Card | None) -> DrawnGenes | None:
+    """The genes that a card's generator draws, and their feature tables; None for data that were not generated."""
+    generator = generator_of(card) if card else None
+    return generator.genes(parameters_of(card)) if card and generator else None
 
 
 def varied(name: str, find: Callable[[str], Card]) -> Card:
@@ -24,11 +34,11 @@ def varied(name: str, find: Callable[[str], Card]) -> Card:
         find: Finds a card by name.
 
     Raises:
-        BenchError: Data that are not simulated; a parameter without value, or one that the simulator does not have.
+        BenchError: Data that are not simulated; a parameter without value, or one that the generator does not have.
     """
     base, _, given = name.partition(":")
     card = find(base)
-    if card.source != SOURCE:
+    if generator_of(card) is None:
         raise BenchError(f"'{name}': parameters are for simulated data; '{base}' is read from {card.source}.")
     values: dict[str, Any] = {}
     for part in given.split(","):
@@ -44,14 +54,18 @@ def varied(name: str, find: Callable[[str], Card]) -> Card:
     return made
 
 
-def parameters_of(card: Card) -> SimulationParameters:
-    """The simulator's parameters of a card with ``source: simulated``.
+def parameters_of(card: Card) -> Any:
+    """The parameters of a card's generator: its defaults, with those that the card sets.
 
     Raises:
-        BenchError: If the card sets a parameter that the simulator does not have, or a value that it refuses.
+        BenchError: If the source is no generator, or the card sets a parameter that the generator does not have, or a
+            value that it refuses.
     """
+    generator = generator_of(card)
+    if generator is None:
+        raise BenchError(f"card '{card.name}': source '{card.source}' is no generator ({', '.join(GENERATORS)}).")
     try:
-        return replace(SIMULATED, **card.parameters)
+        return replace(generator.defaults, **card.parameters)
     except (TypeError, ValueError) as error:
-        known = ", ".join(asdict(SIMULATED))
+        known = ", ".join(asdict(generator.defaults))
         raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error

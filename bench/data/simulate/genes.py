@@ -13,37 +13,32 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from bench.core.typing import Floats
+from bench.data.simulate.base import Bools, DrawnGenes, gene_names, noisy_view
 from bench.data.simulate.parameters import SimulationParameters
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Regulation:
+class Regulation(DrawnGenes):
     """What is fixed before a condition or a cell is drawn.
 
+    Here ``outgoing [G, M + 1]`` is the total effect of a gene on every module and on the stress program, in log change
+    per log change; ``view_a`` is a noisy view of it and ``view_b`` of the loadings.
+
     Attributes:
-        genes: Names ``[G]``.
         loadings: Of genes on modules ``[G, M]``.
         base: Log mean count at the median library ``[G]``.
         targets: The perturbed genes ``[singles]``.
         network: Direct effects ``[G, G]`` (effect, cause).
         inert: Targets that change no gene but themselves ``[singles]``.
         total: Total effects ``[G, G]``: the inverse of one minus the network.
-        outgoing: Total effect of a gene on every module and on the stress program ``[G, M + 1]``, in log change per
-            log change.
-        feature_tables: Noisy views of ``outgoing`` (``view_a``) and of ``loadings`` (``view_b``), ``[G, view_width]``.
     """
 
-    genes: NDArray[np.str_]
     loadings: Floats
     base: Floats
     targets: NDArray[np.int64]
     network: Floats
     inert: Bools
     total: Floats
-    outgoing: Floats
-    feature_tables: dict[str, Floats]
 
 
 def streams(p: SimulationParameters) -> list[np.random.Generator]:
@@ -55,8 +50,7 @@ def streams(p: SimulationParameters) -> list[np.random.Generator]:
 def draw_genes(p: SimulationParameters) -> Regulation:
     """Draw the genes of a screen; the same parameters give the same ones. Nobody may change what is returned."""
     gene_rng, network_rng, *_, view_rng = streams(p)
-    genes = np.array([f"G{i:0{len(str(p.n_genes - 1))}d}" for i in range(p.n_genes)])
-    loadings = draw_modules(p, gene_rng)
+    loadings = draw_modules(p.n_genes, p.n_modules, p.second_module, p.negative_share, gene_rng)
     base = np.log(p.gene_median) + p.gene_sd * gene_rng.standard_normal(p.n_genes)
     candidates = np.flatnonzero(base > np.quantile(base, p.target_quantile))
     targets = gene_rng.permutation(candidates)[: p.n_singles]
@@ -65,12 +59,11 @@ def draw_genes(p: SimulationParameters) -> Regulation:
     programs = np.column_stack([loadings, program])
     outgoing = (total - np.eye(p.n_genes)).T @ (programs / np.linalg.norm(programs, axis=0))
 
-    def noisy_view(features: Floats) -> Floats:
-        mixed = features @ view_rng.standard_normal((features.shape[1], p.view_width))
-        return np.asarray(mixed + p.view_noise * mixed.std(axis=0) * view_rng.standard_normal(mixed.shape))
-
-    tables = {"view_a": noisy_view(outgoing), "view_b": noisy_view(loadings)}
-    return Regulation(genes, loadings, base, targets, network, inert, total, outgoing, tables)
+    tables = {
+        name: noisy_view(features, p.view_width, p.view_noise, view_rng)
+        for name, features in (("view_a", outgoing), ("view_b", loadings))
+    }
+    return Regulation(gene_names(p.n_genes), outgoing, tables, loadings, base, targets, network, inert, total)
 
 
 def evenly_spread(n: int, rng: np.random.Generator) -> Floats:
@@ -78,15 +71,17 @@ def evenly_spread(n: int, rng: np.random.Generator) -> Floats:
     return np.asarray(ndtri((rng.permutation(n) + 0.5) / n))
 
 
-def draw_modules(p: SimulationParameters, rng: np.random.Generator) -> Floats:
-    """Signed loadings [genes, modules]: every gene on one module, some on a second at half weight."""
-    loadings = np.zeros((p.n_genes, p.n_modules))
-    rows = np.arange(p.n_genes)
-    first = rng.permutation(rows) % p.n_modules
-    second = (first + rng.integers(1, max(p.n_modules, 2), p.n_genes)) % p.n_modules
-    signs = np.where(rng.random((2, p.n_genes)) < p.negative_share, -1.0, 1.0)
-    sizes = signs * rng.uniform(0.5, 1.5, (2, p.n_genes))
-    loadings[rows, second] = 0.5 * sizes[1] * (rng.random(p.n_genes) < p.second_module)
+def draw_modules(
+    n_genes: int, n_modules: int, second_share: float, negative_share: float, rng: np.random.Generator
+) -> Floats:
+    """Signed loadings [genes, modules]: every gene on one module, a share of them on a second at half weight."""
+    loadings = np.zeros((n_genes, n_modules))
+    rows = np.arange(n_genes)
+    first = rng.permutation(rows) % n_modules
+    second = (first + rng.integers(1, max(n_modules, 2), n_genes)) % n_modules
+    signs = np.where(rng.random((2, n_genes)) < negative_share, -1.0, 1.0)
+    sizes = signs * rng.uniform(0.5, 1.5, (2, n_genes))
+    loadings[rows, second] = 0.5 * sizes[1] * (rng.random(n_genes) < second_share)
     loadings[rows, first] = sizes[0]
     return loadings
 

@@ -16,20 +16,15 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.data.simulate.base import Bools, Cells, Strings
+from bench.data.simulate.expectation import expected_on_grid, normal_nodes
 from bench.data.simulate.genes import draw_genes, evenly_spread, streams
 from bench.data.simulate.parameters import SIMULATED, SIMULATED_HARD, SimulationParameters
 
 __all__ = ["SIMULATED", "SIMULATED_HARD", "Simulation", "SimulationParameters", "SimulationTruth", "simulate"]
 
-Bools = NDArray[np.bool_]
-
-Strings = NDArray[np.str_]
-
 GENERATOR_VERSION = 1
 """Raise it with any change that alters a count for the same parameters: part of the identity of the data."""
-
-SCALE = 1e4
-"""Fixed total of the normalisation of the true shifts: x = log1p(SCALE * counts / ncounts)."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,9 @@ class SimulationTruth:
 
 
 @dataclass(frozen=True)
-class Simulation:
+class Simulation(Cells):
     """Cells of one context in random order, and their truth."""
 
-    counts: sp.csr_matrix  # [cells, genes], int32
-    ncounts: NDArray[np.int64]  # [cells], UMIs of the whole cell, unmeasured genes included
-    genes: Strings  # [genes]
-    barcodes: Strings  # [cells], unique
-    condition: Strings  # [cells], GEARS names: ctrl, G012+ctrl, G034+G012
-    context: Strings  # [cells]
-    batch: Strings  # [cells]
     truth: SimulationTruth
     feature_tables: dict[str, Floats]  # noisy views of the network, [genes, view_width] each
 
@@ -79,21 +67,14 @@ def draw_doubles(p: SimulationParameters, rng: np.random.Generator) -> NDArray[n
 
 
 def expected_expression(p: SimulationParameters, log_means: Floats, cell_sd: Floats) -> Floats:
-    """E[log1p(SCALE C / N)] over cells, for genes of log mean count at the median library [..., genes].
+    """E[log1p(1e4 C / N)] over cells, for genes of log mean count at the median library [..., genes].
 
-    `cell_sd` [genes] is the SD of a gene's log rate between cells. Uses Frullani's integral,
-    log(1+y) = int_0^inf exp(-t) (1 - exp(-t y)) / t dt, and E[exp(-s C)] = (1 + m (1 - exp(-s)) / r)^-r for a
-    negative binomial of mean m and size r.
+    `cell_sd` [genes] is the SD of a gene's log rate between cells.
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
-    weights = weights / weights.sum()
-    library = np.exp(np.hypot(p.library_sd, p.batch_library_sd) * nodes)[:, None]
-    u = np.linspace(-14.0, 4.0, 181)  # t = exp(u): the trapezoid rule converges fast on this scale
+    nodes, weights = normal_nodes()
     grid = np.linspace(log_means.min() - 4.0, log_means.max() + 4.0, 400)
-    transform = 1.0 - np.exp(-np.exp(u) * SCALE / (p.library_median * library))
-    rates = np.exp(grid)[:, None, None] * library
-    inner = np.exp(-np.exp(u)) * (1.0 - (1.0 + rates * transform / p.dispersion) ** -p.dispersion)
-    expected = inner.sum(axis=2) @ weights * (u[1] - u[0])
+    library_sd = float(np.hypot(p.library_sd, p.batch_library_sd))
+    expected = expected_on_grid(grid, p.library_median, library_sd, p.dispersion)
     at_nodes = [np.interp(log_means + cell_sd * z - cell_sd**2 / 2, grid, expected) for z in nodes]
     return np.asarray(np.tensordot(weights, np.stack(at_nodes), axes=1))
 

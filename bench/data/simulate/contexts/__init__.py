@@ -1,0 +1,1 @@
+"""Screens in many contexts, whose responses depend on the state of the cells."""
