@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.tracks.response.metrics import AdditiveShifts, CellPair, Evaluation, GearsTruth, LegacyCells, Sample, UnitCodes
+from bench.tracks.response.metrics import (
+    AdditiveShifts,
+    CellPair,
+    Evaluation,
+    GearsTruth,
+    LegacyCells,
+    Sample,
+    UnitCodes,
+)
 
 MakeEvaluation = Callable[..., Evaluation]
 Predict = Callable[[Evaluation, np.ndarray], Evaluation]
