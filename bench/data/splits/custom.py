@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core.conditions import identity
+from bench.core.conditions import identity, spellings
 from bench.core.errors import BenchError, unknown
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import PARTS, Drawn, SplitKind
@@ -33,12 +33,13 @@ def read_custom(path: Path, labels: Sequence[str]) -> dict[str, list[str]]:
             raise BenchError(f"{path}: {unknown('part', name, PARTS)}")
     lists = {name: content.get(name, []) for name in PARTS}
     by_identity: dict[frozenset[str], list[str]] = {}
+    as_written = spellings(labels)
     for label in labels:
         by_identity.setdefault(identity(label), []).append(label)
     part_of: dict[frozenset[str], str] = {}
     for name, conditions in lists.items():
         for condition in conditions:
-            key = identity(str(condition))
+            key = identity(as_written.get(str(condition), str(condition)))
             if key not in by_identity:
                 raise BenchError(
                     f"{path}: condition '{condition}' in '{name}' is not in the data.{_near(condition, labels)}"
