@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, constituents, merge_spellings
+from bench.core.conditions import CONTROL, constituents, merge_spellings, written
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
 from bench.core.units import Unit
@@ -225,7 +225,7 @@ def build(
         evidence=evidence,
         card=card,
     )
-    return replace(built, notes=(*notes, *describe_problems(built, merged)))
+    return replace(built, notes=tuple(map(written, (*notes, *describe_problems(built, merged)))))
 
 
 def describe_problems(dataset: Dataset, merged: dict[str, str] | None = None) -> list[str]:

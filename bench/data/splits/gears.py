@@ -60,8 +60,11 @@ def draw_with_gears(labels: Sequence[str], kind: str, seed: int) -> dict[str, li
             else:
                 splitter.split_data(test_size=0.1, seed=seed)
     except (ValueError, AssertionError, IndexError) as error:
+        doubles = sum(CONTROL not in name for name in perturbed)
+        reason = str(error) or f"its splitter failed with an {type(error).__name__} that says nothing more"
         raise BenchError(
-            f"cell-gears cannot draw a '{kind}' split of these {len(perturbed)} conditions: {error}."
+            f"cell-gears cannot draw a '{kind}' split of these {len(perturbed)} conditions ({len(perturbed) - doubles} "
+            f"single, {doubles} double): {reason.rstrip('.')}. Too few of a sort is the usual cause."
         ) from error
     finally:
         np.random.set_state(state)  # noqa: NPY002
