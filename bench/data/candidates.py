@@ -118,8 +118,9 @@ def role_of_controls(obs: pd.DataFrame) -> list[tuple[Role, int]]:
 
 def _may_hold_labels(values: pd.Series[Any], n_labels: int, n_cells: int) -> bool:
     """Leave out columns of measurements, truth values, one label, and nearly one label per cell."""
+    fewest = 1 if values.name in NAMES else 2
     kind = values.cat.categories.dtype if isinstance(values.dtype, pd.CategoricalDtype) else values.dtype
-    if pd.api.types.is_bool_dtype(kind) or not 1 < n_labels <= max(50, n_cells // 2):
+    if pd.api.types.is_bool_dtype(kind) or not fewest <= n_labels <= max(50, n_cells // 2):
         return False
     return not pd.api.types.is_numeric_dtype(kind) or _HINT.search(str(values.name)) is not None
 

@@ -15,7 +15,7 @@ from bench.data.guess import guess_card
 from bench.data.labels import looks_like_control, numbered
 from bench.data.load import inspect, load
 from bench.data.splits.custom import read_custom
-from bench.data.task import load_task
+from bench.data.splits.gears import draw_with_gears
 
 IDENTITIES = {frozenset(genes) for genes in own.MEMBERS}
 
@@ -125,17 +125,17 @@ def test_a_plus_inside_a_name_is_never_cut_and_printed_as_it_was_written(tmp_pat
     path = plus(tmp_path)
     card = guess_card(path)
     assert card.separator == "none"
-    task = load_task(path, "single")
-    names = [name for name in task.dataset.conditions if name != CONTROL]
+    dataset = load(card)
+    names = [name for name in dataset.conditions if name != CONTROL]
     assert {written(constituents(name)[0]) for name in names} == {NAMES.get(g, g) for g in own.SINGLES}
     assert all(len(constituents(name)) == 1 for name in names)
     by_hand = own.card(tmp_path, "separator: none\ncontrol: control")
-    assert load_task(by_hand, "single").dataset.hash == task.dataset.hash
+    assert load(inspect(by_hand)[1].card).hash == dataset.hash
     assert "12 single, 0 double" in check(by_hand) and "\uff0b" not in check(by_hand)
     # The way back: a custom split with the user's own spelling, short or in full.
     lists = {"train": ["(+)-JQ1", "Dox"], "val": ["A++ctrl"], "test": ["2i (LIF+MEKi+GSK3i)+ctrl", "B+C"]}
     (tmp_path / "s.json").write_text(json.dumps(lists))
-    read = read_custom(tmp_path / "s.json", task.dataset.file_conditions)
+    read = read_custom(tmp_path / "s.json", dataset.file_conditions)
     assert {p: sorted(map(written, n)) for p, n in read.items()} == {
         "train": ["(+)-JQ1+ctrl", "Dox+ctrl"],
         "val": ["A++ctrl"],
@@ -258,13 +258,13 @@ def test_three_perturbations_in_a_cell_are_set_aside_by_name(tmp_path):
     assert any("5 cells: G00+G01+G02" in note for note in dataset.notes)
 
 
-def test_a_refusal_of_cell_gears_carries_its_reason(tmp_path):
+def test_too_few_conditions_and_a_refusal_of_cell_gears_carry_their_reason(tmp_path):
     few = np.isin(own.labels(), ["control", "G00", "G00+G01"])
     path = own.write(tmp_path, own.obs(perturbation=own.labels())[few])
     assert "problem: only 2 conditions (G00+G01, G00+ctrl)" in check(path)
-    with pytest.raises(BenchError, match=r"cannot draw a 'combo_seen2' split .*\(1 single, 1 double\): \w.+") as caught:
-        load_task(path, "combo_seen2")
-    assert ": ." not in str(caught.value)
+    alone, pairs = [f"P{i}+ctrl" for i in range(16)], [f"P{i}+P{i + 5}" for i in range(8)]
+    with pytest.raises(BenchError, match=r"\(16 single, 8 double, 6 larger, which .* not know\): a check .* fails"):
+        draw_with_gears([*alone, *pairs, *(f"P{i}+P{i + 1}+P{i + 2}" for i in range(6))], "simulation", 1)
 
 
 def test_several_screens_in_one_file_and_labels_to_drop(tmp_path):
