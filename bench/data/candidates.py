@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import matches, parts_of
 from bench.data.cards import Card, Role
-from bench.data.labels import BLANK, as_text, is_control, looks_like_control, quoted
+from bench.data.labels import BLANK, MISSING, as_text, is_control, looks_like_control, quoted
 
 #: Names of the perturbation's column in files of GEARS, scPerturb, PerturBench and Replogle, the likeliest first.
 NAMES = ("condition", "perturbation", "guide_identity", "gene", "target_gene", "perturbation_name", "guide_ids")
@@ -44,6 +44,7 @@ class Candidate:
         measured: How many of them are measured genes.
         gene: The column of ``var`` that says so; None = its index.
         common: Its most common labels, and their cells.
+        missing: How many cells have no label.
         role: Another column that marks controls, where no label does.
     """
 
@@ -56,6 +57,7 @@ class Candidate:
     measured: int
     gene: str | None
     common: tuple[tuple[str, int], ...]
+    missing: int = 0
     role: Role | None = None
 
     @property
@@ -77,6 +79,8 @@ class Candidate:
         else:
             controls = "no label looks like a control"
         common = ", ".join(f"'{label}' ({n})" for label, n in self.common[:3])
+        if self.missing and not self.role:
+            common += f"; {self.missing} cells have no label (if they are the controls: control: {MISSING})"
         return (
             f"'{self.column}': {controls}; {self.labels} other labels, {self.measured} of {self.targets} names in them "
             f"are measured genes; most common {common}"
@@ -102,7 +106,7 @@ def find_candidates(obs: pd.DataFrame, genes: Genes, card: Card | None = None) -
         counts = pd.Series(labels[~missing]).value_counts()
         if named is None and not _may_hold_labels(obs[column], len(counts), len(obs)):
             continue
-        candidate = _judge(column, counts, genes, card)
+        candidate = replace(_judge(column, counts, genes, card), missing=int(missing.sum()))
         if not candidate.controls or (card and card.role):
             candidate = _with_role(candidate, labels, missing, obs, roles)
         if candidate.controls or candidate.role or candidate.measured or _HINT.search(column) or named:

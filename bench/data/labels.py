@@ -19,6 +19,8 @@ from bench.data.cards import Card
 
 #: What pandas and anndata make of a missing label once it went through ``astype(str)``.
 BLANK = ("", "nan", "NaN", "<NA>", "None")
+#: How the label of a cell without one is written: ``control: nan`` in a card takes such cells for controls.
+MISSING = "nan"
 #: Labels of unperturbed cells in the files of CRISPR and drug screens, and what may stand around them.
 CONTROL_EXAMPLES = "ctrl, control, non-targeting_1, NTC-1, NT_1, NegCtrl0, INTERGENIC1, safe-targeting, scrambled, DMSO"
 _CORE = (
@@ -54,7 +56,7 @@ def as_text(values: pd.Series[Any]) -> tuple[NDArray[np.str_], NDArray[np.bool_]
     """Write a column's values as labels, without blanks around them; whole numbers as such (0.0 is '0').
 
     Returns:
-        The labels ``[cells]``, and which of them are missing.
+        The labels ``[cells]``, and which of them are missing (:data:`MISSING`).
     """
     kept: Any = values.cat.categories.to_series() if isinstance(values.dtype, pd.CategoricalDtype) else values
     if pd.api.types.is_float_dtype(kept.dtype) and len(whole := kept.dropna()) and (whole == np.floor(whole)).all():
@@ -65,7 +67,8 @@ def as_text(values: pd.Series[Any]) -> tuple[NDArray[np.str_], NDArray[np.bool_]
         labels = np.append(text.to_numpy(dtype=str), "nan")[codes]  # code -1 takes the last
     else:
         labels = text.to_numpy(dtype=str)
-    return labels, values.isna().to_numpy()
+    missing = values.isna().to_numpy()
+    return np.where(missing, MISSING, labels), missing
 
 
 def quoted(labels: Iterable[str], most: int = 3) -> str:

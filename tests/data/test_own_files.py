@@ -216,6 +216,17 @@ def test_a_role_column_marks_controls_that_no_label_does(tmp_path):
     assert card.role.value == ("True",) and len(load(card).cells_of[CONTROL]) == 60
 
 
+@pytest.mark.parametrize("categorical", [False, True])
+def test_controls_without_a_label(tmp_path, categorical):
+    gene = pd.Series(["|".join(genes) or None for genes in own.MEMBERS], index=own.OBS.index)
+    table = own.obs(gene=gene.astype("category") if categorical else gene)
+    assert "60 cells have no label (if they are the controls: control: nan)" in check(own.write(tmp_path, table))
+    dataset = load(inspect(own.card(tmp_path, "control: nan"))[1].card)
+    assert found(dataset) == IDENTITIES and len(dataset.cells_of[CONTROL]) == 60
+    guessed = guess_card(own.write(tmp_path, table.assign(role=np.where(gene.isna(), "ctrl", "guide"))))
+    assert guessed.columns.condition == "gene" and load(guessed).hash == dataset.hash
+
+
 @pytest.mark.parametrize("as_float", [False, True])
 def test_numbers_as_labels(tmp_path, as_float):
     numbers = pd.factorize(own.labels())[0]

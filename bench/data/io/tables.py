@@ -41,7 +41,7 @@ def labels_of(
         frame: ``obs``.
         name: The column.
         source: What to call the data in messages.
-        allowed: Labels that only look as if they were missing (``nan``), or cells that need no label ``[cells]``.
+        allowed: Labels that count although they look as if they were missing (``nan``), or cells that need none.
 
     Raises:
         BenchError: No such column, or cells without a label.
@@ -50,7 +50,7 @@ def labels_of(
         return np.full(len(frame), "all")
     labels, blank = as_text(column(frame, name, "obs", source))
     if isinstance(allowed, tuple):
-        blank = blank | np.isin(labels, sorted(set(BLANK) - set(allowed)))
+        blank = (blank & ~np.isin(labels, allowed)) | np.isin(labels, sorted(set(BLANK) - set(allowed)))
     else:
         blank = (blank | np.isin(labels, BLANK)) & ~allowed
     if blank.any():
