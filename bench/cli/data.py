@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser, split_kind
 from bench.core.errors import unknown
+
+_CARD_NOTES = r"""What a card leaves out is guessed from the file and printed; null = the file has no such column.
+Patterns are those of a shell: NTC-* is every label that begins with NTC-. An example, of a screen with guide numbers:
+
+  source: screen.h5ad
+  layer: counts
+  columns: {condition: guide_id, context: cell_line, batch: null}
+  control: [non-targeting, NTC-*]
+  role: {column: strategy, value: control}
+  separator: none
+  strip: '-\d+'
+  drop: [ambiguous, unassigned*]
+  expression: counts"""
 
 
 def data(argv: Sequence[str]) -> int:
@@ -18,7 +32,12 @@ def data(argv: Sequence[str]) -> int:
     )
     check = verbs.add_parser("check", help="print what a file or data set holds, and every problem")
     check.add_argument("name", metavar="FILE|NAME")
-    card = verbs.add_parser("card", help="print a first card for a file, as YAML")
+    card = verbs.add_parser("card", help="print a first card for a file, as YAML; --help lists all fields")
+    if list(argv[:1]) == ["card"] and {"-h", "--help"} & set(argv):
+        from bench.data.cards import describe_fields
+
+        card.formatter_class = argparse.RawDescriptionHelpFormatter
+        card.epilog = f"fields of a card, of which 'source' must be there:\n{describe_fields()}\n\n{_CARD_NOTES}"
     card.add_argument("file", metavar="FILE", type=Path)
     split = verbs.add_parser("split", help="print a split")
     split.add_argument("name", metavar="NAME")
@@ -62,9 +81,10 @@ def data(argv: Sequence[str]) -> int:
             print(f"{name:<26}  {cards.find_card(name).description}")
         return 0
     if options.verb == "card":
-        from bench.data.guess import guess_card, to_yaml
+        from bench.data.guess import guess_file, to_yaml
 
-        sys.stdout.write(to_yaml(guess_card(options.file)))
+        guess = guess_file(options.file)
+        sys.stdout.write("".join(f"# {remark}\n" for remark in guess.remarks) + to_yaml(guess.card))
         return 0
     if options.verb == "split":
         from bench.data.describe import describe_split

@@ -19,6 +19,7 @@ from bench.cli.lists import show_list
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.sweep import sweep
+from bench.core.conditions import written
 from bench.core.errors import BenchError, unknown
 
 _EPILOG = """examples:
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BenchError as error:
         if debug:
             traceback.print_exc()
-        print("error:", " ".join(line.strip() for line in str(error).splitlines()), file=sys.stderr)
+        print("error:", written(" ".join(line.strip() for line in str(error).splitlines())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return _interrupted()

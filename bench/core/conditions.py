@@ -1,33 +1,19 @@
 """Condition names in the GEARS convention: ``ctrl``, ``KLF1+ctrl``, ``SET+KLF1``.
 
 A double keeps the constituent order of its file, because cell-gears sorts these strings when it draws a split;
-everywhere else a condition is the *set* of its constituents.
+everywhere else a condition is the *set* of its constituents. A ``+`` inside a name is kept as :data:`INNER_PLUS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
+from fnmatch import fnmatchcase
 
 CONTROL = "ctrl"
 
-#: Labels that public data sets use for unperturbed cells, compared without case.
-CONTROL_LABELS = (
-    "ctrl",
-    "control",
-    "non-targeting",
-    "nontargeting",
-    "nt",
-    "negative_control",
-    "neg",
-    "safe-targeting",
-    "scramble",
-    "wt",
-    "untreated",
-    "mock",
-    "dmso",
-    "vehicle",
-    "unperturbed",
-)
+#: Stands for a '+' inside a name, where a real one would separate; :func:`written` puts the plus back for people.
+INNER_PLUS = "\uff0b"
 
 
 def constituents(condition: str) -> tuple[str, ...]:
@@ -55,26 +41,76 @@ def single(gene: str) -> str:
     return f"{gene}+{CONTROL}"
 
 
-def from_label(label: str, control: Iterable[str], separator: str) -> str:
-    """Map a file's own label to its GEARS name.
+def matches(label: str, patterns: Collection[str]) -> bool:
+    """Tell whether a label is one of these, or fits one with ``*``, ``?`` or ``[...]`` as a shell would fit it.
+
+    Example:
+        >>> matches("NTC-3", ["ctrl", "NTC-*"]), matches("DMSO [1%]", ["DMSO [1%]"]), matches("WT1", ["WT"])
+        (True, True, False)
+    """
+    return label in patterns or any(fnmatchcase(label, pattern) for pattern in patterns if set(pattern) & set("*?["))
+
+
+def parts_of(label: str, separator: str) -> list[str]:
+    """Split a label at its separator, but never inside brackets; blanks around the parts are no part of them.
+
+    Example:
+        >>> parts_of("SET + KLF1", "+"), parts_of("2i (LIF+MEKi)", "+"), parts_of("(+)-JQ1", ""), parts_of("A_B", "_")
+        (['SET', 'KLF1'], ['2i (LIF+MEKi)'], ['(+)-JQ1'], ['A', 'B'])
+    """
+    parts = [part.strip() for part in label.split(separator)] if separator else [label]
+    torn = any(part.count(a) != part.count(b) for part in parts for a, b in ("()", "[]", "{}"))
+    return [label] if torn else parts
+
+
+def from_label(label: str, control: Collection[str], separator: str, strip: str | None = None) -> str:
+    r"""Map a file's own label to its GEARS name; a ``+`` inside a name becomes :data:`INNER_PLUS`.
 
     Args:
         label: The label as it stands in the file, e.g. ``"SET_KLF1"`` or ``"control"``.
-        control: The file's labels for unperturbed cells.
-        separator: What stands between the constituents of a combination.
+        control: The file's labels for unperturbed cells, or patterns (see :func:`matches`).
+        separator: What stands between the constituents of a combination; empty = nothing does.
+        strip: Regular expression of what is cut off the end of each constituent, such as a guide's number.
 
     Example:
         >>> from_label("KLF1", ["control"], "+"), from_label("SET_KLF1", ["NT"], "_"), from_label("NT_NT", ["NT"], "_")
         ('KLF1+ctrl', 'SET+KLF1', 'ctrl')
+        >>> from_label("SET-1|SET-2", ["NTC-*"], "|", r"-\d+"), from_label("SET-1|NTC-4", ["NTC-*"], "|", r"-\d+")
+        ('SET+ctrl', 'SET+ctrl')
     """
-    known = set(control) | {CONTROL}
-    if label in known:
+    known = {*control, CONTROL}
+    if matches(label, known):
         return CONTROL
-    parts = [CONTROL if part in known else part for part in label.split(separator)] if separator else [label]
+    parts = []
+    for part in parts_of(label, separator):
+        bare = re.sub(f"(?:{strip})$", "", part) if strip else part
+        parts.append(CONTROL if matches(part, known) or bare in known else bare.replace("+", INNER_PLUS))
     parts = list(dict.fromkeys(parts))  # two guides of one gene are one perturbation, not a pair
     if all(part == CONTROL for part in parts):
         return CONTROL
     return single(parts[0]) if len(parts) == 1 else "+".join(parts)
+
+
+def written(name: str) -> str:
+    """Write a name, or any text with names in it, as people write it.
+
+    Example:
+        >>> written(from_label("(+)-JQ1", [], ""))
+        '(+)-JQ1+ctrl'
+    """
+    return name.replace(INNER_PLUS, "+")
+
+
+def spellings(names: Iterable[str]) -> dict[str, str]:
+    """Map what people write for a name with a ``+`` inside to that name; all other names need no map.
+
+    Example:
+        >>> name = from_label("(+)-JQ1", [], "")
+        >>> spellings(["KLF1+ctrl", name]) == {"(+)-JQ1": name, "(+)-JQ1+ctrl": name}
+        True
+    """
+    inner = [name for name in names if INNER_PLUS in name]
+    return {text: name for name in inner for text in (written(name).removesuffix(f"+{CONTROL}"), written(name))}
 
 
 def merge_spellings(names: Iterable[str]) -> dict[str, str]:

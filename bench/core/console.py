@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from bench.core.conditions import written
+
 # Without a terminal there is no width to ask for: 100 columns, as the tables are laid out.
 #: Standard error: progress, notes, legends, warnings.
 console = Console(stderr=True, highlight=False, soft_wrap=False, width=None if sys.stderr.isatty() else 100)
@@ -109,7 +111,7 @@ class Stages:
 
 def note(text: str) -> None:
     """Print one line for people."""
-    console.print(text, markup=False)
+    console.print(written(text), markup=False)
 
 
 def seed_text(seeds: list[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from bench.core.conditions import identity
+from bench.core.conditions import identity, written
 
 #: Stands between perturbation and context in a unit's text form; no label is split at it but in such a text.
 SEPARATOR = " | "
@@ -37,4 +37,5 @@ class Unit(NamedTuple):
             >>> Unit("KLF1+ctrl", "K562").text(["K562"]), Unit("KLF1+ctrl", "K562").text(["K562", "RPE1"])
             ('KLF1+ctrl', 'KLF1+ctrl | K562')
         """
-        return self.perturbation if len(contexts) == 1 else f"{self.perturbation}{SEPARATOR}{self.context}"
+        name = written(self.perturbation)
+        return name if len(contexts) == 1 else f"{name}{SEPARATOR}{self.context}"

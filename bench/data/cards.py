@@ -3,41 +3,76 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 
 
+def _tuple(value: object) -> object:
+    """Let one label stand for a list of one; a word that YAML reads as true or false is refused."""
+    if isinstance(value, dict):
+        return value
+    entries = value if isinstance(value, list | tuple | set) else (value,)
+    if any(isinstance(entry, bool) for entry in entries):
+        raise ValueError("YAML reads no, yes, on, off, true and false as a truth value: put the label in quotes")
+    return tuple(entries)
+
+
+#: One label or a list; numbers are labels.
+Labels = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+_FROZEN = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)  # control: 0; filter: {lane: 3}
+
+
 class Columns(BaseModel):
-    """Where a file keeps what we need; ``None`` = the file does not have it.
+    """Where a file keeps what we need; ``None`` (in a card ``null``) = the file does not have it."""
 
-    Attributes:
-        condition: ``obs`` column of the perturbation label.
-        context: ``obs`` column of the cell type or line; absent = one context.
-        batch: ``obs`` column of the batch (gem group); absent = one batch.
-        gene: ``var`` column of the gene names that the condition labels use; absent = ``var_names``.
-        total: ``obs`` column of the whole library's counts, to normalise a gene subset by; absent = row sums.
-    """
+    model_config = _FROZEN
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    condition: str = Field(default="condition", description="obs column of the perturbation label")
+    context: str | None = Field(default=None, description="obs column of the cell type or line; absent = one context")
+    batch: str | None = Field(default=None, description="obs column of the batch (gem group); absent = one batch")
+    gene: str | None = Field(default=None, description="var column of the gene names that labels use; absent = index")
+    total: str | None = Field(
+        default=None, description="obs column of a cell's counts over all genes, to normalise a subset of genes by"
+    )
+    dose: str | None = Field(default=None, description="obs column of the dose; all doses are one condition")
+    time: str | None = Field(default=None, description="obs column of the time; all times are one condition")
+    donor: str | None = Field(default=None, description="obs column of the donor; all donors are one condition")
 
-    condition: str = "condition"
-    context: str | None = None
-    batch: str | None = None
-    gene: str | None = None
-    total: str | None = None
+
+class Role(BaseModel):
+    """Which cells are controls, where another column than the label says so."""
+
+    model_config = _FROZEN
+
+    column: str = Field(description="obs column that says what a cell is")
+    value: Annotated[
+        tuple[str, ...],
+        BeforeValidator(lambda v: tuple(str(e) for e in (v if isinstance(v, list | tuple) else [v]))),
+    ] = Field(description="its value, or values, in control cells")
 
 
 class Card(BaseModel):
     """A data set card (``configs/datasets/<name>.yaml``)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)  # control: 0; filter: {lane: 3}
+    model_config = _FROZEN
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
     description: str = Field(default="", description="one line for people")
@@ -45,18 +80,52 @@ class Card(BaseModel):
     url: str | None = Field(default=None, description="where the file can be had by hand")
     sha256: str | None = Field(default=None, description="of the file's bytes, checked when given")
     filter: dict[str, str] = Field(default_factory=dict, description="keep rows whose obs column has this value")
-    licence: str | None = None
-    citation: str | None = None
-    columns: Columns = Columns()
-    control: tuple[str, ...] = Field(default=("ctrl",), description="labels of unperturbed cells")
-    separator: str = Field(default="+", description="between the constituents of a combination")
-    expression: Literal["counts", "log1p"] = "log1p"
+    licence: str | None = Field(default=None, description="of the data")
+    citation: str | None = Field(default=None, description="of the data")
+    layer: str | None = Field(default=None, description="layer that holds the values; absent = X")
+    raw: bool = Field(default=False, description="whether the values, and their genes, are those of adata.raw")
+    columns: Columns = Field(default=Columns(), description="where the file keeps what we need")
+    role: Role | None = Field(default=None, description="column and value that mark controls, whatever their label")
+    control: Labels = Field(default=("ctrl",), description="labels of unperturbed cells, or patterns (NTC-*)")
+    separator: str = Field(default="+", description="between the constituents of a combination; none = no combinations")
+    strip: str | None = Field(default=None, description="regular expression cut off each constituent's end (guide no.)")
+    dose: str | None = Field(default=None, description="regular expression of a label's dose, which its group is")
+    drop: Labels = Field(default=(), description="labels, or patterns, of cells that are left out")
+    kind: Literal["genetic", "chemical"] | None = Field(default=None, description="chemical: labels name no genes")
+    expression: Literal["counts", "log1p"] = Field(default="log1p", description="what the values are")
     min_cells: int = Field(default=10, ge=2, description="fewer cells: trained on, not evaluated")
     split: str = Field(default="simulation", description="the default split")
     evidence: Literal["full", "smoke"] = Field(default="full", description="smoke: rows are shown, claims refused")
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the generator that source names")
-    features: tuple[str, ...] = Field(default=("pca",), description="gene feature banks that stand for 'card'")
+    features: Labels = Field(default=("pca",), description="gene feature banks that stand for 'card'")
     folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
+
+    @property
+    def split_at(self) -> str:
+        """What labels are split at; empty = nothing."""
+        return "" if self.separator == "none" else self.separator
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, separator: object) -> object:
+        return "none" if separator in (None, "") else separator
+
+    @field_validator("strip", "dose")
+    @classmethod
+    def _compiles(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        try:
+            groups = re.compile(pattern).groups if pattern else 1
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        if info.field_name == "dose" and groups != 1:
+            raise ValueError(r"expected a regular expression with one group, the dose, e.g. '_(\d+)$'")
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Card:
+        if self.raw and self.layer:
+            raise ValueError("'raw' and 'layer' are two places of the values; choose one")
+        return self
 
     @field_validator("features")
     @classmethod
@@ -119,21 +188,18 @@ def read_card(path: Path) -> Card:
         raise BenchError(
             f"{path}: a card is a YAML mapping with at least 'source'; see configs/datasets/ for examples."
         )
-    control = content.get("control")
     content = {"name": path.stem, **content, "folder": path.resolve().parent}
-    if isinstance(control, str):
-        content["control"] = (control,)
-    if isinstance(content.get("features"), str):
-        content["features"] = (content["features"],)
     try:
         return Card.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = Columns.model_fields if first["loc"][0] == "columns" else Card.model_fields
+            parts: dict[object, type[BaseModel]] = {"columns": Columns, "role": Role}
+            known = parts.get(first["loc"][0], Card).model_fields
             raise BenchError(f"{path}: {unknown('field', str(first['loc'][-1]), set(known) - {'folder'})}") from error
-        raise BenchError(f"{path}: field '{field}': {first['msg']}.") from error
+        where = f"field '{field}': " if field else ""
+        raise BenchError(f"{path}: {where}{first['msg']}.") from error
 
 
 def find_card(name: str) -> Card:
@@ -149,3 +215,18 @@ def find_card(name: str) -> Card:
     if name not in names():
         raise unknown("data set", name, names())
     return read_card(configs_dir() / "datasets" / f"{name}.yaml")
+
+
+def describe_fields() -> str:
+    """Write what every field of a card means, a line each, for ``bench data card --help``."""
+
+    def lines(model: type[BaseModel], indent: str) -> Iterator[str]:
+        inner: dict[str, type[BaseModel]] = {"columns": Columns, "role": Role}
+        for name, field in model.model_fields.items():
+            if field.exclude:
+                continue
+            yield f"{indent}{name:<{14 - len(indent)}}{field.description}"
+            if name in inner:
+                yield from lines(inner[name], indent + "  ")
+
+    return "\n".join(lines(Card, "  "))

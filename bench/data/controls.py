@@ -15,8 +15,20 @@ from bench.data.dataset import Dataset
 
 #: Control cells per context from which every condition is predicted.
 MAX_INPUT_CELLS = 256
-#: Strata of batch with fewer controls are pooled within their context, contexts with fewer with all contexts.
+#: Strata of batch with fewer controls are pooled within their context; contexts with fewer are not evaluated.
 MIN_STRATUM = 20
+
+
+def without_own_controls(dataset: Dataset) -> frozenset[str]:
+    """Contexts, of several, with under :data:`MIN_STRATUM` controls: models learn from them, nothing is scored there.
+
+    Against the controls of other contexts every response would hold the difference of the contexts, which is the same
+    for all perturbations and easy to predict.
+    """
+    controls = dataset.context[dataset.cells_of[CONTROL]]
+    few = np.bincount(controls, minlength=len(dataset.contexts)) < MIN_STRATUM
+    return frozenset(np.array(dataset.contexts)[few].tolist()) if len(dataset.contexts) > 1 else frozenset()
+
 
 Pools = dict[str, tuple[str, ...]]
 
@@ -56,10 +68,14 @@ def control_pools(dataset: Dataset, seed: int, fold: int) -> tuple[Pools, Pools,
         halves.append([shuffled[0::2], shuffled[1::2]])
     if pooled:
         notes.append(f"{pooled} batches have under {MIN_STRATUM} controls: pooled within their context")
-    few = [i for i, (a, b) in enumerate(halves) if len(a) + len(b) < MIN_STRATUM]
+    few = [i for i, name in enumerate(dataset.contexts) if name in without_own_controls(dataset)]
     everything = [np.concatenate([pair[half] for pair in halves]) for half in (0, 1)]
-    if few and len(dataset.contexts) > 1:
-        notes.append(f"{len(few)} contexts have under {MIN_STRATUM} controls: those of all contexts stand in for them")
+    if few:
+        names = ", ".join(dataset.contexts[i] for i in few[:5]) + (", ..." if len(few) > 5 else "")
+        notes.append(
+            f"{len(few)} contexts have under {MIN_STRATUM} controls ({names}): those of all contexts stand in for them "
+            f"in training, and nothing is evaluated there"
+        )
         for i in few:
             halves[i] = everything
     pools: list[Pools] = [{}, {}, {}]

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, constituents, merge_spellings
+from bench.core.conditions import CONTROL, constituents, merge_spellings, written
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
 from bench.core.units import Unit
@@ -121,11 +121,15 @@ def _codes(values: Strings) -> tuple[tuple[str, ...], Codes]:
     return tuple(names.tolist()), codes.astype(np.int32)
 
 
-def check_names(genes: Strings, barcodes: Strings, condition: Strings) -> list[str]:
+def check_names(genes: Strings, barcodes: Strings, condition: Strings, gene_column: str = "var_names") -> list[str]:
     """Say what is wrong with the names of genes and cells, one sentence or two each; nothing wrong = empty."""
     problems = []
     for values, what, advice in (
-        (genes, "gene names", "adata.var_names_make_unique()"),
+        (
+            genes,
+            f"gene names in {gene_column}",
+            "adata.var_names_make_unique(), or let the card name another 'gene' column",
+        ),
         (barcodes, "barcodes", "adata.obs_names_make_unique()"),
     ):
         names, counts = np.unique(values, return_counts=True)
@@ -220,7 +224,7 @@ def build(
         evidence=evidence,
         card=card,
     )
-    return replace(built, notes=(*notes, *describe_problems(built, merged)))
+    return replace(built, notes=tuple(map(written, (*notes, *describe_problems(built, merged)))))
 
 
 def describe_problems(dataset: Dataset, merged: dict[str, str] | None = None) -> list[str]:
@@ -230,7 +234,7 @@ def describe_problems(dataset: Dataset, merged: dict[str, str] | None = None) ->
         notes.append(f"{len(doubled)} conditions have a second spelling and were merged ({', '.join(doubled[:3])})")
     targets = sorted({gene for name in dataset.conditions for gene in constituents(name)})
     missing = [gene for gene in targets if gene not in dataset.gene_index]
-    if missing:
+    if missing and not (dataset.card and dataset.card.kind == "chemical"):
         notes.append(
             f"{len(missing)} of {len(targets)} perturbed genes are not measured ({', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''}): features taken from expression cannot describe these targets, "

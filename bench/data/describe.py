@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents, written
+from bench.data.candidates import FEW_CONDITIONS
 from bench.data.guess import to_yaml
-from bench.data.load import load, resolve
+from bench.data.load import inspect, load
+from bench.data.remarks import filled_in
 from bench.data.task import load_task
 
 
@@ -23,10 +25,13 @@ def describe(name: str) -> Iterator[str]:
     Raises:
         BenchError: Anything that makes the data unusable.
     """
-    card, guessed = resolve(name)
+    found, (card, remarks), guessed = inspect(name)
     if guessed:
         yield "card, guessed from the file (save it as a .yaml and correct it if it is wrong):"
         yield from (f"  {line}" for line in to_yaml(card).splitlines())
+    elif filled := filled_in(found, card):
+        yield f"guessed from the file, as the card does not say it: {filled}"
+    yield from (f"guess: {remark}" for remark in remarks)
     dataset = load(card)
     controls = dataset.cells_of[CONTROL]
     perturbed = [c for c in dataset.conditions if c != CONTROL]
@@ -44,9 +49,14 @@ def describe(name: str) -> Iterator[str]:
         f"{', ...' if len(dataset.contexts) > 5 else ''}); batches: {len(dataset.batches)}",
         f"evidence: {dataset.evidence}; default split: {card.split}; content hash {dataset.hash[:16]}",
     )
-    yield from (f"note: {note}" for note in dataset.notes)
+    if len(perturbed) < FEW_CONDITIONS:
+        yield (
+            f"problem: only {len(perturbed)} conditions ({', '.join(map(written, perturbed))}): train, val and test "
+            f"need {FEW_CONDITIONS} or more. Is another column that of the perturbations?"
+        )
+    yield from (f"note: {written(note)}" for note in dataset.notes)
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
-    return json.dumps(load_task(name, kind, seed, fold, custom).split.summary(), indent=1)
+    return written(json.dumps(load_task(name, kind, seed, fold, custom).split.summary(), indent=1, ensure_ascii=False))

@@ -10,7 +10,7 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays, sha256_json
 from bench.data.cards import Card, find_card
 from bench.data.dataset import Dataset, build
-from bench.data.guess import guess_card
+from bench.data.guess import Guess, guess_file, is_complete
 from bench.data.io.read import read_h5ad
 from bench.data.simulate.card import generator_of, parameters_of, varied
 from bench.data.simulate.generators import Generator
@@ -30,22 +30,51 @@ def resolve(source: str | Path | Card) -> tuple[Card, bool]:
     Raises:
         BenchError: Unknown name, or no such file.
     """
+    guess, guessed = _find(source)
+    return guess.card, guessed
+
+
+def inspect(source: str | Path | Card) -> tuple[Card, Guess, bool]:
+    """Find the card of a data set and guess what it leaves out.
+
+    Returns:
+        The card as it was found, the complete one with remarks, and whether there was none.
+
+    Raises:
+        BenchError: As :func:`resolve` and :func:`complete`.
+    """
+    guess, guessed = _find(source)
+    return guess.card, guess if guessed else complete(guess.card), guessed
+
+
+def _find(source: str | Path | Card) -> tuple[Guess, bool]:
     if isinstance(source, Card):
-        return source, False
+        return Guess(source, ()), False
     name = str(source)
     if ":" in name and not Path(name).exists():
-        return varied(name, find_card), False
+        return Guess(varied(name, find_card), ()), False
     if name.endswith((".h5ad", ".h5", ".hdf5")) or (Path(name).is_file() and not name.endswith((".yaml", ".yml"))):
-        return guess_card(Path(name)), True
+        return guess_file(Path(name)), True
     if "/" in name and not name.endswith((".yaml", ".yml")):
         raise BenchError(f"no such file: {name}")
-    return find_card(name), False
+    return Guess(find_card(name), ()), False
+
+
+def complete(card: Card) -> Guess:
+    """Guess what a card leaves out, as without a card; generated data need no guess.
+
+    Raises:
+        BenchError: No file, or nothing in it that the card would have to name.
+    """
+    if generator_of(card) or is_complete(card):
+        return Guess(card, ())
+    return guess_file(card.path(), card)
 
 
 def load(card: Card) -> Dataset:
     """Read, or generate, the cells of a card."""
     generator = generator_of(card)
-    return generate(card, generator) if generator else read_h5ad(card.path(), card)
+    return generate(card, generator) if generator else read_h5ad(card.path(), complete(card).card)
 
 
 def generate(card: Card, generator: Generator[Any]) -> Dataset:

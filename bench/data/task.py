@@ -15,6 +15,7 @@ from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.core.units import Unit
 from bench.data.cards import Card
+from bench.data.controls import without_own_controls
 from bench.data.dataset import Dataset
 from bench.data.load import load, resolve
 from bench.data.splits.split import Split, draw
@@ -70,9 +71,9 @@ class Task:
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
-        """What is predicted and scored: test units with at least ``min_cells`` cells, the control never."""
-        least = self.dataset.min_cells
-        tested = (unit for unit in self.units_of("test") if unit.perturbation != CONTROL)
+        """What is predicted and scored: test units with ``min_cells`` cells, in contexts with controls of their own."""
+        least, left_out = self.dataset.min_cells, without_own_controls(self.dataset)
+        tested = (u for u in self.units_of("test") if u.perturbation != CONTROL and u.context not in left_out)
         return tuple(unit for unit in tested if len(self.dataset.unit_rows(unit)) >= least)
 
     def once(self, name: str, make: Callable[[], T]) -> T:

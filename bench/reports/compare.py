@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table as View
 from rich.text import Text
 
+from bench.core.conditions import written
 from bench.core.console import answer, console, seed_text
 from bench.core.errors import BenchError, unknown
 from bench.core.track import Track
@@ -111,7 +112,7 @@ def show(items: Sequence[BoardEntry], a: str, b: str, most: int = 8) -> None:
     gaps = compared.by_condition(a, b, track.primary)
     names = sorted({c for seed in seeds for c in rows[a].by_seed[seed][0].values.conditions[ALL]})
     ordered = sorted(gaps, key=lambda i: -abs(gaps[i]))[:most]
-    listed = ", ".join(f"{names[i]} {gaps[i]:+.2f}" for i in ordered)
+    listed = ", ".join(f"{written(names[i])} {gaps[i]:+.2f}" for i in ordered)
     answer.print(Text(f"They differ most, in {track.primary}, on: {listed}."))
     if reason := no_claim([rows[a], rows[b]]):
         console.print(Text(f"No claim: {reason}.", style="yellow"))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bench.core.conditions import written
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
@@ -61,7 +62,7 @@ def _cells(task: Task) -> Any:
     dataset = task.dataset
     obs = pd.DataFrame(
         {
-            "condition": np.array(dataset.conditions)[dataset.condition],
+            "condition": np.array([written(name) for name in dataset.conditions])[dataset.condition],
             "context": np.array(dataset.contexts)[dataset.context],
             "batch": np.array(dataset.batches)[dataset.batch],
         },

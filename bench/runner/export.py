@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.core.conditions import written
 from bench.core.files import atomic, write_json
 from bench.data.task import Part, Task, load_task
 
@@ -37,7 +38,7 @@ def export(task: Task, folder: Path) -> list[Path]:
     cells = {b for pool in task.split.input_cells.values() for b in pool}
     obs = pd.DataFrame(
         {
-            "condition": np.array(task.dataset.conditions)[task.dataset.condition[rows]],
+            "condition": np.array([written(name) for name in task.dataset.conditions])[task.dataset.condition[rows]],
             "context": np.array(task.dataset.contexts)[task.dataset.context[rows]],
             "batch": np.array(task.dataset.batches)[task.dataset.batch[rows]],
             "part": part[rows],
@@ -52,8 +53,12 @@ def export(task: Task, folder: Path) -> list[Path]:
     with atomic(cells_path) as temporary:
         table.write_h5ad(temporary, compression="gzip")
     lists = split.model_dump(mode="json", include={"kind", "seed", "control_fold", "train", "val", "test", "subgroups"})
+    lists |= {part: [written(name) for name in lists[part]] for part in ("train", "val", "test")}
+    lists["subgroups"] = {group: [written(name) for name in of] for group, of in lists["subgroups"].items()}
     asked = {"train": task.units_of("train"), "val": task.units_of("val"), "test": task.units}
-    units = {part: [{"condition": u.perturbation, "context": u.context} for u in of] for part, of in asked.items()}
+    units = {
+        part: [{"condition": written(u.perturbation), "context": u.context} for u in of] for part, of in asked.items()
+    }
     write_json(split_path, {**lists, "units": units, **named})
     return [cells_path, split_path]
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from bench.core.console import Stages, note
 from bench.core.files import atomic, write_json
+from bench.data import guess as guessing
 from bench.data import load as data_load
+from bench.data import remarks
 from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.results.finished import finished
@@ -81,10 +83,11 @@ def _tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple
         return
     card, guessed = data_load.resolve(config.data)
     if guessed:
-        from bench.data.guess import to_yaml
-
         note(f"No card for {config.data}; guessed this one (save it as a .yaml and correct it if it is wrong):")
-        note(to_yaml(card))
+        note(guessing.to_yaml(card))
+    before, card = card, data_load.complete(card).card
+    if filled := remarks.filled_in(before, card):
+        note(f"The card of '{card.name}' does not say all; guessed from its file: {filled}")
     draws = [(seeds, fold) for seeds in config.seeds for fold in config.folds]
     with Stages(1 + STAGES_PER_RUN * len(draws), len(draws), shown) as stages:
         with stages.stage(f"read {card.name}"):

@@ -107,11 +107,11 @@ def test_any_file_name_makes_a_name(tmp_path, stem):
 
 
 def test_what_cannot_be_guessed_says_which_card_to_write(tmp_path):
-    path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.rename(columns={"condition": "leiden"}))
+    path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.assign(condition="0").rename(columns={"condition": "leiden"}))
     with pytest.raises(BenchError, match=r"no obs column.*there are leiden, context, batch.*condition: COLUMN"):
         guess_card(path)
     path = write_h5ad(tmp_path / "t.h5ad", LOG, OBS.assign(condition=OBS["condition"].replace("ctrl", "clone7")))
-    with pytest.raises(BenchError, match=r"looks like a control.*most common are clone7, .*control: LABEL") as caught:
+    with pytest.raises(BenchError, match=r"looks like a control.*most common 'clone7' .*control: LABEL") as caught:
         guess_card(path)
     line = str(caught.value).split("one line: ")[1].split(", and give")[0].replace("LABEL", "clone7")
     (tmp_path / "t.yaml").write_text(line)

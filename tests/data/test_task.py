@@ -77,13 +77,18 @@ def test_a_card_in_hand(counts, tmp_path):
     )
     card = read_card(tmp_path / "t.yaml")
     task = load_task(card)
-    assert task.dataset.card == card and task.split.kind == "doubles" and task.dataset.contexts == ("line0", "line1")
+    guessed = card.columns.model_copy(update={"batch": "batch"})
+    assert (
+        task.dataset.card == card.model_copy(update={"columns": guessed})
+        and task.split.kind == "doubles"
+        and task.dataset.contexts == ("line0", "line1")
+    )
     assert task.dataset == load_task(tmp_path / "t.yaml").dataset
 
 
 def test_what_is_wrong_with_an_object_is_told_as_of_a_file(counts):
     x, obs = counts
-    with pytest.raises(BenchError, match=r"adata: no obs column looks like a perturbation label .* Rename it"):
+    with pytest.raises(BenchError, match=r"adata: no obs column looks like a perturbation label.* Rename it"):
         load_task(an_object(x, obs.drop(columns="condition")))
     with pytest.raises(BenchError, match=r"adata: no label in obs\['condition'\] looks like a control"):
         load_task(an_object(x, obs[["context"]].assign(condition="A+B")))

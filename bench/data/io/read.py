@@ -9,89 +9,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from bench.core.conditions import from_label
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.data.cards import Card
-from bench.data.dataset import Dataset, Strings, build, check_names
-from bench.data.io.h5ad import memory_matrix, open_h5ad, read_frame, read_matrix
-from bench.data.values import TARGET_SUM, canonical, check_values, normalise
+from bench.data.dataset import Dataset, build, check_names
+from bench.data.io.h5ad import elsewhere, memory_matrix, open_h5ad, read_frame, read_matrix
+from bench.data.io.tables import conditions_of, genes_of, kept_rows, labels_of, totals_of
+from bench.data.values import TARGET_SUM, canonical, check_values, name_empty, normalise
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-#: What pandas and anndata make of a missing label once it went through ``astype(str)``.
-_BLANK = {"", "nan", "NaN", "<NA>", "None"}
-
-
-def column(frame: pd.DataFrame, name: str, table: str, source: str) -> pd.Series[Any]:
-    """Return a column of ``obs`` or ``var``.
-
-    Raises:
-        BenchError: If it is missing; the message lists what is there.
-    """
-    if name not in frame.columns:
-        there = ", ".join(str(c) for c in frame.columns[:20]) or "none"
-        raise BenchError(
-            f"{source}: no column '{name}' in {table}. There are: {there}. Name the right one in the card."
-        )
-    return frame[name]
-
-
-def _labels(frame: pd.DataFrame, name: str | None, source: str, allowed: tuple[str, ...] = ()) -> Strings:
-    if name is None:
-        return np.full(len(frame), "all")
-    column_ = column(frame, name, "obs", source)
-    values = column_.astype(str).to_numpy(dtype=str)
-    blank = column_.isna().to_numpy() | np.isin(values, sorted(_BLANK - set(allowed)))
-    if blank.any():
-        raise BenchError(
-            f"{source}: {int(blank.sum())} cells have no value in obs['{name}'] (first in cell "
-            f"'{frame.index[int(np.argmax(blank))]}'). Filter them out, or let the card name another column."
-        )
-    return values
-
-
-def _genes(var: pd.DataFrame, name: str | None, source: str) -> Strings:
-    if name is None:
-        return var.index.astype(str).to_numpy(dtype=str)
-    return column(var, name, "var", source).astype(str).to_numpy(dtype=str)
-
-
-def _filtered(obs: pd.DataFrame, card: Card, source: str) -> NDArray[np.bool_]:
-    keep = np.ones(len(obs), dtype=bool)
-    for name, value in card.filter.items():
-        values = column(obs, name, "obs", source).astype(str)
-        if not (values == value).any():
-            there = ", ".join(values.value_counts().index[:5])
-            raise BenchError(
-                f"{source}: the card's filter keeps rows whose obs['{name}'] is '{value}', and there are none. "
-                f"The most common values are {there}."
-            )
-        keep &= (values == value).to_numpy()
-    if not keep.any():
-        raise BenchError(f"{source}: the card's filter {card.filter} leaves no cells.")
-    return keep
-
-
-def _totals(obs: pd.DataFrame, name: str | None, source: str) -> NDArray[np.float64] | None:
-    if name is None:
-        return None
-    values = pd.to_numeric(column(obs, name, "obs", source), errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~(np.isfinite(values) & (values > 0))
-    if bad.any():
-        raise BenchError(
-            f"{source}: {int(bad.sum())} cells have no library size in obs['{name}'] (first in cell "
-            f"'{obs.index[int(np.argmax(bad))]}'). Expected the counts of the whole cell, above 0."
-        )
-    return values
 
 
 class _Problems:
@@ -101,11 +34,11 @@ class _Problems:
         self.source, self.found = source, list[str]()
 
     @contextlib.contextmanager
-    def collect(self) -> Iterator[None]:
+    def collect(self, advice: str = "") -> Iterator[None]:
         try:
             yield
         except BenchError as error:
-            self.found.append(str(error).removeprefix(f"{self.source}: "))
+            self.found.append(str(error).removeprefix(f"{self.source}: ") + advice)
 
     def report(self) -> None:
         if self.found:
@@ -126,9 +59,10 @@ def read_h5ad(path: Path, card: Card) -> Dataset:
     if card.sha256 and (found := sha256_file(path)) != card.sha256:
         raise BenchError(f"{source}: sha256 is {found}, the card says {card.sha256}. Another version, or damaged.")
     with open_h5ad(path) as handle:
-        obs, var = read_frame(handle, "obs"), read_frame(handle, "var")
-        raw = read_matrix(handle)
-    return read_tables(obs, var, raw, card, source)
+        obs, var = read_frame(handle, "obs"), read_frame(handle, "raw/var" if card.raw else "var")
+        raw = read_matrix(handle, card.layer, card.raw)
+        others = elsewhere(handle, card.layer, card.raw)
+    return read_tables(obs, var, raw, card, source, others)
 
 
 def read_adata(adata: AnnData, card: Card) -> Dataset:
@@ -141,10 +75,13 @@ def read_adata(adata: AnnData, card: Card) -> Dataset:
     Raises:
         BenchError: As :func:`read_h5ad`; an object whose ``X`` is absent or was left on disk.
     """
-    return read_tables(adata.obs, adata.var, memory_matrix(adata, card.name), card, card.name)
+    values = memory_matrix(adata, card.name, card.layer, card.raw)
+    return read_tables(adata.obs, adata.raw.var if card.raw else adata.var, values, card, card.name)
 
 
-def read_tables(obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: Card, source: str) -> Dataset:
+def read_tables(
+    obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: Card, source: str, others: str = ""
+) -> Dataset:
     """Check the tables and the matrix of a data set, and bring them into the one form.
 
     Args:
@@ -153,6 +90,7 @@ def read_tables(obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: 
         raw: ``X``, ``[cells, genes]``; may be used up.
         card: What columns and values mean.
         source: What to call the data in messages.
+        others: Where else there are values, for the message that these are none.
 
     Raises:
         BenchError: Anything that would make a score wrong; the message names the column or the value.
@@ -161,7 +99,7 @@ def read_tables(obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: 
         raise BenchError(f"{source}: damaged: X is {raw.shape}, obs and var say {(len(obs), len(var))}.")
     if 0 in raw.shape:
         raise BenchError(f"{source}: X is empty: {raw.shape[0]} cells x {raw.shape[1]} genes.")
-    keep = _filtered(obs, card, source)
+    keep = kept_rows(obs, card, source)
     if not keep.all():
         raw, obs = raw[np.flatnonzero(keep)], obs[keep]
     problems = _Problems(source)
@@ -170,27 +108,27 @@ def read_tables(obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: 
     context = batch = condition
     notes: list[str] = []
     with problems.collect():
-        genes = _genes(var, card.columns.gene, source)
+        genes = genes_of(var, card.columns.gene, source)
+    with problems.collect(others):
+        notes += check_values(raw, card.expression, genes, source)
     with problems.collect():
-        notes = check_values(raw, card.expression, genes, source)
+        condition, about = conditions_of(obs, card, genes, source)
+        notes += about
     with problems.collect():
-        labels = _labels(obs, card.columns.condition, source, card.control)
-        unique, inverse = np.unique(labels, return_inverse=True)
-        names = [from_label(label, card.control, card.separator) for label in unique.tolist()]
-        if cut := [label for label, name in zip(unique.tolist(), names, strict=True) if "" in name.split("+")]:
-            raise BenchError(
-                f"{source}: obs['{card.columns.condition}'] has labels with nothing on one side of the separator "
-                f"'{card.separator}' ({', '.join(map(repr, cut[:3]))}). Correct them, or the card's separator."
-            )
-        condition = np.array(names)[inverse]
+        context = labels_of(obs, card.columns.context, source)
     with problems.collect():
-        context = _labels(obs, card.columns.context, source)
+        batch = labels_of(obs, card.columns.batch, source)
     with problems.collect():
-        batch = _labels(obs, card.columns.batch, source)
-    with problems.collect():
-        totals = _totals(obs, card.columns.total, source)
-    problems.found += check_names(genes, barcodes, condition)
+        totals = totals_of(obs, card.columns.total, source)
+    gene_column = "var_names" if card.columns.gene is None else f"var['{card.columns.gene}']"
+    problems.found += check_names(genes, barcodes, condition, gene_column)
     problems.report()
+    if (aside := condition == "").any():
+        there = np.flatnonzero(~aside)
+        raw, condition, barcodes = raw[there], condition[there], barcodes[there]
+        context, batch = context[there], batch[there]
+        totals = None if totals is None else totals[there]
+    notes += name_empty(raw, condition, barcodes)
     if card.expression == "counts":
         x = normalise(raw, totals)
         notes.append(f"counts were normalised to {TARGET_SUM:g} per cell and log1p-transformed")

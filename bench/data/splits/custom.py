@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.core.conditions import identity
+from bench.core.conditions import identity, spellings
 from bench.core.errors import BenchError, unknown
 from bench.core.units import SEPARATOR, Unit
 from bench.data.dataset import Dataset
@@ -42,6 +42,7 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
             raise BenchError(f"{path}: {unknown('part', name, PARTS)}")
     lists = {name: content.get(name, []) for name in PARTS}
     by_identity: dict[frozenset[str], list[str]] = {}
+    as_written = spellings(labels)
     for label in labels:
         by_identity.setdefault(identity(label), []).append(label)
     part_of: dict[tuple[frozenset[str], str], str] = {}
@@ -49,7 +50,7 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     for name, members in lists.items():
         for member in members:
             condition, context = _of_unit(str(member), by_identity, contexts)
-            key = identity(condition)
+            key = identity(as_written.get(condition, condition))
             if key not in by_identity:
                 near = _near(member, labels)
                 raise BenchError(f"{path}: condition '{condition}' in '{name}' is not in the data.{near}")

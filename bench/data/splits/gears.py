@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core.conditions import CONTROL
+from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.core.files import cache_dir, sha256_json, write_json
 from bench.data.dataset import Dataset
@@ -60,8 +60,12 @@ def draw_with_gears(labels: Sequence[str], kind: str, seed: int) -> dict[str, li
             else:
                 splitter.split_data(test_size=0.1, seed=seed)
     except (ValueError, AssertionError, IndexError) as error:
+        sizes = [len(constituents(name)) for name in perturbed]
+        larger = f", {sum(n > 2 for n in sizes)} larger, which its splitter does not know" if max(sizes) > 2 else ""
+        reason = str(error) or f"a check of its splitter fails ({type(error).__name__})"
         raise BenchError(
-            f"cell-gears cannot draw a '{kind}' split of these {len(perturbed)} conditions: {error}."
+            f"cell-gears cannot draw a '{kind}' split of these {len(perturbed)} conditions ({sizes.count(1)} single, "
+            f"{sizes.count(2)} double{larger}): {reason.rstrip('.')}."
         ) from error
     finally:
         np.random.set_state(state)  # noqa: NPY002

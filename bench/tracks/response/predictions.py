@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, from_label, identity
+from bench.core.conditions import CONTROL, from_label, identity, spellings, written
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
@@ -61,7 +61,7 @@ def write(
     """
     import anndata
 
-    frame = obs.reset_index(drop=True)
+    frame = obs.reset_index(drop=True).assign(condition=[written(str(name)) for name in obs["condition"]])
     frame.index = frame.index.astype(str)
     table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
     with atomic(path) as temporary:
@@ -145,7 +145,9 @@ def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple
         BenchError: A condition without rows, one without rows in its context, or several contexts and no column.
     """
     codes, labels = pd.factorize(obs["condition"].astype(str))
-    names = [identity(from_label(label, (CONTROL,), "+")) for label in labels]  # several labels may mean one condition
+    inner = spellings(unit.perturbation for unit in units)
+    # Several labels may mean one condition.
+    names = [identity(inner.get(label) or from_label(label, (CONTROL,), "+")) for label in labels]
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     group = np.array([number[name] for name in names], dtype=np.int64)[codes]
     ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from bench.core.conditions import from_label
 from bench.core.errors import BenchError
 from bench.core.units import Unit
 from bench.tracks.response import predictions
@@ -215,3 +216,16 @@ def test_cells_are_those_of_the_unit_and_all_or_none_has_them(path):
     assert all((found[i] == i).all() for i in range(4))
     keep = np.flatnonzero(labels != 1).tolist() + np.flatnonzero(labels == 1)[1:].tolist()  # nine rows of one unit
     assert read(save(path, x[keep], {k: np.array(v)[keep] for k, v in obs.items()}), SEVERAL).cells is None
+
+
+def test_a_plus_inside_a_name_goes_out_as_written_and_comes_back(tmp_path):
+    names = [from_label(label, ["ctrl"], "") for label in ("(+)-JQ1", "2i (A+B)", "Dox")]
+    units = [Unit(name, "K562") for name in names]
+    values = np.arange(6.0).reshape(3, 2)
+    path = tmp_path / "p.h5ad"
+    predictions.write(path, values, pd.DataFrame({"condition": names, "context": "K562"}), ["g0", "g1"], {})
+    assert anndata.read_h5ad(path).obs["condition"].tolist() == ["(+)-JQ1+ctrl", "2i (A+B)+ctrl", "Dox+ctrl"]
+    np.testing.assert_array_equal(predictions.read(path, units, ["g0", "g1"], {}).y_hat, values)
+    bare = pd.DataFrame({"condition": ["2i (A+B)", "Dox", "(+)-JQ1"]})  # another tool's: short, in another order
+    predictions.write(path, values[[1, 2, 0]], bare.assign(context="K562"), ["g0", "g1"], {})
+    np.testing.assert_array_equal(predictions.read(path, units, ["g0", "g1"], {}).y_hat, values)
