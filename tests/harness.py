@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lightning.pytorch.loggers.logger import Logger
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
@@ -48,6 +49,32 @@ _SMALL: dict[str, Any] = {
     "head_steps": 20,
     "head_seeds": 1,
 }
+
+
+#: Models whose encoder an objective pretrains, and those of them whose objective sees no label: a file each.
+PRETRAINED = sorted(name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl."))
+SELF_SUPERVISED = [name for name in PRETRAINED if name != "supervised"]
+
+
+class Diary(Logger):
+    """A logger that keeps what is logged."""
+
+    name, version = "diary", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[int | None, dict[str, float]]] = []
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Keep a line."""
+        self.lines.append((step, dict(metrics)))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Keep nothing of it."""
+
+    def curve(self, key: str) -> list[tuple[int | None, float]]:
+        """A number over the steps."""
+        return [(step, numbers[key]) for step, numbers in self.lines if key in numbers]
 
 
 def small(name: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What is watched while a representation is learned: collapse, and how much of a cell it keeps."""
+"""What is watched while a representation is learned: collapse, and how much of a cell it keeps.
+
+A look decides which step is kept; what is watched beside it (RankMe, LiDAR, probes) decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ from torch import nn
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.nn.ema import update
+from bench.nn.masking import exact_mask
 from bench.training.embedding import Cells, Decoded, Singles, decodable, embed_rows, spread_rows
+from bench.training.objective import MASK
+from bench.training.probe import Probe
+from bench.training.ranks import effective_rank, lidar, mean_cosine, rankme
 
 #: Train cells that the decoder of a look is fitted on, val cells that it is tried on, and controls.
 FIT_CELLS, HELD_CELLS, CONTROLS = 3_000, 1_500, 500
@@ -21,6 +28,8 @@ MIN_RANK_SHARE = 0.05
 #: Narrow representations have collapsed below this: one dimension, and noise.
 MIN_RANK = 1.05
 PATIENCE = 3
+#: LiDAR's surrogate classes and the views in each (published: 1,000 and 50, which would cost more than the training).
+SURROGATES, VIEWS = 256, 8
 
 
 class EMATeacher(Callback):
@@ -40,25 +49,6 @@ class EMATeacher(Callback):
         update(pl_module.teacher, pl_module.student, self.momentum)
 
 
-def effective_rank(z: Singles) -> float:
-    """Exponential of the entropy of the normalised singular values of centred latents ``[N, D]``; 1 to D.
-
-    Source: Roy and Vetterli 2007.
-    """
-    s = np.linalg.svd(z.astype(np.float64) - z.mean(axis=0), compute_uv=False)
-    if s.sum() <= 1e-12:
-        return 1.0
-    p = s / s.sum()
-    return float(np.exp(-(p * np.log(np.maximum(p, 1e-300))).sum()))
-
-
-def mean_cosine(z: Singles) -> float:
-    """Mean cosine between different cells' latents ``[N, D]``; 1 = all cells look alike."""
-    unit = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-    n = len(unit)
-    return float(((unit.sum(axis=0, dtype=np.float64) ** 2).sum() - n) / max(n * (n - 1), 1))
-
-
 class Monitor(Callback):
     """Looks at held-out cells' latents: cells, not tokens, whose differences between genes would hide a collapse.
 
@@ -68,14 +58,18 @@ class Monitor(Callback):
         encoder: The encoder whose weights will be frozen.
         student: The encoder that is trained.
         datamodule: The task; val cells are looked at, or a tenth of the train cells where there are none.
+        mask: Share of genes hidden in the views that LiDAR compares.
 
     Attributes:
         of: What is decoded, in words.
         decoded: What the last look decoded.
     """
 
-    def __init__(self, encoder: nn.Module, student: nn.Module, datamodule: PerturbationDataModule) -> None:
+    def __init__(
+        self, encoder: nn.Module, student: nn.Module, datamodule: PerturbationDataModule, mask: float = MASK
+    ) -> None:
         self.encoder, self.student, self.x = encoder, student, datamodule.dataset.x
+        self.mask, self.seed = mask, datamodule.seed
         rows = spread_rows(datamodule.representation_rows("train"), FIT_CELLS + HELD_CELLS, datamodule.seed)
         held = spread_rows(datamodule.representation_rows("val"), HELD_CELLS, datamodule.seed)
         self.of = "val shifts"
@@ -87,6 +81,9 @@ class Monitor(Callback):
         self.rows, self.held = spread_rows(rows, FIT_CELLS, datamodule.seed), held
         self.controls = spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed)
         self.condition = np.unique(datamodule.dataset.condition[held], return_inverse=True)[1].astype(np.int64)
+        self.surrogates = spread_rows(held, SURROGATES, datamodule.seed)
+        self.probe = Probe(datamodule.dataset, self.rows, self.controls, held, datamodule.seed)
+        self.seen: dict[str, Singles] = {}
         self.low = 0
         self.decoded: Decoded | None = None
         self.last: dict[str, float] = {}
@@ -116,9 +113,10 @@ class Monitor(Callback):
         Raises:
             BenchError: If the representation has collapsed.
         """
-        cells = self._cells(self.held)
+        cells, fit, control = self._cells(self.held), self._cells(self.rows), self._cells(self.controls)
         held = cells[0]
-        decoded = decodable(self._cells(self.rows), self._cells(self.controls), cells, self.condition)
+        self.seen = {"fit": fit[0], "control": control[0], "held": held}
+        decoded = decodable(fit, control, cells, self.condition)
         self.decoded = decoded
         rank, spread = effective_rank(held), float(held.std(axis=0).mean())
         self.last = {
@@ -140,3 +138,28 @@ class Monitor(Callback):
         # Shifts of latents and of expression start from the same controls. Halves of them chose the same step on
         # norman_slice with 50 (mae and jepa, one seed): left as it is.
         return 1 - decoded.by_shift
+
+    def watch(self) -> dict[str, float]:
+        """Measure what decides nothing, at the weights of the last look; names as they are logged.
+
+        RankMe and LiDAR of held-out cells, and linear probes for labels (:class:`bench.training.probe.Probe`). LiDAR's
+        classes are held-out cells, each by views that hide other genes; the same views at every look.
+        """
+        seen = self.seen
+        numbers = {"monitor/rankme": rankme(seen["held"])}
+        if len(self.surrogates) > 1:
+            numbers["monitor/lidar"] = lidar(self._views())
+        found = self.probe(np.concatenate([seen["fit"], seen["control"], seen["held"]]))
+        return numbers | {f"online_probe/{target}": accuracy for target, accuracy in found.items()}
+
+    @torch.no_grad()
+    def _views(self) -> Singles:
+        """Latents of masked views ``[classes, views, D]``."""
+        training, device = self.encoder.training, next(self.encoder.parameters(), torch.empty(0)).device
+        generator = torch.Generator().manual_seed(self.seed)
+        cells = torch.from_numpy(self.x[self.surrogates].toarray())
+        self.encoder.eval()
+        drawn = (exact_mask(len(cells), cells.shape[1], self.mask, generator) for _ in range(VIEWS))
+        views = [self.encoder(cells.to(device), mask.to(device)).pooled for mask in drawn]
+        self.encoder.train(training)
+        return np.stack([z.float().cpu().numpy() for z in views], axis=1)

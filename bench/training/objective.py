@@ -12,6 +12,9 @@ from bench.core.arguments import Part
 from bench.data.datamodule import CellsBatch
 from bench.nn.encoder import EncoderConfig
 
+#: Share of genes hidden where an objective does not say.
+MASK = 0.6
+
 
 @dataclass(frozen=True)
 class Encoders:
@@ -42,7 +45,10 @@ class Objective(nn.Module, Part, abc.ABC):
         teacher: Its average over the steps.
         architecture: Kind and sizes of both.
         heads: What :meth:`make_heads` made; trained with the student and dropped after pretraining.
+        mask: Share of genes that its views hide; monitors compare views that hide as many. 0 where it hides none.
     """
+
+    mask: float = MASK
 
     student: nn.Module
     teacher: nn.Module

@@ -28,7 +28,7 @@ from bench.training.curves import agreement
 from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
 from bench.training.monitors import EMATeacher, Monitor
-from bench.training.objective import Encoders, Objective
+from bench.training.objective import MASK, Encoders, Objective
 from bench.training.trainer import KeepBest, Precision, optimiser, train
 
 Export = Literal["average", "student"]
@@ -133,7 +133,7 @@ class Pretraining(lightning.LightningModule):
             folder: Where the checkpoint is kept; ``None`` = nowhere.
             warn: Gets what a reader should know before believing the encoder.
         """
-        monitor = Monitor(self.exported(), self.student, datamodule)
+        monitor = Monitor(self.exported(), self.student, datamodule, self.objective.mask or MASK)
 
         def look() -> float:
             value = monitor.look()
@@ -142,7 +142,7 @@ class Pretraining(lightning.LightningModule):
                 shifts = (torch.from_numpy(x) for x in (monitor.decoded.shifts, monitor.decoded.true_shifts))
                 curves = {f"val_{name}": number for name, number in agreement(*shifts).items()}
                 numbers = {f"monitor/{name}": number for name, number in (monitor.last | curves).items()}
-                context.logger.log_metrics(numbers, self.global_step)
+                context.logger.log_metrics(numbers | monitor.watch(), self.global_step)
             return value
 
         keep = KeepBest(self.exported(), look, max(1, self.steps // LOOKS))

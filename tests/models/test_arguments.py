@@ -15,7 +15,9 @@ COMMITTED = Path(__file__).parents[2] / "leaderboards"
 
 
 #: Models without a committed record, and why; every other has one.
-UNPUBLISHED: dict[str, str] = {}
+UNPUBLISHED: dict[str, str] = dict.fromkeys(
+    ("lejepa", "simclr"), "came after the boards were made; configs/suites/main.yaml does not run it yet"
+)
 
 
 def choices_of(kind):

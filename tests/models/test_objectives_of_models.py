@@ -3,19 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from harness import small
+from harness import PRETRAINED, SELF_SUPERVISED, small
 
 from bench.models import registry
-from bench.models.ssl.vicreg import thin
 from bench.nn.mlp_encoder import FLAG_CHANNELS
+from bench.nn.views import thin
 from bench.runner import fit as run
-from bench.training.fit import FitContext
-
-PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
+from bench.training.fit import FitContext, FitReport
+from bench.training.monitors import Monitor
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def test_objectives_are_found_by_being_registered():
+    assert {"jepa", "mae", "vicreg", "lejepa", "simclr", "supervised"} <= set(PRETRAINED)
 
 
 # Thinning
@@ -96,7 +99,7 @@ def test_random_choices_come_from_the_generator_alone(name, module):
     assert one == two and one != other
 
 
-@pytest.mark.parametrize("name", ["jepa", "mae", "vicreg"])
+@pytest.mark.parametrize("name", SELF_SUPERVISED)
 def test_self_supervised_losses_see_no_label(name, module):
     model = registry.load(name)(**small(name))
     objective = model.maker.pretraining(module).objective
@@ -130,6 +133,49 @@ def test_a_loss_falls(name, encoder, module):
         adam.step()
         values.append(loss.item())
     assert np.mean(values[-3:]) < values[0]
+
+
+@pytest.mark.parametrize("name", ["lejepa", "simclr"])
+def test_a_short_pretraining_lowers_the_loss_and_does_not_collapse(name, module):
+    settings = {**small(name), "width": 16, "epochs": 12, "batch_size": 64, "learning_rate": 3e-3, "momentum": 0.9}
+    pretraining = registry.load(name)(**settings).maker.pretraining(module)
+    batch = next(iter(module.cells_dataloader(128)))
+
+    def loss():
+        with torch.no_grad():
+            return sum(float(sum(pretraining.objective.losses(batch, generator(i)).values())) for i in range(5)) / 5
+
+    before = loss()
+    ranks = []
+    with pytest.MonkeyPatch.context() as patch:
+        look = Monitor.look
+        patch.setattr(Monitor, "look", lambda self: (look(self), ranks.append(self.last["effective_rank"]))[0])
+        pretraining.run(module, FitReport(), FitContext(), None, print)
+    assert pretraining.steps > 50 and len(ranks) > 10
+    assert ranks[-1] > 4  # of 16; a collapse would be at 1
+    # The student goes on to the last step, whichever step of the average is kept.
+    assert loss() < 0.97 * before  # of NT-Xent, which can fall by a third at most
+
+
+def test_views_of_lejepa_predict_the_mean_of_the_global_ones(module):
+    """Against the parts by hand, and: local views hide more, the teacher and labels are not asked."""
+    objective = (
+        registry.load("lejepa")(**small("lejepa"), local_views=3, trade_off=0.2).maker.pretraining(module).objective
+    )
+    batch = next(iter(module.cells_dataloader(32)))
+    hidden = []
+    objective.student.register_forward_pre_hook(lambda module, inputs: hidden.append(inputs[1].hidden))
+    objective.teacher.register_forward_hook(lambda *_: pytest.fail("the teacher was asked"))
+    with torch.no_grad():
+        parts = objective.losses(batch, generator(3))
+        views = objective.views(batch.cells, generator(3))
+    genes = batch.cells.shape[1]
+    shares = [float(mask.float().mean()) for mask in hidden[:5]]
+    assert shares == pytest.approx([round(0.3 * genes) / genes] * 2 + [round(0.8 * genes) / genes] * 3)
+    assert len({mask.numpy().tobytes() for mask in hidden[:5]}) == 5  # each hides its own genes
+    center = (views[0] + views[1]) / 2
+    expected = np.mean([float((view - center).square().mean()) for view in views])
+    assert float(parts["prediction"]) == pytest.approx(0.8 * expected, rel=1e-4)
 
 
 def test_mae_sees_nothing_of_what_it_reconstructs(module):

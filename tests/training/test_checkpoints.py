@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from harness import small
+from harness import PRETRAINED, small
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
@@ -16,7 +16,6 @@ from bench.training.fit import FitContext
 from bench.training.pretraining import Pretraining
 from bench.training.trainer import KeepBest
 
-PRETRAINED = ["jepa", "mae", "vicreg", "supervised"]
 ARGUMENTS = {"epochs": 6, "batch_size": 64}  # 5 steps an epoch, 30 in all, a look every 3
 
 

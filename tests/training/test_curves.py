@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from harness import small
-from lightning.pytorch.loggers.logger import Logger
+from harness import Diary, small
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_squared_error
 
@@ -14,25 +13,6 @@ from bench.models import registry
 from bench.runner import fit as run
 from bench.training.curves import agreement
 from bench.training.fit import FitContext
-
-
-class Diary(Logger):
-    """Keeps what is logged."""
-
-    name, version = "diary", "0"
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def log_metrics(self, metrics, step=None):
-        self.lines.append((step, dict(metrics)))
-
-    def log_hyperparams(self, params, *args, **kwargs):
-        pass
-
-    def curve(self, key):
-        return [(step, numbers[key]) for step, numbers in self.lines if key in numbers]
 
 
 def test_agreement_against_scipy_and_sklearn():

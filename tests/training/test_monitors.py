@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from harness import small
+from harness import PRETRAINED, small
+from harness import Diary as Log
 from lightning.pytorch.callbacks import Callback
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
@@ -25,8 +26,9 @@ from bench.nn.encoder import Encoded, EncoderConfig
 from bench.training import monitors
 from bench.training.embedding import RIDGE, decodable, linear_decoder, scale_of, spread_rows
 from bench.training.fit import FitContext, FitReport
-from bench.training.monitors import PATIENCE, EMATeacher, Monitor, effective_rank, mean_cosine
+from bench.training.monitors import PATIENCE, EMATeacher, Monitor
 from bench.training.pretraining import PretrainConfig, Pretraining
+from bench.training.ranks import effective_rank, mean_cosine, rankme
 from bench.training.trainer import train
 
 # EMA teacher
@@ -61,7 +63,7 @@ def test_the_teacher_is_the_moving_average_of_the_student_after_every_step(momen
     assert moved > 1e-4  # far beyond the tolerance
 
 
-@pytest.mark.parametrize("name", ["jepa", "mae", "vicreg", "supervised"])
+@pytest.mark.parametrize("name", PRETRAINED)
 def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
     model = registry.load(name)(**small(name)).maker.pretraining(module)
     batch = next(iter(module.cells_dataloader(64)))
@@ -75,7 +77,7 @@ def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
 
 def test_every_objective_starts_from_the_same_encoder_and_random_encoder_is_it(module):
     weights = []
-    for name in ("jepa", "mae", "vicreg", "supervised"):
+    for name in PRETRAINED:
         weights.append(registry.load(name)(**small(name)).maker.pretraining(module).student.state_dict())
     weights.append(registry.load("random_encoder")(**small("random_encoder")).make_encoder(module).state_dict())
     for other in weights[1:]:
@@ -253,6 +255,64 @@ def test_numbers_of_a_look(module):
     assert monitor.last["teacher_distance"] == pytest.approx(2 * np.sqrt(x.shape[1]), rel=1e-5)
     assert monitor.last["effective_rank"] == pytest.approx(effective_rank(x))
     assert monitor.last["mean_cosine"] == pytest.approx(mean_cosine(x), abs=5e-6)
+
+
+class Seeing(nn.Module):
+    """Latents are the visible expression of the first genes; it counts how often it is asked with a mask."""
+
+    def __init__(self, genes):
+        super().__init__()
+        self.genes, self.hidden = genes, []
+
+    def forward(self, x, mask=None):
+        if mask is not None:
+            self.hidden.append(float(mask.hidden.float().mean()))
+            x = x * ~mask.hidden
+        pooled = x[:, : self.genes]
+        return Encoded(pooled[:, None], pooled)
+
+
+def test_what_is_watched_beside_a_look(module):
+    encoder = Seeing(30)
+    monitor = Monitor(encoder, encoder, module, mask=0.25)
+    monitor.look()
+    last, state = dict(monitor.last), torch.random.get_rng_state()
+    numbers = monitor.watch()
+    assert set(numbers) == {"monitor/rankme", "monitor/lidar", "online_probe/perturbed"}
+    assert encoder.hidden == [pytest.approx(0.25, abs=0.01)] * monitors.VIEWS
+    x = module.dataset.x[monitor.held].toarray()[:, :30]
+    assert numbers["monitor/rankme"] == pytest.approx(rankme(x))
+    assert 1 < numbers["monitor/lidar"] <= 30.01
+    assert 0 < numbers["online_probe/perturbed"] < 1  # 60 val cells of 2 conditions: next to chance
+    # It is the same again, and leaves what decides, and every random stream, alone.
+    assert monitor.watch() == numbers
+    assert (monitor.last, monitor.low) == (last, 0) and torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_lidar_of_views_that_are_all_alike_is_that_of_cells(module):
+    """An encoder that ignores the mask: nothing changes within a cell."""
+    monitor = Monitor(Planted(lambda x: x[:, :5]), Planted(lambda x: x[:, :5]), module)
+    monitor.look()
+    cells = module.dataset.x[monitor.surrogates].toarray()[:, :5].astype(np.float64)
+    values = np.linalg.eigvalsh(np.cov(cells, rowvar=False))
+    share = values / values.sum()
+    assert monitor.watch()["monitor/lidar"] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-3)
+
+
+def test_watching_changes_nothing_and_is_logged_at_every_look(module):
+    found, log = [], Log()
+    for logger in (log, None):
+        pretraining = MAE(**{**small("mae"), "epochs": 5, "batch_size": 64}).maker.pretraining(module)
+        report = FitReport()
+        weights = pretraining.run(module, report, FitContext(logger=logger), None, print).state_dict()
+        found.append((weights, report.selection))
+    (weights, selection), (other, same) = found
+    assert all(torch.equal(weights[key], other[key]) for key in weights) and selection == same
+    looks = [step for step, _ in log.curve("monitor/effective_rank")]
+    assert len(looks) > 8
+    for key in ("monitor/rankme", "monitor/lidar", "online_probe/perturbed"):
+        assert [step for step, _ in log.curve(key)] == looks
+        assert "monitor" not in key or len({value for _, value in log.curve(key)}) == len(looks)
 
 
 def test_looks_are_at_val_cells_fitted_on_train_cells(module):

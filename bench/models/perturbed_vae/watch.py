@@ -13,7 +13,8 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.perturbed_vae.net import Noises, PerturbedNet, Prediction
 from bench.training.embedding import Singles, embed_rows, spread_rows
-from bench.training.monitors import MIN_RANK, MIN_RANK_SHARE, effective_rank
+from bench.training.monitors import MIN_RANK, MIN_RANK_SHARE
+from bench.training.ranks import effective_rank
 from bench.training.trainer import KeepBest
 
 #: A latent whose posterior mean varies less than this between cells says nothing. Source: Burda et al. 2016.

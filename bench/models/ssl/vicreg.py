@@ -12,44 +12,17 @@ from bench.data.datamodule import CellsBatch
 from bench.models.pretrained import PretrainedModel
 from bench.models.response import ResponseConfig
 from bench.nn.encoder import EncoderConfig
-from bench.nn.masking import exact_mask
+from bench.nn.projector import projector
+from bench.nn.views import view
 from bench.objectives.vicreg import covariance, invariance, variance
 from bench.training.objective import Encoders, Objective
 from bench.training.pretraining import PretrainConfig
-
-#: Total to which expression was normalised; thinning needs counts, up to a factor.
-TARGET_SUM = 1e4
-
-
-def thin(cells: torch.Tensor, keep: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Thin cells as if fewer molecules had been read, and normalise again.
-
-    Counts are recovered up to the cell's depth, which is not known: the smallest positive value is taken for one
-    molecule, and other values are rounded to whole ones.
-
-    Args:
-        cells: log1p expression ``[B, G]``.
-        keep: Share of molecules kept ``[B, 1]``.
-        generator: Random stream.
-
-    Returns:
-        log1p expression ``[B, G]``, of the same total per cell.
-    """
-    rates = torch.expm1(cells)
-    positive = torch.where(rates > 0, rates, torch.inf)
-    one = positive.amin(dim=1, keepdim=True)
-    counts = torch.where(torch.isfinite(one), rates / one, 0.0)
-    # Drawn where the generator lives, so that a seed gives the same views on every device.
-    kept = torch.binomial(counts.round().cpu(), keep.cpu().expand(counts.shape), generator=generator).to(cells.device)
-    scale = rates.sum(dim=1, keepdim=True) / kept.sum(dim=1, keepdim=True).clamp_min(1e-6)
-    return torch.log1p(kept * scale)
 
 
 class TwoViews(Objective):
     """Variance, invariance and covariance of two views of a cell: hidden genes, thinned counts, jitter.
 
-    ``loss = 25 invariance + 25 variance + 1 covariance`` on expanded vectors. Views never pair a perturbed cell with a
-    control: that would use labels.
+    ``loss = 25 invariance + 25 variance + 1 covariance`` on expanded vectors.
 
     Source: Bardes et al. 2022 (weights, expander).
 
@@ -80,29 +53,12 @@ class TwoViews(Objective):
     def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
         """The expander, D-4D-4D-4D."""
         width, wide = encoders.architecture.width, self.expander * encoders.architecture.width
-        return {
-            "expander": nn.Sequential(
-                nn.Linear(width, wide),
-                nn.BatchNorm1d(wide),
-                nn.ReLU(),
-                nn.Linear(wide, wide),
-                nn.BatchNorm1d(wide),
-                nn.ReLU(),
-                nn.Linear(wide, wide),
-            )
-        }
+        return {"expander": projector(width, wide, wide, wide)}
 
     def view(self, cells: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """One augmented, encoded and expanded view ``[B, 4D]``."""
-        keep = self.least_kept + (1 - self.least_kept) * torch.rand(len(cells), 1, generator=generator)
-        seen = thin(cells, keep.to(cells.device), generator)
-        if self.jitter:
-            noise = self.jitter * torch.randn(cells.shape, generator=generator).to(cells.device)
-            seen = torch.where(seen > 0, (seen + noise).clamp_min(0.0), seen)
-        pooled = self.student(
-            seen, exact_mask(len(cells), cells.shape[1], self.mask, generator).to(cells.device)
-        ).pooled
-        expanded: torch.Tensor = self.heads["expander"](pooled)
+        seen, mask = view(cells, self.mask, self.least_kept, self.jitter, generator)
+        expanded: torch.Tensor = self.heads["expander"](self.student(seen, mask).pooled)
         return expanded
 
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
