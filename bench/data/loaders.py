@@ -15,6 +15,9 @@ from bench.data.dataset import Dataset
 
 Role = Literal["train", "val", "test", "predict"]
 Rows = NDArray[np.int64]
+#: Cells of an epoch of pretraining, at most: where there are more, each epoch draws others. What a pretraining costs is
+#: then set by its epochs, and not by how large a screen is.
+EPOCH_CELLS = 10_240
 
 
 class PairSampler(Sampler[tuple[Rows, Rows]]):
@@ -67,6 +70,8 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
 class CellSampler(Sampler[Rows]):
     """Draw batches of cell rows, freshly per epoch, from (seed, epoch) alone; the last batch is left out if not full.
 
+    An epoch holds :data:`EPOCH_CELLS` cells at most.
+
     Args:
         rows: Cells to draw ``[N]``.
         batch_size: Cells per batch.
@@ -81,7 +86,7 @@ class CellSampler(Sampler[Rows]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.rows) // self.batch_size
+        return min(len(self.rows), max(EPOCH_CELLS, self.batch_size)) // self.batch_size
 
     def __iter__(self) -> Iterator[Rows]:
         order = np.random.default_rng([self.seed, self.epoch, 0xCE11]).permutation(self.rows)

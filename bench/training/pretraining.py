@@ -41,7 +41,7 @@ class PretrainConfig(Part):
     """How long and how fast every objective is trained.
 
     Args:
-        epochs: Passes over the train cells and input controls.
+        epochs: Passes over the train cells and input controls; over 10,240 of them, drawn anew, where there are more.
         batch_size: Cells per step.
         learning_rate: Highest learning rate.
         weight_decay: Weight decay of the pretraining.

@@ -1,0 +1,117 @@
+"""What a response starts from: cells, and bags of cells where contexts are to be told apart."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import screens
+import torch
+
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.data.splits.split import draw
+from bench.data.task import Task
+from bench.models import registry
+from bench.models.response.starts import Between, bag_starts, latent_starts
+
+WIDTH = 4
+SELF_SUPERVISED = ("jepa", "mae", "vicreg", "lejepa", "simclr")
+
+
+@pytest.fixture
+def pooled():
+    """Three contexts of 50, 8 and 1 cells; each cell's first latent is the number of its context."""
+    rng = np.random.default_rng(0)
+    cells = [rng.normal(size=(n, WIDTH)) for n in (50, 8, 1)]
+    for c, each in enumerate(cells):
+        each[:, 0] = c
+    return [torch.tensor(each, dtype=torch.float32) for each in cells]
+
+
+def test_bags_are_of_the_right_cells_and_of_any_size(pooled):
+    context = torch.tensor([0, 1, 2]).repeat(400)
+    start = bag_starts(pooled, Between.none(WIDTH))
+    bags = start(context, torch.Generator().manual_seed(1)).pooled
+    torch.testing.assert_close(bags[:, 0], context.float())
+    of_first = bags[context == 0][:, 1:]
+    single = (of_first[:, None] - pooled[0][None, :, 1:]).abs().sum(dim=2).min(dim=1).values < 1e-6
+    assert 0.1 < single.float().mean() < 0.35, "log-uniform from 1 to 50: a fifth holds one cell"
+    near = (of_first - pooled[0][:, 1:].mean(dim=0)).norm(dim=1) < 0.5
+    assert near.float().mean() > 0.3, "and many are nearly the mean of all"
+    torch.testing.assert_close(bags[context == 2], pooled[2].expand(400, -1))
+    again = start(context, torch.Generator().manual_seed(1)).pooled
+    torch.testing.assert_close(bags, again)
+
+
+def test_without_a_generator_it_is_the_mean_of_all(pooled):
+    start = bag_starts(pooled, Between.none(WIDTH))
+    torch.testing.assert_close(
+        start(torch.tensor([1, 0]), None).pooled, torch.stack([pooled[1].mean(0), pooled[0].mean(0)])
+    )
+    assert len(latent_starts(pooled)(torch.tensor([1, 0]), None).pooled) == 2 * 32
+
+
+def test_the_scale_between_contexts():
+    means = torch.tensor([[0.0, 0.0], [2.0, 0.0], [4.0, 0.3]])
+    scaled = Between.of(means)(means)
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(2), atol=1e-6, rtol=0)
+    assert float(scaled.square().sum() / 2 / 2) == pytest.approx(1, abs=1e-5)
+    assert float(scaled[:, 1].std()) < 0.2, "a direction in which contexts hardly differ stays small"
+    constant = Between.of(torch.ones(3, 2))(torch.ones(3, 2))
+    assert torch.isfinite(constant).all()
+
+
+def ten_units(tmp_path) -> PerturbationDataModule:
+    """A and B in five contexts, whose cells and whose responses have nothing in common; A+B is asked, so that no gene
+    and no context is new, and the response takes all its steps."""
+    rng = np.random.default_rng(0)
+    rows, labels = [], []
+    for c in range(5):
+        base = rng.uniform(0.5, 3.0, 30)
+        for name in ("ctrl", "A+ctrl", "B+ctrl", "A+B"):
+            n = 60 if name == "ctrl" else 20
+            mean = base if name == "ctrl" else base + rng.normal(0, 0.5, 30)
+            rows.append(np.maximum(mean + rng.normal(0, 0.3, (n, 30)), 0))
+            labels += [(name, f"line{c}")] * n
+    dataset = screens.build(
+        "ten", screens.sp.csr_matrix(np.vstack(rows).astype(np.float32)),
+        genes=np.array([f"G{i:02d}" for i in range(30)]), barcodes=np.array([f"c{i:04d}" for i in range(len(labels))]),
+        condition=np.array([a for a, _ in labels]), context=np.array([b for _, b in labels]),
+        batch=np.full(len(labels), "b"), source="ten",
+    )  # fmt: skip
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["A+ctrl", "B+ctrl"], "test": ["A+B"]}))
+    return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("identity", "noise_encoder", "constant_encoder"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("pca_encoder", "random_encoder", *SELF_SUPERVISED)),
+    ],
+)
+def test_every_encoder_can_be_fitted_to_ten_units(name, tmp_path):
+    """What cannot be learned by heart will not be learned. A constant encoder cannot tell contexts: it must fail."""
+    module = ten_units(tmp_path)
+    short = {"epochs": 3} if name in SELF_SUPERVISED else {}
+    model = registry.load(name)(
+        head_learning_rate=3e-3, head_steps=300, head_weight_decay=0.0, identity_dropout=0.0, head_seeds=1, **short
+    )
+    model.fit(module)
+    bulk = module.pseudobulk("train")
+    predicted = []
+    for unit in bulk.units:
+        context = module.dataset.contexts.index(unit.context)
+        cells = torch.from_numpy(module.dataset.x[module.input_rows[context]].toarray())
+        asked = torch.full((len(cells),), module.dataset.conditions.index(unit.perturbation))
+        batch = InputBatch(cells, asked, torch.full((len(cells),), context))
+        predicted.append((model.predict_step(batch) - cells.double()).mean(dim=0).numpy())
+    means = np.array(
+        [bulk.shifts[[u.perturbation == v.perturbation for v in bulk.units]].mean(axis=0) for u in bulk.units]
+    )
+    left = ((np.array(predicted) - bulk.shifts) ** 2).sum() / ((bulk.shifts - means) ** 2).sum()
+    assert left > 0.9 if name == "constant_encoder" else left < 0.1, (
+        f"{name}: {left:.2f} of what contexts differ by is left"
+    )
