@@ -153,7 +153,9 @@ class ContextScreen:
         train, val, held = latents(self.train, bags), latents(self.val, bags), latents(self.held, [asked])
         targets = self.shifts.transpose(1, 0, 2).reshape(len(self.names), -1)
         y, wanted = (np.tile(targets[part], (len(bags), 1)) for part in (self.train, self.val))
-        weights = self.sizes.mean(axis=0)
+        # Shifts vary between contexts, however many cells a unit has: many more than 50 hardly tell more.
+        cells = self.sizes.mean(axis=0)
+        weights = cells / (cells + 50)
         w, w_val = (np.tile(weights[part], len(bags)) for part in (self.train, self.val))
         errors = [float((w_val @ (ridge(train, y, w, a, val) - wanted) ** 2).sum()) for a in PENALTIES]
         penalty = PENALTIES[int(np.argmin(errors))]

@@ -80,5 +80,5 @@ class ContextParameters:
 SIMULATED_CONTEXTS = ContextParameters()
 """The data set `simulated_contexts`: one activity opens one gate, and modules are log-linear."""
 
-SIMULATED_CONTEXTS_NONLINEAR = replace(SIMULATED_CONTEXTS, nonlinear=True, effect_scale=0.7)
+SIMULATED_CONTEXTS_NONLINEAR = replace(SIMULATED_CONTEXTS, nonlinear=True, effect_scale=0.75, gate_threshold=0.15)
 """The same design with gates on two activities, switches, and modules and responses that saturate."""
