@@ -209,11 +209,12 @@ def check_contract(screen: ContextScreen) -> None:
     assert 0.5 <= floor <= 0.7, found
     assert r["gates"] >= floor + 0.08, found
     assert 0.75 <= r["true shift"] <= 0.9, found
+    assert 0.3 <= (r["gates"] - floor) / (r["true shift"] - floor) <= 0.9, found
     assert screen.replicate_z() >= 5
     assert residual["gates"] >= 0.45 and residual["true shift"] >= 0.75 and residual["replicate"] >= 0.5, found
     for name in ("train mean", "same perturbation", "constant"):
         assert residual[name] == 0.0
-    assert abs(residual["noise"]) < 0.1
+    assert residual["noise"] < 0.1
     for name in ("identity", "pca", "random"):
         assert floor - 0.02 <= r[name] < r["gates"], found
         assert 0.15 <= residual[name] < residual["gates"], found

@@ -70,7 +70,7 @@ def draw_genes(p: ContextParameters) -> ContextGenes:
     """Draw the genes of a screen; the same parameters give the same ones. Nobody may change what is returned."""
     gene_rng, program_rng, drive_rng, view_rng, *_ = streams(p)
     base = np.log(p.gene_median) + p.gene_sd * gene_rng.standard_normal(p.n_genes)
-    targets = gene_rng.permutation(np.flatnonzero(base > np.quantile(base, p.target_quantile)))[: p.n_perturbations]
+    candidates = gene_rng.permutation(np.flatnonzero(base > np.quantile(base, p.target_quantile)))
     loadings = draw_modules(p.n_genes, p.n_modules, p.second_module, p.negative_share, gene_rng)
     responding = gene_rng.permutation(p.n_genes)[: round(p.response_share * p.n_genes)]
     loadings[responding] = 0.0
@@ -83,7 +83,9 @@ def draw_genes(p: ContextParameters) -> ContextGenes:
 
     # Every gene could be perturbed: the tables do not tell which ones are.
     shape = (p.n_genes, p.n_modules)
-    chosen = drive_rng.random(shape).argsort(axis=1) < p.programs_driven
+    rest = np.setdiff1d(np.arange(p.n_genes), candidates)
+    chosen = np.zeros(shape, dtype=np.bool_)
+    chosen[np.append(candidates, rest)] = _evenly_driven(p, drive_rng)
     signs = chosen * drive_rng.choice([-1.0, 1.0], shape)
     drives = p.effect_scale * signs * np.exp(p.effect_sd * drive_rng.standard_normal(shape))
 
@@ -91,7 +93,20 @@ def draw_genes(p: ContextParameters) -> ContextGenes:
         "view_a": noisy_view(drives, p.view_width, p.view_noise, view_rng),
         "view_b": noisy_view(signs, p.view_width, p.view_noise, view_rng),
     }
-    return ContextGenes(gene_names(p.n_genes), drives, tables, base, loadings, programs, targets)
+    return ContextGenes(gene_names(p.n_genes), drives, tables, base, loadings, programs, candidates[: p.n_perturbations])
+
+
+def _evenly_driven(p: ContextParameters, rng: np.random.Generator) -> Bools:
+    """Which programs a perturbation drives ``[n_genes, programs]``: each equally often among any 8 rows in turn.
+
+    (For 8 programs.) A program that many of the perturbed genes drive would rule a data set.
+    """
+    chosen = np.zeros((p.n_genes, p.n_modules), dtype=np.bool_)
+    for start in range(0, p.n_genes, p.n_modules):
+        rows = np.arange(start, min(start + p.n_modules, p.n_genes))
+        deck = np.tile(rng.permutation(p.n_modules), p.programs_driven).reshape(-1, p.programs_driven)
+        chosen[rows[:, None], deck[: len(rows)]] = True
+    return chosen
 
 
 @lru_cache(maxsize=8)

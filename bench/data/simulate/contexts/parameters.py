@@ -35,17 +35,17 @@ class ContextParameters:
     second_module: float = 0.4  # share of module genes that load on a second module, at half weight
     negative_share: float = 0.35  # share of loadings that are negative
     module_scale: float = 0.6  # log change of a gene of loading 1 per unit of activity
-    context_activity_sd: float = 1.2  # of a module's activity, between contexts
+    context_activity_sd: float = 1.2  # of a module's activity, between contexts; they sum to zero over a context's modules
     cell_activity_sd: float = 0.3  # the same, between the cells of a context
     context_gene_sd: float = 0.3  # log, per gene between contexts
     # Responses
     response_share: float = 0.4  # share of genes that are in no module: programs are made of them
     program_share: float = 0.12  # share of all genes that a program moves
-    programs_driven: int = 3  # by each perturbation
+    programs_driven: int = 3  # by each perturbation; each program by about as many perturbations
     effect_scale: float = 0.9  # log change at weight 1 of an open program that is driven with median strength
     effect_sd: float = 0.4  # log-normal spread of these strengths
     gate_slope: float = 6.0  # a gate is sigmoid(slope x (activity - threshold))
-    gate_threshold: float = 0.25
+    gate_threshold: float = 0.25  # a module is active in somewhat less than half of the contexts
     own_effect: float = -1.8  # log change of the perturbed gene itself (a knock-down to a sixth)
     # The nonlinear form
     nonlinear: bool = False  # gates on two activities, switches, modules and responses that saturate
@@ -80,5 +80,5 @@ class ContextParameters:
 SIMULATED_CONTEXTS = ContextParameters()
 """The data set `simulated_contexts`: one activity opens one gate, and modules are log-linear."""
 
-SIMULATED_CONTEXTS_NONLINEAR = replace(SIMULATED_CONTEXTS, nonlinear=True, effect_scale=0.75, gate_threshold=0.15)
+SIMULATED_CONTEXTS_NONLINEAR = replace(SIMULATED_CONTEXTS, nonlinear=True, effect_scale=0.75)
 """The same design with gates on two activities, switches, and modules and responses that saturate."""
