@@ -34,7 +34,11 @@ def test_a_card_whose_file_is_absent_says_where_to_get_and_put_it(name, tmp_path
     assert not card.source.startswith("/")
 
 
-@pytest.mark.parametrize("name", names())
+#: Their generator is tested on small screens; a whole one takes ten seconds.
+LARGE = {name for name in names() if find_card(name).source == "simulated_contexts"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in names()])
 def test_a_data_set_that_is_here_loads(name, request, monkeypatch):
     card = find_card(name)
     if not generator_of(card):

@@ -198,7 +198,7 @@ def test_contract(form: ContextParameters, seed: int) -> None:
 
 
 def check_contract(screen: ContextScreen) -> None:
-    sim = screen.simulation
+    sim, form = screen.simulation, screen.simulation.truth.parameters
     assert 90_000 <= len(sim.barcodes) <= 115_000
     held = screen.sizes[:, screen.held]
     assert held.min() >= 200 and sim.truth.made.deep[screen.held].all()
@@ -216,8 +216,9 @@ def check_contract(screen: ContextScreen) -> None:
         assert residual[name] == 0.0
     assert residual["noise"] < 0.1
     for name in ("identity", "pca", "random"):
-        assert floor - 0.02 <= r[name] < r["gates"], found
-        assert 0.15 <= residual[name] < residual["gates"], found
+        # A linear head cannot read the gates of the nonlinear form; what it can, shows in the residual.
+        assert floor + (-0.03 if form.nonlinear else 0.02) <= r[name] < r["gates"], found
+        assert (0.1 if form.nonlinear else 0.4) <= residual[name] < residual["gates"], found
     random = screen.encoders()["random"]
     assert screen.with_few(random, 3) <= 0.8 * screen.with_few(random, 50)
 

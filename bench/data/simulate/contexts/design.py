@@ -93,7 +93,8 @@ def draw_genes(p: ContextParameters) -> ContextGenes:
         "view_a": noisy_view(drives, p.view_width, p.view_noise, view_rng),
         "view_b": noisy_view(signs, p.view_width, p.view_noise, view_rng),
     }
-    return ContextGenes(gene_names(p.n_genes), drives, tables, base, loadings, programs, candidates[: p.n_perturbations])
+    targets = candidates[: p.n_perturbations]
+    return ContextGenes(gene_names(p.n_genes), drives, tables, base, loadings, programs, targets)
 
 
 def _evenly_driven(p: ContextParameters, rng: np.random.Generator) -> Bools:

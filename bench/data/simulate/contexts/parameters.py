@@ -35,7 +35,7 @@ class ContextParameters:
     second_module: float = 0.4  # share of module genes that load on a second module, at half weight
     negative_share: float = 0.35  # share of loadings that are negative
     module_scale: float = 0.6  # log change of a gene of loading 1 per unit of activity
-    context_activity_sd: float = 1.2  # of a module's activity, between contexts; they sum to zero over a context's modules
+    context_activity_sd: float = 1.2  # of an activity between contexts; those of a context sum to zero
     cell_activity_sd: float = 0.3  # the same, between the cells of a context
     context_gene_sd: float = 0.3  # log, per gene between contexts
     # Responses
