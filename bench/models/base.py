@@ -144,8 +144,11 @@ class ShiftModel(PerturbationModel):
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Add the unit's shift to its input cells, in float64."""
-        table, row = self.get_buffer("table"), self.get_buffer("row")
-        return batch.controls.to(table.dtype) + table[row[batch.condition, batch.context]]
+        return batch.controls.double() + self.shifts(batch.condition, batch.context)
+
+    def shifts(self, condition: torch.Tensor | Sequence[int] | int, context: torch.Tensor | int = 0) -> torch.Tensor:
+        """Kept shifts ``[B, G]`` of conditions ``[B]`` in contexts ``[B]``, by number, in float64; of one, ``[G]``."""
+        return self.get_buffer("table")[self.get_buffer("row")[torch.as_tensor(condition), context]]
 
     def fallbacks(self, condition: str) -> int:
         """Count the condition's constituents that fell back."""

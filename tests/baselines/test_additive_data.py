@@ -38,8 +38,7 @@ def task(tmp_path_factory):
 def epistasis(model, module, facts):
     """``epistasis_r`` of all doubles: which are resolved must not decide whether there is a bias."""
     model.fit(module)
-    table = model.get_buffer("table").numpy()
-    shifts = np.array([table[module.dataset.conditions.index(name)] for name in facts.conditions])
+    shifts = model.shifts([module.dataset.conditions.index(name) for name in facts.conditions]).numpy()
     return interactions(score.align(facts, facts.c_in + shifts))
 
 

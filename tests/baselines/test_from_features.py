@@ -60,7 +60,7 @@ def fitted(name, data, split, **arguments):
     model, module = registry.load(name)(**arguments), PerturbationDataModule(Task(data, split))
     model.fit(module)
     rows = [data.conditions.index(condition) for condition in module.predicted_conditions]
-    return model, module, model.get_buffer("table")[rows].numpy()
+    return model, module, model.shifts(rows).numpy()
 
 
 # Formulas
@@ -198,7 +198,7 @@ def test_linear_effects_of_features_are_found(name, tables, tiny, tiny_split):
     model = registry.load(name)(features=str(next(iter(tables))), **arguments)
     model.fit(module)
     rows = [tiny.conditions.index(condition) for condition in module.predicted_conditions]
-    ours, truth = model.get_buffer("table")[rows].numpy(), 5.0 + wanted @ effect
+    ours, truth = model.shifts(rows).numpy(), 5.0 + wanted @ effect
     if name == "knn":
         assert np.corrcoef((ours - 5.0).ravel(), (truth - 5.0).ravel())[0, 1] > 0.4
     else:
@@ -218,7 +218,7 @@ def test_no_control_has_a_part_in_the_choice_or_in_a_predicted_mean(name, tables
         module.__dict__["input_means"] = module.input_means + noise * drawn
         model.fit(module)
         rows = [tiny.conditions.index(condition) for condition in module.predicted_conditions]
-        means.append(model.get_buffer("table")[rows].numpy() + module.input_means)
+        means.append(model.shifts(rows).numpy() + module.input_means)
         chosen.append(model.fit_report.selection)
     assert chosen[0] == chosen[1] and model.fit_report.trials > 1
     np.testing.assert_allclose(means[0], means[1], atol=1e-9)

@@ -45,7 +45,7 @@ def test_equals_scikit_learn_on_the_generators_features(small, truth, tmp_path):
     )
     rows = [data.conditions.index(name) for name in module.predicted_conditions]
     expected = Ridge(2.0).fit(f, bulk.shifts).predict(wanted)
-    np.testing.assert_allclose(model.get_buffer("table")[rows].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(model.shifts(rows).numpy(), expected, atol=1e-5)
     assert sorted(model.inputs) == ["features true_network"]
     assert any("head-room, not a method" in line for line in model.warnings)
     assert not any(model.fallbacks(name) for name in module.predicted_conditions)
@@ -103,6 +103,6 @@ def test_it_stands_above_ridge_on_the_noisy_views(dataset):
         for kind in errors:
             model = kind()
             model.fit(module)
-            ours = model.get_buffer("table")[[dataset.conditions.index(name) for name in names]].numpy()
+            ours = model.shifts([dataset.conditions.index(name) for name in names]).numpy()
             errors[kind] += float(((ours - shifts) ** 2).mean())
     assert errors[OracleFeatures] < 0.95 * errors[RidgeOnViews]

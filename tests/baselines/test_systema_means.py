@@ -34,7 +34,7 @@ def test_nonctl_mean_is_the_mean_of_the_perturbed_cells(contexts, tmp_path):
     model, module, got = predict("nonctl_mean", data, split, tmp_path)
     shift, inputs = cell_mean(data, split, split.train)
     for name in module.predicted_conditions:
-        ours = model.get_buffer("table")[data.conditions.index(name)].numpy()
+        ours = model.shifts(data.conditions.index(name)).numpy()
         np.testing.assert_allclose(ours, shift, atol=1e-6)
         assert not np.allclose(ours, module.train_shift, atol=1e-4)  # cells are not conditions
     assert not got.fallbacks.any()
@@ -57,7 +57,7 @@ def test_matching_mean_averages_the_singles_that_match(contexts, tmp_path):
             cell_mean(data, split, [f"{gene}+ctrl"] if match else split.train)[0]
             for gene, match in zip(genes, known, strict=True)
         ]
-        ours = model.get_buffer("table")[data.conditions.index(name)].numpy()
+        ours = model.shifts(data.conditions.index(name)).numpy()
         np.testing.assert_allclose(ours, np.mean(parts, axis=0), atol=1e-6)
         mine = [u for u, unit in enumerate(module.task.units) if unit.perturbation == name]
         assert mine and set(got.fallbacks[mine].tolist()) == {len(genes) - sum(known)}

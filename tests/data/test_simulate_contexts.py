@@ -1,7 +1,7 @@
 """The screens in many contexts are meaningful ones: what an encoder can earn there is known before any model is fitted.
 
-The bounds were set first; depth, effect strength and the spread of states were then fitted to them, on floors,
-replicate and true gates alone. `context_statistics` measures them on the cells.
+The bounds were set first; depth, effect strength and the spread of states were then fitted to them, on floors, true
+shift and replicate, with the readings of untrained encoders in sight. `context_statistics` measures them on the cells.
 """
 
 import time
