@@ -76,12 +76,14 @@ class Column:
         metric: Name of the metric.
         form: ``number``, ``log_ratio`` (shown as the ratio), or ``share`` (per cent).
         meaning: One sentence that a biologist understands.
+        optional: Whether it is left out where no row has a value.
     """
 
     title: str
     metric: str
     form: Literal["number", "log_ratio", "share"] = "number"
     meaning: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)

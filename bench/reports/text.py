@@ -77,9 +77,11 @@ def _what(row: Mapping[Hashable, Any]) -> str:
 
 
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
-    """Say what a board is about: data, split, seeds, conditions."""
+    """Say what a board is about: data, split, seeds, conditions or units."""
     task = f"{first.spec.dataset} | {first.spec.split} | {seed_text(list(seeds))}"
-    return f"{task} | {int(table['n_conditions'].max())} conditions | truth against reference controls"
+    contexts = int(table["n_contexts"].max())
+    what = "conditions" if contexts == 1 else f"units (condition and context) in {contexts} contexts"
+    return f"{task} | {int(table['n_conditions'].max())} {what} | truth against reference controls"
 
 
 def layout(track: Track, table: pd.DataFrame) -> Table:
@@ -97,7 +99,8 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     skilled = bool(track.families)  # other tracks are ranked by their primary metric
     if skilled:
         view.add_column("skill [95% CI]", no_wrap=True)
-    for column in track.columns:
+    columns = [column for column in track.columns if not column.optional or table[column.metric].notna().any()]
+    for column in columns:
         view.add_column(column.title, justify="right")
     if skilled:
         view.add_column("mostly by")
@@ -109,7 +112,7 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
             # What differs from a model's defaults goes on a line of its own where both would be cut.
             Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
             *([_skill(track, row)] if skilled else []),
-            *(_number(row[column.metric], column.form) for column in track.columns),
+            *(_number(row[column.metric], column.form) for column in columns),
             *([_mostly(track, row), _what(row)] if skilled else []),
             style="dim" if bar else None,
         )

@@ -22,6 +22,12 @@ TRACK = Track(
         Column("identity", "discrimination", meaning="Does a prediction resemble its own condition more than others?"),
         Column("size", "shift_log_ratio", "log_ratio", "Predicted over true shift; 1 is right."),
         Column("DE r", "signed_rank_z", meaning="Are the genes that respond found, with the right sign?"),
+        Column(
+            "context r",
+            "interaction_r",
+            meaning="Does a prediction know how contexts differ? 0 for whoever does not look at the context.",
+            optional=True,
+        ),
     ),
     legend=(
         "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "
