@@ -12,6 +12,8 @@ import torch
 from harness import predict, small
 
 from bench.cli.flags import run_parser
+from bench.data.splits.split import draw
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
@@ -27,6 +29,12 @@ TWO_CONTEXTS = [
     if name == "gears" or (registry.entries()[name].kind == "model" and name not in ("jepa", "perturbed_vae"))
     else (2, name)
     for name in NAMES
+]
+#: Of models that meet an unseen context: the shared response with and without pretraining, and a net of its own.
+ACROSS = [
+    name if name in ("identity", "jepa", "latent_additive") else pytest.param(name, marks=pytest.mark.slow)
+    for name in NAMES
+    if not registry.load(name).needs_simulation
 ]
 ONE_CONTEXT = [pytest.param(1, name, marks=pytest.mark.slow) if name == "gears" else (1, name) for name in NAMES]
 
@@ -111,6 +119,22 @@ def test_what_no_model_may_see_changes_nothing(name, fitted, tmp_path):
     after = predict(name, corrupted, split, tmp_path)[2]
     np.testing.assert_array_equal(before.y_hat, after.y_hat)
     np.testing.assert_array_equal(before.fallbacks, after.fallbacks)
+
+
+@pytest.mark.parametrize("name", ACROSS)
+def test_an_unseen_context_is_unseen(name, tmp_path):
+    """Perturbed cells and reference controls of a context that is held out are noise: no model notices."""
+    data = screens.tiny_screen(contexts=3, cells=14, controls=40)
+    split = draw(data, "unseen_context", 1)
+    task = Task(data, split)
+    x = data.x.toarray()
+    hidden = np.r_[
+        task.rows("test"), [data.barcode_index[b] for pool in split.reference_controls.values() for b in pool]
+    ]
+    x[hidden] = np.random.default_rng(0).exponential(2, (len(hidden), x.shape[1]))
+    before, after = (predict(name, each, split, tmp_path)[2] for each in (data, rebuilt(data, x)))
+    assert len(before.y_hat) == 22
+    np.testing.assert_array_equal(before.y_hat, after.y_hat)
 
 
 @pytest.mark.parametrize("name", FITTED)
