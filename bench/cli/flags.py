@@ -57,7 +57,8 @@ def add_data_flags(parser: Any) -> None:
     parser.add_argument(
         "--split",
         default=None,
-        help="simulation (default), simulation_single, combo_seen0/1/2, single, doubles, custom",
+        help="simulation, simulation_single, combo_seen0/1/2, single, doubles, custom, unseen_context, "
+        "few_shot_context:k=5, double_holdout; any with :label_fraction=0.25 (default: the data set's own)",
     )
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 
@@ -104,6 +105,12 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
     parser.add_argument("--leaderboards", type=str, default="runs/leaderboards", help="folder that gets the records")
     published_flag(parser)
     if head:
+        parser.add_argument(
+            "--input-cells",
+            type=str,
+            default=None,
+            help="3 or 3,10,50: control cells of each held-out context that models see; a board for each",
+        )
         parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
     parser.add_argument("--force", action="store_true", help="repeat finished runs")
     format_flags(parser)

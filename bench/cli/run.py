@@ -78,7 +78,26 @@ def run(argv: Sequence[str]) -> int:
     if found is None:
         return 0
     config, flags = found
-    from bench.runner.api import run_config
+    from bench.runner.api import run_configs
 
-    print_result(run_config(config), Path(flags["published"]), flags)
+    print_result(run_configs(_by_input_cells(config, flags["input_cells"])), Path(flags["published"]), flags)
     return 0
+
+
+def _by_input_cells(config: RunConfig, counts: str | None) -> list[RunConfig]:
+    """A configuration for each number of control cells of held-out contexts that was asked for.
+
+    Raises:
+        BenchError: Not a list of whole numbers.
+    """
+    if counts is None:
+        return [config]
+    from bench.data.load import resolve
+    from bench.data.splits.kinds import INPUT_CELLS, with_option
+
+    split = config.split or resolve(config.data)[0].split
+    try:
+        wanted = [int(word) for word in counts.split(",")]
+    except ValueError:
+        raise BenchError(f"--input-cells {counts}: expected whole numbers, as in 3,10,50.") from None
+    return [config.model_copy(update={"split": with_option(split, INPUT_CELLS, n)}) for n in wanted]

@@ -53,6 +53,14 @@ def describe(name: str) -> Iterator[str]:
         yield (
             f"problem: only {len(perturbed)} conditions ({', '.join(map(written, perturbed))}): train, val and test "
             f"need {FEW_CONDITIONS} or more. Is another column that of the perturbations?"
+            + (" Splits by context (--split unseen_context) ask in other contexts." if len(dataset.contexts) > 1 else "")
+        )
+    if len(dataset.contexts) > 1:
+        units = dataset.units_of(perturbed)
+        each = np.array([len(dataset.unit_rows(unit)) for unit in units])
+        yield (
+            f"units (condition and context): {len(units)} of {len(perturbed) * len(dataset.contexts)}; cells each: "
+            f"{each.min()} to {each.max()}, median {np.median(each):.0f}"
         )
     yield from (f"note: {written(note)}" for note in dataset.notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,12 @@ def run_config(
     """
     folders = Folders.of(config.out, config.leaderboards)
     return folders.result(pipeline.run(config, task, instance, progress))
+
+
+def run_configs(configs: Sequence[RunConfig]) -> Result:
+    """Do what several configurations say, all with the folders of the first."""
+    paths = [path for config in configs for path in run_config(config).paths]
+    return Folders.of(configs[0].out, configs[0].leaderboards).result(paths)
 
 
 def run(

@@ -104,6 +104,11 @@ def kinds() -> dict[str, SplitKind]:
     return {kind.name: kind for module in modules for kind in getattr(module, "KINDS", ())}
 
 
+def with_option(text: str, option: str, value: float) -> str:
+    """Add an option to a split as it is asked for: ``unseen_context`` becomes ``unseen_context:input_cells=3``."""
+    return f"{text}{',' if ':' in text else ':'}{option}={value:g}"
+
+
 class Asked(NamedTuple):
     """A split as it was asked for.
 
