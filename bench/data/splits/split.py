@@ -88,8 +88,12 @@ class Split(BaseModel):
     def summary(self) -> dict[str, object]:
         """What ``bench data split --json`` prints."""
         pools = {"input": self.input_controls, "reference": self.reference_controls}
+        shown = {*PARTS, "unused", "subgroups", "control_fold"} | ({"notes"} if self.units is not None else set())
+        lists = {} if self.units is None else {f"{part} units": self.units[part] for part in PARTS}
+        lists |= {"unlabelled": self.unlabelled} if self.unlabelled else {}
         return {
-            **self.model_dump(mode="json", include={*PARTS, "unused", "subgroups", "control_fold"}),
+            **self.model_dump(mode="json", include=shown),
+            **{name: [f"{unit.perturbation}{SEPARATOR}{unit.context}" for unit in of] for name, of in lists.items()},
             "controls": {name: len({b for part in pool.values() for b in part}) for name, pool in pools.items()},
             "split_id": self.split_id,
         }
