@@ -135,6 +135,19 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def file_part(name: str) -> str:
+    """A name of any kind, such as a cell type's, as a part of a file's name: as it is where it can be.
+
+    Example:
+        >>> file_part("K562"), file_part("CD4 T cells")
+        ('K562', 'CD4_T_cells-7cfa6c')
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9_.+-]+", "_", name).strip("_.")[:50]
+    return f"{plain or 'group'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
 def board_name(split: str) -> str:
     """What boards and files call a split: ``few_shot_context:k=5`` is ``few_shot_context-k5``."""
     return split.replace(":", "-").replace("=", "").replace(",", "-")

@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.core.console import note
 from bench.core.errors import BenchError
+from bench.core.files import file_part
 from bench.core.track import Track
 from bench.results.board import board
 from bench.results.entries import BoardEntry
@@ -134,7 +135,7 @@ def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
         for scope in scopes(items):
             part = board(items, scope)
             if not part.empty:
-                files[folder / "subgroups" / f"{dataset}__{split}__{scope}.csv"] = to_csv(part)
+                files[folder / "subgroups" / f"{dataset}__{split}__{file_part(scope)}.csv"] = to_csv(part)
     for dataset, tables in together.items():
         files[folder / f"{dataset}{track.suffix}.csv"] = to_csv(pd.concat(tables, ignore_index=True))
     return files

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 
 import numpy as np
@@ -12,6 +13,7 @@ from bench.core.files import (
     atomic,
     cache_dir,
     canonical_json,
+    file_part,
     sha256_arrays,
     sha256_file,
     sha256_json,
@@ -132,3 +134,12 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
     assert cache_dir() == tmp_path / "xdg" / "perturb-ssl-bench"
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "mine"))
     assert cache_dir() == tmp_path / "mine"
+
+
+def test_a_cell_type_is_a_part_of_a_file_name_and_no_path():
+    assert file_part("K562") == "K562"
+    names = ["CD4 T cells", "CD4_T_cells", "../../x", "a/b", "a\\b", "Ü", "", "x" * 200, "."]
+    parts = [file_part(name) for name in names]
+    assert len(set(parts)) == len(names)
+    for part in parts:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", part), part
