@@ -53,11 +53,7 @@ def describe(name: str) -> Iterator[str]:
         yield (
             f"problem: only {len(perturbed)} conditions ({', '.join(map(written, perturbed))}): train, val and test "
             f"need {FEW_CONDITIONS} or more. Is another column that of the perturbations?"
-            + (
-                " Splits by context (--split unseen_context) ask in other contexts."
-                if len(dataset.contexts) > 1
-                else ""
-            )
+            + (" --split unseen_context asks in other contexts." if len(dataset.contexts) > 1 else "")
         )
     if len(dataset.contexts) > 1:
         units = dataset.units_of(perturbed)

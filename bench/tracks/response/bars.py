@@ -5,9 +5,6 @@ A cache file is named after the truth and after all code of this track, so that 
 
 from __future__ import annotations
 
-import contextlib
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -17,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.errors import BenchError
-from bench.core.files import atomic, cache_dir, sha256_file, sha256_json
+from bench.core import archives
+from bench.core.files import cache_dir, sha256_file, sha256_json
 from bench.core.track import MetricInfo
 from bench.core.typing import Floats
 from bench.results.tables import ALL, EFFECTS
@@ -237,20 +234,10 @@ def _load(truth: Truth) -> Bars:
     if not truth.stem:
         return compute(truth)
     path = cache_dir() / "truth" / f"{truth.stem}-bars-{_code_hash()}.npz"
-    with contextlib.suppress(Exception):  # a damaged archive raises a dozen kinds
-        return _read(path)
+    names = [f.name for f in fields(Bars)]
+    found = archives.kept(path, names)
+    if found is not None:
+        return Bars(**found)
     bars = compute(truth)
-    with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(bars, f.name)) for f in fields(Bars)}
-        np.savez(handle, **arrays)
+    archives.keep(path, {name: getattr(bars, name) for name in names})
     return bars
-
-
-def _read(path: Path) -> Bars:
-    arrays: dict[str, Any] = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in (f.name for f in fields(Bars)):
-            with io.BytesIO(archive.read(f"{name}.npy")) as member:  # read whole: its checksum is at its end
-                found = np.lib.format.read_array(member, allow_pickle=False)
-            arrays[name] = tuple(found.tolist()) if found.dtype.kind == "U" else found
-    return Bars(**arrays)

@@ -6,9 +6,6 @@ A *task* is data + split + control fold. Definitions: see the attributes of
 
 from __future__ import annotations
 
-import contextlib
-import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
@@ -18,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core import archives
 from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
-from bench.core.files import atomic, cache_dir, sha256_file, sha256_json
+from bench.core.files import cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.dataset import Dataset
@@ -45,8 +43,6 @@ CODE = {
     "tracks/response/metrics": ("cache", "evaluation", "functional", "optional", "ranking"),
     "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
-#: Fields that are tuples of words.
-TUPLES = ("conditions", "genes", "contexts", "subgroup", "direction_names", "size_names")
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
@@ -250,32 +246,14 @@ def _code_hash() -> str:
 def load(task: Task) -> Truth:
     """Return the truth of a task, from the cache where it is there and whole.
 
-    A damaged cache file is computed again, never used: every member of the archive carries a checksum.
+    A damaged cache file is computed again, never used.
     """
     stem = f"{task_id(task)}-{_code_hash()}"
-    truth = _load(task, cache_dir() / "truth" / f"{stem}.npz")
+    path = cache_dir() / "truth" / f"{stem}.npz"
+    names = [f.name for f in fields(Truth) if f.init]
+    found = archives.kept(path, names)
+    truth = compute(task) if found is None else Truth(**found)
+    if found is None:
+        archives.keep(path, {name: getattr(truth, name) for name in names})
     object.__setattr__(truth, "stem", stem)
     return truth
-
-
-def _load(task: Task, path: Path) -> Truth:
-    with contextlib.suppress(Exception):  # a damaged archive raises a dozen kinds
-        return _read(path)
-    truth = compute(task)
-    with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(truth, f.name)) for f in fields(Truth) if f.init}
-        np.savez(handle, **arrays)
-    return truth
-
-
-def _read(path: Path) -> Truth:
-    arrays: dict[str, Any] = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in (f.name for f in fields(Truth) if f.init):
-            # All of a member is read before any of it is parsed: zipfile checks the checksum at its end, and a header
-            # that claims a smaller shape would stop short of that.
-            with io.BytesIO(archive.read(f"{name}.npy")) as member:
-                arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    for name in TUPLES:
-        arrays[name] = tuple(arrays[name].tolist())
-    return Truth(**arrays)
