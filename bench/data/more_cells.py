@@ -19,8 +19,11 @@ from bench.data.values import TARGET_SUM, canonical, check_values, normalise
 
 #: Share of the data set's genes that a file must have.
 LEAST_GENES = 0.5
-#: Cells with fewer expressed genes are not told apart by their expression: the same few may be those of another cell.
-LEAST_EXPRESSED = 20
+#: Bits, beyond those that number all pairs of cells, that a cell's counts must carry for it to be known again by them:
+#: of independent genes, two different cells would agree once in 2^20 files.
+SPARE_BITS = 20
+#: Levels of a gene that are told apart in counting bits.
+_LEVELS = 5
 #: Cells from which it is taken what a data set's cells were normalised to.
 _SOME = 2_000
 
@@ -83,7 +86,8 @@ def read_more_cells(path: Path, dataset: Dataset, learned: NDArray[np.int64]) ->
 def _gene_names(var: pd.DataFrame, dataset: Dataset) -> NDArray[np.str_]:
     """The names of the file's genes: the index or the column of text that has the most of the data set's."""
     texts = [var[name] for name in var.columns if not pd.api.types.is_numeric_dtype(var[name])]
-    every = [np.asarray(each.astype(str), dtype=str) for each in (var.index, *texts)]
+    columns: list[pd.Series[str] | pd.Index[str]] = [var.index, *texts]
+    every = [np.array([str(name) for name in each], dtype=np.str_) for each in columns]
     return max(every, key=lambda names: len(dataset.gene_index.keys() & set(names.tolist())))
 
 
@@ -123,9 +127,10 @@ def _not_there_yet(
     hidden = np.ones(len(dataset.barcodes), dtype=bool)
     hidden[learned] = False
     order = np.argsort(columns)
-    mine = fingerprints(dataset.x[:, columns[order]], logged=True)
-    known = {print_: row for row, print_ in enumerate(mine) if print_}
-    theirs = fingerprints(values[:, order], logged=not counts)
+    mine = multiples(dataset.x[:, columns[order]], logged=True)
+    clear = surprise(mine) >= np.log2(len(hidden)) + np.log2(values.shape[0] + 1) + SPARE_BITS
+    known = {print_: row for row, print_ in enumerate(fingerprints(mine)) if clear[row]}
+    theirs = fingerprints(multiples(values[:, order], logged=not counts))
     keep = []
     found: dict[str, list[str]] = {"barcode": [], "expression": []}
     for i, (barcode, print_) in enumerate(zip(barcodes.tolist(), theirs, strict=True)):
@@ -145,8 +150,8 @@ def _not_there_yet(
     return np.array(keep, dtype=np.int64)
 
 
-def fingerprints(x: sp.csr_matrix, logged: bool) -> list[bytes]:
-    """A hash of each cell that no normalisation to a total changes; empty where it expresses too few genes.
+def multiples(x: sp.csr_matrix, logged: bool) -> sp.csr_matrix:
+    """Each cell's values as multiples of its least, in hundredths: what no normalisation to a total changes.
 
     Args:
         x: Expression ``[n, G]``.
@@ -154,18 +159,36 @@ def fingerprints(x: sp.csr_matrix, logged: bool) -> list[bytes]:
     """
     x = canonical(x)
     x.sort_indices()
-    found = []
-    for start, end in zip(x.indptr[:-1].tolist(), x.indptr[1:].tolist(), strict=True):
-        if end - start < LEAST_EXPRESSED:
-            found.append(b"")
-            continue
-        values = x.data[start:end].astype(np.float64)
-        values = np.expm1(values) if logged else values
-        # Multiples of the least value, in hundredths. Ratios of small whole numbers lie far from where .37 rounds up.
-        steps = np.floor(100 * np.minimum(values / values.min(), 100) + 0.37).astype("<i4")
-        blob = x.indices[start:end].astype("<i4").tobytes() + steps.tobytes()
-        found.append(blake2b(blob, digest_size=16).digest())
-    return found
+    values = x.data.astype(np.float64)
+    values = np.expm1(values) if logged else values
+    sizes = np.diff(x.indptr)
+    least = np.minimum.reduceat(values, x.indptr[:-1][sizes > 0]) if len(values) else values
+    ratio = np.minimum(values / np.repeat(least, sizes[sizes > 0]), 100)
+    # Ratios of small whole numbers lie far from where .37 rounds up.
+    steps = np.floor(100 * ratio + 0.37).astype(np.int32)
+    return sp.csr_matrix((steps, x.indices, x.indptr), shape=x.shape)
+
+
+def fingerprints(steps: sp.csr_matrix) -> list[bytes]:
+    """A hash of each cell's :func:`multiples`."""
+    ends = list(zip(steps.indptr[:-1].tolist(), steps.indptr[1:].tolist(), strict=True))
+    parts = [steps.indices.astype("<i4"), steps.data.astype("<i4")]
+    return [blake2b(b"".join(part[a:b].tobytes() for part in parts), digest_size=16).digest() for a, b in ends]
+
+
+def surprise(steps: sp.csr_matrix) -> NDArray[np.float64]:
+    """Bits that a cell's :func:`multiples` carry, if genes were independent, with the shares of these cells ``[n]``.
+
+    A gene is 0, once, twice, three times the least value, or more.
+    """
+    n, genes = steps.shape
+    level = np.minimum(steps.data // 100, _LEVELS - 1)
+    counts = np.bincount(steps.indices * _LEVELS + level, minlength=genes * _LEVELS).reshape(genes, _LEVELS)
+    counts[:, 0] = n - counts[:, 1:].sum(axis=1)
+    bits = -np.log2((counts + 0.5) / (n + 0.5 * _LEVELS))
+    more = bits[steps.indices, level] - bits[steps.indices, 0]
+    cell = np.repeat(np.arange(n), np.diff(steps.indptr))
+    return np.asarray(bits[:, 0].sum() + np.bincount(cell, more, n), dtype=np.float64)
 
 
 def _normalised(

@@ -5,13 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import scipy.stats
 import screens
 import torch
 
 from bench.core.errors import BenchError
 from bench.data.datamodule import NO_CONTEXT, UNLABELLED, PerturbationDataModule
 from bench.data.dataset import build
-from bench.data.more_cells import fingerprints, read_more_cells
+from bench.data.more_cells import fingerprints, multiples, read_more_cells, surprise
 from bench.data.task import Task
 from bench.data.values import normalise
 
@@ -64,12 +65,24 @@ def test_where_the_data_were_normalised_over_more_genes_so_are_the_cells(tmp_pat
 
 def test_a_fingerprint_is_of_the_counts_whatever_they_are_normalised_to():
     x = np.random.default_rng(3).poisson(3.0, (300, 60)).astype(np.float64)
-    plain = fingerprints(sp.csr_matrix(x), logged=False)
-    assert len(set(plain)) == 300 and all(plain)
+    x[7] = 0
+    steps = multiples(sp.csr_matrix(x), logged=False)
+    plain = fingerprints(steps)
+    assert len(set(plain)) == 300
     for total in (1e3, 1e4, 1e6):
-        logged = np.log1p(x * total / x.sum(axis=1, keepdims=True)).astype(np.float32)
-        assert fingerprints(sp.csr_matrix(logged), logged=True) == plain
-    assert fingerprints(sp.csr_matrix(x * (np.arange(60) < 15)), logged=False) == [b""] * 300
+        logged = np.log1p(x * total / np.maximum(1, x.sum(axis=1, keepdims=True))).astype(np.float32)
+        assert fingerprints(multiples(sp.csr_matrix(logged), logged=True)) == plain
+    # By hand: the multiples of the first cell's least value.
+    first = x[0] / x[0][x[0] > 0].min()
+    np.testing.assert_allclose(steps[0].toarray()[0], 100 * first, atol=1)
+
+
+def test_bits_are_those_of_independent_genes():
+    """Of many draws of 8 genes that are on or off, minus the log of their probability, by scipy."""
+    share = np.array([0.02, 0.1, 0.3, 0.5, 0.6, 0.9, 0.97, 0.5])
+    x = (np.random.default_rng(4).random((20_000, 8)) < share).astype(np.float64)
+    wanted = -scipy.stats.bernoulli(share).logpmf(x).sum(axis=1) / np.log(2)
+    np.testing.assert_allclose(surprise(multiples(sp.csr_matrix(x), logged=False)), wanted, atol=0.5)
 
 
 def test_hidden_cells_are_refused_and_train_cells_left_out(module, tmp_path):
