@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.data.task import Task
     from bench.runner.api import load_task, predict, run, score
     from bench.runner.boards import board, compare
-    from bench.runner.embed import embed
+    from bench.runner.embed import embed, score_embeddings
     from bench.runner.result import Result
 
 __version__ = "0.1.0"
@@ -33,6 +33,7 @@ __all__ = [
     "predict",
     "run",
     "score",
+    "score_embeddings",
 ]
 #: Where each public name lives.
 _HOMES = {
@@ -46,6 +47,7 @@ _HOMES = {
     "predict": "bench.runner.api",
     "run": "bench.runner.api",
     "score": "bench.runner.api",
+    "score_embeddings": "bench.runner.embed",
 }
 
 

@@ -55,6 +55,12 @@ def data(argv: Sequence[str]) -> int:
     export.add_argument("--split-file", type=Path, default=None)
     export.add_argument("--seed", type=int, default=1)
     export.add_argument("--control-fold", type=int, default=0)
+    export.add_argument(
+        "--all",
+        action="store_true",
+        dest="cells",
+        help="also write cells.h5ad: every cell without its label, for an encoder of yours to embed",
+    )
     features = verbs.add_parser("features", help="print which perturbed genes have features, in each part of a split")
     features.add_argument("name", metavar="NAME")
     features.add_argument(
@@ -97,7 +103,7 @@ def data(argv: Sequence[str]) -> int:
 
         kind = split_kind(options.split, options.split_file)
         task = kind, options.seed, options.control_fold, options.split_file
-        for path in export_task(options.name, *task, options.out):
+        for path in export_task(options.name, *task, options.out, options.cells):
             print(path)
         return 0
     if options.verb == "features":

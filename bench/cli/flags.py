@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bench.core.track import Track
     from bench.runner.model_choice import ModelChoice
 
+#: How a file of latents is given.
+LATENTS = ("--encoder-embeddings", "--embeddings")
+
 
 class Parser(argparse.ArgumentParser):
     """argparse that raises our error, with the nearest flag, instead of exiting by itself."""
@@ -90,6 +93,9 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         help="a model's name (bench list models), a config (.yaml with class_path, init_args), or the import path of "
         "a class of yours",
     )
+    if choice is None:  # the model that these stand for has them as its own arguments
+        latents_flags(parser)
+    parser.add_argument("--name", type=str | None, default=None, help="the row's name (default: the model's or file's)")
     add_data_flags(parser)
     head = track.takes == "predictions"
     which = "split, pretraining and head seeds" if head else "split and pretraining seeds"
@@ -126,6 +132,31 @@ def model_named(argv: Sequence[str]) -> str | None:
     names = [argv[i + 1] for i, word in enumerate(argv[:-1]) if word == "--model"]
     names += [word.split("=", 1)[1] for word in argv if word.startswith("--model=")]
     return names[-1] if names else None
+
+
+def latents_flags(parser: Any) -> None:
+    """Add the flags that take latents of one's own encoder instead of a model, for the help text."""
+    parser.add_argument(
+        LATENTS[0],
+        LATENTS[1],
+        metavar="FILE",
+        help="instead of --model: an h5ad file with a row of latents for each cell, by its barcode ('bench data export "
+        "--all' writes the cells)",
+    )
+    parser.add_argument("--key", help="where in that file the latents are: a key of obsm, or X")
+    parser.add_argument("--pretrained-on", help="what that encoder was pretrained on, as its author says")
+
+
+def with_file_as_model(argv: Sequence[str]) -> list[str]:
+    """Name the model that a file of latents stands for, where a command line gives such a file and no other model."""
+    words = [f"--encoder_embeddings{word[len(flag) :]}" if (flag := _latents_flag(word)) else word for word in argv]
+    given = any(word.partition("=")[0] == "--encoder_embeddings" for word in words)
+    return ["--model", "embeddings", *words] if given and model_named(words) is None else words
+
+
+def _latents_flag(word: str) -> str:
+    flag = word.partition("=")[0]
+    return flag if flag in LATENTS else ""
 
 
 def published_flag(parser: Any) -> None:

@@ -11,7 +11,7 @@ from bench.cli.run import config_of
 _DESCRIPTION = (
     "Pretrain a model's encoder (or load it from a finished run), freeze it, embed cells of test conditions, and print "
     "how well their perturbations can be recognised from the embeddings, beside principal components, a random "
-    "projection and shuffled labels. The model's response head is not used."
+    "projection and shuffled labels. The model's response head is not used. Latents of any other tool come from a file."
 )
 
 
@@ -26,6 +26,7 @@ def frozen(argv: Sequence[str]) -> int:
     from bench.reports.text import print_boards
     from bench.results import everything
     from bench.runner import by_track
+    from bench.runner.embed import pretraining_said
     from bench.tracks import registry
 
     paths = by_track.run(registry.by_verb("frozen"), config)
@@ -33,6 +34,8 @@ def frozen(argv: Sequence[str]) -> int:
     in_table = print_table(lambda: merged(folders, paths)[0], flags)
     if not in_table:
         print_boards(folders, paths)
+    for line in pretraining_said(paths):
+        note(line)
     everything.regenerate(registry.tracks(), config.leaderboards)
     if in_table:
         note(str(paths[-1]))

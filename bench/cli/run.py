@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.flags import choice, model_named, run_parser, split_kind
+from bench.cli.flags import choice, model_named, run_parser, split_kind, with_file_as_model
 from bench.cli.output import check_formats, print_result
 from bench.core.errors import BenchError
 from bench.core.seeds import seeds
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
-    """Read a command line that names a model and a task.
+    """Read a command line that names a model (or a file of latents) and a task.
 
     Args:
         argv: Words after the verb.
@@ -31,12 +31,16 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     """
     from bench.tracks import registry as tracks
 
-    track, name = tracks.by_verb(verb), model_named(argv)
+    track, argv = tracks.by_verb(verb), with_file_as_model(argv)
+    name = model_named(argv)
     if name is None or name.startswith("-"):
         if {"-h", "--help"} & set(argv):
             run_parser(None, track, description).print_help()
             return None
-        raise BenchError(f"bench {verb} needs --model NAME; 'bench list models' and 'bench list baselines' show them.")
+        raise BenchError(
+            f"bench {verb} needs --model NAME ('bench list models' and 'bench list baselines' show them), or latents "
+            "of your own encoder by --encoder-embeddings FILE."
+        )
     from bench.models import registry
     from bench.runner.config import make_config, seed_triples
     from bench.runner.model_choice import choose
@@ -61,6 +65,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
         tracking=choice(
             flags.get("tracking", "off"), {word: word for word in ("offline", "online", "off")}, "tracking mode"
         ),
+        label=flags["name"],
     )
     return config, flags
 

@@ -12,7 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import lightning
 import numpy as np
+import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch.utils import data as torch_data
 
 from bench.core.conditions import CONTROL
@@ -51,7 +53,7 @@ class CellsBatch(NamedTuple):
     Attributes:
         cells: Expression ``[B, G]``, float32.
         condition: Index into ``data.conditions`` ``[B]``, int64; :data:`UNLABELLED` where the label is withheld.
-        context: Index into ``data.contexts`` ``[B]``, int64.
+        context: Index into ``data.contexts`` ``[B]``, int64; :data:`NO_CONTEXT` where it is none of the data set's.
     """
 
     cells: torch.Tensor
@@ -61,6 +63,8 @@ class CellsBatch(NamedTuple):
 
 #: Condition of a cell whose label is withheld: what torch's cross-entropy leaves out.
 UNLABELLED = -100
+#: Context of a cell that is none of the data set's.
+NO_CONTEXT = -1
 
 
 class InputBatch(NamedTuple):
@@ -96,18 +100,28 @@ class _Pairs(torch_data.Dataset[CellBatch]):
 
 
 class _Cells(torch_data.Dataset[CellsBatch]):
-    """Cells by row number; one whole batch per item."""
+    """Cells by row number, those of another file after the data set's; one whole batch per item."""
 
-    def __init__(self, task: Task) -> None:
-        self.dataset = task.dataset
-        self.condition = self.dataset.condition.astype(np.int64)
-        self.condition[task.unlabelled_rows] = UNLABELLED
+    def __init__(self, task: Task, more: sp.csr_matrix | None) -> None:
+        self.x, self.more, others = task.dataset.x, more, 0 if more is None else more.shape[0]
+        condition = task.dataset.condition.astype(np.int64)
+        condition[task.unlabelled_rows] = UNLABELLED
+        self.condition = np.concatenate([condition, np.full(others, UNLABELLED)])
+        self.context = np.concatenate([task.dataset.context.astype(np.int64), np.full(others, NO_CONTEXT)])
+
+    def _dense(self, rows: Rows) -> NDArray[np.float32]:
+        if self.more is None:
+            return self.x[rows].toarray()
+        own, n = rows < self.x.shape[0], self.x.shape[0]
+        block = np.empty((len(rows), self.x.shape[1]), dtype=np.float32)
+        block[own], block[~own] = self.x[rows[own]].toarray(), self.more[rows[~own] - n].toarray()
+        return block
 
     def __getitem__(self, rows: Any) -> CellsBatch:
         return CellsBatch(
-            torch.from_numpy(self.dataset.x[rows].toarray()),
+            torch.from_numpy(self._dense(rows)),
             torch.from_numpy(self.condition[rows]),
-            torch.from_numpy(self.dataset.context[rows].astype(np.int64)),
+            torch.from_numpy(self.context[rows]),
         )
 
 
@@ -223,10 +237,18 @@ class PerturbationDataModule(lightning.LightningDataModule):
         """Train cells and input controls of which a model may know what was done to them."""
         return np.union1d(self.rows("train"), self.control_rows)
 
-    def cells_dataloader(self, batch_size: int) -> RoleLoader:
-        """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch."""
-        sampler = CellSampler(self.representation_rows("train"), batch_size, self.seed)
-        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.task), sampler)
+    def cells_dataloader(self, batch_size: int, more: sp.csr_matrix | None = None) -> RoleLoader:
+        """Batches (:class:`CellsBatch`) of train cells and input controls, shuffled freshly per epoch.
+
+        Args:
+            batch_size: Cells per batch.
+            more: Expression ``[M, G]`` of unlabelled cells of another file, drawn among them.
+        """
+        rows, n = self.representation_rows("train"), self.dataset.x.shape[0]
+        if more is not None:
+            rows = np.concatenate([rows, np.arange(n, n + more.shape[0])])
+        sampler = CellSampler(rows, batch_size, self.seed)
+        return loader_for("train", (*self.split.train, CONTROL), _Cells(self.task, more), sampler)
 
     def test_dataloader(self) -> RoleLoader:
         """Batches (:class:`CellBatch`) of test cells, for evaluation only."""

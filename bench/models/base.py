@@ -50,6 +50,8 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         needs_simulation: Whether it reads the generator's truth, and so exists on simulated data only.
         row_kind: What its rows are: a ``model``; a ``control``, which shows what is had for nothing; ``head-room``,
             which is given what no model can know and is not ranked.
+        named_by: Arguments that the row's name stands for, so that they are no variant of it; the first is a file,
+            whose name is the row's unless another is given.
         fit_report: Filled by ``fit``.
         fit_context: Set by the runner before ``fit``.
         warnings: Filled by ``fit``: what a reader should know before believing the row.
@@ -61,6 +63,7 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     emits_cells: ClassVar[bool] = True
     needs_simulation: ClassVar[bool] = False
     row_kind: ClassVar[Literal["model", "control", "head-room"]] = "model"
+    named_by: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -10,6 +10,7 @@ from torch import nn
 
 from bench.core.arguments import checked
 from bench.core.files import sha256_json
+from bench.core.given_files import recorded
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import PerturbationModel
 from bench.models.encoder_maker import EncoderMaker
@@ -43,7 +44,10 @@ class Pretrained(EncoderMaker):
 
     def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
         """Pretrain, and return the encoder at its best step."""
-        return self.pretraining(datamodule).run(
+        pretraining = self.pretraining(datamodule)
+        if pretraining.more:
+            model.inputs["pretrain_data"] = pretraining.more.hash
+        return pretraining.run(
             datamodule, model.fit_report, model.fit_context, checkpoint_folder(model, datamodule), model.warnings.append
         )
 
@@ -54,11 +58,12 @@ def checkpoint_folder(model: PerturbationModel, datamodule: PerturbationDataModu
     if context.folder is None:
         return None
     second = {field.name for field in fields(ResponseConfig)} - {field.name for field in fields(PretrainConfig)}
+    arguments = recorded(type(model), context.arguments)
     identity = {
         "layout": LAYOUT,
         "model": type(model).__name__,
         "version": model.version,
-        "arguments": {name: value for name, value in context.arguments.items() if name not in second},
+        "arguments": {name: value for name, value in arguments.items() if name not in second},
         "data": datamodule.dataset.hash,
         "split": datamodule.split.split_id,
         "seed": datamodule.seed,

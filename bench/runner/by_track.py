@@ -8,6 +8,7 @@ from types import ModuleType
 
 from bench.core.errors import BenchError
 from bench.core.track import Track
+from bench.data.task import Task
 from bench.results.spec import RunSpec
 from bench.runner.config import RunConfig
 from bench.runner.model_choice import sources
@@ -27,8 +28,13 @@ def check_folds(track: Track, folds: Sequence[int]) -> None:
         )
 
 
-def run(track: Track, config: RunConfig) -> list[Path]:
+def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]:
     """Do what a configuration says, for a track; return the records' paths, each in its run's folder.
+
+    Args:
+        track: The track.
+        config: What to run.
+        task: A task that is in memory already, instead of the data and split that the configuration names.
 
     Raises:
         BenchError: Bad input of any kind.
@@ -37,14 +43,16 @@ def run(track: Track, config: RunConfig) -> list[Path]:
     if track.takes == "predictions":
         from bench.runner import pipeline
 
-        return pipeline.run(config)
+        return pipeline.run(config, task)
     from bench.runner import encoder
 
     paths = []
     for seeds in config.seeds:
-        task, embed, spec = encoder.encoder_of(config, seeds)
+        given = () if task is None else (task,)
+        asked, embed, spec = encoder.encoder_of(config, seeds, *given)
         where = (config.out, config.leaderboards, config.force)
-        paths.append(_evaluation(track).run_encoder(task, embed, spec, *where, sources(config.model)))
+        inputs = {**sources(config.model), **getattr(embed, "inputs", {})}
+        paths.append(_evaluation(track).run_encoder(asked, embed, spec, *where, inputs))
     return paths
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from bench.core.errors import BenchError
+from bench.core.given_files import recorded
 from bench.data.task import Task
 from bench.models import registry
 from bench.results.board import REPLICATE
@@ -83,10 +84,11 @@ def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) ->
         # The row of a shipped config has its name, which stands for its arguments; a file of one's own has no such row.
         base = resolve_arguments(choice if choice.config else replace(choice, init_args={}), {})
         arguments = resolve_arguments(choice, given)
-        variant = {name: value for name, value in arguments.items() if value != base[name]}
+        by_name = choice.model_class.named_by
+        variant = {name: value for name, value in arguments.items() if value != base[name] and name not in by_name}
     else:
         arguments, variant = instance_arguments(choice.instance), {}
-    label = fields.get("label") or choice.config
+    label = fields.get("label") or choice.config or _named_by_file(choice, arguments)
     if label != choice.config or choice.model not in registry.entries():
         check_row_name(label or model_choice.row_name(choice.model))
     try:
@@ -99,6 +101,12 @@ def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) ->
         raise BenchError(
             f"model '{choice.model}', {where}: {first['msg']}; it is {str(first['input'])[:80]}."
         ) from error
+
+
+def _named_by_file(choice: ModelChoice, arguments: Mapping[str, Any]) -> str | None:
+    """The row's name that a file gives it, where the model is one that a file stands for."""
+    file = next((arguments.get(name) for name in choice.model_class.named_by), None)
+    return Path(file).stem if file else None
 
 
 def check_row_name(name: str) -> None:
@@ -146,12 +154,13 @@ def make_model(config: RunConfig, instance: PerturbationModel | None = None) -> 
 def spec_of(config: RunConfig, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:
     """Resolve what is to be run on a task: everything that decides its numbers."""
     outside = {} if config.model in registry.entries() else {"class_path": config.model}
+    model = load_class(config.model)
     return RunSpec(
         **task_fields(task),
         model=config.name,
-        model_version=load_class(config.model).version,
-        arguments={**outside, **config.arguments},
-        variant=dict(config.variant),
+        model_version=model.version,
+        arguments={**outside, **recorded(model, config.arguments)},
+        variant=recorded(model, config.variant),
         pretrain_seed=pretrain_seed,
         head_seed=head_seed,
     )

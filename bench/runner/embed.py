@@ -1,7 +1,10 @@
-"""Cells as a frozen encoder sees them, in Python."""
+"""Cells as a frozen encoder sees them, and what such latents are worth, in Python."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -13,10 +16,14 @@ from bench.core.conditions import written
 from bench.core.errors import BenchError
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
+from bench.results import records
+from bench.runner import by_track
 from bench.runner.api import as_task
 from bench.runner.config import make_config, make_model
 from bench.runner.encoder import check_encoder
 from bench.runner.model_choice import Named, choose
+from bench.runner.result import Folders, Result
+from bench.tracks import registry as tracks
 from bench.training.embedding import embed_rows
 from bench.training.fit import FitContext
 
@@ -53,6 +60,70 @@ def embed(
     x = _expression(cells, task)
     cells.obsm[f"X_{config.name}"] = embed_rows(made.embed, x, np.arange(x.shape[0]))
     return cells
+
+
+def score_embeddings(
+    embeddings: Any,
+    task: Any = "simulated",
+    name: str | None = None,
+    *,
+    key: str = "",
+    pretrained_on: str = "",
+    out: str | Path | None = None,
+    leaderboards: str | Path | None = None,
+) -> Result:
+    """Say how well perturbations are recognised from latents that any encoder made: a row of ``bench frozen``.
+
+    Args:
+        embeddings: AnnData or an h5ad file, a row per cell, ``obs_names`` = the task's barcodes in any order.
+        task: As for :func:`bench.run`.
+        name: The row's name; absent = the file's, or ``mine``.
+        key: Where the latents are: a key of ``obsm``, or ``X``; needed where there is an ``obsm``.
+        pretrained_on: What the encoder was pretrained on; it stands in the record.
+        out: Folder that keeps the run; absent = nothing is kept.
+        leaderboards: Folder that keeps the record; absent = ``leaderboards`` in ``out``.
+
+    Raises:
+        BenchError: Cells without latents, barcodes that stand twice, latents that are not finite, no such key.
+    """
+    task, folders = as_task(task), Folders.of(out, leaderboards)
+    with tempfile.TemporaryDirectory(prefix="bench-") as given:
+        if hasattr(embeddings, "obsm"):
+            path, name = Path(given) / "embeddings.h5ad", name or "mine"
+            _latents_alone(embeddings, key).write_h5ad(path)
+        elif isinstance(embeddings, str | Path):
+            path = Path(embeddings)
+        else:
+            kind = type(embeddings).__name__
+            raise BenchError(f"a {kind} holds no latents by cell: expected an AnnData or an h5ad file.")
+        config = make_config(
+            choose("embeddings"),
+            {"encoder_embeddings": str(path), "key": key, "pretrained_on": pretrained_on},
+            data=task.dataset.name,
+            split=task.split.kind,
+            seeds=((task.split.seed,) * 3,),
+            folds=(task.split.control_fold,),
+            out=folders.out,
+            leaderboards=folders.leaderboards,
+            label=name,
+        )
+        return folders.result(by_track.run(tracks.by_verb("frozen"), config, task))
+
+
+def _latents_alone(adata: Any, key: str) -> Any:
+    """The latents of an object without its other matrices, which nobody reads; all of it where the key is not there."""
+    import anndata
+
+    if key not in adata.obsm:
+        return adata
+    return anndata.AnnData(obs=pd.DataFrame(index=adata.obs_names), obsm={key: np.asarray(adata.obsm[key])})
+
+
+def pretraining_said(paths: Sequence[Path]) -> list[str]:
+    """What rows of outside encoders were pretrained on, as their records say, once each."""
+    found = (records.read(path).spec for path in paths)
+    said = {spec.label: spec.arguments["pretrained_on"] for spec in found if "pretrained_on" in spec.arguments}
+    return [f"note ({label}): latents of a file; pretrained on: {text or 'not said'}" for label, text in said.items()]
 
 
 def _cells(task: Task) -> Any:

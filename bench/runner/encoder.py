@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -31,12 +33,33 @@ def check_encoder(name: str, model: type[PerturbationModel]) -> None:
         raise BenchError(f"model '{name}' has no encoder to freeze; 'bench list models' shows those that do.")
 
 
-def encoder_of(config: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Embedder, RunSpec]:
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """A model's frozen encoder as a function of dense expression ``[n, G]``.
+
+    Attributes:
+        model: The model.
+        inputs: Hashes of what it was given beside the task, for the record.
+    """
+
+    model: EncoderModel
+    inputs: Mapping[str, str]
+
+    def __call__(self, cells: NDArray[Any]) -> NDArray[Any]:
+        """Embed cells ``[n, D]``."""
+        with torch.inference_mode():
+            return self.model.embed(torch.from_numpy(cells)).float().numpy()
+
+
+def encoder_of(
+    config: RunConfig, seeds: tuple[int, int, int], task: Task | None = None
+) -> tuple[Task, Embedder, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
         config: Model, data and split.
         seeds: ``(split, pretrain, head)``.
+        task: A task that is in memory already, instead of the data and split that the configuration names.
 
     Returns:
         The task, the encoder as a function of dense expression, and the spec.
@@ -46,17 +69,17 @@ def encoder_of(config: RunConfig, seeds: tuple[int, int, int]) -> tuple[Task, Em
     """
     split_seed, pretrain_seed, _ = seeds
     check_encoder(config.model, load_class(config.model))
-    task = load_task(config.data, config.split, split_seed, 0, config.split_file)
+    if task is None:
+        task = load_task(config.data, config.split, split_seed, 0, config.split_file)
     spec = spec_of(config, task, pretrain_seed, pretrain_seed)  # without a head: one encoder, one record
     model = make_model(config)
-    model.fit_context = FitContext(folder=config.out / "encoders", arguments=config.arguments, fresh=config.force)
+    model.fit_context = FitContext(
+        folder=config.out / "encoders", arguments=config.arguments, fresh=config.force, evaluates_encoder=True
+    )
     lightning.seed_everything(pretrain_seed, workers=True, verbose=False)
     note(f"{spec.label} | {task.dataset.name} | seed {split_seed}: encoder")
-    model.freeze_encoder(PerturbationDataModule(task, seed=pretrain_seed))
-
-    def embed(cells: NDArray[Any]) -> NDArray[Any]:
-        with torch.inference_mode():
-            z: torch.Tensor = model.embed(torch.from_numpy(cells))
-            return z.float().numpy()
-
-    return task, embed, spec
+    try:
+        model.freeze_encoder(PerturbationDataModule(task, seed=pretrain_seed))
+    except ValueError as error:  # settings that turn out not to fit these data
+        raise BenchError(f"model '{config.model}': {error}.") from error
+    return task, FrozenEncoder(model, dict(model.inputs)), spec

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.core.conditions import written
 from bench.core.files import atomic, write_json
+from bench.data.dataset import Dataset
 from bench.data.task import Part, Task, load_task
 
 
@@ -63,6 +64,36 @@ def export(task: Task, folder: Path) -> list[Path]:
     return [cells_path, split_path]
 
 
-def export_task(name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path) -> list[Path]:
-    """``bench data export``: write what a model may see; return the paths."""
-    return export(load_task(name, kind, seed, fold, custom), out)
+def export_cells(dataset: Dataset, path: Path) -> Path:
+    """Write every cell without its label, for a tool that embeds them all.
+
+    Conditions are not there, and the cells are in no order: an encoder that learns from this file knows of no cell what
+    was done to it, but has seen test cells, which ours have not.
+
+    Args:
+        dataset: The cells.
+        path: Gets them (``obs``: context, batch).
+    """
+    import anndata
+
+    rows = np.random.default_rng(0).permutation(len(dataset.barcodes))
+    obs = pd.DataFrame(
+        {
+            "context": np.array(dataset.contexts)[dataset.context[rows]],
+            "batch": np.array(dataset.batches)[dataset.batch[rows]],
+        },
+        index=dataset.barcodes[rows],
+    )
+    named = {"data": dataset.name, "data_hash": dataset.hash}
+    table = anndata.AnnData(dataset.x[rows], obs=obs, var=pd.DataFrame(index=dataset.genes), uns=named)
+    with atomic(path) as temporary:
+        table.write_h5ad(temporary, compression="gzip")
+    return path
+
+
+def export_task(
+    name: str, kind: str | None, seed: int, fold: int, custom: Path | None, out: Path, cells: bool = False
+) -> list[Path]:
+    """``bench data export``: write what a model may see, and all cells without labels if asked; return the paths."""
+    task = load_task(name, kind, seed, fold, custom)
+    return [*export(task, out), *([export_cells(task.dataset, out / "cells.h5ad")] if cells else [])]

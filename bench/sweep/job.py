@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.core.track import Track
 from bench.runner import by_track
 from bench.runner.config import RunConfig
+from bench.runner.model_choice import load_class
 from bench.tracks import registry
 
 if TYPE_CHECKING:
@@ -92,9 +93,11 @@ def work_of(job: Job) -> Work:
 def command(job: Job) -> str:
     """The command line that does the same by hand."""
     config, spec = job.config, job.spec
-    words = ["bench", job.verb, "--model", config.label or config.model, "--data", config.data, "--split", spec.split]
+    by_name = {name: config.arguments[name] for name in load_class(config.model).named_by}
+    model = ["--model", config.model, "--name", config.name] if by_name else ["--model", config.label or config.model]
+    words = ["bench", job.verb, *model, "--data", config.data, "--split", spec.split]
     words += ["--seed", str(spec.split_seed)]
     if job.track.takes == "predictions":
         words += ["--tracking", config.tracking, "--control-fold", str(spec.control_fold)]
     words += ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
-    return shlex.join([*words, *(f"--{name}={value}" for name, value in config.variant.items())])
+    return shlex.join([*words, *(f"--{name}={value}" for name, value in (by_name | config.variant).items())])

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name
+from bench.core.given_files import recorded
 from bench.data.task import Task
 from bench.results.difference import FLOOR, SKILL
 from bench.runner import by_track
@@ -128,7 +129,8 @@ def _key(verb: Verb, config: RunConfig, run_id: str) -> str:
 
 def label(config: RunConfig) -> str:
     """The row's name, as :attr:`bench.results.spec.RunSpec.label` has it."""
-    changed = ",".join(f"{key}={value}" for key, value in sorted(config.variant.items()))
+    variant = recorded(load_class(config.model), config.variant)
+    changed = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
     return f"{config.name}[{changed}]" if changed else config.name
 
 

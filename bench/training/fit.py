@@ -41,6 +41,8 @@ class FitContext:
         arguments: The model's resolved arguments, by which checkpoints are told apart.
         fresh: Whether to start anew whatever checkpoint there is.
         say: Tells the user what the model is doing.
+        evaluates_encoder: Whether the frozen encoder itself is evaluated afterwards, on test cells and reference
+            controls, which it must then be able to embed.
     """
 
     head_seed: int = 1
@@ -49,3 +51,4 @@ class FitContext:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     fresh: bool = False
     say: Callable[[str], None] = lambda text: None
+    evaluates_encoder: bool = False

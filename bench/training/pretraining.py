@@ -21,7 +21,9 @@ from bench.core.arguments import (
     Range,
     settings,
 )
+from bench.core.given_files import FilePath
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
+from bench.data.more_cells import read_more_cells
 from bench.nn.ema import make_teacher
 from bench.nn.encoder import EncoderConfig
 from bench.training.curves import agreement
@@ -49,6 +51,8 @@ class PretrainConfig(Part):
         export: Which weights are frozen: the ``average`` or the ``student``.
         checkpoint_activations: Compute activations again in the backward pass, to save memory.
         precision: ``32-true`` or ``bf16-mixed``, of both stages.
+        pretrain_data: h5ad file of more cells to pretrain on, unlabelled, aligned by gene names; an epoch is then a
+            pass over these too. No cell that is hidden from models may be in it.
     """
 
     epochs: PositiveInt = 40
@@ -59,6 +63,7 @@ class PretrainConfig(Part):
     export: Export = "average"
     checkpoint_activations: bool = False
     precision: Precision = "32-true"
+    pretrain_data: FilePath = ""
 
 
 class Pretraining(lightning.LightningModule):
@@ -71,6 +76,7 @@ class Pretraining(lightning.LightningModule):
         datamodule: The task; its seed decides the first weights, which are the same for every objective.
 
     Attributes:
+        more: Cells of another file that it is trained on too.
         steps: Optimiser steps of the whole.
         taken: Those taken in this process; 0 where a finished checkpoint was found.
     """
@@ -84,6 +90,11 @@ class Pretraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.config, self.seed, self.genes = config, datamodule.seed, len(datamodule.genes)
+        learned = datamodule.representation_rows("train")
+        file = Path(config.pretrain_data) if config.pretrain_data else None
+        self.more = None if file is None else read_more_cells(file, datamodule.dataset, learned)
+        self._loader = datamodule.cells_dataloader(config.batch_size, None if self.more is None else self.more.x)
+        self._cells = len(learned) + (0 if self.more is None else self.more.x.shape[0])
         self.objective = copy.deepcopy(objective)
         state = torch.random.get_rng_state()
         torch.manual_seed(datamodule.seed)  # every objective's encoder starts from the same weights
@@ -99,7 +110,7 @@ class Pretraining(lightning.LightningModule):
             )
         )
         torch.random.set_rng_state(state)
-        self.steps = config.epochs * len(datamodule.cells_dataloader(config.batch_size))
+        self.steps = config.epochs * len(self._loader)
         self.taken = 0
 
     @property
@@ -147,11 +158,11 @@ class Pretraining(lightning.LightningModule):
 
         keep = KeepBest(self.exported(), look, max(1, self.steps // LOOKS))
         callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
-        batch = min(self.config.batch_size, len(datamodule.representation_rows("train")))
+        batch = min(self.config.batch_size, self._cells)
         report.flops = self.flops_per_cell() * batch * self.steps
         train(
             self,
-            datamodule.cells_dataloader(self.config.batch_size),
+            self._loader,
             self.steps,
             "pretrain",
             callbacks=callbacks,
@@ -164,6 +175,8 @@ class Pretraining(lightning.LightningModule):
         report.steps += self.steps
         report.cells_seen += self.steps * batch
         report.parameters["pretraining heads"] = sum(p.numel() for p in self.objective.heads.parameters())
+        for line in self.more.notes if self.more else ():
+            warn(line)
         kept = 1 - keep.history[keep.best_step]
         if keep.best_step == 0:
             warn(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pytest
 
 from bench.core.arguments import Part, Range, check, checked, resolved, settings
+from bench.core.given_files import recorded
 from bench.models import registry
 
 NAMES = sorted(registry.entries())
@@ -15,7 +16,10 @@ COMMITTED = Path(__file__).parents[2] / "leaderboards"
 
 
 #: Models without a committed record, and why; every other has one.
-UNPUBLISHED: dict[str, str] = {"two_way_sum": "equals same_perturbation_mean where a context has no train unit"}
+UNPUBLISHED: dict[str, str] = {
+    "two_way_sum": "equals same_perturbation_mean where a context has no train unit",
+    "embeddings": "it is a file of the user's",
+}
 
 
 def choices_of(kind):
@@ -79,7 +83,8 @@ def test_committed_records_name_the_arguments_and_defaults_of_today(name):
     """run_id hashes a spec's arguments: another name or default is another run. Variants differ where they say so."""
     specs = [spec for spec in committed() if spec["model"] == name]
     assert bool(specs) != (name in UNPUBLISHED), f"{name}: no record is committed, and UNPUBLISHED does not say why"
-    defaults = {key: parameter.default for key, parameter in registry.arguments(registry.load(name)).items()}
+    model = registry.load(name)
+    defaults = recorded(model, {key: parameter.default for key, parameter in registry.arguments(model).items()})
     for spec in specs:
         assert spec["arguments"] == {**defaults, **spec["variant"]}
 

@@ -116,6 +116,18 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypa
     assert out.count("reproduces") == 4
 
 
+def test_a_row_of_a_file_of_latents_is_named_and_commanded_by_it(tree):
+    (tree / "theirs.h5ad").write_bytes(b"read when it is run")
+    given = "{encoder_embeddings: theirs.h5ad, key: X_scGPT, head_seeds: 1}"
+    write(f"{{models: embeddings, data: t.yaml, splits: doubles, variants: [{given}]}}")
+    (job,) = jobs_of()
+    assert job.spec.label == "theirs[head_seeds=1]"
+    assert job.spec.arguments["encoder_embeddings"].startswith("theirs.h5ad@")
+    words = command(job).split()
+    assert words[:6] == ["bench", "run", "--model", "embeddings", "--name", "theirs"]
+    assert {"--encoder_embeddings=theirs.h5ad", "--key=X_scGPT", "--head_seeds=1"} <= set(words)
+
+
 class Silent:
     """A watcher that remembers."""
 

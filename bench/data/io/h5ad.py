@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from bench.core.errors import BenchError
+from bench.data.io.links import refuse_links
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,7 +26,8 @@ def open_h5ad(path: Path) -> h5py.File:
     """Open an h5ad file for reading.
 
     Raises:
-        BenchError: No such file; not HDF5 (an HTML error page, say); truncated; without ``obs`` or ``var``.
+        BenchError: No such file; not HDF5 (an HTML error page, say); truncated; without ``obs`` or ``var``; with links
+            to other files.
     """
     if path.is_dir():
         raise BenchError(f"{path}: a folder, not an h5ad file.")
@@ -51,6 +53,11 @@ def open_h5ad(path: Path) -> h5py.File:
     if missing:
         handle.close()
         raise BenchError(f"{path}: not an h5ad file: it has no {', '.join(missing)}.")
+    try:
+        refuse_links(handle)
+    except BenchError:
+        handle.close()
+        raise
     return handle
 
 
