@@ -82,6 +82,7 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise BenchError(_nearest_flags(readable(message), _options(self)))
 
+    head = track.takes == "predictions"
     parser = _RunParser(
         prog=f"bench {track.verb}",
         description=description,
@@ -91,13 +92,12 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
     parser.add_argument(
         "--model",
         help="a model's name (bench list models), a config (.yaml with class_path, init_args), or the import path of "
-        "a class of yours",
+        f"a class of yours{'; several, parted by commas' if head else ''}",
     )
     if choice is None:  # the model that these stand for has them as its own arguments
         latents_flags(parser)
     parser.add_argument("--name", type=str | None, default=None, help="the row's name (default: the model's or file's)")
     add_data_flags(parser)
-    head = track.takes == "predictions"
     which = "split, pretraining and head seeds" if head else "split and pretraining seeds"
     parser.add_argument("--seed", default="1", type=str, help=f"1, 1-3 or 1,2,5: {which}")
     parser.add_argument("--split-seed", type=str, default=None, help="split seeds, where they differ from --seed")
@@ -111,6 +111,12 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
     parser.add_argument("--leaderboards", type=str, default="runs/leaderboards", help="folder that gets the records")
     published_flag(parser)
     if head:
+        parser.add_argument(
+            "--with-bars",
+            action="store_true",
+            help="run what the model has to beat too: means, ridge, a constant and a random encoder; in several "
+            "contexts the bars of contexts",
+        )
         parser.add_argument(
             "--input-cells",
             type=str,

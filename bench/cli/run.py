@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from bench.runner.config import RunConfig
 
 
+#: Fields of a configuration that say on what, and where, a model is run.
+TASK_FIELDS = ("data", "split", "split_file", "seeds", "folds", "out", "leaderboards", "force", "tracking")
+
+
 def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
     """Read a command line that names a model (or a file of latents) and a task.
 
@@ -79,14 +83,49 @@ def _underscored(word: str, names: Container[str]) -> str:
 
 def run(argv: Sequence[str]) -> int:
     """``bench run``."""
-    found = config_of(argv, "run", "Fit a model, predict the test conditions, score them, and print the board.")
-    if found is None:
+    found = [
+        config_of(words, "run", "Fit a model, predict the test conditions, score them, and print the board.")
+        for words in _one_model_each(argv)
+    ]
+    asked = [each for each in found if each is not None]
+    if not asked:
         return 0
-    config, flags = found
     from bench.runner.api import run_configs
 
-    print_result(run_configs(_by_input_cells(config, flags["input_cells"])), Path(flags["published"]), flags)
+    configs = [one for config, flags in asked for one in _by_input_cells(config, flags["input_cells"])]
+    flags = asked[0][1]
+    if flags["with_bars"]:
+        configs = [*_bars(configs), *configs]
+    print_result(run_configs(configs), Path(flags["published"]), flags)
     return 0
+
+
+def _one_model_each(argv: Sequence[str]) -> list[list[str]]:
+    """The command line once per model: ``--model jepa,mae`` names two. Flags go to all of them."""
+    named = model_named(argv) or ""
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    if len(names) < 2:
+        return [list(argv)]
+    i = max(i for i, word in enumerate(argv) if word == "--model" or word.startswith("--model="))
+    rest = [*argv[:i], *argv[i + (2 if argv[i] == "--model" else 1) :]]
+    return [[*rest, "--model", name] for name in dict.fromkeys(names)]
+
+
+def _bars(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """What the models of these configurations have to beat, on the same tasks: a row each, with its own arguments."""
+    from bench.data.load import resolve
+    from bench.data.splits.kinds import asked
+    from bench.runner.config import make_config
+    from bench.runner.model_choice import choose
+
+    named = {config.name for config in configs}
+    made = []
+    for split in dict.fromkeys(config.split for config in configs):
+        first = next(config for config in configs if config.split == split)
+        same = {name: getattr(first, name) for name in TASK_FIELDS}
+        bars = asked(split or resolve(first.data)[0].split).kind.bars
+        made += [make_config(choose(name), {}, **same) for name in bars if name not in named]
+    return made
 
 
 def _by_input_cells(config: RunConfig, counts: str | None) -> list[RunConfig]:

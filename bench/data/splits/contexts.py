@@ -144,12 +144,15 @@ def _double(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
     return Drawn(parts, (_note(contexts.test),), complete=True)
 
 
+ENCODERS = ("constant_encoder", "random_encoder")
+KNOWN = ("train_mean", "same_perturbation_mean", "fold_change", "control_ridge", *ENCODERS)
 KINDS = (
-    SplitKind("unseen_context", _unseen),
+    SplitKind("unseen_context", _unseen, bars=KNOWN),
     SplitKind(
         "few_shot_context",
         _few_shot,
         {"k": Option(0, 10_000, whole=True), "share": Option(0.0, 0.95)},
+        bars=(*KNOWN, "two_way_sum"),
     ),
-    SplitKind("double_holdout", _double),
+    SplitKind("double_holdout", _double, bars=("train_mean", "ridge", *ENCODERS)),
 )

@@ -89,11 +89,13 @@ class SplitKind:
         name: What users type.
         draw: Gives its parts; a pure function of units, seed and options.
         options: Numbers that it takes, by name.
+        bars: Models that whoever claims to know something has to beat.
     """
 
     name: str
     draw: Draw
     options: Mapping[str, Option] = field(default_factory=dict)
+    bars: tuple[str, ...] = ("train_mean", "additive", "ridge", "constant_encoder", "random_encoder")
 
 
 @cache
