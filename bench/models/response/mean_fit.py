@@ -58,6 +58,8 @@ def _fit_one(
         # Beside the train mean, controls cancel here as they do in what is learned (one context): judging against
         # others would add noise alone.
         assert held is not None
+        if task.several and held is task.val:
+            response.shrink(held)
         predicted, true = response.shifts_of(held)
         if runtime.logger and held is task.val:
             log_agreement(runtime.logger, predicted, true, response.global_step)

@@ -83,6 +83,11 @@ class ResponseTask:
     composer: dict[str, torch.Tensor] | None = None
     heads: int = 4
 
+    @property
+    def several(self) -> bool:
+        """Whether train targets are of several contexts."""
+        return len(self.train.context.unique()) > 1
+
 
 class MeanHead(lightning.LightningModule):
     """Predict the shift of a condition from encoded control cells, as base + learned residual.
@@ -134,12 +139,13 @@ class MeanHead(lightning.LightningModule):
         self.register_buffer("base", task.base, persistent=False)
         scale = (task.train.shift - task.base[task.train.condition]).square().mean().clamp_min(1e-8)
         self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("share", torch.ones(()))
         self._train, self._starts = task.train, task.starts
 
     def forward(
         self, start: Encoded, condition: torch.Tensor, generator: torch.Generator | None = None
     ) -> torch.Tensor:
-        """Predict the residual of conditions, in target space ``[B, W]``.
+        """Predict the residual of conditions, in target space ``[B, W]``; in evaluation the chosen share of it.
 
         Args:
             start: Encoded control cells, latents standardised.
@@ -149,7 +155,7 @@ class MeanHead(lightning.LightningModule):
         actions, present = self.table.compose(self.composer, condition, generator)
         mean, _ = self.predictor(start, actions, present)
         decoded: torch.Tensor = self.decoder(mean)
-        return decoded
+        return decoded if self.training else decoded * self.get_buffer("share")
 
     def loss(self, step: int) -> torch.Tensor:
         """Squared error of a draw of conditions from random control cells, in units of the error of the base."""
@@ -181,6 +187,19 @@ class MeanHead(lightning.LightningModule):
         """Predicted shifts, each a mean over the fixed starts of its context, and the true ones ``[T, W]``."""
         condition, shift = targets.condition.to(self.device), targets.shift.to(self.device)
         return self.get_buffer("base")[condition] + self.mean_of(targets), shift
+
+    @torch.no_grad()
+    def shrink(self, targets: Targets) -> None:
+        """Take that share of the learned residual, from none to all, which predicts some held-out targets best.
+
+        A few contexts are easily learned by heart: the direction of what was learned may hold in others where its size
+        does not. The share is part of the state, so that it is kept with the weights of its step.
+        """
+        self.get_buffer("share").fill_(1.0)
+        learned = self.mean_of(targets)
+        left = targets.shift.to(self.device) - self.get_buffer("base")[targets.condition.to(self.device)]
+        best = (learned * left).sum() / learned.square().sum().clamp_min(1e-12)
+        self.get_buffer("share").copy_(best.clamp(0.0, 1.0))
 
     def _here(self, start: Encoded) -> Encoded:
         return Encoded(start.tokens.to(self.device), start.pooled.to(self.device))

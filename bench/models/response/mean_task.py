@@ -58,14 +58,13 @@ def make_task(
     ]
     control_z = [latents(rows) for rows in controls]
     parts: dict[str, Targets] = {}
-    cells: dict[str, Floats] = {}
     shifts: dict[str, tuple[Keys, Floats, Floats]] = {}
     roles: tuple[Literal["train", "val"], ...] = ("train", "val")
     for part in roles:
         bulk = datamodule.pseudobulk(part)
         names = zip(bulk.conditions, bulk.contexts, strict=True)
         keys = tuple((dataset.conditions.index(name), dataset.contexts.index(context)) for name, context in names)
-        target, cells[part] = bulk.shifts, bulk.cells
+        target = bulk.shifts
         if own:
             target = np.empty((0, len(scale.mean)))
             if keys:
@@ -84,7 +83,7 @@ def make_task(
     def rebase(kept: torch.Tensor) -> torch.Tensor:
         rows = np.flatnonzero(kept.numpy())
         some = tuple(keys[i] for i in rows.tolist())
-        base = base_of(dataset.conditions, some, target[rows], cells["train"][rows], residual)
+        base = base_of(dataset.conditions, some, target[rows], residual)
         return torch.from_numpy(base.astype(np.float32))
 
     pooled = [torch.from_numpy(z) for z in control_z]
@@ -101,7 +100,7 @@ def make_task(
     return ResponseTask(
         table=table,
         base=rebase(torch.ones(len(keys), dtype=torch.bool)),
-        base_genes=torch.from_numpy(base_of(dataset.conditions, keys, genes, cells["train"], residual)),
+        base_genes=torch.from_numpy(base_of(dataset.conditions, keys, genes, residual)),
         rebase=rebase,
         train=parts["train"],
         val=parts["val"],
@@ -148,14 +147,13 @@ def _means_of(z: Any, dataset: Dataset, rows: Any, keys: Keys) -> Floats:
     return np.asarray(sums / np.bincount(group, minlength=len(keys))[:, None])
 
 
-def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, cells: Floats, residual: Residual) -> Floats:
+def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, residual: Residual) -> Floats:
     """Say what each condition is predicted to do before anything is learned.
 
     Args:
         conditions: Names of all conditions ``[C]``.
         keys: (condition, context) of the targets that it is taken from ``[T]``.
         shifts: Their shifts ``[T, W]``.
-        cells: Their cells ``[T]``.
         residual: What a response adds to.
 
     Returns:
@@ -164,10 +162,9 @@ def base_of(conditions: tuple[str, ...], keys: Keys, shifts: Floats, cells: Floa
     out = np.zeros((len(conditions), shifts.shape[1]))
     if residual == "none" or not keys:
         return out
-    # A known condition counts its contexts by their cells; in the mean each (condition, context) counts once, as in
-    # the floor.
+    # Each (condition, context) counts once, as in the floor: a context with more cells is not more typical of others.
     names = sorted({k for k, _ in keys})
-    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64) * cells
+    member = np.array([[k == name for k, _ in keys] for name in names], dtype=np.float64)
     by_condition = (member @ shifts) / member.sum(axis=1, keepdims=True)
     mean = shifts.mean(axis=0)
     if residual == "train_mean":
