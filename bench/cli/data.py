@@ -43,6 +43,9 @@ def data(argv: Sequence[str]) -> int:
     fetch.add_argument("name", metavar="NAME", help="a shipped name, or a card's file")
     fetch.add_argument("--to", type=Path, default=None, metavar="FOLDER", help="default: $BENCH_DATA")
     fetch.add_argument("--force", action="store_true", help="fetch it anew if it is there")
+    fetch.add_argument(
+        "--from", type=Path, default=None, dest="given", metavar="FILE", help="what a browser downloaded from its url"
+    )
     split = verbs.add_parser("split", help="print a split")
     split.add_argument("name", metavar="NAME")
     split.add_argument("--split", default=None)
@@ -99,7 +102,7 @@ def data(argv: Sequence[str]) -> int:
     if options.verb == "fetch":
         from bench.data.fetch.fetch import fetch_and_check
 
-        for line in fetch_and_check(options.name, options.to, options.force):
+        for line in fetch_and_check(options.name, options.to, options.force, options.given):
             print(line, flush=True)
         return 0
     if options.verb == "split":

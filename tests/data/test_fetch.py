@@ -124,7 +124,13 @@ def listening():
             else:
                 self.wfile.write(rest)
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Quiet(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_):
+            """A client that goes away is what is tested."""
+
+    server = Quiet(("127.0.0.1", 0), Handler)
     serving = Server(f"http://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -149,7 +155,7 @@ def write_card(folder, url, source="tiny/t.h5ad", **fields):
 
 
 def get(folder, url, force=False, timeout=20.0, **fields):
-    return fetch(read_card(write_card(folder, url, **fields)), folder / "data", force, timeout)
+    return fetch(read_card(write_card(folder, url, **fields)), folder / "data", force, timeout=timeout)
 
 
 def refused(folder, url, *words, **options):
@@ -191,6 +197,20 @@ def test_from_the_address_to_what_data_check_prints(tmp_path, server, screen, ca
     assert (tmp_path / "other/tiny/t.h5ad").read_bytes() == screen
     (tmp_path / "data/tiny/t.h5ad").write_bytes(screen[:-1])
     refuse(capsys, ["data", "fetch", card], "t.h5ad: not what was fetched on", "--force")
+
+
+def test_what_a_browser_downloaded_is_taken(tmp_path, server, screen, capsys):
+    packed = zipped(**{"t.h5ad": screen})
+    (tmp_path / "t.zip").write_bytes(packed)
+    card = write_card(tmp_path, server.put("t", status=202), checksum=f"md5:{hashlib.md5(packed).hexdigest()}")
+    argv = ["data", "fetch", card, "--to", tmp_path / "data", "--from"]
+    refuse(capsys, [*argv, tmp_path / "gone.zip"], "no such file", "gone.zip")
+    (tmp_path / "log-in.zip").write_bytes(b"<html>")
+    refuse(capsys, [*argv, tmp_path / "log-in.zip"], "log-in.zip", "a web page")
+    code, out, _ = bench(capsys, *argv, tmp_path / "t.zip")
+    assert code == 0 and f"from {tmp_path}/t.zip; md5 as in the card" in out
+    assert (tmp_path / "data/tiny/t.h5ad").read_bytes() == screen and (tmp_path / "t.zip").read_bytes() == packed
+    assert not server.asked
 
 
 def test_a_file_put_there_by_hand_stays(tmp_path, server, screen):
@@ -255,7 +275,7 @@ def test_hostile_and_broken_archives(tmp_path, server, screen, monkeypatch):
 
 def test_what_is_no_file_is_called_what_it_is(tmp_path, server, screen):
     page = b"<!DOCTYPE html><html>log in</html>"
-    by_hand = f"put the file at {tmp_path}/data/tiny/t.h5ad"
+    by_hand = f"give the file by --from FILE, or put what is in it at {tmp_path}/data/tiny/t.h5ad"
     for options, *words in [
         ({"status": 403}, "refuses", "(403)", by_hand),
         ({"status": 404}, "no such file", "(404)", by_hand),
