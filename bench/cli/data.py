@@ -1,4 +1,4 @@
-"""``bench data``: check, card, split, export, features, list."""
+"""``bench data``: check, card, fetch, split, export, features, list."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Patterns are those of a shell: NTC-* is every label that begins with NTC-. An ex
 
 def data(argv: Sequence[str]) -> int:
     """``bench data``."""
-    parser = Parser(prog="bench data", description="Look at data: check, card, split, export, features, list.")
+    parser = Parser(prog="bench data", description="Look at data: check, card, fetch, split, export, features, list.")
     verbs = parser.add_subparsers(
-        dest="verb", required=True, parser_class=Parser, metavar="{check,card,split,export,features,list}"
+        dest="verb", required=True, parser_class=Parser, metavar="{check,card,fetch,split,export,features,list}"
     )
     check = verbs.add_parser("check", help="print what a file or data set holds, and every problem")
     check.add_argument("name", metavar="FILE|NAME")
@@ -39,6 +39,13 @@ def data(argv: Sequence[str]) -> int:
         card.formatter_class = argparse.RawDescriptionHelpFormatter
         card.epilog = f"fields of a card, of which 'source' must be there:\n{describe_fields()}\n\n{_CARD_NOTES}"
     card.add_argument("file", metavar="FILE", type=Path)
+    fetch = verbs.add_parser("fetch", help="download a data set that has a card, and check it")
+    fetch.add_argument("name", metavar="NAME", help="a shipped name, or a card's file")
+    fetch.add_argument("--to", type=Path, default=None, metavar="FOLDER", help="default: $BENCH_DATA")
+    fetch.add_argument("--force", action="store_true", help="fetch it anew if it is there")
+    fetch.add_argument(
+        "--from", type=Path, default=None, dest="given", metavar="FILE", help="what a browser downloaded from its url"
+    )
     split = verbs.add_parser("split", help="print a split")
     split.add_argument("name", metavar="NAME")
     split.add_argument("--split", default=None)
@@ -75,7 +82,7 @@ def data(argv: Sequence[str]) -> int:
     features.add_argument("--seed", type=int, default=1)
     features.add_argument("--control-fold", type=int, default=0)
     verbs.add_parser("list", help="the data sets that have a card")
-    for each in (check, card, split, export, features):
+    for each in (check, card, fetch, split, export, features):
         each.add_argument("--debug", action="store_true", help="show tracebacks")
     if argv and not argv[0].startswith("-") and argv[0] not in verbs.choices:
         raise unknown("data verb", argv[0], verbs.choices)
@@ -91,6 +98,12 @@ def data(argv: Sequence[str]) -> int:
 
         guess = guess_file(options.file)
         sys.stdout.write("".join(f"# {remark}\n" for remark in guess.remarks) + to_yaml(guess.card))
+        return 0
+    if options.verb == "fetch":
+        from bench.data.fetch.fetch import fetch_and_check
+
+        for line in fetch_and_check(options.name, options.to, options.force, options.given):
+            print(line, flush=True)
         return 0
     if options.verb == "split":
         from bench.data.describe import describe_split

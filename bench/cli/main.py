@@ -41,7 +41,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
-    "data": (data.data, "check, card, split, features, export, list"),
+    "data": (data.data, "check, card, fetch, split, features, export, list"),
     "list": (show_list, "models, baselines, metrics, datasets"),
 }
 

@@ -8,7 +8,16 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from bench.core.conditions import written
 
@@ -107,6 +116,67 @@ class Stages:
         self._bar.update(self._task, completed=self.done)
         if self._begun is not None:
             self._begun, self._runs_left = None, self._runs_left - 1
+
+
+def amount(n_bytes: float) -> str:
+    """Write an amount of bytes for people, in units of 1,000.
+
+    Example:
+        >>> amount(512), amount(38_356_412), amount(2_526_631_614)
+        ('512 bytes', '38.4 MB', '2.5 GB')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes:.0f} bytes"
+
+
+class Transfer:
+    """A progress bar over the bytes of one file; where stderr is no terminal, a plain line now and then.
+
+    Args:
+        title: What is transferred.
+        every: Seconds between two plain lines.
+    """
+
+    def __init__(self, title: str, every: float = 10) -> None:
+        self._title, self._every = title, every
+        self._total: int | None = None
+        self._start = self._said = time.perf_counter()
+        self._first = 0
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(
+            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        )
+        self._task = self._bar.add_task(title[:40], total=None)
+
+    def __enter__(self) -> Transfer:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, total: int | None, done: int) -> None:
+        """Say how much there is, and how much of it an earlier attempt has left."""
+        self._total, self._first, self._start = total, done, time.perf_counter()
+        self._said = self._start
+        self._bar.update(self._task, total=total, completed=done)
+        if not console.is_terminal:
+            size = amount(total) if total is not None else "of a size that the server does not say"
+            note(f"{self._title}: {size}" + (f", {amount(done)} of it are here already" if done else ""))
+
+    def moved(self, done: int) -> None:
+        """Say how many bytes are here."""
+        self._bar.update(self._task, completed=done)
+        now = time.perf_counter()
+        if console.is_terminal or now - self._said < self._every:
+            return
+        self._said = now
+        speed = (done - self._first) / max(now - self._start, 1e-9)
+        rest = f" of {amount(self._total)}" if self._total else ""
+        left = f", {about((self._total - done) / speed)} left" if self._total and speed else ""
+        note(f"{self._title}: {amount(done)}{rest}, {amount(speed)}/s{left}")
 
 
 def note(text: str) -> None:

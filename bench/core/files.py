@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +172,7 @@ def safe_name(kind: str, name: str) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Hold a folder's lock, waiting for other processes that do; the system frees it when a process dies.
 
     Without it, of two processes that both read records and then write what these give, the one that read first may
@@ -180,6 +180,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Args:
         folder: Made if it is not there.
+        waiting: Called once where another process holds the lock, before it is waited for.
     """
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError, ImportError):
@@ -188,7 +189,11 @@ def locked(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)  # the folder itself: no file of ours that git would see
             stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
 
 

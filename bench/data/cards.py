@@ -77,7 +77,10 @@ class Card(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
     description: str = Field(default="", description="one line for people")
     source: str = Field(description="a path, or the name of a generator: simulated, simulated_contexts")
-    url: str | None = Field(default=None, description="where the file can be had by hand")
+    url: str | None = Field(default=None, description="where to get the file; an address alone can be fetched")
+    size: int | None = Field(default=None, gt=0, description="bytes that url sends")
+    checksum: str | None = Field(default=None, description="of what url sends: md5:... or sha256:...")
+    member: str | None = Field(default=None, description="file in the archive that url sends; absent = as source")
     sha256: str | None = Field(default=None, description="of the file's bytes, checked when given")
     filter: dict[str, str] = Field(default_factory=dict, description="keep rows whose obs column has this value")
     licence: str | None = Field(default=None, description="of the data")
@@ -110,6 +113,18 @@ class Card(BaseModel):
     def _none_is_a_word(cls, separator: object) -> object:
         return "none" if separator in (None, "") else separator
 
+    @property
+    def address(self) -> str | None:
+        """The address that a program can fetch; None = there is none, or ``url`` is words for people."""
+        return self.url if self.url and re.fullmatch(r"https?://[^\s/]+/\S*", self.url) else None
+
+    @field_validator("checksum")
+    @classmethod
+    def _names_its_kind(cls, checksum: str | None) -> str | None:
+        if checksum and not re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", checksum):
+            raise ValueError("expected md5: and 32, or sha256: and 64 digits 0-9a-f")
+        return checksum
+
     @field_validator("strip", "dose")
     @classmethod
     def _compiles(cls, pattern: str | None, info: ValidationInfo) -> str | None:
@@ -140,7 +155,11 @@ class Card(BaseModel):
         Raises:
             BenchError: If it is in none of these places; the message says where to put it.
         """
-        return self.find(self.source, "source", f"Get it from {self.url}" if self.url else "Get the file")
+        origin = f"Get it from {self.url}" if self.url else "Get the file"
+        if self.address:
+            name = self.name if self.name in names() else "CARD.yaml"
+            origin = f"Run 'bench data fetch {name}', or get it from {self.url}"
+        return self.find(self.source, "source", origin)
 
     def find(self, file: str, field: str, origin: str = "Get the file") -> Path:
         """Find a file that the card names: absolute, then beside the card, then in ``$BENCH_DATA``.

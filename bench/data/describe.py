@@ -10,17 +10,18 @@ import numpy as np
 
 from bench.core.conditions import CONTROL, constituents, written
 from bench.data.candidates import FEW_CONDITIONS
+from bench.data.cards import Card
 from bench.data.guess import to_yaml
 from bench.data.load import inspect, load
 from bench.data.remarks import filled_in
 from bench.data.task import load_task
 
 
-def describe(name: str) -> Iterator[str]:
+def describe(name: str | Card) -> Iterator[str]:
     """Describe a data set in lines for people; what was guessed comes first, as it may explain an error.
 
     Args:
-        name: A shipped name, a card or a file.
+        name: A shipped name, a card's file, a file of data, or the card itself.
 
     Raises:
         BenchError: Anything that makes the data unusable.
