@@ -86,7 +86,7 @@ class ResponseTask:
     @property
     def several(self) -> bool:
         """Whether train targets are of several contexts."""
-        return len(self.train.context.unique()) > 1
+        return len(set(self.train.context.tolist())) > 1
 
 
 class MeanHead(lightning.LightningModule):

@@ -37,9 +37,7 @@ class OnMeans(Response):
         )
         self.register_buffer("base", task.base_genes.double())
         self.between = task.between
-        self.bags = (
-            bool(len(task.train)) and len(set(task.train.context.tolist())) > 1 and self.config.predictor == "film"
-        )
+        self.bags = self.config.predictor == "film" and task.several
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
         task = replace(task, composer=self.aligned(table, datamodule, context), heads=frozen.heads)
         self.networks = nn.ModuleList(mean_fit.fit(task, self.config, report, context))
