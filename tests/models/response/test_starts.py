@@ -13,6 +13,7 @@ from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.splits.split import draw
 from bench.data.task import Task
 from bench.models import registry
+from bench.models.response.mean_head import Targets
 from bench.models.response.starts import Between, bag_starts, latent_starts
 
 WIDTH = 4
@@ -115,3 +116,23 @@ def test_every_encoder_can_be_fitted_to_ten_units(name, tmp_path):
     assert left > 0.9 if name == "constant_encoder" else left < 0.1, (
         f"{name}: {left:.2f} of what contexts differ by is left"
     )
+
+
+def test_the_share_of_what_was_learned_is_what_held_out_targets_say(tmp_path):
+    """A third of it, none where it points the wrong way, and never more than all."""
+    module = ten_units(tmp_path)
+    model = registry.load("identity")(head_steps=1, head_seeds=1)
+    model.fit(module)
+    head = model.response.networks[0].eval()
+    for parameter in head.decoder.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    context = torch.arange(5)
+    condition = torch.full((5,), module.dataset.conditions.index("A+ctrl"))
+    none = Targets(condition, context, torch.zeros(5, len(module.genes)))
+    head.get_buffer("share").fill_(1.0)
+    learned = head.mean_of(none)
+    base = head.get_buffer("base")[condition]
+    for of, expected in ((0.3, 0.3), (-1.0, 0.0), (2.0, 1.0)):
+        head.shrink(Targets(condition, context, base + of * learned))
+        assert float(head.get_buffer("share")) == pytest.approx(expected, abs=1e-5)
+        torch.testing.assert_close(head.mean_of(none), expected * learned, rtol=1e-4, atol=1e-5)
