@@ -24,6 +24,7 @@ from bench.core.files import sha256_json
 from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.results import precision
 
 ALL = "all"
 #: Tertiles of effect strength, by how well a replicate predicts the condition.
@@ -229,7 +230,7 @@ def from_long(
     draws: Mapping[tuple[str, str], Floats] | None = None,
     task_draws: Mapping[tuple[str, str, str], Floats] | None = None,
 ) -> Table:
-    """Arrange one row per unit and metric as a table.
+    """Arrange one row per unit and metric as a table, values as exact as records keep them.
 
     Args:
         track: The track.
@@ -262,7 +263,7 @@ def from_long(
         out = np.full((len(rows), len(names)), missing)
         if name in given:
             out[at, column] = given[name]
-        return out
+        return precision.kept(out)
 
     blind = sorted(str(name) for name in frame.columns if str(name).startswith(BLIND))
     task = TaskTable(
