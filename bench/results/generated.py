@@ -12,11 +12,11 @@ import pandas as pd
 from bench.core.errors import BenchError
 from bench.core.files import write_text
 
-#: A smaller number is what rounding left of 0.
-_ZERO = 1e-12
-#: Moves what lies exactly between two numbers of six digits, as means of simple fractions do, to where the last bit of
-#: a sum cannot decide which of them is written.
-_NUDGE = 1 + 1e-11
+#: A smaller number is what rounding left of 0: see :data:`bench.results.precision.BITS`.
+_ZERO = 1e-9
+#: Moves what lies exactly between two numbers of six digits, as means of simple fractions do, to where the last bits of
+#: a record cannot decide which of them is written.
+_NUDGE = 1 + 1e-9
 
 
 def six_digits(value: float) -> str:

@@ -1,4 +1,4 @@
-"""How exactly records keep values: to a part in 10^10, so that a file need not hold the noise of the last operations."""
+"""How exactly records keep values: to a part in 10^10; a file need not hold the noise of the last operations."""
 
 from __future__ import annotations
 
