@@ -16,13 +16,19 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "docs" / "own-predictions.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_rows_are_those_of_the_committed_board():
-    items = groups(ROOT / "leaderboards")["simulated", "simulation"]
-    defaults = [item for item in items if not item.record.spec.variant]
-    lines = as_text(items[0].track, make_board(defaults)).splitlines()
-    (table,) = re.findall(r"```\n( rank model.*?)```", README, re.S)
-    assert len(table.splitlines()) > 5
-    assert [line for line in table.splitlines() if line not in lines] == []
+def test_the_readmes_rows_are_those_of_the_committed_boards():
+    boards = groups(ROOT / "leaderboards")
+    shown = re.findall(r"Data `(\w+)`,\s+split\s+`(\w+)`.*?```\n(.*?)```", README, re.S)
+    assert [(data, split) for data, split, _ in shown] == [
+        ("simulated_contexts", "unseen_context"),
+        ("simulated", "simulation"),
+    ]
+    for data, split, table in shown:
+        items = boards[data, split]
+        defaults = [item for item in items if not item.record.spec.variant]
+        lines = as_text(items[0].track, make_board(defaults)).splitlines()
+        assert len(table.splitlines()) > 5
+        assert [line for line in table.splitlines() if line not in lines] == []
 
 
 def test_the_committed_csvs_are_what_the_records_give():
