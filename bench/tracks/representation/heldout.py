@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.core.units import Unit
+from bench.data.controls import without_own_controls
 from bench.data.dataset import Dataset
 from bench.data.task import Part, Task
 
@@ -113,6 +114,15 @@ def check_rows(task: Task, rows: Rows) -> None:
             )
 
 
+def held_out_contexts(task: Task) -> tuple[str, ...]:
+    """Contexts of test units that no train unit is in: what is learned elsewhere can be asked there."""
+    if task.split.units is None:
+        return ()
+    train = {unit.context for unit in task.units_of("train")}
+    test = {unit.context for unit in task.units_of("test")} - train
+    return tuple(name for name in task.dataset.contexts if name in test)
+
+
 def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
     """Number (context, batch) pairs: batches of two contexts are different batches ``[N]``."""
     return dataset.context[rows].astype(np.int64) * len(dataset.batches) + dataset.batch[rows]
@@ -122,7 +132,8 @@ def draw(task: Task, seed: int) -> HeldOut:
     """Draw the held-out cells of a split.
 
     A unit is a condition within a context, which is what queries and galleries are made of; a context's only unit
-    cannot be confused with another, so that it is left out too.
+    cannot be confused with another, so that it is left out too, unless its context is held out: then the question is
+    whether it looks as in other contexts.
 
     Args:
         task: The task.
@@ -132,18 +143,20 @@ def draw(task: Task, seed: int) -> HeldOut:
         Cells of the units with at least :data:`MIN_CELLS`, and the reference controls.
 
     Raises:
-        BenchError: A condition that is not held out, or no context with two units that have enough cells.
+        BenchError: A condition that is not held out, or no context with two units that have enough cells (one, where
+            it is held out).
     """
     rng = np.random.default_rng([seed, 0xF0])
     dataset, split = task.dataset, task.split
     parts, present, most = [], 0, 0
+    apart = set(held_out_contexts(task)) - without_own_controls(dataset)
     units = sorted(task.units_of("test"))
     for context in dataset.contexts:
         cells = [dataset.unit_rows(unit) for unit in units if unit.context == context]
         large = [rows for rows in cells if len(rows) >= MIN_CELLS]
         present += sum(len(rows) > 0 for rows in cells)
         most = max(most, len(large))
-        if len(large) >= 2:
+        if len(large) >= (1 if context in apart else 2):
             parts += [subsample(rows, MAX_CELLS, rng) for rows in large]
     if not parts:
         raise BenchError(
