@@ -17,13 +17,13 @@ from bench.core.units import Unit
 from bench.data.controls import without_own_controls
 from bench.data.task import Task
 from bench.tracks.representation.embedding import standardise
-from bench.tracks.representation.heldout import HeldOut, Rows, held_out_contexts, subsample
+from bench.tracks.representation.heldout import HeldOut, Rows, check_rows, held_out_contexts, subsample
 from bench.tracks.representation.references import shuffle_within
 
 #: Perturbed cells of source contexts that are looked at, of all units together, and fewest and most of one unit.
 SOURCE_CELLS, FEW, MANY = 30_000, 5, 200
-#: The same of validation contexts, whose cells choose the strength of penalties.
-VAL_CELLS = 4_000
+#: The same of validation contexts, whose cells choose the strength of penalties, and of target contexts.
+VAL_CELLS, TARGET_CELLS = 4_000, 40_000
 #: Controls of one context in one role.
 CONTROLS = 200
 #: What is looked at: perturbed cells, input controls (``_controls``), and controls that no model sees (``_reference``).
@@ -115,7 +115,7 @@ def draw(task: Task, cells: HeldOut, seed: int) -> dict[str, Rows] | None:
 
     Args:
         task: The task.
-        cells: The held-out cells; those in held-out contexts are the targets.
+        cells: The held-out cells, whose units are asked where their context is held out.
         seed: Of the draws.
 
     Returns:
@@ -130,12 +130,11 @@ def draw(task: Task, cells: HeldOut, seed: int) -> dict[str, Rows] | None:
         "val": [name for name in own if name in val],
         "target": [name for name in own if name in target],
     }
-    dataset = task.dataset
-    codes = [dataset.contexts.index(name) for name in roles["target"]]
-    held = cells.rows[np.isin(dataset.context[cells.rows], codes)]
+    rng = np.random.default_rng([seed, 0xAC])
+    held = _perturbed(task, (Unit(*unit) for unit in cells.units), roles["target"], TARGET_CELLS, rng)
     if not len(held) or not roles["source"]:
         return None
-    rng = np.random.default_rng([seed, 0xAC])
+    check_rows(task, held)
     drawn = {
         "source": _perturbed(task, task.units_of("train"), roles["source"], SOURCE_CELLS, rng),
         "val": _perturbed(task, task.units_of("val"), roles["val"], VAL_CELLS, rng),

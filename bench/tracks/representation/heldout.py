@@ -22,6 +22,8 @@ Rows = NDArray[np.int64]
 MIN_CELLS = 30
 #: Cells of one unit that are looked at.
 MAX_CELLS = 200
+#: Cells of all units together, where contexts are held out, and fewest of one: enough for two sides of 20 cells each.
+APART_CELLS, APART_LEAST = 10_000, 40
 #: Reference controls that are looked at.
 MAX_CONTROLS = 2_000
 
@@ -151,13 +153,14 @@ def draw(task: Task, seed: int) -> HeldOut:
     parts, present, most = [], 0, 0
     apart = set(held_out_contexts(task)) - without_own_controls(dataset)
     units = sorted(task.units_of("test"))
+    most_cells = max(APART_LEAST, min(MAX_CELLS, APART_CELLS // max(len(units), 1))) if apart else MAX_CELLS
     for context in dataset.contexts:
         cells = [dataset.unit_rows(unit) for unit in units if unit.context == context]
         large = [rows for rows in cells if len(rows) >= MIN_CELLS]
         present += sum(len(rows) > 0 for rows in cells)
         most = max(most, len(large))
         if len(large) >= (1 if context in apart else 2):
-            parts += [subsample(rows, MAX_CELLS, rng) for rows in large]
+            parts += [subsample(rows, most_cells, rng) for rows in large]
     if not parts:
         raise BenchError(
             f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(split.test)} test conditions "
