@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL
+from bench.core.conditions import CONTROL, identity
 from bench.core.errors import BenchError
 from bench.core.units import Unit
 from bench.data.controls import without_own_controls
@@ -103,11 +103,15 @@ def check_rows(task: Task, rows: Rows) -> None:
     """
     dataset, split = task.dataset, task.split
     parts: tuple[Part, ...] = ("test", "val", "train")
-    part_of = {unit: part for part in parts for unit in task.units_of(part)}
+    if split.units is None:  # by identity: B+A is held out only where A+B is
+        named = {identity(name): part for part in parts for name in getattr(split, part)}
+        part_of = {unit: named.get(identity(unit.perturbation)) for unit in dataset.units_of(dataset.conditions)}
+    else:
+        part_of = {unit: part for part in parts for unit in split.units[part]}
     codes = np.unique(dataset.condition[rows].astype(np.int64) * len(dataset.contexts) + dataset.context[rows])
     for code in codes.tolist():
         unit = Unit(dataset.conditions[code // len(dataset.contexts)], dataset.contexts[code % len(dataset.contexts)])
-        part = "control" if unit.perturbation == CONTROL else part_of.get(unit, "unused")
+        part = "control" if unit.perturbation == CONTROL else part_of.get(unit) or "unused"
         if part != "test":
             article = "an" if part.startswith("u") else "a"
             raise BenchError(
