@@ -11,13 +11,27 @@ from sklearn.metrics import balanced_accuracy_score
 from bench.core.conditions import CONTROL, single
 from bench.data.splits.split import draw as draw_split
 from bench.data.task import Task
-from bench.tracks.representation import across, few_labels, heldout, identify, label_curve, protocol, references
+from bench.results import leaderboard
+from bench.results.board import board
+from bench.results.spec import RunSpec
+from bench.tracks.representation import (
+    across,
+    few_labels,
+    heldout,
+    identify,
+    label_curve,
+    protocol,
+    references,
+    run,
+    table,
+)
 from bench.tracks.representation.across import Across, Cells
 from bench.tracks.representation.across_metrics import ACROSS, BAGS, NUMBERS, POINTS
 from bench.tracks.representation.label_curve import Question
 from bench.tracks.representation.metrics import CHANCE
 from bench.tracks.representation.pca_width import chosen_pca
 from bench.tracks.representation.probes import STRENGTHS
+from bench.tracks.representation.track import TRACK
 
 
 def several_contexts(conditions=screens.SINGLES[:6]):
@@ -216,3 +230,23 @@ def test_only_held_out_contexts_are_asked():
         found = protocol.evaluate(both, references.random_projection(60, 1, 8), 1)
         assert all(np.isnan(found.values[name]).all() for name in ACROSS)
         assert all(found.numbers[name] is None for name in NUMBERS)
+
+
+def test_a_board_of_one_perturbation(tmp_path, capsys):
+    """There is nothing within a context to be confused with: the part across contexts is the whole board."""
+    task = several_contexts(["G00"])
+    spec = RunSpec(
+        dataset="tiny", data_hash=task.dataset.hash, split=task.split.kind, split_seed=1, control_fold=0,
+        split_id=task.split.split_id, model="mine", model_version=1, arguments={}, variant={}, pretrain_seed=1,
+        head_seed=1,
+    )  # fmt: skip
+    assert run.finished(spec, tmp_path / "runs", tmp_path / "boards", {}) is None
+    path = run.run_encoder(task, references.pca(task, 1, 8), spec, tmp_path / "runs", tmp_path / "boards")
+    assert run.finished(spec, tmp_path / "runs", tmp_path / "boards", {}) == path
+    ((_, items),) = leaderboard.group(leaderboard.collect(TRACK, [tmp_path / "boards"])).items()
+    pca = next(item.record for item in items if item.record.spec.model == "pca")
+    assert pca.spec.arguments == {"width": 0} and pca.numbers["width"] in references.WIDTHS
+    table.show(board(items).assign(split="unseen_context"), "tiny", [1])
+    shown = capsys.readouterr().out
+    assert "asked in 1 held out" in shown and "which?" not in shown and "MRR" not in shown
+    assert [line.split()[0] for line in shown.splitlines()[2:]] == ["mine", "pca", "random", "shuffled", "chance"]
