@@ -17,7 +17,7 @@ from bench.models.controls.pca_encoder import WIDTHS
 from bench.models.encoder_model import FROM_ENCODER
 from bench.models.response.actions import ActionTable
 from bench.runner import fit as run
-from bench.training.monitors import looked_at
+from bench.training.looked import looked_at
 
 
 def test_features_from_an_encoder_are_its_decoder_weights(module):
