@@ -232,6 +232,7 @@ def test_only_held_out_contexts_are_asked():
         assert all(found.numbers[name] is None for name in NUMBERS)
 
 
+@pytest.mark.slow
 def test_a_board_of_one_perturbation(tmp_path, capsys):
     """There is nothing within a context to be confused with: the part across contexts is the whole board."""
     task = several_contexts(["G00"])
