@@ -17,12 +17,11 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.nn.ema import update
 from bench.nn.masking import exact_mask
 from bench.training.embedding import Cells, Decoded, Singles, decodable, embed_rows, spread_rows
+from bench.training.looked import looked_at
 from bench.training.objective import MASK
 from bench.training.probe import Probe
 from bench.training.ranks import effective_rank, lidar, mean_cosine, rankme
 
-#: Train cells that the decoder of a look is fitted on, val cells that it is tried on, and controls.
-FIT_CELLS, HELD_CELLS, CONTROLS = 3_000, 1_500, 500
 #: A representation has collapsed when its effective rank is under this share of its width in ``PATIENCE`` looks.
 MIN_RANK_SHARE = 0.05
 #: Narrow representations have collapsed below this: one dimension, and noise.
@@ -70,19 +69,9 @@ class Monitor(Callback):
     ) -> None:
         self.encoder, self.student, self.x = encoder, student, datamodule.dataset.x
         self.mask, self.seed = mask, datamodule.seed
-        rows = spread_rows(datamodule.representation_rows("train"), FIT_CELLS + HELD_CELLS, datamodule.seed)
-        held = spread_rows(datamodule.representation_rows("val"), HELD_CELLS, datamodule.seed)
-        self.of = "val shifts"
-        if not len(held):
-            self.of = "shifts of held-out train cells"
-            perturbed = np.setdiff1d(rows, datamodule.control_rows)
-            held = perturbed[::10] if len(perturbed) else rows[::10]
-            rows = np.setdiff1d(rows, held)
-        self.rows, self.held = spread_rows(rows, FIT_CELLS, datamodule.seed), held
-        self.controls = spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed)
-        self.condition = np.unique(datamodule.dataset.condition[held], return_inverse=True)[1].astype(np.int64)
-        self.surrogates = spread_rows(held, SURROGATES, datamodule.seed)
-        self.probe = Probe(datamodule.dataset, self.rows, self.controls, held, datamodule.seed)
+        self.of, self.rows, self.held, self.controls, self.condition = looked_at(datamodule)
+        self.surrogates = spread_rows(self.held, SURROGATES, datamodule.seed)
+        self.probe = Probe(datamodule.dataset, self.rows, self.controls, self.held, datamodule.seed)
         self.seen: dict[str, Singles] = {}
         self.low = 0
         self.decoded: Decoded | None = None

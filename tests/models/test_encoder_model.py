@@ -1,5 +1,7 @@
 """Frozen encoders: the two tracks in which the encoder matters, and the scale of its latents."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,11 @@ from sklearn.linear_model import Ridge
 
 from bench.core.errors import BenchError
 from bench.models import registry
+from bench.models.controls.pca_encoder import WIDTHS
 from bench.models.encoder_model import FROM_ENCODER
 from bench.models.response.actions import ActionTable
 from bench.runner import fit as run
+from bench.training.looked import looked_at
 
 
 def test_features_from_an_encoder_are_its_decoder_weights(module):
@@ -37,6 +41,30 @@ def test_features_from_an_encoder_are_its_decoder_weights(module):
             assert known[FROM_ENCODER][i, 0]
             got = values[FROM_ENCODER][i, 0].numpy()
             np.testing.assert_allclose(np.abs(got), np.abs(wanted[module.genes.index(name[:3])]), atol=2e-2)
+
+
+def test_a_width_of_0_is_that_of_which_val_shifts_are_decoded_best(module):
+    """Against sklearn: PCA, ridge regression of expression on the scores, and the mean shifts that it gives."""
+    model = registry.load("pca_encoder")(**small("pca_encoder"), components=0)
+    model.freeze_encoder(module)
+    width = model.embed(torch.zeros(1, len(module.genes))).shape[1]
+    x, looked = module.dataset.x.toarray().astype(np.float64), looked_at(module)
+    assert set(module.dataset.condition[looked.held]) == set(module.dataset.condition[module.rows("val")])
+    pca = PCA(50, svd_solver="full").fit(x[module.representation_rows("train")])
+    shares = []
+    for tried in WIDTHS:
+        z = pca.transform(x)[:, :tried]
+        z = (z - z[looked.fit].mean(axis=0)) / z[looked.fit].std(axis=0)
+        said = Ridge(alpha=0.01 * len(looked.fit)).fit(z[looked.fit], x[looked.fit]).predict(z)
+        errors, sizes = 0.0, 0.0
+        for code in range(looked.condition.max() + 1):
+            rows = looked.held[looked.condition == code]
+            true, found = (of[rows].mean(axis=0) - of[looked.controls].mean(axis=0) for of in (x, said))
+            errors, sizes = errors + ((true - found) ** 2).sum(), sizes + (true**2).sum()
+        shares.append(1 - errors / sizes)
+    assert width == WIDTHS[int(np.argmax(shares))]
+    share = re.match(rf"{width} components: (.*) of val shifts are decoded", model.fit_report.selection)[1]
+    assert float(share) == pytest.approx(max(shares), abs=0.006)
 
 
 def test_an_encoder_that_says_nothing_has_no_features(module):

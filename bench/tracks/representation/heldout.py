@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL
+from bench.core.conditions import CONTROL, identity
 from bench.core.errors import BenchError
 from bench.core.units import Unit
+from bench.data.controls import without_own_controls
 from bench.data.dataset import Dataset
 from bench.data.task import Part, Task
 
@@ -21,6 +22,8 @@ Rows = NDArray[np.int64]
 MIN_CELLS = 30
 #: Cells of one unit that are looked at.
 MAX_CELLS = 200
+#: Cells of all units together, where contexts are held out, and fewest of one: enough for two sides of 20 cells each.
+APART_CELLS, APART_LEAST = 10_000, 40
 #: Reference controls that are looked at.
 MAX_CONTROLS = 2_000
 
@@ -100,17 +103,30 @@ def check_rows(task: Task, rows: Rows) -> None:
     """
     dataset, split = task.dataset, task.split
     parts: tuple[Part, ...] = ("test", "val", "train")
-    part_of = {unit: part for part in parts for unit in task.units_of(part)}
+    if split.units is None:  # by identity: B+A is held out only where A+B is
+        named = {identity(name): part for part in parts for name in getattr(split, part)}
+        part_of = {unit: named.get(identity(unit.perturbation)) for unit in dataset.units_of(dataset.conditions)}
+    else:
+        part_of = {unit: part for part in parts for unit in split.units[part]}
     codes = np.unique(dataset.condition[rows].astype(np.int64) * len(dataset.contexts) + dataset.context[rows])
     for code in codes.tolist():
         unit = Unit(dataset.conditions[code // len(dataset.contexts)], dataset.contexts[code % len(dataset.contexts)])
-        part = "control" if unit.perturbation == CONTROL else part_of.get(unit, "unused")
+        part = "control" if unit.perturbation == CONTROL else part_of.get(unit) or "unused"
         if part != "test":
             article = "an" if part.startswith("u") else "a"
             raise BenchError(
                 f"'{unit.text(dataset.contexts)}' is {article} {part} condition of this split ({split.kind}, seed "
                 f"{split.seed}). A frozen encoder is evaluated on cells of test conditions only."
             )
+
+
+def held_out_contexts(task: Task) -> tuple[str, ...]:
+    """Contexts of test units that no train unit is in: what is learned elsewhere can be asked there."""
+    if task.split.units is None:
+        return ()
+    train = {unit.context for unit in task.units_of("train")}
+    test = {unit.context for unit in task.units_of("test")} - train
+    return tuple(name for name in task.dataset.contexts if name in test)
 
 
 def strata(dataset: Dataset, rows: Rows) -> NDArray[np.int64]:
@@ -122,7 +138,8 @@ def draw(task: Task, seed: int) -> HeldOut:
     """Draw the held-out cells of a split.
 
     A unit is a condition within a context, which is what queries and galleries are made of; a context's only unit
-    cannot be confused with another, so that it is left out too.
+    cannot be confused with another, so that it is left out too, unless its context is held out: then the question is
+    whether it looks as in other contexts.
 
     Args:
         task: The task.
@@ -132,19 +149,22 @@ def draw(task: Task, seed: int) -> HeldOut:
         Cells of the units with at least :data:`MIN_CELLS`, and the reference controls.
 
     Raises:
-        BenchError: A condition that is not held out, or no context with two units that have enough cells.
+        BenchError: A condition that is not held out, or no context with two units that have enough cells (one, where
+            it is held out).
     """
     rng = np.random.default_rng([seed, 0xF0])
     dataset, split = task.dataset, task.split
     parts, present, most = [], 0, 0
+    apart = set(held_out_contexts(task)) - without_own_controls(dataset)
     units = sorted(task.units_of("test"))
+    most_cells = max(APART_LEAST, min(MAX_CELLS, APART_CELLS // max(len(units), 1))) if apart else MAX_CELLS
     for context in dataset.contexts:
         cells = [dataset.unit_rows(unit) for unit in units if unit.context == context]
         large = [rows for rows in cells if len(rows) >= MIN_CELLS]
         present += sum(len(rows) > 0 for rows in cells)
         most = max(most, len(large))
-        if len(large) >= 2:
-            parts += [subsample(rows, MAX_CELLS, rng) for rows in large]
+        if len(large) >= (1 if context in apart else 2):
+            parts += [subsample(rows, most_cells, rng) for rows in large]
     if not parts:
         raise BenchError(
             f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(split.test)} test conditions "

@@ -7,6 +7,8 @@ conditions that have enough cells. Nothing here computes anything: see :mod:`ben
 from __future__ import annotations
 
 from bench.core.track import Better, MetricInfo
+from bench.tracks.representation import across_metrics
+from bench.tracks.representation.across_metrics import ACROSS
 
 #: Changes when the same encoder and cells would give other numbers.
 VERSION = 2
@@ -95,6 +97,7 @@ METRICS: dict[str, MetricInfo] = {
         trap="cells of the query's own batch are no neighbours; with one batch, only the cell itself is none",
         chance_text="the unit's share of the cells that could be neighbours",
     ),
+    **ACROSS,
 }
 
 
@@ -198,7 +201,7 @@ _NUMBERS = (
     _number("n_batches", "batches of these cells; batches of two contexts are different ones", span=_COUNT),
 )
 #: Numbers of a whole run, by name.
-NUMBERS: dict[str, MetricInfo] = {info.name: info for info in _NUMBERS}
+NUMBERS: dict[str, MetricInfo] = {**{info.name: info for info in _NUMBERS}, **across_metrics.NUMBERS}
 
 _RETRIEVED = tuple(f"{measure}_{n}" for n in ("1", "20", "chance") for measure in _MEASURES)
 #: Every number, in the order of the CSV's columns.
@@ -221,6 +224,8 @@ NAMES = (
     "n_cells",
     "n_controls",
     "n_batches",
+    *ACROSS,
+    *across_metrics.NUMBERS,
 )
 #: Which number is the chance level of which.
 CHANCE = {
@@ -238,4 +243,5 @@ CHANCE = {
     },
     "batch_probe_accuracy": "batch_probe_majority",
     "knn_purity": "knn_purity_chance",
+    **across_metrics.CHANCE,
 }

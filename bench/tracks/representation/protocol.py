@@ -14,7 +14,9 @@ from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.splits.split import Split
 from bench.data.task import Task
-from bench.tracks.representation import geometry, heldout, probes, retrieval
+from bench.tracks.representation import across, few_labels, geometry, heldout, identify, probes, retrieval
+from bench.tracks.representation.across import Across
+from bench.tracks.representation.across_metrics import ACROSS
 from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
 from bench.tracks.representation.heldout import HeldOut, strata, subsample
 from bench.tracks.representation.metrics import METRICS, NUMBERS
@@ -23,6 +25,15 @@ from bench.tracks.representation.scores import RepresentationScores, defined_mea
 
 Codes = NDArray[np.int64]
 _PROBE = ("accuracy", "top5", "majority", "top5_majority")
+#: What is found within a context.
+_WITHIN = (
+    *(f"{kind}_{name}" for kind in ("retrieval", "cross_batch") for name in retrieval.COLUMNS),
+    "retrieval_mrr_20_shuffled",
+    "silhouette_condition",
+    *(f"probe_heldout_{name}" for name in _PROBE),
+    "knn_purity",
+    "knn_purity_chance",
+)
 
 #: Train cells that mean and spread are taken from, at most.
 MAX_TRAIN = 5_000
@@ -42,6 +53,7 @@ class Embedded:
         seen: The same of some cells of train conditions ``[S, D]``: for ``probe_seen`` alone.
         seen_condition: Their conditions, numbered from 0 ``[S]``.
         seen_batch: Their batches ``[S]``.
+        across: What is asked across contexts; ``None`` where no context is held out.
     """
 
     cells: HeldOut
@@ -50,6 +62,7 @@ class Embedded:
     seen: Floats
     seen_condition: NDArray[np.int64]
     seen_batch: NDArray[np.int64]
+    across: Across | None = None
 
 
 def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
@@ -68,10 +81,11 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     rng = np.random.default_rng([seed, 0xE0])
     train = subsample(cells.task.rows("train"), MAX_TRAIN, rng)
     seen = _probe_rows(cells.task.cells_of("train"), rng)
-    parts = [cells.rows, cells.controls, train, seen]
+    apart = across.draw(cells.task, cells, seed)
+    parts = [cells.rows, cells.controls, train, seen, *(apart or {}).values()]
     rows, place = np.unique(np.concatenate(parts), return_inverse=True)
     z = embed_rows(dataset.x, rows, embed)
-    held, controls, fit, probe = (z[at] for at in np.split(place, np.cumsum([len(part) for part in parts])[:-1]))
+    held, controls, fit, probe, *rest = (z[at] for at in np.split(place, np.cumsum([len(part) for part in parts])[:-1]))
     return Embedded(
         cells,
         standardise(held, fit),
@@ -79,6 +93,7 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
         standardise(probe, fit),
         np.unique(dataset.condition[seen], return_inverse=True)[1],
         strata(dataset, seen),
+        None if apart is None else across.arrange(cells.task, apart, dict(zip(apart, rest)), cells.units),
     )
 
 
@@ -127,8 +142,11 @@ def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Representatio
         for rows in (np.flatnonzero(context == code) for code in range(int(context.max()) + 1))
     ]
     by_unit = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    between, numbers_between = _across(embedded.across, seed, shuffle)
+    by_unit |= {name: between.get(name, np.full(len(cells.units), np.nan)) for name in ACROSS}
     numbers: dict[str, float | None] = {
         **{name: defined_mean(values) for name, values in by_unit.items()},
+        **numbers_between,
         "cross_batch_n_conditions": float(by_unit["present"].sum()) or None,
         "silhouette_batch": defined_mean(geometry.label_silhouettes(z, batch, seed)),
         **_probe_seen(normalise(embedded.seen), seen, embedded.seen_batch, seed),
@@ -148,6 +166,17 @@ def score(embedded: Embedded, seed: int, shuffle: bool = False) -> Representatio
     )
 
 
+def _across(found: Across | None, seed: int, shuffle: bool) -> tuple[dict[str, Floats], dict[str, float]]:
+    """Ask everything across contexts: values of each unit, and numbers; both empty where no context is held out."""
+    if found is None:
+        return {}, {}
+    found = found.shuffled(seed) if shuffle else found
+    curves, readable = few_labels.few_labels(found, seed)
+    identified, bars = identify.identify(found, seed)
+    counts = {f"n_{role}_contexts": float(len(np.unique(found[role].context))) for role in ("source", "target")}
+    return curves | identified, readable | bars | counts
+
+
 def _of_context(z: Floats, unit: Codes, batch: Codes, seed: int, rng: np.random.Generator) -> dict[str, Floats]:
     """Compute everything about the units of one context, chance levels included, each ``[U]``.
 
@@ -159,6 +188,8 @@ def _of_context(z: Floats, unit: Codes, batch: Codes, seed: int, rng: np.random.
         rng: Draws the probe's cells.
     """
     undefined = np.full(int(unit.max()) + 1, np.nan)
+    if len(undefined) < 2:  # in a context that is held out: there is nothing to confuse it with
+        return {**dict.fromkeys(_WITHIN, undefined), "present": np.zeros(1)}
     probed = _probe_cells(unit, rng)
     chosen, code = np.unique(unit[probed], return_inverse=True)
     probe = probes.unit_probe(z[probed], code, batch[probed], seed)

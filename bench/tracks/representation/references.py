@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.core.units import Unit
 from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
-from bench.tracks.representation.heldout import subsample
+from bench.tracks.representation.heldout import held_out_contexts, subsample
 
 Singles = NDArray[np.float32]
 
@@ -19,6 +19,8 @@ PCA, RANDOM, SHUFFLED = "pca", "random", "shuffled"
 NAMES = (PCA, RANDOM, SHUFFLED)
 #: Width of both embeddings.
 WIDTH = 50
+#: Widths of principal components that validation contexts choose among, where contexts are held out.
+WIDTHS = (5, 10, 20, 50)
 #: Train cells that the components are fitted on, at most.
 MAX_CELLS = 5_000
 
@@ -43,10 +45,23 @@ class Projection:
 
 
 def pca(task: Task, seed: int, width: int = WIDTH) -> Projection:
-    """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed)."""
-    rows = subsample(task.rows("train"), MAX_CELLS, np.random.default_rng([seed, 0xD1]))
+    """Principal components of cells of train conditions (at most :data:`MAX_CELLS`, drawn by seed).
+
+    Where contexts are held out, of input controls too: the controls of a target context are all that is seen of it.
+    """
+    rows = task.rows("train")
+    if held_out_contexts(task):
+        index = task.dataset.barcode_index
+        controls = {b for pool in task.split.input_controls.values() for b in pool}
+        rows = np.union1d(rows, np.array([index[b] for b in controls], dtype=np.int64))
+    rows = subsample(rows, MAX_CELLS, np.random.default_rng([seed, 0xD1]))
     mean, axes = principal_axes(task.dataset.x[rows].toarray(), width)
     return Projection(mean, axes, task.split.train if task.split.units is None else task.split.units["train"])
+
+
+def truncated(projection: Projection, width: int) -> Projection:
+    """The first ``width`` components."""
+    return Projection(projection.mean, projection.axes[:width], projection.fitted_on)
 
 
 def random_projection(genes: int, seed: int, width: int = WIDTH) -> Projection:

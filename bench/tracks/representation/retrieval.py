@@ -95,12 +95,12 @@ def retrieve(z: Floats, unit: Codes, query: Bools, n_query: int, rng: np.random.
         Each of :data:`MEASURES` ``[U]``: mean over a unit's queries; of ``rank`` their median.
     """
     n = int(unit.max()) + 1
-    gallery = normalise(_means(z, unit, ~query, n))
+    gallery = normalise(unit_means(z, unit, ~query, n))
     if n_query == 1:
         target, queries = unit[query], z[query]
     else:
         target = np.arange(n)
-        queries = normalise(_means(z, unit, _subsample(unit, query, n_query, rng), n))
+        queries = normalise(unit_means(z, unit, subsample_units(unit, query, n_query, rng), n))
     measures = rank_measures(queries @ gallery.T, target)
     out = {name: group_means(values, target, n) for name, values in measures.items()}
     out["rank"] = np.asarray(median(measures["rank"], target, np.arange(n)), dtype=np.float64)
@@ -178,7 +178,7 @@ def _position(ordered: Codes) -> Codes:
     return np.arange(len(ordered)) - np.repeat(starts, np.diff([*starts, len(ordered)]))
 
 
-def _subsample(unit: Codes, among: Bools, most: int, rng: np.random.Generator) -> Bools:
+def subsample_units(unit: Codes, among: Bools, most: int, rng: np.random.Generator) -> Bools:
     """At most ``most`` random cells of each unit ``[N]``."""
     rows = np.flatnonzero(among)
     rows = rows[np.lexsort((rng.random(len(rows)), unit[rows]))]
@@ -187,7 +187,7 @@ def _subsample(unit: Codes, among: Bools, most: int, rng: np.random.Generator) -
     return chosen
 
 
-def _means(z: Floats, unit: Codes, among: Bools, n: int) -> Floats:
+def unit_means(z: Floats, unit: Codes, among: Bools, n: int) -> Floats:
     """Mean embedding of each unit over some of the cells ``[U, D]``."""
     rows = np.flatnonzero(among)
     pick = sp.csr_matrix((np.ones(len(rows)), (unit[rows], rows)), shape=(n, len(z)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from bench.tracks.representation import heldout, protocol, references
 from bench.tracks.representation import record as frozen_record
 from bench.tracks.representation.embedding import Embedder
 from bench.tracks.representation.heldout import HeldOut
+from bench.tracks.representation.pca_width import chosen_pca
 from bench.tracks.representation.track import TRACK
 
 
@@ -58,13 +60,15 @@ def run_encoder(
     evaluation = _Evaluation(cells, out, leaderboards, force)
     path = evaluation.finish("model", spec, lambda: embed, inputs)
     seed = spec.split_seed
+    components = functools.cache(lambda: chosen_pca(task, cells, seed))
     makers: dict[str, Callable[[], Embedder]] = {
-        references.PCA: lambda: references.pca(task, seed),
+        references.PCA: components,
         references.RANDOM: lambda: references.random_projection(len(task.dataset.genes), seed),
-        references.SHUFFLED: lambda: references.pca(task, seed),
+        references.SHUFFLED: components,
     }
+    apart = bool(heldout.held_out_contexts(task))
     for name, make in makers.items():  # fitted only where a record is missing
-        evaluation.finish("reference", reference_spec(spec, name), make)
+        evaluation.finish("reference", reference_spec(spec, name, apart), make)
     return path
 
 
@@ -100,13 +104,20 @@ def _hand_in(path: Path, record: Record, leaderboards: Path) -> None:
     store.add(leaderboards, TRACK, [(record, records.read_table(TRACK, path, record))])
 
 
-def reference_spec(spec: RunSpec, name: str) -> RunSpec:
-    """The spec of a reference on the task of another spec: the same for every encoder of that task."""
+def reference_spec(spec: RunSpec, name: str, apart: bool = False) -> RunSpec:
+    """The spec of a reference on the task of another spec: the same for every encoder of that task.
+
+    Args:
+        spec: The other.
+        name: The reference.
+        apart: Whether contexts are held out: then validation contexts choose the width of principal components.
+    """
+    width = 0 if apart and name != references.RANDOM else references.WIDTH
     return spec.model_copy(
         update={
             "model": name,
             "model_version": 1,
-            "arguments": {"width": references.WIDTH},
+            "arguments": {"width": width},
             "variant": {},
             "pretrain_seed": spec.split_seed,
             "head_seed": spec.split_seed,
@@ -126,7 +137,9 @@ def finished(spec: RunSpec, out: Path, leaderboards: Path, inputs: Mapping[str, 
     Returns:
         The path of the encoder's record in its run's folder, or ``None``.
     """
-    specs = [spec, *(reference_spec(spec, name) for name in references.NAMES)]
+    own = finished_record(TRACK, out / spec.run_id / frozen_record.FILE, spec, inputs)
+    apart = own is not None and own.numbers.get("n_target_contexts") is not None
+    specs = [spec, *(reference_spec(spec, name, apart) for name in references.NAMES)]
     paths = [out / each.run_id / frozen_record.FILE for each in specs]
     given = [inputs, *({} for _ in references.NAMES)]
     found = [finished_record(TRACK, *each) for each in zip(paths, specs, given, strict=True)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -13,15 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import answer, console, seed_text
+from bench.tracks.representation import across_table
+from bench.tracks.representation.across_table import number_text
 from bench.tracks.representation.metrics import CHANCE, PRIMARY
 from bench.tracks.representation.track import TRACK
-
-
-def _number(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 and text not in ("1.000", "-1.000") else text
 
 
 def layout(table: pd.DataFrame) -> Table:
@@ -46,7 +40,7 @@ def layout(table: pd.DataFrame) -> Table:
         )
     if rows:
         chances = [CHANCE.get(column.metric) for column in TRACK.columns]
-        values = [_number(rows[-1][chance]) if chance else "-" for chance in chances]
+        values = [number_text(rows[-1][chance]) if chance else "-" for chance in chances]
         view.add_row("-", "chance", *values, "-", style="dim")
     return view
 
@@ -60,7 +54,7 @@ def _rank(row: Mapping[Hashable, Any]) -> str:
 
 def _cell(row: Mapping[Hashable, Any], name: str) -> str:
     """A number; of the primary metric, with the half width of its interval."""
-    value = _number(row[name])
+    value = number_text(row[name])
     if name != PRIMARY or pd.isna(row[f"{name}_ci_high"]):
         return value
     return f"{value}±{row[f'{name}_ci_high'] - row[name]:.2f}".replace("±0.", "±.")
@@ -90,16 +84,20 @@ def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = 
     """
     for split, part in table.groupby("split", sort=True):
         first = part.iloc[0]
-        answer.print(
-            Text(
-                f"{dataset} | {split} | {seed_text(list(seeds))} | frozen encoders on held-out cells | "
-                f"{first['n_conditions']:.0f} conditions",
-                style="bold",
+        heading = f"{dataset} | {split} | {seed_text(list(seeds))}"
+        across = across_table.has_across(part)
+        if across:
+            across_table.show(part, heading)
+        if not across or part[PRIMARY].notna().any():
+            answer.print(
+                Text(
+                    f"{heading} | frozen encoders on held-out cells | {first['n_conditions']:.0f} conditions",
+                    style="bold",
+                )
             )
-        )
-        answer.print(layout(part))
-        for line in (TRACK.legend, *TRACK.notes):
-            console.print(Text(line, style="dim"))
+            answer.print(layout(part))
+            for line in (TRACK.legend, *TRACK.notes):
+                console.print(Text(line, style="dim"))
         for line in warnings_of(part, len(seeds)):
             console.print(Text(line, style="yellow"))
         if smoke:

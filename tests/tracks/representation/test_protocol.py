@@ -10,9 +10,14 @@ from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.tracks.representation import heldout, protocol, references
+from bench.tracks.representation.across_metrics import ACROSS
+from bench.tracks.representation.across_metrics import NUMBERS as ACROSS_NUMBERS
 from bench.tracks.representation.embedding import embed_rows, standardise
 from bench.tracks.representation.heldout import HeldOut
 from bench.tracks.representation.metrics import CHANCE, METRICS, NAMES, NUMBERS
+
+#: What is defined without held-out contexts.
+WITHIN = {name: info for name, info in {**METRICS, **NUMBERS}.items() if name not in {*ACROSS, *ACROSS_NUMBERS}}
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +45,18 @@ def summary(task, *arguments, **options):
 def test_every_number_is_there_and_in_its_range(scores, numbers):
     assert tuple(numbers) == NAMES
     assert set(scores.values) == set(METRICS) and set(scores.numbers) == set(NUMBERS)
-    for name, info in {**METRICS, **NUMBERS}.items():
+    for name, info in WITHIN.items():
         low, high = info.range
         assert low <= numbers[name] <= high, name
+    assert all(numbers[name] is None for name in {*ACROSS, *ACROSS_NUMBERS})
 
 
 def test_every_unit_has_a_value(screen, scores):
     assert scores.units == tuple((name, "line0") for name in screen[0].conditions if name in screen[1].test)
     for name, info in METRICS.items():
         assert scores.values[name].shape == (len(scores.units),), name
+        if name in ACROSS:
+            continue
         assert np.isfinite(scores.values[name]).all(), name
         assert (scores.values[name] >= info.range[0]).all() and (scores.values[name] <= info.range[1]).all(), name
 
@@ -182,7 +190,7 @@ def test_standardising_and_probe_seen_use_cells_of_train_conditions(screen):
     train = embed_rows(data.x, data.rows(split.train), embed)
     held = embed_rows(data.x, cells.rows, embed)
     np.testing.assert_allclose(embedded.z, (held - train.mean(axis=0)) / train.std(axis=0), atol=1e-5)
-    rows = protocol._probe_rows(data, split.train, np.random.default_rng(0))
+    rows = protocol._probe_rows(Task(data, split).cells_of("train"), np.random.default_rng(0))
     assert {data.conditions[i] for i in data.condition[rows]} == set(split.train)
     assert len(set(embedded.seen_condition.tolist())) == len(split.train)
 
@@ -229,7 +237,9 @@ def test_with_one_batch_what_needs_two_is_undefined():
     found = summary(Task(data, split), references.random_projection(60, 1, 8), 1)
     undefined = {name for name, value in found.items() if value is None}
     assert undefined == {
-        name for name in NAMES if name.startswith(("cross_batch", "batch_probe")) or name == "silhouette_batch"
+        name
+        for name in NAMES
+        if name.startswith(("cross_batch", "batch_probe")) or name == "silhouette_batch" or name not in WITHIN
     }
 
 

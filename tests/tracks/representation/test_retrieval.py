@@ -100,7 +100,7 @@ def test_means_over_units_are_the_numbers_of_version_1(clusters):
         weight = 1 / np.bincount(unit[side])[unit[side]] / n
         expected["mrr_1"].append((1 / place) @ weight)
         expected["top5_1"].append((place <= 5) @ weight)
-        chosen = retrieval._subsample(unit, side, 20, rng)
+        chosen = retrieval.subsample_units(unit, side, 20, rng)
         place = places(np.stack([z[(unit == c) & chosen].mean(axis=0) for c in range(n)]), np.arange(n), gallery)
         expected["mrr_20"].append((1 / place).mean())
         expected["top1_20"].append((place == 1).mean())
@@ -145,7 +145,7 @@ def test_halves_are_halves_of_every_condition_and_batch(clusters):
 def test_larger_queries_are_means_of_that_many_cells(clusters):
     _, condition, _ = clusters(6, 60)
     among = np.random.default_rng(0).random(len(condition)) < 0.7
-    chosen = retrieval._subsample(condition, among, 20, np.random.default_rng(1))
+    chosen = retrieval.subsample_units(condition, among, 20, np.random.default_rng(1))
     assert (chosen <= among).all()
     assert np.bincount(condition[chosen]).tolist() == [20] * 6
 
