@@ -16,6 +16,7 @@ from bench.cli.explain import explain
 from bench.cli.figures import figures
 from bench.cli.frozen import frozen
 from bench.cli.lists import show_list
+from bench.cli.predict import predict
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.sweep import sweep
@@ -32,6 +33,7 @@ _EPILOG = """examples:
 
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (run, "fit a model, predict, score, print the board"),
+    "predict": (predict, "a saved model on the control cells of a new file"),
     "score": (score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
