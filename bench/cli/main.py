@@ -15,6 +15,7 @@ from bench.cli.compare import compare
 from bench.cli.explain import explain
 from bench.cli.figures import figures
 from bench.cli.frozen import frozen
+from bench.cli.genes import genes
 from bench.cli.lists import show_list
 from bench.cli.predict import predict
 from bench.cli.run import run
@@ -40,6 +41,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "prune": (boards.prune, "remove records: of an older data hash or version, by run id or row"),
     "compare": (compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
+    "genes": (genes, "a run gene by gene: predicted and observed shifts"),
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),

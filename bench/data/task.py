@@ -113,6 +113,18 @@ def load_task(
     return Task(dataset, draw(dataset, split or card.split, seed, control_fold, split_file))
 
 
+def load_dataset(source: str | Path | Card | AnnData) -> Dataset:
+    """Read the cells alone.
+
+    Args:
+        source: As for :func:`load_task`.
+
+    Raises:
+        BenchError: Unknown names or unreadable files.
+    """
+    return _read(source)[1]
+
+
 def load_cells(source: str | Path | Card | AnnData) -> Dataset:
     """Read cells of which only the controls are needed; there may be no others.
 

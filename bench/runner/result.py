@@ -93,6 +93,30 @@ class Result:
             part.obs = part.obs.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold)
         return anndata.concat(parts, index_unique="-")
 
+    def genes(self, top: int | None = 20, data: Any = None) -> pd.DataFrame:
+        """Predicted and observed shifts of the genes that move most surely in each test condition.
+
+        Args:
+            top: Genes of each condition, by their Wilcoxon z; None = all that are scored.
+            data: The cells, where they are neither in memory nor a shipped data set.
+
+        Returns:
+            Columns ``condition``, ``context``, ``gene``, ``predicted``, ``observed``, ``z``, ``de``, ``sign_right``; of
+            several runs also the split's ``seed`` and ``control_fold``.
+        """
+        import pandas as pd
+
+        from bench.runner.genes import genes_of, task_of_run
+
+        parts = []
+        for record in self.records:
+            folder, fitted = self.out / record.run_id, self._fitted.get(record.run_id)
+            task = fitted.task if fitted is not None else task_of_run(folder, record, data)
+            part = genes_of(folder, task, top)
+            parts.append(part.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold))
+        table = pd.concat(parts, ignore_index=True)
+        return table.drop(columns=["seed", "control_fold"]) if len(parts) == 1 else table
+
     def save(self, folder: str | Path) -> Path:
         """Keep the fitted model: :func:`bench.load_model` reads it, and it predicts for cells of other files.
 
