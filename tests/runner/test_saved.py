@@ -34,6 +34,9 @@ KINDS = {
     "pca_encoder": {"components": 4, "latent_target": "own"},
     "jepa": {"residual": "additive"},
     "random_encoder": {**TOKENS, "predictor": "fixed"},
+    "latent_additive": {},
+    "cpa_like": {"features": "pca+coexpression"},
+    "perturbed_vae": {},
     "vicreg": {"encoder": "gene_transformer", "predictor": "report", "width": 8, "decoder": "shared"},
 }
 
