@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import scipy.sparse as sp
 import screens
 import torch
+from command import RUN, furnish, last, refuse
+from command import bench as cli
 from harness import small, spec_of
 
 import bench
@@ -258,3 +261,22 @@ def test_the_command_line_takes_a_run_home(tiny, tmp_path):
     np.testing.assert_allclose(got.X, expected, rtol=0, atol=1e-6)
     shift = np.linalg.norm(expected[0] - got.varm["controls"]["line0"])
     assert float(lines[1].split(",")[3]) == pytest.approx(shift, rel=1e-4)
+
+
+def test_a_run_keeps_its_model_where_it_is_asked_to(tmp_path, monkeypatch, capsys):
+    """A finished run without a model is fitted again; one with it is not; its id is enough to predict."""
+    monkeypatch.chdir(tmp_path)
+    furnish(tmp_path)
+    _, out, _ = cli(capsys, *RUN)
+    run = Path(last(out)).parent
+    assert not (run / "model").exists()
+    code, _, err = cli(capsys, *RUN, "--save")
+    assert code == 0
+    assert "finished already" not in err
+    assert sorted(path.name for path in (run / "model").iterdir()) == ["model.json", "weights.npz"]
+    assert "finished already" in cli(capsys, *RUN, "--save")[2]
+    code, out, err = cli(capsys, "predict", run.name, "--data", "t.yaml", "--conditions", "G08", "--means")
+    assert code == 0, err
+    assert last(out) == "pred.h5ad"
+    refuse(capsys, ["predict", run.name, "--data", "t.yaml", "--conditions", "G40"], "keeps no shift of G40+ctrl")
+    refuse(capsys, ["run", "--model", "gears", *RUN[3:], "--save"], "model 'gears' cannot be saved")
