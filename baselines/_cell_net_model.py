@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import abc
 
+import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from baselines._cell_net import CellNet, Setting, fit_best, settings
+from bench.core.conditions import CONTROL
 from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.resolve import load_banks
 from bench.models.base import PerturbationModel
+from bench.models.kept import Asked, Kept, put_back
 from bench.models.response.actions import ActionTable
+from bench.training.fit import FitContext
 from bench.training.trainer import one_thread
 
 
@@ -58,16 +63,15 @@ class CellNetModel(PerturbationModel, abc.ABC):
         self.latent, self.identity_dropout = latent, identity_dropout
         self.decay, self.epochs, self.batch_size = weight_decay, epochs, batch_size
         self.net: CellNet
+        self._table: ActionTable
         self._missing: dict[str, int] = {}
 
     @abc.abstractmethod
-    def make_net(
-        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
-    ) -> CellNet:
+    def make_net(self, control: int, table: ActionTable, mean: Floats, setting: Setting, steps: int) -> CellNet:
         """Make the network of one trial.
 
         Args:
-            datamodule: The task.
+            control: Number of the control among the conditions.
             table: The actions of its conditions.
             mean: Mean expression of the train conditions, each counting once ``[G]``.
             setting: Of this trial.
@@ -77,11 +81,12 @@ class CellNetModel(PerturbationModel, abc.ABC):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Train a network per setting and keep the best."""
         table = action_table(self, datamodule, self.features)
-        self._missing = table.missing
+        self._table, self._missing = table, table.missing
+        control = datamodule.dataset.conditions.index(CONTROL)
         mean = datamodule.pseudobulk("train").means.mean(axis=0)
 
         def make(setting: Setting, steps: int) -> CellNet:
-            return self.make_net(datamodule, table, mean, setting, steps)
+            return self.make_net(control, table, mean, setting, steps)
 
         self.net = fit_best(self, datamodule, make, self.trials, self.epochs, self.batch_size)
 
@@ -94,3 +99,18 @@ class CellNetModel(PerturbationModel, abc.ABC):
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""
         return self._missing[condition]
+
+    def kept(self) -> Kept:
+        """The network of the best trial, its width, the seed of what is drawn, and features of the genes."""
+        facts: dict[str, JsonValue] = {"width": self.net.setting.width, "head_seed": self.fit_context.head_seed}
+        return Kept(facts, dict(self.state_dict())).with_part(self._table.kept().under("actions"))
+
+    def restore(self, kept: Kept, asked: Asked) -> None:
+        """Make the network for the conditions asked for, and load its weights."""
+        self._table = ActionTable.restored(kept.part("actions"), asked.conditions)
+        self._missing = self._table.missing
+        self.fit_context = FitContext(head_seed=int(str(kept.facts["head_seed"])))
+        setting = Setting(int(str(kept.facts["width"])), 0.0)
+        # No control is among the conditions, and none is needed to predict; nor is the mean, with the weights there.
+        self.net = self.make_net(-1, self._table, np.zeros(len(asked.genes)), setting, 0)
+        put_back(self, kept.state)

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from baselines._cell_net import CellNet, Setting
 from baselines._cell_net_model import CellNetModel
-from bench.core.conditions import CONTROL
 from bench.core.typing import Floats
-from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
+from bench.data.datamodule import CellBatch, InputBatch
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
 from bench.nn.initialise import linear
@@ -77,11 +76,9 @@ class CPALike(CellNetModel):
         super().__init__(features, width, learning_rate, latent, identity_dropout, weight_decay, epochs, batch_size)
         self.kl_weight, self.prediction, self.action_width = kl_weight, prediction, action_width
 
-    def make_net(
-        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
-    ) -> CellNet:
+    def make_net(self, control: int, table: ActionTable, mean: Floats, setting: Setting, steps: int) -> CellNet:
         """See :class:`CellNetModel`."""
-        return _Net(self, table, datamodule.dataset.conditions.index(CONTROL), mean, setting, steps)
+        return _Net(self, table, control, mean, setting, steps)
 
     @torch.no_grad()
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> Tensor:

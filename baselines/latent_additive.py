@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from baselines._cell_net import CellNet, Setting, layers, tail
 from baselines._cell_net_model import CellNetModel
 from bench.core.typing import Floats
-from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.data.datamodule import CellBatch
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
 
@@ -59,9 +59,7 @@ class LatentAdditive(CellNetModel):
         super().__init__(features, width, learning_rate, latent, identity_dropout, weight_decay, epochs, batch_size)
         self.dropout = dropout
 
-    def make_net(
-        self, datamodule: PerturbationDataModule, table: ActionTable, mean: Floats, setting: Setting, steps: int
-    ) -> CellNet:
+    def make_net(self, control: int, table: ActionTable, mean: Floats, setting: Setting, steps: int) -> CellNet:
         """See :class:`CellNetModel`."""
         return _Net(self, table, mean, setting, steps)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.runner.api import load_task, predict, run, score
     from bench.runner.boards import board, compare
     from bench.runner.embed import embed, score_embeddings
+    from bench.runner.home import load_model
     from bench.runner.result import Result
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "board",
     "compare",
     "embed",
+    "load_model",
     "load_task",
     "predict",
     "run",
@@ -43,6 +45,7 @@ _HOMES = {
     "board": "bench.runner.boards",
     "compare": "bench.runner.boards",
     "embed": "bench.runner.embed",
+    "load_model": "bench.runner.home",
     "load_task": "bench.runner.api",
     "predict": "bench.runner.api",
     "run": "bench.runner.api",

@@ -15,7 +15,9 @@ from bench.cli.compare import compare
 from bench.cli.explain import explain
 from bench.cli.figures import figures
 from bench.cli.frozen import frozen
+from bench.cli.genes import genes
 from bench.cli.lists import show_list
+from bench.cli.predict import predict
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.sweep import sweep
@@ -32,12 +34,14 @@ _EPILOG = """examples:
 
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (run, "fit a model, predict, score, print the board"),
+    "predict": (predict, "a saved model on the control cells of a new file"),
     "score": (score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
     "prune": (boards.prune, "remove records: of an older data hash or version, by run id or row"),
     "compare": (compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
+    "genes": (genes, "a run gene by gene: predicted and observed shifts"),
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),

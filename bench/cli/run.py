@@ -66,6 +66,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
         out=flags["out"],
         leaderboards=flags["leaderboards"],
         force=flags["force"],
+        save=flags.get("save", False),
         tracking=choice(
             flags.get("tracking", "off"), {word: word for word in ("offline", "online", "off")}, "tracking mode"
         ),

@@ -121,7 +121,13 @@ def _codes(values: Strings) -> tuple[tuple[str, ...], Codes]:
     return tuple(names.tolist()), codes.astype(np.int32)
 
 
-def check_names(genes: Strings, barcodes: Strings, condition: Strings, gene_column: str = "var_names") -> list[str]:
+def check_names(
+    genes: Strings,
+    barcodes: Strings,
+    condition: Strings,
+    gene_column: str = "var_names",
+    needs_perturbed: bool = True,
+) -> list[str]:
     """Say what is wrong with the names of genes and cells, one sentence or two each; nothing wrong = empty."""
     problems = []
     for values, what, advice in (
@@ -146,7 +152,7 @@ def check_names(genes: Strings, barcodes: Strings, condition: Strings, gene_colu
             f"no control cells. Name their label in the card (control: ...); "
             f"the most common labels are {', '.join(f'{label} ({n})' for label, n in common)}."
         )
-    elif len(common) < 2:
+    elif needs_perturbed and len(common) < 2:
         problems.append("no perturbed cells, only controls.")
     return problems
 
@@ -166,6 +172,7 @@ def build(
     notes: Sequence[str] = (),
     identity: str | None = None,
     card: Card | None = None,
+    needs_perturbed: bool = True,
 ) -> Dataset:
     """Check names, merge spellings and fix the identity of a data set.
 
@@ -183,11 +190,12 @@ def build(
         notes: Notes collected while reading.
         identity: Hash to use instead of the content's own (for generated data).
         card: See :class:`Dataset`.
+        needs_perturbed: Whether cells that are perturbed must be among them.
 
     Raises:
         BenchError: Duplicate genes or barcodes, no control cells, or nothing perturbed.
     """
-    if problems := check_names(genes, barcodes, condition):
+    if problems := check_names(genes, barcodes, condition, needs_perturbed=needs_perturbed):
         raise BenchError(f"{source}: {' Also: '.join(problems)}")
     labels, label_of_cell = _codes(condition)
     merged = merge_spellings(labels)

@@ -71,10 +71,15 @@ def complete(card: Card) -> Guess:
     return guess_file(card.path(), card)
 
 
-def load(card: Card) -> Dataset:
-    """Read, or generate, the cells of a card."""
+def load(card: Card, needs_perturbed: bool = True) -> Dataset:
+    """Read, or generate, the cells of a card.
+
+    Args:
+        card: The card.
+        needs_perturbed: Whether cells that are perturbed must be among them.
+    """
     generator = generator_of(card)
-    return generate(card, generator) if generator else read_h5ad(card.path(), complete(card).card)
+    return generate(card, generator) if generator else read_h5ad(card.path(), complete(card).card, needs_perturbed)
 
 
 def generate(card: Card, generator: Generator[Any]) -> Dataset:

@@ -109,15 +109,42 @@ def load_task(
     Raises:
         BenchError: Unknown names, unreadable files, or a split that these data cannot give.
     """
-    if isinstance(source, str | Path | Card):
-        card, _ = resolve(source)
-        dataset = load(card)
-    else:
-        card, dataset = _from_memory(source)
+    card, dataset = _read(source)
     return Task(dataset, draw(dataset, split or card.split, seed, control_fold, split_file))
 
 
-def _from_memory(adata: AnnData) -> tuple[Card, Dataset]:
+def load_dataset(source: str | Path | Card | AnnData) -> Dataset:
+    """Read the cells alone.
+
+    Args:
+        source: As for :func:`load_task`.
+
+    Raises:
+        BenchError: Unknown names or unreadable files.
+    """
+    return _read(source)[1]
+
+
+def load_cells(source: str | Path | Card | AnnData) -> Dataset:
+    """Read cells of which only the controls are needed; there may be no others.
+
+    Args:
+        source: As for :func:`load_task`.
+
+    Raises:
+        BenchError: Unknown names, unreadable files, or no control cells.
+    """
+    return _read(source, needs_perturbed=False)[1]
+
+
+def _read(source: str | Path | Card | AnnData, needs_perturbed: bool = True) -> tuple[Card, Dataset]:
+    if isinstance(source, str | Path | Card):
+        card, _ = resolve(source)
+        return card, load(card, needs_perturbed)
+    return _from_memory(source, needs_perturbed)
+
+
+def _from_memory(adata: AnnData, needs_perturbed: bool) -> tuple[Card, Dataset]:
     from anndata import AnnData
 
     from bench.data.guess import guess_adata
@@ -129,4 +156,4 @@ def _from_memory(adata: AnnData) -> tuple[Card, Dataset]:
             f"or an AnnData object."
         )
     card = guess_adata(adata)
-    return card, read_adata(adata, card)
+    return card, read_adata(adata, card, needs_perturbed)

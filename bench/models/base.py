@@ -12,13 +12,17 @@ from typing import Any, ClassVar, Literal
 import lightning
 import numpy as np
 import torch
+from pydantic import JsonValue
 
 from bench.core.arguments import checked
+from bench.core.conditions import identity, written
+from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
+from bench.models.kept import Asked, Kept, put_back
 from bench.training.fit import FitContext, FitReport
 
 #: Packages whose version is in every record already.
@@ -102,6 +106,32 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         """Count the constituents of a condition about which the model knew nothing of its own; 0 unless it says so."""
         return 0
 
+    @property
+    def unkept(self) -> str:
+        """Why it cannot be saved, as the end of a sentence; empty = it can."""
+        own = type(self).kept is not PerturbationModel.kept
+        return "" if own else "its class does not say what of it is to be kept (methods kept and restore)"
+
+    def kept(self) -> Kept:
+        """What is to be kept of the fitted model, so that :meth:`restore` of a new one with its arguments predicts.
+
+        Raises:
+            BenchError: Unless a subclass says so.
+        """
+        raise BenchError(self.unkept)
+
+    def restore(self, kept: Kept, asked: Asked) -> None:
+        """Become the fitted model that was kept; predictions are then of the conditions and contexts asked for.
+
+        Args:
+            kept: Of a model with the same arguments.
+            asked: Conditions and contexts, which batches number in this order.
+
+        Raises:
+            BenchError: A condition of which the model knows nothing, or what was kept is not of such a model.
+        """
+        raise BenchError(self.unkept)
+
 
 class ShiftModel(PerturbationModel):
     """A closed form that moves every input cell of a unit by the same shift.
@@ -143,6 +173,7 @@ class ShiftModel(PerturbationModel):
         self._fallbacks: dict[str, int] = {}
         for unit, (_, missing) in shifts.items():
             self._fallbacks[unit.perturbation] = max(missing, self._fallbacks.get(unit.perturbation, 0))
+        self._names = data.conditions, data.contexts
         self.fit_report.cells_seen = len(datamodule.rows("train")) + len(datamodule.control_rows)
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
@@ -156,3 +187,46 @@ class ShiftModel(PerturbationModel):
     def fallbacks(self, condition: str) -> int:
         """Count the condition's constituents that fell back."""
         return self._fallbacks[condition]
+
+    def kept(self) -> Kept:
+        """The table of shifts, whose rows are numbered by condition and context."""
+        conditions, contexts = self._names
+        fallbacks: dict[str, JsonValue] = {**self._fallbacks}
+        facts: dict[str, JsonValue] = {
+            "conditions": list(conditions),
+            "contexts": list(contexts),
+            "fallbacks": fallbacks,
+        }
+        return Kept(facts, dict(self.state_dict()))
+
+    def restore(self, kept: Kept, asked: Asked) -> None:
+        """Take the shifts of the conditions asked for; a context that was not met has them where all contexts agree."""
+        row = kept.state["row"]
+        place = {identity(name): i for i, name in enumerate(kept.words("conditions")) if (row[i] >= 0).any()}
+        if absent := [name for name in asked.conditions if identity(name) not in place]:
+            known = [written(name) for i, name in enumerate(kept.words("conditions")) if (row[i] >= 0).any()]
+            raise BenchError(
+                f"the model keeps no shift of {shorten([*map(written, absent)], 5)}: it has those of {len(known)} "
+                f"conditions ({shorten(known, 10)})."
+            )
+        met = kept.words("contexts")
+        rows = torch.empty((len(asked.conditions), len(asked.contexts)), dtype=torch.int64)
+        for i, name in enumerate(asked.conditions):
+            mine = row[place[identity(name)]]
+            everywhere = torch.unique(mine[mine >= 0])
+            for j, context in enumerate(asked.contexts):
+                at = mine[met.index(context)] if context in met else everywhere[0]
+                if at < 0 or (context not in met and len(everywhere) > 1):
+                    raise BenchError(
+                        f"the model keeps no shift of {written(name)} in context '{context}', and its shifts differ "
+                        f"between contexts; it knows the contexts {shorten(met, 10)}."
+                    )
+                rows[i, j] = at
+        self.register_buffer("table", torch.empty_like(kept.state["table"]))
+        self.register_buffer("row", torch.empty_like(rows))
+        put_back(self, {**kept.state, "row": rows})
+        fallbacks = kept.facts["fallbacks"]
+        assert isinstance(fallbacks, dict)
+        counts = {identity(name): int(str(count)) for name, count in fallbacks.items()}
+        self._names = asked.conditions, asked.contexts
+        self._fallbacks = {name: counts.get(identity(name), 0) for name in asked.conditions}

@@ -108,6 +108,8 @@ class GivenLatents(EncoderMaker):
         pretrained_on: What the encoder was pretrained on, as its author says; it stands with the row.
     """
 
+    unkept = "its latents are those of a file, which has none of cells that it does not hold"
+
     def __init__(self, encoder_embeddings: FilePath = "", key: str = "", pretrained_on: str = "") -> None:
         self.file, self.key, self.pretrained_on = encoder_embeddings, key, pretrained_on
 

@@ -15,6 +15,7 @@ from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import load_banks
 from bench.models.base import PerturbationModel
 from bench.models.encoder_maker import EncoderMaker
+from bench.models.kept import Asked, Kept, put_back
 from bench.models.response import Frozen, Response, ResponseConfig, response_of
 from bench.models.response.actions import ActionTable
 from bench.nn.encoder import Encoded
@@ -41,6 +42,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self.maker = maker
         self.response = response_of(response) if isinstance(response, ResponseConfig) else response
         self.encoder: nn.Module
+        self._table: ActionTable
         self._missing: dict[str, int] = {}
 
     def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
@@ -74,7 +76,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
             banks = self._banks(datamodule, frozen.weights)
             self.record_banks(banks, datamodule)
             table = ActionTable(datamodule, banks)
-            self._missing = table.missing
+            self._table, self._missing = table, table.missing
             self.response.fit(frozen, table, datamodule, self.fit_report, self.fit_context)
 
     def _measured(self, datamodule: PerturbationDataModule) -> Frozen:
@@ -127,3 +129,26 @@ class EncoderModel(PerturbationModel, abc.ABC):
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""
         return self._missing[condition]
+
+    @property
+    def unkept(self) -> str:
+        """Whether the encoder can be rebuilt away from its data."""
+        return self.maker.unkept
+
+    def kept(self) -> Kept:
+        """Weights of encoder and response, features of the genes, and what the response adds to."""
+        whole = Kept(state=dict(self.state_dict()))
+        return whole.with_part(self._table.kept().under("actions")).with_part(self.response.kept().under("response"))
+
+    def restore(self, kept: Kept, asked: Asked) -> None:
+        """Make encoder and response of the same shapes for the conditions asked for, and load the weights."""
+        of_encoder = {n.removeprefix("encoder."): t for n, t in kept.state.items() if n.startswith("encoder.")}
+        self.encoder = self.maker.blank(len(asked.genes), of_encoder)
+        for name in ("latent_mean", "latent_sd"):
+            self.register_buffer(name, torch.empty_like(kept.state[name]))
+        self._table = ActionTable.restored(kept.part("actions"), asked.conditions)
+        self._missing = self._table.missing
+        self.response.rebuild(
+            kept.part("response"), self._table, asked, len(kept.state["latent_mean"]), self.maker.heads
+        )
+        put_back(self, kept.state)

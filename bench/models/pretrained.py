@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from bench.core.arguments import checked
@@ -50,6 +52,10 @@ class Pretrained(EncoderMaker):
         return pretraining.run(
             datamodule, model.fit_report, model.fit_context, checkpoint_folder(model, datamodule), model.warnings.append
         )
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """The encoder alone: heads and teacher serve pretraining only."""
+        return self.architecture.build(genes, self.checkpoint_activations)
 
 
 def checkpoint_folder(model: PerturbationModel, datamodule: PerturbationDataModule) -> Path | None:

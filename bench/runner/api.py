@@ -16,6 +16,7 @@ from bench.runner.config import RunConfig, make_config, spec_of
 from bench.runner.model_choice import ModelChoice, Named, choose
 from bench.runner.outside import score_file
 from bench.runner.result import Folders, Result
+from bench.runner.saved import Fitted
 from bench.runner.tracking import Tracking
 
 if TYPE_CHECKING:
@@ -107,7 +108,9 @@ def run(
     """
     task, folders, choice = as_task(task, seed), Folders.of(out, leaderboards), choose(model)
     config = _config(choice, task, folders, arguments, seed, name, force or choice.instance is not None, tracking)
-    return folders.result(pipeline.run(config, task, choice.instance, progress))
+    fitted: dict[str, Fitted] = {}
+    paths = pipeline.run(config, task, choice.instance, progress, fitted)
+    return folders.result(paths, fitted)
 
 
 def predict(

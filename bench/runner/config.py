@@ -44,6 +44,7 @@ class RunConfig(BaseModel):
         leaderboards: Folder that gets the records.
         force: Whether to repeat finished runs.
         tracking: wandb mode.
+        save: Whether the fitted models are kept, in the runs' folders.
         label: The row's name, where it is not the model's: that of a shipped config, or one given in Python.
     """
 
@@ -62,6 +63,7 @@ class RunConfig(BaseModel):
     force: bool = False
     tracking: Tracking = "off"
     label: str | None = None
+    save: bool = False
 
     @property
     def name(self) -> str:

@@ -25,6 +25,7 @@ from bench.runner.config import RunConfig, make_model, spec_of
 from bench.runner.model_choice import load_class, sources
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.runner.rescore import PREDICTIONS, Kept, earlier
+from bench.runner.saved import Fitted, check_saved, is_saved
 from bench.tracks.response import score
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
 
 STAGES_PER_RUN = 5
+#: Folder of a saved model, in that of its run.
+MODEL = "model"
 
 
 def finished_run(config: RunConfig, spec: RunSpec) -> Path | None:
@@ -44,7 +47,11 @@ def finished_run(config: RunConfig, spec: RunSpec) -> Path | None:
 
 
 def run(
-    config: RunConfig, task: Task | None = None, instance: PerturbationModel | None = None, shown: bool = True
+    config: RunConfig,
+    task: Task | None = None,
+    instance: PerturbationModel | None = None,
+    shown: bool = True,
+    fitted: dict[str, Fitted] | None = None,
 ) -> list[Path]:
     """Run a model on every (seed, fold) asked for; return the records' paths.
 
@@ -53,20 +60,24 @@ def run(
         task: A task that is in memory already; the config's data, split and folds are then not looked at.
         instance: The model as an object; each run fits a copy.
         shown: Whether progress is printed.
+        fitted: Gets the models that were fitted, by run id.
 
     Raises:
         BenchError: Bad input of any kind.
     """
-    make_model(config, instance)  # a refused argument is told before anything is read
+    made = make_model(config, instance)  # a refused argument is told before anything is read
+    if config.save:
+        check_saved(config.model, made)
     paths, done = [], []
     for each, spec, stages in _tasks(config, task, shown):
         folder = config.out / spec.run_id
-        record = None if config.force else finished(TRACK, record_path(folder), spec, sources(config.model))
+        again = config.force or (config.save and not is_saved(folder / MODEL))
+        record = None if again else finished(TRACK, record_path(folder), spec, sources(config.model))
         if record:
             stages.skip(STAGES_PER_RUN - 1)
             done.append(spec.run_id)
         else:
-            record = _one(config, each, spec, folder, stages, instance)
+            record = _one(config, each, spec, folder, stages, instance, {} if fitted is None else fitted)
         paths.append(hand_in(record, folder, config.leaderboards))
     for run_id in done if shown else ():
         note(f"{run_id} is finished already (--force repeats it)")
@@ -153,6 +164,7 @@ def _one(
     folder: Path,
     stages: Stages,
     instance: PerturbationModel | None,
+    fitted: dict[str, Fitted],
 ) -> Record:
     with stages.stage("truth"):
         facts = truth.load(task)
@@ -160,10 +172,13 @@ def _one(
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     logger = tracking.start(config.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
     path = folder / PREDICTIONS
-    kept = None if config.force or instance is not None else earlier(config.out, spec)
+    kept = None if config.force or config.save or instance is not None else earlier(config.out, spec)
     if kept is not None and sources(config.model).items() <= kept.record.hashes.items():
         return _score_again(config, task, spec, folder, stages, facts, kept)
     model, costs = fit_and_predict(config, task, spec, path, stages, instance, logger)
+    fitted[spec.run_id] = Fitted(config.model, model, config.arguments, task, spec)
+    if config.save:
+        fitted[spec.run_id].save(folder / MODEL)
     with stages.stage("score"):
         ledger = model.fit_report
         budget = Budget(

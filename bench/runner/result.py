@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.errors import BenchError
 from bench.results import records
 from bench.results.levels import Level, levels
 from bench.results.records import Record
 from bench.results.tables import ALL, to_long
+from bench.runner.saved import Fitted, copy_saved, is_saved
 from bench.tracks import registry
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Result:
     out: Path = field(repr=False)
     paths: tuple[Path, ...] = field(repr=False)
     _temporary: Folders | None = field(default=None, repr=False)
+    _fitted: Mapping[str, Fitted] = field(default_factory=dict, repr=False)
 
     @property
     def record(self) -> Record:
@@ -90,6 +93,54 @@ class Result:
             part.obs = part.obs.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold)
         return anndata.concat(parts, index_unique="-")
 
+    def genes(self, top: int | None = 20, data: Any = None) -> pd.DataFrame:
+        """Predicted and observed shifts of the genes that move most surely in each test condition.
+
+        Args:
+            top: Genes of each condition, by their Wilcoxon z; None = all that are scored.
+            data: The cells, where they are neither in memory nor a shipped data set.
+
+        Returns:
+            Columns ``condition``, ``context``, ``gene``, ``predicted``, ``observed``, ``z``, ``de``, ``sign_right``; of
+            several runs also the split's ``seed`` and ``control_fold``.
+        """
+        import pandas as pd
+
+        from bench.runner.genes import genes_of, task_of_run
+
+        parts = []
+        for record in self.records:
+            folder, fitted = self.out / record.run_id, self._fitted.get(record.run_id)
+            task = fitted.task if fitted is not None else task_of_run(folder, record, data)
+            part = genes_of(folder, task, top)
+            parts.append(part.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold))
+        table = pd.concat(parts, ignore_index=True)
+        return table.drop(columns=["seed", "control_fold"]) if len(parts) == 1 else table
+
+    def save(self, folder: str | Path) -> Path:
+        """Keep the fitted model: :func:`bench.load_model` reads it, and it predicts for cells of other files.
+
+        Args:
+            folder: Gets ``model.json`` and ``weights.npz``.
+
+        Returns:
+            The folder.
+
+        Raises:
+            BenchError: A model that cannot be saved, one that was not fitted by this call, or several.
+        """
+        if len(self.records) > 1:
+            raise BenchError(f"{len(self.records)} runs: save one at a time, or run with --save, which keeps each.")
+        fitted, kept = self._fitted.get(self.record.run_id), self.out / self.record.run_id / "model"
+        if fitted is not None:
+            return fitted.save(Path(folder))
+        if not is_saved(kept):
+            raise BenchError(
+                f"run {self.record.run_id} was finished before, and its model was not kept: run it again with "
+                f"force=True, or on the command line with --save."
+            )
+        return copy_saved(kept, Path(folder))
+
     def board(self, models: Sequence[str] | None = None, scope: str = "all", published: bool = True) -> pd.DataFrame:
         """This row among the published ones of the same task, over the seeds that this one has.
 
@@ -125,7 +176,7 @@ class Folders:
         boards = Path(leaderboards) if leaderboards is not None else runs / "leaderboards"
         return cls(runs, boards, holder is not None and leaderboards is None, holder)
 
-    def result(self, paths: Sequence[Path]) -> Result:
-        """What was written, read back."""
+    def result(self, paths: Sequence[Path], fitted: Mapping[str, Fitted] | None = None) -> Result:
+        """What was written, read back, with the models that were fitted."""
         found = tuple(records.read(path) for path in paths)
-        return Result(found, self.leaderboards, self.out, tuple(paths), self)
+        return Result(found, self.leaderboards, self.out, tuple(paths), self, fitted or {})

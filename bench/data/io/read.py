@@ -45,12 +45,13 @@ class _Problems:
             raise BenchError(f"{self.source}: {' Also: '.join(self.found)}")
 
 
-def read_h5ad(path: Path, card: Card) -> Dataset:
+def read_h5ad(path: Path, card: Card, needs_perturbed: bool = True) -> Dataset:
     """Read one data set.
 
     Args:
         path: The file.
         card: What its columns and values mean.
+        needs_perturbed: Whether cells that are perturbed must be among them.
 
     Raises:
         BenchError: Anything that would make a score wrong; the message names the file, the column or the value.
@@ -62,25 +63,33 @@ def read_h5ad(path: Path, card: Card) -> Dataset:
         obs, var = read_frame(handle, "obs"), read_frame(handle, "raw/var" if card.raw else "var")
         raw = read_matrix(handle, card.layer, card.raw)
         others = elsewhere(handle, card.layer, card.raw)
-    return read_tables(obs, var, raw, card, source, others)
+    return read_tables(obs, var, raw, card, source, others, needs_perturbed)
 
 
-def read_adata(adata: AnnData, card: Card) -> Dataset:
+def read_adata(adata: AnnData, card: Card, needs_perturbed: bool = True) -> Dataset:
     """Read a data set from an object in memory, under the same checks as a file; the object stays as it is.
 
     Args:
         adata: The object.
         card: What its columns and values mean; its name stands for the object in messages.
+        needs_perturbed: Whether cells that are perturbed must be among them.
 
     Raises:
         BenchError: As :func:`read_h5ad`; an object whose ``X`` is absent or was left on disk.
     """
     values = memory_matrix(adata, card.name, card.layer, card.raw)
-    return read_tables(adata.obs, adata.raw.var if card.raw else adata.var, values, card, card.name)
+    var = adata.raw.var if card.raw else adata.var
+    return read_tables(adata.obs, var, values, card, card.name, needs_perturbed=needs_perturbed)
 
 
 def read_tables(
-    obs: pd.DataFrame, var: pd.DataFrame, raw: sp.csr_matrix, card: Card, source: str, others: str = ""
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
+    raw: sp.csr_matrix,
+    card: Card,
+    source: str,
+    others: str = "",
+    needs_perturbed: bool = True,
 ) -> Dataset:
     """Check the tables and the matrix of a data set, and bring them into the one form.
 
@@ -91,6 +100,7 @@ def read_tables(
         card: What columns and values mean.
         source: What to call the data in messages.
         others: Where else there are values, for the message that these are none.
+        needs_perturbed: Whether cells that are perturbed must be among them.
 
     Raises:
         BenchError: Anything that would make a score wrong; the message names the column or the value.
@@ -121,7 +131,7 @@ def read_tables(
     with problems.collect():
         totals = totals_of(obs, card.columns.total, source)
     gene_column = "var_names" if card.columns.gene is None else f"var['{card.columns.gene}']"
-    problems.found += check_names(genes, barcodes, condition, gene_column)
+    problems.found += check_names(genes, barcodes, condition, gene_column, needs_perturbed)
     problems.report()
     if (aside := condition == "").any():
         there = np.flatnonzero(~aside)
@@ -147,4 +157,5 @@ def read_tables(
         evidence=card.evidence,
         notes=notes,
         card=card,
+        needs_perturbed=needs_perturbed,
     )

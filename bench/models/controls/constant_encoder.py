@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -24,6 +26,10 @@ class Constant(EncoderMaker):
     """One latent for all cells."""
 
     def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """A constant."""
+        return _Constant()
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
         """A constant."""
         return _Constant()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -23,6 +25,10 @@ class Identity(EncoderMaker):
     """No encoder at all."""
 
     def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
+        """Hand expression through."""
+        return _Identity()
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
         """Hand expression through."""
         return _Identity()
 

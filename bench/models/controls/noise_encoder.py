@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import numpy as np
@@ -20,12 +21,15 @@ from bench.nn.encoder import Encoded
 class _Noise(nn.Module):
     """Standard normal numbers whose seed is a hash of the cell: the same for the same cell, of any other's unlike."""
 
+    seed: torch.Tensor
+
     def __init__(self, width: int, seed: int) -> None:
         super().__init__()
-        self.width, self.seed = width, seed
+        self.width = width
+        self.register_buffer("seed", torch.tensor(seed))
 
     def forward(self, x: torch.Tensor) -> Encoded:
-        key = self.seed.to_bytes(8, "little", signed=True)
+        key = int(self.seed).to_bytes(8, "little", signed=True)
         cells = np.ascontiguousarray(x.detach().cpu().float().numpy()) + np.float32(0)  # -0 is 0
         drawn = np.empty((len(cells), self.width), dtype=np.float32)
         for i, cell in enumerate(cells):
@@ -48,6 +52,10 @@ class Noise(EncoderMaker):
     def make(self, datamodule: PerturbationDataModule, model: PerturbationModel) -> nn.Module:
         """Noise of the pretraining seed."""
         return _Noise(self.width, datamodule.seed)
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """Noise, whose seed is among the weights."""
+        return _Noise(self.width, 0)
 
 
 class NoiseEncoder(EncoderModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -62,6 +64,10 @@ class PrincipalComponents(EncoderMaker):
             model.fit_report.trials = len(WIDTHS)
             model.fit_report.selection = f"{len(axes)} components: {shares[best]:.2f} of {of} are decoded"
         return _Projection(torch.from_numpy(mean).float(), torch.from_numpy(axes).float())
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """A projection: there may be fewer components than were asked for."""
+        return _Projection(torch.empty_like(state["mean"]), torch.empty_like(state["axes"]))
 
 
 def _decoded(datamodule: PerturbationDataModule, mean: Singles, axes: Singles) -> tuple[list[float], str]:

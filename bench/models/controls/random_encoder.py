@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -31,6 +33,10 @@ class Untrained(EncoderMaker):
         made = self.architecture.build(len(datamodule.genes))
         torch.random.set_rng_state(state)
         return made
+
+    def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
+        """The encoder at other weights."""
+        return self.architecture.build(genes)
 
 
 class RandomEncoder(EncoderModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -80,18 +81,30 @@ class Targets(nn.Module):
 
     def __init__(self, datamodule: PerturbationDataModule, table: ActionTable) -> None:
         super().__init__()
-        self.table = table
+        learned = datamodule.task.cells_of("train")
         names = datamodule.dataset.conditions
+        self._look_up(names, table, torch.tensor([len(learned.get(name, ())) for name in names]))
+
+    @classmethod
+    def restored(cls, conditions: Sequence[str], table: ActionTable) -> Targets:
+        """Those of other conditions, of which there are no training cells."""
+        targets = cls.__new__(cls)
+        nn.Module.__init__(targets)
+        targets._look_up(conditions, table, torch.zeros(len(conditions), dtype=torch.int64))
+        return targets
+
+    def _look_up(self, names: Sequence[str], table: ActionTable, train: Tensor) -> None:
+        """Look up the genes of conditions with so many training cells each ``[C]``."""
+        self.table = table
         slots = table.identity.shape[1]
         sizes = torch.tensor([len(constituents(name)) for name in names])
-        self.register_buffer("present", torch.arange(slots) < sizes[:, None])
+        # With a row for each condition, none of these is part of the weights, which serve other conditions too.
+        self.register_buffer("present", torch.arange(slots) < sizes[:, None], persistent=False)
         hot = torch.zeros(len(names), table.identities + 1)
         hot.scatter_(1, table.identity, 1.0)
-        self.register_buffer("multi_hot", hot[:, 1:])
-        learned = datamodule.task.cells_of("train")
-        train = torch.tensor([len(learned.get(name, ())) for name in names])
+        self.register_buffer("multi_hot", hot[:, 1:], persistent=False)
         carried = torch.cat([torch.zeros(1), (train.float() @ hot)[1:]])
-        self.register_buffer("cells", carried[table.identity])
+        self.register_buffer("cells", carried[table.identity], persistent=False)
 
 
 class PerturbedNet(nn.Module):
@@ -187,13 +200,13 @@ class Noises:
     """
 
     def __init__(self, net: PerturbedNet, seed: int) -> None:
-        self._net, self._seed = net, seed
+        self._net, self.seed = net, seed
         self._drawn: dict[int, Noise] = {}
 
     def __call__(self, n: int) -> Noise:
         """Those of ``n`` cells, where the weights are."""
         if n not in self._drawn:
-            self._drawn[n] = self._net.noise(n, self._seed)
+            self._drawn[n] = self._net.noise(n, self.seed)
         device = next(self._net.parameters()).device
         return Noise(*(part.to(device) for part in self._drawn[n]))
 

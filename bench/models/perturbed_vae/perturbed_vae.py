@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from bench.core.arguments import (
@@ -20,6 +22,7 @@ from bench.core.conditions import CONTROL
 from bench.data.datamodule import CellBatch, InputBatch, PerturbationDataModule
 from bench.data.features.resolve import load_banks
 from bench.models.base import PerturbationModel
+from bench.models.kept import Asked, Kept, put_back
 from bench.models.perturbed_vae.initial import gene_means, narrowed, without_separation
 from bench.models.perturbed_vae.net import Likelihood, NetSettings, Noises, PerturbedNet, Prediction, Targets
 from bench.models.perturbed_vae.watch import Watch, collapsed
@@ -266,3 +269,19 @@ class PerturbedVAE(PerturbationModel):
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""
         return self._missing[condition]
+
+    def kept(self) -> Kept:
+        """The network, its sizes, the seed of its noise, and features of the genes."""
+        facts: dict[str, JsonValue] = {"shape": asdict(self.net.vae.shape), "noise_seed": self._noises.seed}
+        return Kept(facts, dict(self.state_dict())).with_part(self.net.targets.table.kept().under("actions"))
+
+    def restore(self, kept: Kept, asked: Asked) -> None:
+        """Make the network for the conditions asked for, and load its weights."""
+        table = ActionTable.restored(kept.part("actions"), asked.conditions)
+        self._missing = table.missing
+        shape = kept.facts["shape"]
+        assert isinstance(shape, dict)
+        sizes: dict[str, Any] = dict(shape)
+        self.net = PerturbedNet(Targets.restored(asked.conditions, table), Shape(**sizes), self.settings)
+        self._noises = Noises(self.net, int(str(kept.facts["noise_seed"])))
+        put_back(self, kept.state)

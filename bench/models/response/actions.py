@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
 from torch import nn
 
 from bench.core.conditions import constituents
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.bank import FeatureBank
+from bench.data.features.resolve import targets
+from bench.models.kept import Kept, refuse_unknown, unknown_constituents
 from bench.nn.composer import MODES, Composer
 
 
@@ -18,6 +23,7 @@ class ActionTable(nn.Module):
     """The actions of every condition of a data set, as tensors.
 
     Attributes:
+        seen: Genes that train conditions perturb.
         identities: Number of perturbed genes that occur in train conditions; they are numbered from 1, 0 = unseen.
         widths: Width of each feature bank.
     """
@@ -33,12 +39,16 @@ class ActionTable(nn.Module):
             banks: Feature banks; each is standardised on the genes that train conditions perturb.
         """
         super().__init__()
-        conditions = datamodule.dataset.conditions
+        self._banks = tuple(banks)
+        seen = targets(datamodule.split.train)
+        self._look_up(datamodule.dataset.conditions, seen, (bank.standardised(seen) for bank in banks))
+
+    def _look_up(self, conditions: Sequence[str], seen: tuple[str, ...], banks: Iterable[FeatureBank]) -> None:
+        """Look up the constituents of conditions, given the genes of train conditions and standardised banks."""
         genes = [constituents(name) for name in conditions]
         slots = max((len(names) for names in genes), default=1) or 1
-        seen = sorted({gene for name in datamodule.split.train for gene in constituents(name)})
         number = {gene: i + 1 for i, gene in enumerate(seen)}
-        self.identities = len(seen)
+        self.seen, self.identities = seen, len(seen)
         identity = np.zeros((len(conditions), slots), dtype=np.int64)
         slot = np.zeros((len(conditions), slots), dtype=bool)
         for i, names in enumerate(genes):
@@ -48,17 +58,55 @@ class ActionTable(nn.Module):
         self.widths: dict[str, int] = {}
         flat = [gene for names in genes for gene in names]
         for bank in banks:
-            values, known = bank.standardised(seen).lookup(flat)
+            values, known = bank.lookup(flat)
             table = np.zeros((*slot.shape, values.shape[1]), dtype=np.float32)
             has = np.zeros_like(slot)
             table[slot], has[slot] = values, known
             present |= has
             self.widths[bank.name] = values.shape[1]
-            self.register_buffer(f"features_{len(self.widths)}", torch.from_numpy(table))
-            self.register_buffer(f"known_{len(self.widths)}", torch.from_numpy(has))
-        self.register_buffer("identity", torch.from_numpy(identity))
-        self.register_buffer("present", torch.from_numpy(present))
+            self._number(f"features_{len(self.widths)}", table)
+            self._number(f"known_{len(self.widths)}", has)
+        self._number("identity", identity)
+        self._number("present", present)
         self.missing = {name: int((slot[i] & ~present[i]).sum()) for i, name in enumerate(conditions)}
+
+    def _number(self, name: str, values: NDArray[Any]) -> None:
+        """Keep an array with a row per condition; it is no part of the weights, which serve other conditions too."""
+        self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    def kept(self) -> Kept:
+        """Features of all genes of the banks, not of this task's alone: new perturbations can then be asked for."""
+        banks = [bank.standardised(self.seen) for bank in self._banks]
+        described: list[JsonValue] = [
+            {"name": bank.name, "genes": list(bank.genes), "hash": given.content_hash}
+            for bank, given in zip(banks, self._banks, strict=True)
+        ]
+        tables = {f"bank_{i}": torch.tensor(bank.values) for i, bank in enumerate(banks)}
+        return Kept({"seen": list(self.seen), "banks": described}, tables=tables)
+
+    @classmethod
+    def restored(cls, kept: Kept, conditions: Sequence[str]) -> ActionTable:
+        """The table of other conditions, from what was kept of one.
+
+        Raises:
+            BenchError: A condition with a gene of which nothing is known.
+        """
+        described = kept.facts["banks"]
+        assert isinstance(described, list)
+        banks = []
+        for i, one in enumerate(described):
+            assert isinstance(one, dict)
+            assert isinstance(one["genes"], list)
+            values = kept.tables[f"bank_{i}"].numpy()
+            banks.append(FeatureBank(str(one["name"]), tuple(map(str, one["genes"])), values, str(one["name"])))
+        seen = kept.words("seen")
+        known = {*seen, *(gene for bank in banks for gene in bank.genes)}
+        refuse_unknown({name: unknown_constituents(name, known) for name in conditions}, sorted(known))
+        table = cls.__new__(cls)
+        nn.Module.__init__(table)
+        table._banks = ()
+        table._look_up(conditions, seen, banks)
+        return table
 
     def features(self, condition: torch.Tensor) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
         """Features ``[B, A, F]`` of each bank, and whether each is known ``[B, A]``."""

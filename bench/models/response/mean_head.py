@@ -53,6 +53,8 @@ class ResponseTask:
         table: Actions of the conditions.
         base: What is predicted before anything is learned, in target space ``[C, W]``.
         base_genes: The same in genes ``[C, G]``.
+        base_unseen: That of a perturbation of which nothing is known ``[G]``.
+        additive: Whether a base is the sum of those of a condition's constituents, and not the same for all.
         rebase: The base that some of the train targets alone give: ``bool [T] -> [C, W]``.
         train: Targets of the train conditions.
         val: Targets of the val conditions.
@@ -70,6 +72,8 @@ class ResponseTask:
     table: ActionTable
     base: torch.Tensor
     base_genes: torch.Tensor
+    base_unseen: torch.Tensor
+    additive: bool
     rebase: Callable[[torch.Tensor], torch.Tensor]
     train: Targets
     val: Targets

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from bench.core.conditions import constituents
+from bench.core.conditions import constituents, single
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
@@ -86,6 +86,8 @@ def make_task(
         base = base_of(dataset.conditions, some, target[rows], residual)
         return torch.from_numpy(base.astype(np.float32))
 
+    # The last is of a gene that is none: of a perturbation of which nothing is known.
+    bases = torch.from_numpy(base_of((*dataset.conditions, single("")), keys, genes, residual))
     pooled = [torch.from_numpy(z) for z in control_z]
     learned = sorted({c for _, c in keys})
     if settings.predictor != "film":
@@ -100,7 +102,9 @@ def make_task(
     return ResponseTask(
         table=table,
         base=rebase(torch.ones(len(keys), dtype=torch.bool)),
-        base_genes=torch.from_numpy(base_of(dataset.conditions, keys, genes, residual)),
+        base_genes=bases[:-1],
+        base_unseen=bases[-1],
+        additive=residual == "additive",
         rebase=rebase,
         train=parts["train"],
         val=parts["val"],
@@ -111,6 +115,40 @@ def make_task(
         to_genes=torch.from_numpy(weights.astype(np.float32)) if own else None,
         latent_width=len(scale.mean),
         genes=len(datamodule.genes),
+    )
+
+
+def bare_task(table: ActionTable, genes: int, latent_width: int, own: bool, heads: int) -> ResponseTask:
+    """What a response that was kept is rebuilt on: shapes, and nothing to learn from.
+
+    Args:
+        table: Actions of the conditions asked for.
+        genes: Number of genes.
+        latent_width: Width of the encoder's latents.
+        own: Whether shifts of latents are predicted.
+        heads: Attention heads of the encoder.
+    """
+    conditions, width = len(table.missing), latent_width if own else genes
+    none = torch.empty(0, dtype=torch.int64)
+    targets = Targets(none, none, torch.empty(0, width))
+    base = torch.zeros(conditions, width)
+    return ResponseTask(
+        table=table,
+        base=base,
+        base_genes=torch.zeros(conditions, genes),
+        base_unseen=torch.zeros(genes),
+        additive=False,
+        rebase=lambda kept: base,
+        train=targets,
+        val=targets,
+        all_known=False,
+        new_contexts=False,
+        starts=latent_starts([]),
+        between=Between.none(latent_width),
+        to_genes=torch.empty(genes, latent_width) if own else None,
+        latent_width=latent_width,
+        genes=genes,
+        heads=heads,
     )
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from bench.core.conditions import constituents, identity
 from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.models.kept import Asked, Kept
 from bench.models.response import mean_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.config import CELLS
-from bench.models.response.mean_head import ResponseTask
-from bench.models.response.mean_task import make_task
+from bench.models.response.mean_head import MeanHead, ResponseTask
+from bench.models.response.mean_task import bare_task, make_task
+from bench.models.response.starts import Between
 from bench.models.response.strategy import Frozen, Response
 from bench.nn.encoder import Encoded
+from bench.stats.shifts import additive
 from bench.training.curves import agreement
 from bench.training.fit import FitContext, FitReport
 
@@ -35,7 +40,10 @@ class OnMeans(Response):
         task = make_task(
             datamodule, table, frozen.embed, frozen.standardised, frozen.scale, frozen.weights, self.config
         )
-        self.register_buffer("base", task.base_genes.double())
+        self._take_base(task.base_genes.double())
+        self._unseen = task.base_unseen
+        names = datamodule.dataset.conditions if task.additive else ()
+        self._singles = {name: i for i, name in enumerate(names) if len(constituents(name)) == 1}
         self.between = task.between
         self.bags = self.config.predictor == "film" and task.several
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
@@ -43,6 +51,32 @@ class OnMeans(Response):
         self.networks = nn.ModuleList(mean_fit.fit(task, self.config, report, context))
         report.selection = f"{report.selection}; residual ratio on train {self._moved_share(task):.2f}"
         self._log_val(task, context)
+
+    def _take_base(self, base: torch.Tensor) -> None:
+        # With a row for each condition, it is no part of the weights, which serve other conditions too.
+        self.register_buffer("base", base, persistent=False)
+
+    def kept(self) -> Kept:
+        """What it adds to, for single perturbations where these differ: those of combinations are their sums."""
+        rows = self.get_buffer("base")[list(self._singles.values())].cpu()
+        return Kept(
+            {"bags": self.bags, "singles": list(self._singles)}, tables={"singles": rows, "unseen": self._unseen}
+        )
+
+    def rebuild(self, kept: Kept, table: ActionTable, asked: Asked, latent_width: int, heads: int) -> None:
+        """See :class:`Response`."""
+        own = self.config.latent_target == "own"
+        task = bare_task(table, len(asked.genes), latent_width, own, heads)
+        self._singles, self._unseen = {}, kept.tables["unseen"]
+        names, unseen = kept.words("singles"), self._unseen.numpy()
+        shifts = {identity(name): row for name, row in zip(names, kept.tables["singles"].numpy(), strict=True)}
+        rows = [additive(name, shifts, unseen)[0] if names else unseen for name in asked.conditions]
+        self._take_base(torch.from_numpy(np.array(rows)))
+        self.between, self.bags = Between.none(latent_width), bool(kept.facts["bags"])
+        self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
+        self.networks = nn.ModuleList(
+            MeanHead(task, self.config, self.config.head_learning_rate, 0) for _ in range(self.config.head_seeds)
+        )
 
     @torch.no_grad()
     def predict(

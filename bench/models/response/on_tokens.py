@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.models.kept import Asked, Kept
 from bench.models.response import token_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.strategy import Frozen, Response
 from bench.models.response.token_fit import TokenTask
+from bench.models.response.token_head import TokenHead
 from bench.nn.encoder import Encoded
 from bench.training.fit import FitContext, FitReport
 
@@ -37,6 +39,20 @@ class OnTokens(Response):
             frozen.heads,
         )
         self.networks = nn.ModuleList(token_fit.fit(task, self.config, report, context))
+
+    def kept(self) -> Kept:
+        """The width of its tokens."""
+        head = self.networks[0]
+        assert isinstance(head, TokenHead)
+        return Kept({"token_width": head.width})
+
+    def rebuild(self, kept: Kept, table: ActionTable, asked: Asked, latent_width: int, heads: int) -> None:
+        """See :class:`Response`."""
+        width = int(str(kept.facts["token_width"]))
+        self.networks = nn.ModuleList(
+            TokenHead(table, self.config, len(asked.genes), width, 0, heads=heads)
+            for _ in range(self.config.head_seeds)
+        )
 
     @torch.no_grad()
     def predict(

@@ -11,6 +11,7 @@ from torch import nn
 
 from bench.core.typing import Floats
 from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.models.kept import Asked, Kept
 from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import align
 from bench.models.response.config import ResponseConfig
@@ -87,6 +88,22 @@ class Response(nn.Module, abc.ABC):
             batch: Control cells and the condition asked for.
             encoder: As it was fitted on.
             standardised: The same, its pooled vector standardised.
+        """
+
+    @abc.abstractmethod
+    def kept(self) -> Kept:
+        """What beside its weights is to be kept of it."""
+
+    @abc.abstractmethod
+    def rebuild(self, kept: Kept, table: ActionTable, asked: Asked, latent_width: int, heads: int) -> None:
+        """Take the shapes of what was fitted, for the conditions asked for; the weights are loaded afterwards.
+
+        Args:
+            kept: By :meth:`kept`.
+            table: Actions of the conditions asked for.
+            asked: Genes and conditions.
+            latent_width: Width of the encoder's pooled latents.
+            heads: Attention heads of the encoder.
         """
 
     def aligned(

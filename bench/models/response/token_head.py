@@ -43,7 +43,7 @@ class TokenHead(nn.Module):
         super().__init__()
         state = torch.random.get_rng_state()
         torch.manual_seed(seed)
-        self.table = table
+        self.table, self.width = table, width
         self.composer = Composer(
             table.widths,
             width=settings.action_width,

@@ -1,0 +1,92 @@
+"""``bench genes``: the predictions of a run beside the truth, gene by gene."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.errors import BenchError
+from bench.core.files import safe_name, write_text
+from bench.data.splits.split import Split
+from bench.data.task import Task, load_dataset
+from bench.results import records
+from bench.results.records import Record
+from bench.runner.outside import record_path
+from bench.runner.rescore import PREDICTIONS
+from bench.tracks.response import predictions
+from bench.tracks.response.by_gene import by_gene
+from bench.tracks.response.truth import truth
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def task_of_run(folder: Path, record: Record, data: Any = None) -> Task:
+    """The task of a run: its cells, and the split that lies in its folder.
+
+    Args:
+        folder: Of the run.
+        record: Its record.
+        data: The cells, as for :func:`bench.load_task`; None = the data set that the record names.
+
+    Raises:
+        BenchError: No such data or split, or others than the run was made with.
+    """
+    spec = record.spec
+    try:
+        dataset = load_dataset(spec.dataset if data is None else data)
+    except BenchError as error:
+        if data is not None:
+            raise
+        raise BenchError(f"{error} Name the file of run {record.run_id} by --data.") from error
+    try:
+        content = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        content.pop("split_id", None)
+        split = Split.model_validate(content)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise BenchError(f"{folder}: its split.json cannot be read. Run it again.") from error
+    for what, found, wanted in (("data", dataset.hash, spec.data_hash), ("split", split.split_id, spec.split_id)):
+        if found != wanted:
+            raise BenchError(
+                f"run {record.run_id} was made with other {what} ({wanted[:12]}, here {found[:12]}). Give its own file "
+                f"by --data, or run it again."
+            )
+    return Task(dataset, split)
+
+
+def genes_of(folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:
+    """The table of a run, see :func:`bench.tracks.response.by_gene.by_gene`.
+
+    Args:
+        folder: Of the run.
+        task: Its task.
+        top: Genes of each condition; None = all.
+    """
+    facts = truth.load(task)
+    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
+    return by_gene(facts, predictions.read(folder / PREDICTIONS, facts.units, facts.genes, expected).y_hat, top)
+
+
+def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, Path]:
+    """Write the table of a run into its folder.
+
+    Args:
+        run_id: Of a run of predictions.
+        out: Folder of the runs.
+        data: See :func:`task_of_run`.
+        top: Genes of each condition.
+
+    Returns:
+        The table, and the path of ``genes.csv``.
+    """
+    folder = out / safe_name("run", run_id)
+    if not record_path(folder).is_file():
+        raise BenchError(
+            f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed."
+        )
+    record = records.read(record_path(folder))
+    table = genes_of(folder, task_of_run(folder, record, data), top)
+    path = folder / "genes.csv"
+    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return table, path
