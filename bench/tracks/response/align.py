@@ -187,5 +187,5 @@ def align(
         epistasis=None if plain else epistasis_part(truth, rows),
         crossed=codes_part(truth, rows),
         states=states_part(truth, half, states, rows),
-        state_change=truth.state_change[rows] if whole and truth.state_shift.shape[1] else None,
+        state_change=truth.state_change[rows] if truth.state_shift.shape[1] else None,
     )

@@ -60,7 +60,7 @@ class Evaluation:
         epistasis: additive shifts of doubles; None if there are none.
         crossed: condition and context of each unit; None if nobody asked for metrics over several contexts.
         states: true and predicted shifts by state of the cells; None if either has none.
-        state_change: [T] share of cells that change state, NaN where unknown; None for a half of the cells.
+        state_change: [T] share of cells that change state, NaN where unknown; None if no cell has a state.
 
     Raises:
         ValueError: for a wrong shape, a value that is not finite where it will be read, a gene scored but
