@@ -211,6 +211,15 @@ def test_records_of_one_task_must_agree_on_units_floor_and_replicate(three):
     assert "c" not in board(three).index
 
 
+def test_a_record_that_is_older_than_a_metric_stays_beside_newer_ones(three):
+    before = board(three)
+    record_of(three, "c", {"pearson_delta": 0.3, "state_r": 0.1}, floor=0.25, replicate=0.75)
+    after = board(three)
+    assert after.loc["c", "state_r"] == pytest.approx(0.1)
+    assert after.drop(index="c")["state_r"].isna().all()
+    assert after.loc[before.index, "pearson_delta"].equals(before["pearson_delta"])
+
+
 def test_two_folders_must_agree_too_but_for_rounding(three, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     record_of(other, "c", {"pearson_delta": 0.3}, floor=0.25 + 1e-12)
