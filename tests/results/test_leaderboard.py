@@ -213,7 +213,13 @@ def test_records_of_one_task_must_agree_on_units_floor_and_replicate(three):
 
 def test_a_record_that_is_older_than_a_metric_stays_beside_newer_ones(three):
     before = board(three)
-    record_of(three, "c", {"pearson_delta": 0.3, "state_r": 0.1}, floor=0.25, replicate=0.75)
+    record, table = made("c", {"pearson_delta": 0.3, DE: 0.3})
+    frame = tables.to_long(table)
+    new = frame[frame["metric"] == "pearson_delta"].assign(
+        metric="state_r", value=0.1, floor=0.0, half_replicate=0.4, half_value=np.nan, half_floor=np.nan
+    )
+    table = tables.from_long(TRACK, pd.concat([frame[frame["metric"] != "state_r"], new]))
+    store.add(three, TRACK, [(record.model_copy(update={"values_hash": table.hash}), table)])
     after = board(three)
     assert after.loc["c", "state_r"] == pytest.approx(0.1)
     assert after.drop(index="c")["state_r"].isna().all()
