@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.track import Track
+from bench.core.typing import Floats
 from bench.results.levels import Level, levels
 from bench.results.records import Record
 from bench.results.tables import ALL, Table
@@ -73,6 +75,13 @@ class BoardEntry:
             return "hold different test conditions"
         for field, what in (("floor", "floor"), ("half_replicate", "replicate")):
             a, b = (task.numbers[field][:, : task.shown] for task in (mine, theirs))
+            both = self._known(a, b)
+            a, b = a[:, both], b[:, both]
             if not np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True).all():  # machines round differently
                 return f"disagree on the {what}"
         return ""
+
+    def _known(self, mine: Floats, theirs: Floats) -> NDArray[np.bool_]:
+        """Metrics to compare: of a family, or such as both records know; a record may be older than a metric."""
+        families = np.array([metric.family is not None for metric in self.track.metrics.values()], dtype=np.bool_)
+        return families | np.isfinite(mine).any(axis=0) & np.isfinite(theirs).any(axis=0)

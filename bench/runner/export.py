@@ -11,6 +11,7 @@ from bench.core.conditions import written
 from bench.core.files import atomic, write_json
 from bench.data.dataset import Dataset
 from bench.data.task import Part, Task, load_task
+from bench.tracks.response.truth.states import input_states
 
 
 def export(task: Task, folder: Path) -> list[Path]:
@@ -20,7 +21,8 @@ def export(task: Task, folder: Path) -> list[Path]:
 
     Args:
         task: The task.
-        folder: Gets ``train.h5ad`` (``obs``: condition, context, batch, part, input) and ``split.json``, whose
+        folder: Gets ``train.h5ad`` (``obs``: condition, context, batch, part, input, state: that of an
+            input cell, -1 = none) and ``split.json``, whose
             ``units`` are the (condition, context) of each part; those of ``test`` are to be predicted.
 
     Returns:
@@ -37,6 +39,9 @@ def export(task: Task, folder: Path) -> list[Path]:
     part[controls] = "control"
     rows = np.flatnonzero(part != "")
     cells = {b for pool in task.split.input_cells.values() for b in pool}
+    states: dict[str, int] = {}
+    for c, of in input_states(task).items():
+        states |= dict(zip(task.split.input_cells[task.dataset.contexts[c]], of.tolist(), strict=True))
     obs = pd.DataFrame(
         {
             "condition": np.array([written(name) for name in task.dataset.conditions])[task.dataset.condition[rows]],
@@ -44,6 +49,7 @@ def export(task: Task, folder: Path) -> list[Path]:
             "batch": np.array(task.dataset.batches)[task.dataset.batch[rows]],
             "part": part[rows],
             "input": [b in cells for b in task.dataset.barcodes[rows].tolist()],
+            "state": [states.get(b, -1) for b in task.dataset.barcodes[rows].tolist()],
         },
         index=task.dataset.barcodes[rows],
     )

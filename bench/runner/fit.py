@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,35 @@ import lightning
 import numpy as np
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
 
 from bench.core.conditions import identity
 from bench.core.errors import BenchError
+from bench.core.typing import Floats
+from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import RoleLoader
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
-from bench.tracks.response import predictions
+from bench.tracks.response import predicted_states, predictions
+from bench.tracks.response.truth.states import input_states
 from bench.training.embedding import embed_rows, spread_rows
 from bench.training.fit import FitContext
 from bench.training.trainer import quiet
 
 
 class _Collect(Callback):
-    """Gather predictions batch by batch: all cells of models whose spread means something, else only means."""
+    """Gather predictions batch by batch: all cells of models whose spread means something, else only means.
 
-    def __init__(self, cells: bool) -> None:
-        self.cells = cells
+    Args:
+        cells: Whether all cells are kept.
+        states: State of each input cell, by number of the context: mean shifts by state are kept too.
+    """
+
+    def __init__(self, cells: bool, states: Mapping[int, NDArray[np.int64]]) -> None:
+        self.cells, self.states = cells, states
+        self.by_state: dict[tuple[int, int], Floats] = {}
         self.blocks: list[np.ndarray[Any, Any]] = []
         self.keys: list[tuple[int, int]] = []
 
@@ -43,6 +54,10 @@ class _Collect(Callback):
         )
         key = (int(batch.condition[0]), int(batch.context[0]))
         self.keys += [key] * len(self.blocks[-1])
+        state = self.states.get(key[1])
+        if state is not None and len(predicted) == len(state):
+            moved = (predicted.double() - batch.controls.detach().cpu().double()).numpy()
+            self.by_state[key] = predicted_states.means_by_state(moved, state, int(state.max()) + 1)
 
 
 def fit(
@@ -107,7 +122,7 @@ def predict(
     begin = time.perf_counter()
     loader = datamodule.predict_dataloader()
     _check_role(loader, datamodule)
-    collect = _Collect(model.emits_cells)
+    collect = _Collect(model.emits_cells, input_states(datamodule.task))
     with quiet():
         trainer = lightning.Trainer(
             accelerator="auto",
@@ -140,5 +155,7 @@ def predict(
         "controls_used": "input",
         **{key: str(value) for key, value in seeds.items()},
     }
-    predictions.write(path, values, obs, datamodule.genes, uns)
+    data = datamodule.dataset
+    moved = {Unit(data.conditions[i], data.contexts[c]): shifts for (i, c), shifts in collect.by_state.items()}
+    predictions.write(path, values, obs, datamodule.genes, uns, moved)
     return {"predict_s": time.perf_counter() - begin, "peak_memory_mib": _peak()}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
@@ -14,7 +16,7 @@ from bench.results import records, store
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
 from bench.runner.config import check_row_name, task_fields
-from bench.tracks.response import plausible, predictions, score
+from bench.tracks.response import plausible, predicted_states, predictions, score
 from bench.tracks.response.control_noise import control_noise
 from bench.tracks.response.predictions import ControlsUsed, Predicted, controls_used
 from bench.tracks.response.track import TRACK
@@ -65,7 +67,8 @@ def score_predictions(
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.units, facts.genes, expected)
     used, doubts = _examine(path, predicted, task, facts, outside)
-    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells)
+    states = predicted_states.check(path, predicted.states, facts)
+    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells, states)
     table = score.table_of(scored)
     sha, dirty = records.git_state()
     if fitted is not None:
@@ -93,11 +96,21 @@ def score_predictions(
         hardware=records.hardware() if fitted is None else fitted.hardware,
         budget=budget,
         selection=selection,
-        warnings=(*task.dataset.notes, *task.split.notes, *warnings, *doubts),
+        warnings=(*task.dataset.notes, *task.split.notes, *warnings, *doubts, *_without_states(facts)),
         values_hash=table.hash,
     )
     records.write(record_path(folder), record, table)
     return record, scored
+
+
+def _without_states(facts: Truth) -> list[str]:
+    """Say why ``state_r`` has no value, once per reason."""
+    tested = {facts.contexts[c]: facts.state_reasons[c] for c in np.unique(facts.context).tolist()}
+    reasons = dict.fromkeys(reason for reason in tested.values() if reason)
+    lacking = {reason: [name for name, why in tested.items() if why == reason] for reason in reasons}
+    return [
+        f"no state_r in {', '.join(names[:3])}{', ...' * (len(names) > 3)}: {why}" for why, names in lacking.items()
+    ]
 
 
 def _examine(

@@ -211,6 +211,21 @@ def test_records_of_one_task_must_agree_on_units_floor_and_replicate(three):
     assert "c" not in board(three).index
 
 
+def test_a_record_that_is_older_than_a_metric_stays_beside_newer_ones(three):
+    before = board(three)
+    record, table = made("c", {"pearson_delta": 0.3, DE: 0.3})
+    frame = tables.to_long(table)
+    new = frame[frame["metric"] == "pearson_delta"].assign(
+        metric="state_r", value=0.1, floor=0.0, half_replicate=0.4, half_value=np.nan, half_floor=np.nan
+    )
+    table = tables.from_long(TRACK, pd.concat([frame[frame["metric"] != "state_r"], new]))
+    store.add(three, TRACK, [(record.model_copy(update={"values_hash": table.hash}), table)])
+    after = board(three)
+    assert after.loc["c", "state_r"] == pytest.approx(0.1)
+    assert after.drop(index="c")["state_r"].isna().all()
+    assert after.loc[before.index, "pearson_delta"].equals(before["pearson_delta"])
+
+
 def test_two_folders_must_agree_too_but_for_rounding(three, tmp_path_factory):
     other = tmp_path_factory.mktemp("other")
     record_of(other, "c", {"pearson_delta": 0.3}, floor=0.25 + 1e-12)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from bench.tracks.response.metrics import (
     GearsTruth,
     LegacyCells,
     Sample,
+    StateShifts,
     UnitCodes,
 )
 from bench.tracks.response.metrics.functional import bounded
@@ -103,6 +104,25 @@ def codes_part(truth: Truth, rows: Rows = EVERY) -> UnitCodes:
     return UnitCodes(numbers.astype(np.int64), truth.context).subset(rows)
 
 
+def states_part(
+    truth: Truth, half: int | None, predicted: NDArray[Any] | None, rows: Rows = EVERY
+) -> StateShifts | None:
+    """Predicted shifts by state beside those of all cells, or of one half; known where both are.
+
+    Args:
+        truth: Truth of the task.
+        half: Index of a half; absent = all cells.
+        predicted: Of these units ``[T, K, G]``.
+        rows: Units.
+    """
+    if predicted is None or not truth.state_shift.shape[1]:
+        return None
+    true = (truth.state_shift if half is None else truth.state_half[half])[rows]
+    if half is not None:  # the other half may lack cells of a state that this one has
+        true = np.where(np.isfinite(predicted).all(axis=(1, 2), keepdims=True), true, np.nan)
+    return StateShifts(true, predicted)
+
+
 def sampling_variance(truth: Truth, half: int | None = None, rows: Rows = EVERY) -> Floats:
     """Variance of the true shift's own sampling noise ``[T, G]``: of the test cells' mean, and of the controls' mean.
 
@@ -124,6 +144,7 @@ def align(
     cells: Sample | None = None,
     rows: Rows = EVERY,
     plain: bool = False,
+    states: NDArray[Any] | None = None,
 ) -> Evaluation:
     """Put a prediction beside the whole truth, or beside one half of it with that half's own DE list.
 
@@ -134,6 +155,7 @@ def align(
         cells: Predicted cells of these units, where the model emits some (see :func:`predicted_sample`).
         rows: Units; they are a gallery of their own.
         plain: Leave out DE, sampling noise and all optional parts, for metrics that ask for a gallery only.
+        states: Predicted shifts of these units by state ``[T, K, G]``, where the prediction holds some.
     """
     y = (truth.y if half is None else truth.half_y[half])[rows]
     de_z = (truth.de_z if half is None else truth.half_de_z[half])[rows]
@@ -164,4 +186,6 @@ def align(
         legacy=None if plain else legacy_part(truth, half, rows),
         epistasis=None if plain else epistasis_part(truth, rows),
         crossed=codes_part(truth, rows),
+        states=states_part(truth, half, states, rows),
+        state_change=truth.state_change[rows] if truth.state_shift.shape[1] else None,
     )

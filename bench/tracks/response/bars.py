@@ -185,7 +185,9 @@ def compute(truth: Truth) -> Bars:
     """Score the train mean, the replicate and all blind answers."""
     halves = halves_of(truth)
     mean = truth.c_in + truth.train_delta
-    floor, replicate = over_units(truth, values_of(truth, mean, None)), over_units(truth, replicates(truth))
+    blind_to_state = np.zeros_like(truth.state_shift)
+    floor = over_units(truth, values_of(truth, mean, None, blind_to_state))
+    replicate = over_units(truth, replicates(truth))
     half_floor = half_values(truth, mean, halves)
     keys = [(metric, scope) for metric in METRICS for scope in scopes(truth) if (metric, scope) in floor]
     effect = tuple(effect_tertiles(replicate[PATTERN, ALL]["half_replicate"]))

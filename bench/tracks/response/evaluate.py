@@ -36,18 +36,20 @@ def _plain(metrics: Sequence[Metric]) -> bool:
     return all(metric.needs <= GALLERIES and metric.needs for metric in metrics)
 
 
-def values_of(truth: Truth, y_hat: Floats, cells: Sample | None) -> View:
+def values_of(truth: Truth, y_hat: Floats, cells: Sample | None, states: NDArray[Any] | None = None) -> View:
     """Look at a prediction beside all cells: ``value``, ``degenerate`` and ``influence``.
 
     Args:
         truth: Truth of the task.
         y_hat: Predicted means of all units ``[T, G]``.
         cells: Predicted cells of all units.
+        states: Predicted shifts of all units by state ``[T, K, G]``.
     """
 
     def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
         plain = _plain(metrics)
-        case = align(truth, y_hat[rows], None, None if cells is None or plain else cells.subset(rows), rows, plain)
+        some, stated = None if cells is None or plain else cells.subset(rows), None if states is None else states[rows]
+        case = align(truth, y_hat[rows], None, some, rows, plain, stated)
         out: list[Columns] = []
         for metric in metrics:
             value, _, degenerate = evaluate(metric, case)
@@ -86,7 +88,7 @@ def replicates(truth: Truth) -> View:
         for half in range(len(truth.half_y)):
             other = truth.half_y[half ^ 1][rows]
             sample = None if plain else half_sample(truth, half ^ 1, rows)
-            case = align(truth, other, half, None, rows, plain)
+            case = align(truth, other, half, None, rows, plain, truth.state_half[half ^ 1][rows])
             cells = None if plain else cells_part(truth, half, sample, rows)
             case = case.beside(case.y_hat, case.d_hat, cells, {**empty_cache(), "spread": spread})
             for m, metric in enumerate(metrics):

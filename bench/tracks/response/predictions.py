@@ -1,7 +1,8 @@
 """``predictions.h5ad``: the file between any tool and the score.
 
 ``obs`` = predicted cells (one row per unit is allowed: a mean) with ``condition``, ``context`` (may be left out where
-there is one) and optionally ``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from.
+there is one) and optionally ``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from,
+and optionally ``states`` (:mod:`bench.tracks.response.predicted_states`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.tracks.response import predicted_states
 from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
 
 ControlsUsed: TypeAlias = Literal["input", "all", "unknown"]
@@ -35,12 +37,14 @@ class Predicted:
         fallbacks: Constituents of each unit about which the model knew nothing ``[T]``.
         uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
         cells: The predicted cells, if every unit has at least 10 rows; else None.
+        states: Predicted shifts by state of the input cells ``[T, K, G]``, where the file holds some.
     """
 
     y_hat: Floats
     fallbacks: NDArray[np.int64]
     uns: dict[str, str]
     cells: PredictedCells | None = None
+    states: Floats | None = None
 
 
 def write(
@@ -49,6 +53,7 @@ def write(
     obs: pd.DataFrame,
     genes: Sequence[str],
     uns: Mapping[str, str],
+    states: Mapping[Unit, Floats] | None = None,
 ) -> None:
     """Write predictions atomically.
 
@@ -58,12 +63,15 @@ def write(
         obs: One row per row of ``cells``, with columns ``condition`` and ``context``.
         genes: ``[G]``.
         uns: Provenance.
+        states: Predicted shifts by state ``[K, G]`` of some units.
     """
     import anndata
 
     frame = obs.reset_index(drop=True).assign(condition=[written(str(name)) for name in obs["condition"]])
     frame.index = frame.index.astype(str)
     table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
+    if states:
+        table.uns[predicted_states.KEY] = predicted_states.stored(states)
     with atomic(path) as temporary:
         table.write_h5ad(temporary)
         seal(temporary)
@@ -130,7 +138,8 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
         fallbacks[i] = counts[rows].max()
     enough = min(map(len, rows_of), default=0) >= MIN_CELLS
     cells = PredictedCells(x, rows_of, columns) if enough else None
-    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells)
+    states = predicted_states.read(path, table.uns, units, columns)
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells, states)
 
 
 def controls_used(uns: Mapping[str, str]) -> ControlsUsed:

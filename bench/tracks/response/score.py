@@ -47,7 +47,9 @@ class Scored:
     task_draws: Mapping[tuple[str, str, str], Floats]
 
 
-def score_table(truth: Truth, y_hat: Floats, fallbacks: NDArray[np.int64], cells: Cells | None = None) -> Scored:
+def score_table(
+    truth: Truth, y_hat: Floats, fallbacks: NDArray[np.int64], cells: Cells | None = None, states: Floats | None = None
+) -> Scored:
     """Score a prediction on all cells and, for the metrics that stand for families, on halves.
 
     Args:
@@ -55,10 +57,11 @@ def score_table(truth: Truth, y_hat: Floats, fallbacks: NDArray[np.int64], cells
         y_hat: Predicted means ``[T, G]``.
         fallbacks: Constituents that fell back ``[T]``.
         cells: Predicted cells of each condition, where the file holds some.
+        states: Predicted shifts of each condition by state ``[T, K, G]``, likewise.
     """
     known = bars.load(truth)
     sample = None if cells is None else predicted_sample(truth, cells)
-    found = over_units(truth, values_of(truth, y_hat, sample))
+    found = over_units(truth, values_of(truth, y_hat, sample, states))
     halves = half_values(truth, y_hat, known.halves)
     at = np.concatenate([scopes(truth)[scope] for _, scope in known.columns])
     lengths = [len(scopes(truth)[scope]) for _, scope in known.columns]

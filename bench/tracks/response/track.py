@@ -28,6 +28,12 @@ TRACK = Track(
             meaning="Does a prediction know how contexts differ? 0 for whoever does not look at the context.",
             optional=True,
         ),
+        Column(
+            "state r",
+            "state_r",
+            meaning="Does a prediction know in which cells a perturbation acts more? 0 for one shift for all cells.",
+            optional=True,
+        ),
     ),
     legend=(
         "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "

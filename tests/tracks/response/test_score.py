@@ -139,23 +139,28 @@ def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, monkey
     y_hat[2] = facts.c_in[2]
     cells = [np.maximum(y + rng.normal(0, 0.5, (20 + i, len(y))), 0).astype(np.float32) for i, y in enumerate(y_hat)]
     none = np.zeros(len(facts.conditions), dtype=int)
-    frame = score.score_table(facts, y_hat, none, cells).frame
+    stated = (facts.state_shift + rng.normal(0, 0.1, facts.state_shift.shape)).astype(np.float32)
+    stated[np.isnan(stated)] = 0.0
+    frame = score.score_table(facts, y_hat, none, cells, stated).frame
     table = frame.set_index(["metric", "scope", "condition"]).sort_index()
     sample, floor = score.predicted_sample(facts, cells), facts.c_in + facts.train_delta
 
     def half_means(metric, guesses, rows):
-        values = [evaluate(metric, score.align(facts, *guess).subset(rows)).values for guess in guesses]
+        cases = [score.align(facts, *guess[:3], states=guess[3]).subset(rows) for guess in guesses]
+        values = [evaluate(metric, case).values for case in cases]
         known = np.isfinite(values)
         total = np.where(known, values, 0).sum(axis=0)
         return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
     halves = range(10)
     guesses = {
-        "value": [(y_hat, None, sample)],
-        "floor": [(floor,)],
-        "half_value": [(y_hat, h, sample) for h in halves],
-        "half_floor": [(floor, h) for h in halves],
-        "half_replicate": [(facts.half_y[h ^ 1], h, half_sample(facts, h ^ 1)) for h in halves],
+        "value": [(y_hat, None, sample, stated)],
+        "floor": [(floor, None, None, 0 * stated)],
+        "half_value": [(y_hat, h, sample, stated) for h in halves],
+        "half_floor": [(floor, h, None, stated) for h in halves],
+        "half_replicate": [
+            (facts.half_y[h ^ 1], h, half_sample(facts, h ^ 1), facts.state_half[h ^ 1]) for h in halves
+        ],
     }
     number = np.array([len(constituents(name)) for name in facts.conditions])
     for name, metric in METRICS.items():

@@ -10,7 +10,15 @@ import importlib
 import pkgutil
 
 from bench.tracks.response.metrics.evaluation import Evaluation
-from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, Sample, UnitCodes
+from bench.tracks.response.metrics.optional import (
+    AdditiveShifts,
+    CellPair,
+    GearsTruth,
+    LegacyCells,
+    Sample,
+    StateShifts,
+    UnitCodes,
+)
 from bench.tracks.response.metrics.registry import METRICS, Metric, MetricValues, UnknownMetric, evaluate, get, metric
 
 __all__ = [
@@ -24,6 +32,7 @@ __all__ = [
     "UnitCodes",
     "Metric",
     "Sample",
+    "StateShifts",
     "UnknownMetric",
     "evaluate",
     "get",

@@ -22,7 +22,14 @@ from bench.tracks.response.metrics.functional import (
     bounded,
     standardise,
 )
-from bench.tracks.response.metrics.optional import AdditiveShifts, CellPair, GearsTruth, LegacyCells, UnitCodes
+from bench.tracks.response.metrics.optional import (
+    AdditiveShifts,
+    CellPair,
+    GearsTruth,
+    LegacyCells,
+    StateShifts,
+    UnitCodes,
+)
 
 # Below this share of the largest expression a difference is storage noise: float32 keeps 6e-8 relative, and
 # a mean over cells or a float32 matrix product can lose another digit.
@@ -52,6 +59,8 @@ class Evaluation:
         legacy: test cells beside random controls; None if nobody asked for `legacy_*`.
         epistasis: additive shifts of doubles; None if there are none.
         crossed: condition and context of each unit; None if nobody asked for metrics over several contexts.
+        states: true and predicted shifts by state of the cells; None if either has none.
+        state_change: [T] share of cells that change state, NaN where unknown; None if no cell has a state.
 
     Raises:
         ValueError: for a wrong shape, a value that is not finite where it will be read, a gene scored but
@@ -76,6 +85,8 @@ class Evaluation:
     legacy: LegacyCells | None = None
     epistasis: AdditiveShifts | None = None
     crossed: UnitCodes | None = None
+    states: StateShifts | None = None
+    state_change: FloatT | None = None
     cache: dict[Side, Cache] = field(default_factory=empty_cache, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -202,6 +213,8 @@ class Evaluation:
             legacy=None if self.legacy is None else self.legacy.subset(index),
             epistasis=None if self.epistasis is None else self.epistasis.subset(index),
             crossed=None if self.crossed is None else self.crossed.subset(index),
+            states=None if self.states is None else self.states.subset(index),
+            state_change=None if self.state_change is None else self.state_change[index],
         )
 
 

@@ -1,4 +1,4 @@
-"""Optional parts of an evaluation: single cells, the published per-cell forms, doubles; an absent part is None."""
+"""Optional parts of an evaluation: single cells, the published per-cell forms, doubles, states; absent = None."""
 
 from __future__ import annotations
 
@@ -208,3 +208,30 @@ class UnitCodes:
     def subset(self, index: Index) -> UnitCodes:
         """The same for some units."""
         return UnitCodes(self.condition[index], self.context[index])
+
+
+@dataclass(frozen=True, eq=False)
+class StateShifts:
+    """Shifts of T units in each of K states of their context's cells.
+
+    Args:
+        true: [T, K, G] true shifts; NaN where a state has too few cells.
+        predicted: [T, K, G] predicted shifts of the input cells in each state.
+
+    Raises:
+        ValueError: the two do not fit together, or a prediction has holes where the truth has none.
+    """
+
+    true: NDArray[Any]
+    predicted: NDArray[Any]
+
+    def __post_init__(self) -> None:
+        if self.true.shape != self.predicted.shape:
+            raise ValueError(f"states: truth has shape {self.true.shape}, prediction {self.predicted.shape}")
+        if (np.isfinite(self.true).all(axis=(1, 2)) & ~np.isfinite(self.predicted).all(axis=(1, 2))).any():
+            raise ValueError("states: a predicted shift is not finite where the truth is known")
+        object.__setattr__(self, "predicted", bounded(self.predicted))
+
+    def subset(self, index: Index) -> StateShifts:
+        """The same for some units."""
+        return StateShifts(self.true[index], self.predicted[index])

@@ -18,10 +18,10 @@ Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
 Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
 #: Parts of an evaluation without which a metric is undefined.
-OPTIONAL = frozenset({"cells", "legacy", "epistasis", "crossed"})
+OPTIONAL = frozenset({"cells", "legacy", "epistasis", "crossed", "states", "state_change"})
 #: Kinds of galleries, which are units that enter each other's values: those of a context, those of a context and a
-#: number of perturbed genes, or all.
-GALLERIES = frozenset({"gallery", "peers", "crossed"})
+#: number of perturbed genes, all, or those of a context with their states.
+GALLERIES = frozenset({"gallery", "peers", "crossed", "states"})
 
 
 class UnknownMetric(BenchError, KeyError):
@@ -53,8 +53,9 @@ class Metric:
         range: lowest and highest possible value; of a statistic over conditions, that of the mean.
         family: the family it ranks for; one metric per family.
         needs: `gallery` (compute within a context, again per subgroup) or `peers` (the same, within a context and a
-            number of perturbed genes), `crossed` (compute over all units of several contexts), or a part of the
-            evaluation: `gears`, `cells`, `legacy`, `epistasis`.
+            number of perturbed genes), `crossed` (compute over all units of several contexts), `states` (compute within
+            a context, from shifts by state), or a part of the evaluation: `gears`, `cells`, `legacy`, `epistasis`,
+            `state_change`.
         ranked: more is better by itself, so skill and rank may be taken from it.
         undefined: `Evaluation` -> [T] bool, where the truth allows no value. May look at the truth only.
         formula: the formula in one line.

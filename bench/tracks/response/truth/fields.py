@@ -70,6 +70,11 @@ class Truth:
         direction_names: Their names ``[D]``.
         sizes: Sizes of the train shifts ``[S]``.
         size_names: Their names ``[S]``.
+        state_shift: Shift of each unit in each of K states, float32, NaN where it has too few cells there; K = 0 where
+            no context has states ``[T, K, G]``: see :mod:`bench.tracks.response.truth.states`.
+        state_half: The same of each half ``[H, T, K, G]``.
+        state_change: Share of the unit's cells that change state ``[T]``; NaN where unknown.
+        state_reasons: Why a context has no states; empty = it has ``[C]``.
         stem: Names the truth among cached ones; empty = it is not cached.
     """
 
@@ -116,6 +121,10 @@ class Truth:
     direction_names: tuple[str, ...]
     sizes: Floats
     size_names: tuple[str, ...]
+    state_shift: NDArray[np.float32]
+    state_half: NDArray[np.float32]
+    state_change: Floats
+    state_reasons: tuple[str, ...]
     stem: str = field(default="", init=False)
     _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 

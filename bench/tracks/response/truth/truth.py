@@ -30,6 +30,7 @@ from bench.tracks.response.truth.cells import Rows, axes_of, marker_genes, paire
 from bench.tracks.response.truth.doubles import doubles
 from bench.tracks.response.truth.fields import Truth
 from bench.tracks.response.truth.references import reference_draws
+from bench.tracks.response.truth.states import state_facts
 from bench.tracks.response.truth.train import train_facts, train_z
 
 __all__ = ["HALVINGS", "VERSION", "compute", "load", "task_id"]
@@ -39,9 +40,9 @@ VERSION = 2
 HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
-    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves", "references", "train"),
+    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves", "references", "states", "train"),
     "tracks/response/metrics": ("cache", "evaluation", "functional", "optional", "ranking"),
-    "stats": ("cellspace", "epistasis", "differential", "ranksum", "halved", "shifts"),
+    "stats": ("cellspace", "cellstates", "counts", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
@@ -212,6 +213,7 @@ def compute(task: Task) -> Truth:
         **space,
         **values(dataset, sampled, controls, begins, space, targets, markers, top[:, :20]),
         **doubles(dataset, units, learned, split.seed, (c_in, c_ref), pair_facts),
+        **state_facts(task, context, side),
     )
 
 

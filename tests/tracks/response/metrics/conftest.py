@@ -15,6 +15,7 @@ from bench.tracks.response.metrics import (
     GearsTruth,
     LegacyCells,
     Sample,
+    StateShifts,
     UnitCodes,
 )
 
@@ -37,6 +38,12 @@ def draw_cells(means: np.ndarray, read: np.ndarray, panel: np.ndarray, seed: int
 
 def panel_of(gallery: np.ndarray) -> np.ndarray:
     return np.flatnonzero(gallery)[:10]
+
+
+def by_state(shifts: np.ndarray) -> np.ndarray:
+    """Shifts in three states, in which each unit acts in shares of its own."""
+    acts = np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5], [0.3, 0.0, 1.0], [0.6, 0.0, 0.5]])
+    return acts[np.arange(len(shifts)) % 4][:, :, None] * shifts[:, None]
 
 
 def build_case(seed: int = 0, conditions: int = 16, genes: int = 120, awkward: bool = False) -> Evaluation:
@@ -96,6 +103,8 @@ def build_case(seed: int = 0, conditions: int = 16, genes: int = 120, awkward: b
             resolved=np.ones(conditions, dtype=bool),
         ),
         crossed=UnitCodes(*np.divmod(np.arange(conditions), 4)),  # in four contexts
+        states=StateShifts(by_state(d), by_state(d)),
+        state_change=rng.uniform(-0.1, 0.3, conditions),
     )
 
 
@@ -104,7 +113,11 @@ def predict_shift(evaluation: Evaluation, d_hat: np.ndarray) -> Evaluation:
     assert evaluation.cells is not None
     y_hat = evaluation.y_hat - evaluation.d_hat + d_hat
     cells = draw_cells(y_hat, evaluation.scored, panel_of(evaluation.gallery_scored), 2)
-    return replace(evaluation, d_hat=d_hat, y_hat=y_hat, cells=replace(evaluation.cells, predicted=cells))
+    assert evaluation.states is not None
+    states = replace(evaluation.states, predicted=by_state(d_hat))
+    return replace(
+        evaluation, d_hat=d_hat, y_hat=y_hat, cells=replace(evaluation.cells, predicted=cells), states=states
+    )
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.tracks.response.metrics import METRICS, Evaluation, Metric, evaluate
+from bench.tracks.response.metrics import METRICS, Evaluation, Metric, StateShifts, evaluate
 
 MakeEvaluation = Callable[..., Evaluation]
 Predict = Callable[[Evaluation, np.ndarray], Evaluation]
@@ -59,7 +59,17 @@ def test_is_documented(metric: Metric) -> None:
     for text in (metric.formula, metric.source, metric.trap, metric.compute.__module__):
         assert len(text) > 4
     assert metric.range[0] < metric.range[1]
-    assert metric.needs <= {"gallery", "peers", "crossed", "gears", "cells", "legacy", "epistasis"}
+    assert metric.needs <= {
+        "gallery",
+        "peers",
+        "crossed",
+        "gears",
+        "cells",
+        "legacy",
+        "epistasis",
+        "states",
+        "state_change",
+    }
     if metric.ranked:
         assert metric.better in ("high", "low")  # skill subtracts: the best must lie at one end
     if metric.family is not None:
@@ -177,6 +187,7 @@ def take_genes(evaluation: Evaluation, genes: np.ndarray) -> Evaluation:
         cells=change_variance(evaluation, lambda v: v[:, genes]),
         legacy=replace(evaluation.legacy, genes=place[evaluation.legacy.genes]),
         epistasis=replace(evaluation.epistasis, additive=evaluation.epistasis.additive[:, :, genes]),
+        states=change_states(evaluation, lambda shifts: shifts[:, :, genes]),
     )
 
 
@@ -184,6 +195,11 @@ def change_variance(evaluation: Evaluation, change: Callable[[np.ndarray], np.nd
     assert evaluation.cells is not None
     sides = {"truth": evaluation.cells.truth, "predicted": evaluation.cells.predicted}
     return replace(evaluation.cells, **{k: replace(side, variance=change(side.variance)) for k, side in sides.items()})
+
+
+def change_states(evaluation: Evaluation, change: Callable[[np.ndarray], np.ndarray]) -> StateShifts:
+    assert evaluation.states is not None
+    return StateShifts(change(evaluation.states.true), change(evaluation.states.predicted))
 
 
 def with_foreign_gene(evaluation: Evaluation) -> Evaluation:
@@ -205,6 +221,7 @@ def with_foreign_gene(evaluation: Evaluation) -> Evaluation:
             evaluation.epistasis,
             additive=np.concatenate([evaluation.epistasis.additive, np.tile(loud, (4, 1, 1))], axis=2),
         ),
+        states=change_states(evaluation, lambda v: np.concatenate([v, np.tile(loud[:, None], (1, 3, 1))], axis=2)),
     )
 
 
