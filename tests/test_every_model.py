@@ -32,7 +32,7 @@ TWO_CONTEXTS = [
 ]
 #: Of models that meet an unseen context: the shared response with and without pretraining, and a net of its own.
 ACROSS = [
-    name if name in ("identity", "jepa", "latent_additive") else pytest.param(name, marks=pytest.mark.slow)
+    name if name in ("identity", "latent_additive") else pytest.param(name, marks=pytest.mark.slow)
     for name in NAMES
     if not registry.load(name).needs_simulation
 ]

@@ -126,9 +126,10 @@ def same_values(runs, file, mine, ours):
     track = tracks.get(mine.track)
     frames = [to_long(records.read_table(track, runs / r.run_id / f"{file}.json", r)) for r in (mine, ours)]
     assert len(frames[0]) > 50
-    pd.testing.assert_frame_equal(*frames, rtol=1e-6, atol=1e-6)
+    # A response is trained on latents that went through float32 in a file: its last digits are another thread's.
+    pd.testing.assert_frame_equal(*frames, rtol=1e-5, atol=1e-5)
     known = [{name: value for name, value in r.numbers.items() if value is not None} for r in (mine, ours)]
-    assert known[0] == pytest.approx(known[1], rel=1e-6, abs=1e-6)
+    assert known[0] == pytest.approx(known[1], rel=1e-5, abs=1e-5)
 
 
 def test_bad_input(capsys, here, task):

@@ -269,6 +269,7 @@ def test_three_perturbations_in_a_cell_are_set_aside_by_name(tmp_path):
     assert any("5 cells: G00+G01+G02" in note for note in dataset.notes)
 
 
+@pytest.mark.slow  # it imports cell-gears
 def test_too_few_conditions_and_a_refusal_of_cell_gears_carry_their_reason(tmp_path):
     few = np.isin(own.labels(), ["control", "G00", "G00+G01"])
     path = own.write(tmp_path, own.obs(perturbation=own.labels())[few])

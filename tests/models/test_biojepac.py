@@ -67,7 +67,8 @@ def test_every_key_is_an_argument_and_the_class_takes_them():
 SEEN = {
     "seed": 1,
     "genes": range(5000),
-    "cells_dataloader": lambda size: [],
+    "cells_dataloader": lambda size, more: [],
+    "representation_rows": lambda part: [],
     "dataset": SimpleNamespace(conditions=("ctrl",)),
 }
 

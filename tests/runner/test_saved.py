@@ -91,7 +91,13 @@ def homes(tiny, tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("name", KINDS)
+#: One of each way to be kept; the others are slow to fit.
+QUICK = ("ridge", "pca_encoder", "latent_additive")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
+)
 def test_a_saved_model_predicts_what_it_predicted(name, homes):
     one, folder = homes(name)
     names = [n for n in one.task.split.test if n in ("G08+ctrl", "G11+ctrl", "G02+G03", "G08+G09")]

@@ -190,6 +190,8 @@ HAND: dict[str, tuple[int, list[float]]] = {
 
 # Of one context here; see test_interaction.py.
 HAND["interaction_r"] = (1, [nan] * 4)
+# Without cells that are assigned to states; see test_state.py.
+HAND |= {"state_r": (1, [nan] * 4), "state_change": (1, [nan] * 4)}
 
 
 def test_every_metric_has_a_hand_example() -> None:
