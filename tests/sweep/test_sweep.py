@@ -83,7 +83,8 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypa
     assert finished == {entry.record.run_id for entry in collect(Path("runs/leaderboards"))} and len(finished) == 4
     logs = set(re.findall(r"log: (\S+)", err))
     assert len(logs) == 2 and all(Path(log).read_text().startswith("$ bench run --model ") for log in logs)
-    assert not list(Path("runs").rglob("*.tmp"))
+    # Whoever is killed while writing leaves its temporary file; see tests/faults/test_killed.py for what becomes of it.
+    assert not [path for path in Path("runs").rglob("*.tmp") if path.parent.name in finished]
     (verdict,) = json.loads(Path(last(out)).read_text())["verdicts"]
     assert verdict["verdict"] == "true"  # additive data, and it was asked at 10 doubles
 
