@@ -76,7 +76,7 @@ class Column:
         metric: Name of the metric.
         form: ``number``, ``log_ratio`` (shown as the ratio), or ``share`` (per cent).
         meaning: One sentence that a biologist understands.
-        optional: Whether it is left out where no row has a value.
+        optional: Whether it is left out where no row has a value but 0.
     """
 
     title: str

@@ -99,7 +99,9 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     skilled = bool(track.families)  # other tracks are ranked by their primary metric
     if skilled:
         view.add_column("skill [95% CI]", no_wrap=True)
-    columns = [column for column in track.columns if not column.optional or table[column.metric].notna().any()]
+    rows = table[table["kind"] != "bar"]
+    # A column in which no row has anything but 0 would only make the others narrow.
+    columns = [column for column in track.columns if not column.optional or (rows[column.metric].fillna(0) != 0).any()]
     for column in columns:
         view.add_column(column.title, justify="right")
     if skilled:
