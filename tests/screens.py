@@ -57,6 +57,21 @@ def screen(counts: sp.csr_matrix, obs: pd.DataFrame, name: str = "tiny") -> Data
     )
 
 
+def from_cells(name: str, blocks: list[np.ndarray], labels: list[tuple[str, str]]) -> Dataset:
+    """Build a data set of one batch from expression, block by block, and the (condition, context) of each cell."""
+    x = np.vstack(blocks).astype(np.float32)
+    return build(
+        name,
+        sp.csr_matrix(x),
+        genes=np.array([f"G{i:02d}" for i in range(x.shape[1])]),
+        barcodes=np.array([f"c{i:04d}" for i in range(len(x))]),
+        condition=np.array([condition for condition, _ in labels]),
+        context=np.array([context for _, context in labels]),
+        batch=np.full(len(x), "b"),
+        source=name,
+    )
+
+
 def tiny_screen(**options: float) -> Dataset:
     """The tiny screen."""
     return screen(*tiny_counts(**options))  # type: ignore[arg-type]

@@ -104,12 +104,7 @@ def test_control_ridge_learns_what_follows_from_the_state_of_the_controls():
             moved = base + (level * response[name[0]] if name != "ctrl" else 0)
             rows.append(np.maximum(moved + rng.normal(0, 0.02, (n, 12)), 0))
             labels += [(name, f"line{c}")] * n
-    dataset = screens.build(
-        "levels", screens.sp.csr_matrix(np.vstack(rows).astype(np.float32)),
-        genes=np.array([f"G{i:02d}" for i in range(12)]), barcodes=np.array([f"c{i:04d}" for i in range(len(labels))]),
-        condition=np.array([a for a, _ in labels]), context=np.array([b for _, b in labels]),
-        batch=np.full(len(labels), "b"), source="levels",
-    )  # fmt: skip
+    dataset = screens.from_cells("levels", rows, labels)
     module = PerturbationDataModule(Task(dataset, draw(dataset, "unseen_context", 1)), seed=1)
     ridge, mean = ControlRidge(components=12, ridge=1e-3), SamePerturbationMean()
     for unit, shift in shifts(ridge, module).items():

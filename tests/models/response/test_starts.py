@@ -75,12 +75,7 @@ def ten_units(tmp_path) -> PerturbationDataModule:
             mean = base if name == "ctrl" else base + rng.normal(0, 0.5, 30)
             rows.append(np.maximum(mean + rng.normal(0, 0.3, (n, 30)), 0))
             labels += [(name, f"line{c}")] * n
-    dataset = screens.build(
-        "ten", screens.sp.csr_matrix(np.vstack(rows).astype(np.float32)),
-        genes=np.array([f"G{i:02d}" for i in range(30)]), barcodes=np.array([f"c{i:04d}" for i in range(len(labels))]),
-        condition=np.array([a for a, _ in labels]), context=np.array([b for _, b in labels]),
-        batch=np.full(len(labels), "b"), source="ten",
-    )  # fmt: skip
+    dataset = screens.from_cells("ten", rows, labels)
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"train": ["A+ctrl", "B+ctrl"], "test": ["A+B"]}))
     return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)
