@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from bench.core.units import Unit
 from bench.stats import jackknife
+from bench.stats.design import design as design_of
 
 Floats = NDArray[np.float64]
 Triple = tuple[Floats, Floats, Floats]
@@ -171,7 +172,7 @@ def training(values: Values, design: Design) -> tuple[Floats, float]:
 def boards(values: Values, design: Design) -> Triple:
     """What boards print (:mod:`bench.stats.jackknife`); skill by its linear form, with training noise as here."""
     names = ["+".join(sorted(held)) for held in design.genes]
-    plan = jackknife.design([[Unit(names[i], design.contexts[i]) for i in tested] for tested in design.tested])
+    plan = design_of([[Unit(names[i], design.contexts[i]) for i in tested] for tested in design.tested])
     found = jackknife.estimate(plan, values.linear(design))
     noise, noise_df = training(values, design)
     df = np.full(len(noise), noise_df if np.isfinite(noise_df) else 0.0)

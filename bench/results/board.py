@@ -22,8 +22,9 @@ from bench.results.rows import Row, anchors, gather, share_tasks
 from bench.results.skill import MIN_FAMILIES, Bar, bars
 from bench.results.summary import average, estimates, places, plan_for
 from bench.results.tables import ALL, Table
+from bench.stats.design import Design
 from bench.stats.intervals import beat_rate, nanmean
-from bench.stats.jackknife import Design, Estimate, join
+from bench.stats.jackknife import Estimate, join
 from bench.stats.ranks import ranks
 
 __all__ = ["BARS", "CEILING", "FLOOR", "REPLICATE", "BoardEntry", "Row", "board", "gather"]

@@ -14,8 +14,9 @@ from bench.results.rows import Row
 from bench.results.skill import Bar, bars
 from bench.results.summary import RowTables, average, estimates, plan_for
 from bench.results.tables import ALL
+from bench.stats.design import Design
 from bench.stats.intervals import MIN_CONDITIONS, holm, nanmean
-from bench.stats.jackknife import Design, Estimate, quantile
+from bench.stats.jackknife import Estimate, quantile
 
 #: In place of a metric: the mean skill of a row.
 SKILL = "skill"

@@ -11,7 +11,8 @@ from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.results.skill import SKILL_RANGE, Bar, mean_skill, skill
 from bench.results.summary import RowTables, estimates, places, skill_noise
-from bench.stats.jackknife import Design, Estimate
+from bench.stats.design import Design
+from bench.stats.jackknife import Estimate
 
 
 @dataclass(frozen=True)

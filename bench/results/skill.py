@@ -15,7 +15,8 @@ import numpy as np
 from bench.core.track import MetricInfo, Track
 from bench.core.typing import Floats
 from bench.results.tables import ALL, BLIND, Table
-from bench.stats.jackknife import MIN_EFFECTIVE, Design, Estimate, estimate, same_draws
+from bench.stats.design import Design
+from bench.stats.jackknife import MIN_EFFECTIVE, Estimate, estimate, same_draws
 
 #: Skill is null unless the replicate is this many standard errors above the floor.
 MIN_STANDARD_ERRORS = 3.0

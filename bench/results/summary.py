@@ -10,7 +10,8 @@ import numpy as np
 from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.results.tables import Table
-from bench.stats.jackknife import Design, Estimate, design, estimate, training_noise
+from bench.stats.design import Design, design
+from bench.stats.jackknife import Estimate, estimate, training_noise
 
 #: Tables of one row: by split seed, then one per training seed.
 RowTables = Sequence[Sequence[Table]]

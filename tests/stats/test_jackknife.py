@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.core.units import Unit
+from bench.stats.design import design
 from bench.stats.intervals import beat_rate, holm
-from bench.stats.jackknife import Estimate, design, estimate, training_noise
+from bench.stats.jackknife import Estimate, estimate, training_noise
 from bench.stats.ranks import differences, ranks
 
 
