@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bench.core.arguments import checked
 from bench.core.files import sha256_json
 from bench.core.given_files import recorded
 from bench.data.datamodule import PerturbationDataModule
+from bench.models import trials
 from bench.models.base import PerturbationModel
 from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
@@ -98,3 +99,25 @@ class PretrainedModel(EncoderModel, abc.ABC):
         response: ResponseConfig,
     ) -> None:
         super().__init__(Pretrained(objective, architecture, training), response)
+
+    @property
+    def _trials(self) -> int:
+        return self.maker.training.trials
+
+    def fit(self, datamodule: PerturbationDataModule) -> None:
+        """As of any encoder; of several trials, the one whose response has the smallest error on what is held out."""
+        if self._trials == 1:
+            super().fit(datamodule)
+        else:
+            self._try(datamodule, lambda trial: trial.fit(datamodule))
+
+    def freeze_encoder(self, datamodule: PerturbationDataModule) -> None:
+        """As of any encoder; of several trials, the one from whose latents held-out shifts are decoded best."""
+        if self._trials == 1:
+            super().freeze_encoder(datamodule)
+        else:
+            self._try(datamodule, lambda trial: trial.freeze_encoder(datamodule))
+
+    def _try(self, datamodule: PerturbationDataModule, fit: Callable[[PretrainedModel], None]) -> None:
+        settings = trials.offered(self.maker.objective, self._trials, datamodule.seed)
+        trials.take_best(self, settings, fit)

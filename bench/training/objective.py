@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -46,7 +48,10 @@ class Objective(nn.Module, Part, abc.ABC):
         architecture: Kind and sizes of both.
         heads: What :meth:`make_heads` made; trained with the student and dropped after pretraining.
         mask: Share of genes that its views hide; monitors compare views that hide as many. 0 where it hides none.
+        search: Values of its arguments that ``trials`` draws settings from, beside the defaults.
     """
+
+    search: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     mask: float = MASK
 

@@ -21,7 +21,7 @@ from bench.core.arguments import (
     Range,
     settings,
 )
-from bench.core.given_files import FilePath
+from bench.core.given_files import FilePath, SilentDefault
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.data.more_cells import read_more_cells
 from bench.nn.ema import make_teacher
@@ -53,6 +53,8 @@ class PretrainConfig(Part):
         precision: ``32-true`` or ``bf16-mixed``, of both stages.
         pretrain_data: h5ad file of more cells to pretrain on, unlabelled, aligned by gene names; an epoch is then a
             pass over these too. No cell that is hidden from models may be in it.
+        trials: Settings of the objective that are tried, its own first; what val (or folds of the train part) says is
+            best stays.
     """
 
     epochs: PositiveInt = 40
@@ -64,6 +66,7 @@ class PretrainConfig(Part):
     checkpoint_activations: bool = False
     precision: Precision = "32-true"
     pretrain_data: FilePath = ""
+    trials: Annotated[int, Range(1), SilentDefault()] = 1
 
 
 class Pretraining(lightning.LightningModule):
@@ -177,7 +180,8 @@ class Pretraining(lightning.LightningModule):
         report.parameters["pretraining heads"] = sum(p.numel() for p in self.objective.heads.parameters())
         for line in self.more.notes if self.more else ():
             warn(line)
-        kept = 1 - keep.history[keep.best_step]
+        report.error = keep.history[keep.best_step]
+        kept = 1 - report.error
         if keep.best_step == 0:
             warn(
                 f"in {self.steps} steps of pretraining {monitor.of} never became more decodable than before: the "
