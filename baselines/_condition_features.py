@@ -11,7 +11,7 @@ from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.bank import FeatureBank
-from bench.data.features.resolve import targets
+from bench.data.features.resolve import HOW, targets
 from bench.models.base import ShiftModel
 from bench.models.shift_rules import Described, ShiftRule, Solved
 from bench.stats.shifts import train_mean
@@ -115,7 +115,8 @@ def predict_from_features(
     if len(described) < 2:
         raise ValueError(
             f"the features ({', '.join(bank.source for bank in banks)}) describe all genes of only {len(described)} of "
-            f"{len(train.conditions)} train conditions, and at least 2 are needed; choose other features"
+            f"{len(train.conditions)} train conditions, and at least 2 are needed; choose other features, or make "
+            f"{HOW}"
         )
 
     def fitted_on(setting: Setting, fitted: Pseudobulk) -> Solved | None:

@@ -124,6 +124,9 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
             help="3 or 3,10,50: control cells of each held-out context that models see; a board for each",
         )
         parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
+        parser.add_argument(
+            "--log-artifacts", action="store_true", help="wandb keeps the predictions, and with --save the model"
+        )
         parser.add_argument("--save", action="store_true", help="keep the fitted model, for 'bench predict'")
     parser.add_argument("--force", action="store_true", help="repeat finished runs")
     format_flags(parser)
