@@ -72,7 +72,7 @@ class StepsOn:
     """
 
     def __init__(self) -> None:
-        self._before = self._most = 0
+        self._before = self._most = self.last = 0
 
     def __call__(self, step: int) -> int:
         """The step of the whole run that a stage's own is."""
@@ -80,6 +80,7 @@ class StepsOn:
         if step < self._most - 1:
             self._before, self._most = self._before + self._most, 0
         self._most = max(self._most, step)
+        self.last = self._before + self._most
         return self._before + step
 
 
@@ -128,10 +129,10 @@ def _logger(run: Any) -> WandbLogger:
     from lightning.pytorch.loggers import WandbLogger
 
     class Continued(WandbLogger):
-        steps = StepsOn()
+        steps = StepsOn()  # of this one run: the class is made anew for each
 
         def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-            super().log_metrics(metrics, None if step is None else self.steps(step))
+            super().log_metrics(metrics, self.steps.last if step is None else self.steps(step))
 
     return Continued(experiment=run)
 

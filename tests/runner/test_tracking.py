@@ -36,7 +36,7 @@ class Recording:
         self.codes.append(exit_code)
 
     def curve(self, name):
-        return [line.get(tracking.STEP, line) for line in self.lines if name in line]
+        return [line[tracking.STEP] for line in self.lines if name in line]
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def scatter_chart(drawn: pd.DataFrame, heading: Heading) -> Any:
     )
     colours = alt.Scale(domain=list(_KINDS), range=[BLUE, VERMILLION, "#c4c4c4"])
     base = alt.Chart()
-    name = {"fontSize": 9, "fontStyle": "italic", "color": "#222222"}
+    name: dict[str, Any] = {"fontSize": 9, "fontStyle": "italic", "color": "#222222"}
     layers = alt.layer(
         base.transform_filter("datum.kind == 'line'").mark_line(color=GREY, strokeDash=[5, 3]).encode(x=x, y=y),
         base.transform_filter("datum.kind != 'line'")
@@ -184,7 +184,7 @@ def heat_chart(drawn: pd.DataFrame, heading: Heading) -> Any:
     width = cell * len(genes)
     header = alt.Header(labelOrient="top", labelAnchor="start")
     beside = len(genes) <= HEAT_GENES / 2
-    where = {"column": alt.Column("what:N", title=None, header=header)} if beside else {}
+    where: dict[str, Any] = {"column": alt.Column("what:N", title=None, header=header)} if beside else {}
     where = where or {"row": alt.Row("what:N", title=None, header=header)}
     facets = layers.properties(width=width, height=cell * len(units)).facet(data=drawn, **where)
     read = (
