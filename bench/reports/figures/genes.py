@@ -101,6 +101,7 @@ def scatter_chart(drawn: pd.DataFrame, heading: Heading) -> Any:
     )
     colours = alt.Scale(domain=list(_KINDS), range=[BLUE, VERMILLION, "#c4c4c4"])
     base = alt.Chart()
+    sides: tuple[tuple[str, Any, int], ...] = ((">=", "left", 5), ("<", "right", -5))
     name: dict[str, Any] = {"fontSize": 9, "fontStyle": "italic", "color": "#222222"}
     layers = alt.layer(
         base.transform_filter("datum.kind == 'line'").mark_line(color=GREY, strokeDash=[5, 3]).encode(x=x, y=y),
@@ -111,7 +112,7 @@ def scatter_chart(drawn: pd.DataFrame, heading: Heading) -> Any:
             base.transform_filter(f"datum.label != '' && datum.label_y != null && datum.observed {sign} 0")
             .mark_text(align=align, dx=shift, **name)
             .encode(x=x, y=alt.Y("label_y:Q", scale=scale), text="label:N")
-            for sign, align, shift in ((">=", "left", 5), ("<", "right", -5))
+            for sign, align, shift in sides
         ),
     )
     n, side = columns(len(units)), 190
