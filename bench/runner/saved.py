@@ -5,11 +5,8 @@ Both carry a digest, and only registered models are rebuilt: nothing in such a f
 
 from __future__ import annotations
 
-import io
-import json
 import platform
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,6 +17,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 import bench
+from bench.core.door.arrays import read_npz
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_file, sha256_json, write_json
 from bench.core.given_files import recorded
@@ -184,7 +183,7 @@ def read(folder: Path) -> tuple[Description, Kept]:
 
     from bench.models.kept import Kept
 
-    arrays = _read_arrays(path)
+    arrays = read_npz(path, "a file of arrays")
     _check_nan(arrays, str(path))
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     parts = [
@@ -200,17 +199,14 @@ def _read_description(path: Path) -> Description:
             f"{path.parent}: no saved model: there is no {DESCRIPTION}. 'bench run --save' puts one into the run's "
             f"folder, under 'model'."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found, digest = content.get("schema_version"), content.pop("digest", None)
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
-        raise BenchError(
-            f"{path}: damaged: no description of a model ({' '.join(str(error).split())[:100]})."
-        ) from error
+    content = read_json(path, "a description of a model: damaged")
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: damaged: not a description of a model.")
+    found, digest = content.get("schema_version"), content.pop("digest", None)
     if found != SCHEMA:
         raise BenchError(
             f"{path}: saved in layout {found}, and this version of bench reads layout {SCHEMA}. Fit the model again, "
-            f"or install the version that saved it ({str(content.get('versions', {}).get('perturb-ssl-bench'))[:20]})."
+            f"or install the version that saved it ({_version_of(content)})."
         )
     try:
         if digest != sha256_json(content):
@@ -220,17 +216,9 @@ def _read_description(path: Path) -> Description:
         raise BenchError(f"{path}: not what 'bench run --save' writes. Save the model again.") from error
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
-    """Every array of the file; objects, which would be pickles, are refused."""
-    arrays: dict[str, Any] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with io.BytesIO(archive.read(name)) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise BenchError(f"{path}: no file of arrays ({' '.join(str(error).split())[:100]}).") from error
-    return arrays
+def _version_of(content: Mapping[str, Any]) -> str:
+    versions = content.get("versions")
+    return str(versions.get("perturb-ssl-bench") if isinstance(versions, dict) else None)[:20]
 
 
 def _check_nan(arrays: Mapping[str, Any], what: str) -> None:

@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 from bench.core.seeds import seeds
@@ -141,10 +141,7 @@ def read(path: Path) -> Suite:
     """
     if not path.is_file():
         raise BenchError(f"no such suite: {path}. Shipped: {', '.join(names()) or 'none'}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    content = read_yaml(path, "YAML")
     if not isinstance(content, dict):
         raise BenchError(f"{path}: not a suite: expected fields runs, frozen, claims; 'bench sweep --help' shows one.")
     try:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from bench.core.door.tables import read_csv
 from bench.core.errors import BenchError
 from bench.data.features.bank import FeatureBank, shorten
-from bench.data.features.files import read_csv
 from bench.data.features.gene_embedding import largest_component, spectral_embedding
 
 PAIR_SUFFIXES = (".csv", ".csv.gz")

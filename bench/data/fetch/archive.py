@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
-from bench.core.console import amount
 from bench.core.errors import BenchError
 from bench.data.fetch.download import full_disk, require_space
 

@@ -10,19 +10,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, from_label, identity, spellings, written
+from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
+from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.tracks.response import predicted_states
 from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 ControlsUsed: TypeAlias = Literal["input", "all", "unknown"]
 CONTROLS_USED: tuple[ControlsUsed, ...] = get_args(ControlsUsed)
@@ -91,15 +96,7 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
     Raises:
         BenchError: Damaged file, missing unit or gene, wrong data or split, NaN or infinite values.
     """
-    import anndata
-
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
-    check_seal(path)  # a flipped bit in X is still a number, and one elsewhere can make HDF5 loop for ever
-    try:
-        table = anndata.read_h5ad(path)
-    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
-        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    table = _opened(path)
     uns = _provenance(table.uns, path)
     for key, value in expected.items():
         if uns.get(key, value) != value:
@@ -140,6 +137,29 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
     cells = PredictedCells(x, rows_of, columns) if enough else None
     states = predicted_states.read(path, table.uns, units, columns)
     return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells, states)
+
+
+def _opened(path: Path) -> AnnData:
+    """Read the file as AnnData, once nothing in it can do harm.
+
+    Raises:
+        BenchError: It is not there, changed since it was written, not to be opened, or no AnnData.
+    """
+    import anndata
+
+    size_of(path)
+    vouched = check_seal(path)  # a flipped bit in X is still a number
+    with open_hdf5(path, "a predictions h5ad", vouched) as handle:
+        check_size(handle)
+    try:
+        table = anndata.read_h5ad(path)
+        for what, names in (("obs", table.obs.columns), ("var", table.var_names), ("obs", table.obs_names)):
+            check_utf8(names, path, what)
+    except BenchError:
+        raise
+    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
+        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    return table
 
 
 def controls_used(uns: Mapping[str, str]) -> ControlsUsed:
