@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from itertools import islice
 
 from bench.core.text import listed, message
 
 #: Names that a misspelt one is compared with, and characters of it: comparing takes their product.
-_COMPARED, _LONGEST = 5000, 100
+_COMPARED, _LONGEST = 1000, 64
 #: Names that are printed.
 _NAMED = 60
 
@@ -35,7 +34,10 @@ def nearest(name: object, known: Iterable[str]) -> str:
         >>> nearest("lineer", ["linear", "jepa"]), nearest("xyz", ["linear"])
         (" Did you mean 'linear'?", '')
     """
-    near = difflib.get_close_matches(str(name)[:_LONGEST], islice(known, _COMPARED), n=1, cutoff=0.5)
+    word, names = str(name)[:_LONGEST], list(known)
+    if len(names) > _COMPARED:  # those of one first letter before the others
+        names = sorted(names, key=lambda each: each[:1].casefold() != word[:1].casefold())[:_COMPARED]
+    near = difflib.get_close_matches(word, [each for each in names if len(each) <= 2 * _LONGEST], n=1, cutoff=0.5)
     return f" Did you mean '{near[0]}'?" if near else ""
 
 

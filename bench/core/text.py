@@ -5,6 +5,7 @@ Names come from files that nobody vouches for. What a terminal would obey is wri
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -35,12 +36,19 @@ def message(text: str, most: int = SCREEN) -> str:
         >>> message("one\\ntwo"), message("x" * 50, 40)
         ('one two', 'xxxxxxxx [37 characters left out] xxxxx')
     """
-    line = escaped(" ".join(part.strip() for part in text.splitlines()))
+    lines = text.splitlines()
+    line = escaped(text if len(lines) < 2 else " ".join(part.strip() for part in lines)).rstrip("\n")
     if len(line) <= most:
         return line
     room = most - len(f" [{len(line):,} characters left out] ")
     tail = 2 * room // 5  # the end says what to do
     return f"{line[: room - tail]} [{len(line) - room:,} characters left out] {line[len(line) - tail :]}"
+
+
+def json_text(value: object) -> str:
+    """JSON for people and programs: letters of all scripts as they are, what cannot be seen as ``\\u202e``."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return _UNSEEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def listed(names: Sequence[object], most: int = 10, width: int = 80) -> str:

@@ -78,7 +78,10 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray[Any,
     if array.dtype.kind == "U":
         if array.dtype.itemsize > 4 * _TEXT:
             raise ValueError(f"'{member.filename}' has texts of more than {_TEXT:,} characters")
-        "".join(array.ravel().tolist()).encode()  # numpy compares nothing with Unicode
+        # numpy asks nothing of them, and a letter that there is not is no letter of a Python text either.
+        letters = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).reshape(-1).view(np.uint32)
+        if ((letters > 0x10FFFF) | ((letters >= 0xD800) & (letters <= 0xDFFF))).any():
+            raise ValueError(f"'{member.filename}' has texts that are no Unicode")
     return array
 
 

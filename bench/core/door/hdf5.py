@@ -30,10 +30,8 @@ def check(path: Path, vouched: bool = False) -> None:
     if not vouched and _starts_like_hdf5(path):
         watched.check(path, "hdf5")
         return
-    try:
-        look.look_at_hdf5(str(path))
-    except look.Refused as error:
-        raise BenchError(f"{path}: {error}.") from error
+    if reason := look.look_here("hdf5", str(path)):
+        raise BenchError(f"{path}: {reason}.")
 
 
 def _starts_like_hdf5(path: Path) -> bool:

@@ -19,8 +19,8 @@ MOST_TIMES, ALWAYS_ALLOWED = 100, 1 << 30
 YAML_BYTES, JSON_BYTES = 1 << 19, 1 << 28
 #: Levels of lists and mappings in each other, and of groups in an HDF5 file.
 DEPTH = 64
-#: Seconds that opening any file may take, and bytes that may take another.
-_BASE_SECONDS, _BYTES_PER_SECOND = 30.0, 20_000_000
+#: Seconds of the processor that opening any file may take, and bytes that may take another.
+_BASE_SECONDS, _BYTES_PER_SECOND = 10.0, 20_000_000
 
 
 def _set(variable: str) -> float | None:
@@ -92,7 +92,7 @@ def check_unpacked(source: object, claimed: int, stored: int | None = None, what
 
 
 def open_seconds(size: int) -> float:
-    """Seconds that opening a file of so many bytes may take."""
+    """Seconds of the processor that opening a file of so many bytes may take."""
     given = _set(SECONDS)
     return _BASE_SECONDS + size / _BYTES_PER_SECOND if given is None else given
 

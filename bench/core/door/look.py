@@ -1,8 +1,9 @@
 """Look at files whose libraries loop, crash or take all memory where bytes are damaged, before anybody reads them.
 
-:mod:`bench.core.door.watched` runs this file as a process of its own, which may die. It imports nothing of ``bench``, so
-that the process is there in a tenth of a second. What is touched: every object's header and attributes, every index of
-chunks, and every text, as these lie in structures that point to each other; not the numbers, which nothing points from.
+:mod:`bench.core.door.watched` runs this file as a process of its own, which may die. It imports nothing of ``bench``,
+so that the process is there in a tenth of a second. What is touched: every object's header and attributes, every
+index of chunks, and every text, as these lie in structures that point to each other; not the numbers, which nothing
+points from.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class _Walk:
                 raise Refused(f"'{full}' is a link to another file. Write one file that holds everything itself")
             try:
                 item = group[key]
-            except KeyError:
+            except (KeyError, OSError, RuntimeError, ValueError):
                 if isinstance(link, h5py.SoftLink):
                     continue  # it leads nowhere, or round and round, which HDF5 notices
                 raise
@@ -159,9 +160,7 @@ class _Walk:
 
     def _dataset(self, dataset: h5py.Dataset, name: str) -> None:
         if dataset.external or dataset.is_virtual:
-            raise Refused(
-                f"the values of '{name}' lie in another file. Write one file that holds everything itself"
-            )
+            raise Refused(f"the values of '{name}' lie in another file. Write one file that holds everything itself")
         filters = dataset.id.get_create_plist()
         for i in range(filters.get_nfilters()):
             if (code := filters.get_filter(i)[0]) in _REFUSED_FILTERS:
@@ -196,29 +195,41 @@ class _Walk:
 _LOOK = {"hdf5": look_at_hdf5, "pickle": look_at_pickle}
 
 
+def look_here(kind: str, path: str) -> str | None:
+    """Look at a file in this process; return why it is refused."""
+    try:
+        _LOOK[kind](path)
+    except Refused as error:
+        return str(error)
+    except MemoryError:
+        return f"damaged: opening it takes more than {_ADDRESSES >> 30} GiB of memory"
+    except RecursionError:
+        return "parts in each other, too many deep"
+    return None
+
+
 def main() -> None:
-    """Answer, for each line of JSON ``[kind, path, seconds]``, with a line: ``null``, or why the file is refused."""
+    """Answer, for each line of JSON ``[kind, path, seconds]``, with a line: ``null``, or why the file is refused.
+
+    A first line says that it is ready. What takes more seconds of processor time ends the process.
+    """
+    import h5py  # noqa: F401 - before the first file's time runs
+
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESSES, _ADDRESSES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides
+    timed = hasattr(signal, "setitimer")  # not on Windows
+    print("ready", flush=True)
     for line in sys.stdin:
         kind, path, seconds = json.loads(line)
-        if hasattr(signal, "alarm"):  # nobody may be left to end it
-            signal.alarm(int(seconds) + 5)
-        answer = None
-        try:
-            _LOOK[kind](path)
-        except Refused as error:
-            answer = str(error)
-        except MemoryError:
-            answer = f"damaged: opening it takes more than {_ADDRESSES >> 30} GiB of memory"
-        except RecursionError:
-            answer = "parts in each other, too many deep"
-        if hasattr(signal, "alarm"):
-            signal.alarm(0)
+        if timed:
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+        answer = look_here(kind, path)
+        if timed:
+            signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(answer), flush=True)
 
 

@@ -1,8 +1,8 @@
 """Files are looked at by a process of its own, within bounds of time and memory, before this one opens them.
 
-Where bytes are damaged, the HDF5 library and pickle may loop for ever, take all memory or crash, and nothing in the same
-process can stop them. One such process serves all files (:mod:`bench.core.door.look`); it is started for the first one
-and again after one that it did not survive, and ends with this process.
+Where bytes are damaged, the HDF5 library and pickle may loop for ever, take all memory or crash, and nothing in the
+same process can stop them. One such process serves all files (:mod:`bench.core.door.look`); it is started for the
+first one and again after one that it did not survive, and ends with this process.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from bench.core.door import look
 from bench.core.door.limits import SECONDS, open_seconds, size_of
 from bench.core.errors import BenchError
 
+#: How many seconds of the clock one of the processor may take.
+_PATIENCE = 6
 #: Files that were looked at, in a state that tells them apart from what is put in their place.
 _looked: set[tuple[str, str, int, int, int]] = set()
 
@@ -54,56 +57,67 @@ class _Watcher:
         Args:
             kind: How.
             path: The file.
-            seconds: After so many the process is ended.
+            seconds: Of processor time, after which the process ends; it is ended after :data:`_PATIENCE` times as many
+                of the clock, as a disk may be slow and a machine busy.
         """
         with self._lock:
-            process = self._started()
-            late = threading.Event()
-
-            def end() -> None:
-                late.set()
-                process.kill()
-
-            timer = threading.Timer(seconds, end)
-            timer.daemon = True
-            timer.start()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                process.stdin.write(json.dumps([kind, os.path.abspath(path), seconds]) + "\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-            except OSError:  # it is gone
-                line = ""
-            finally:
-                timer.cancel()
-            if line:
-                reason: str | None = json.loads(line)
-                if reason is not None:  # damage may have left something behind in the library
-                    self.stop()
-                return reason
-            self.stop()
-        if late.is_set():
-            return (
-                f"opening it takes more than {seconds:.0f} s: it is damaged, or made to never end. If it is only large "
-                f"or far away, set {SECONDS}={2 * seconds:.0f}"
-            )
+            for _ in range(2):  # it may have ended before it was asked
+                process = self._started()
+                if process is None:
+                    return look.look_here(kind, path)
+                line, late = self._answer(process, [kind, os.path.abspath(path), seconds])
+                reason: str | None = json.loads(line) if line else None
+                if line and reason is None:
+                    return None
+                self.stop()  # it is gone, or damage may have left something behind in the library
+                if line:
+                    return reason
+                if late or process.returncode == -getattr(signal, "SIGPROF", 0):
+                    return (
+                        f"opening it takes more than {seconds:g} s: it is damaged, or made to never end. If it is only "
+                        f"large or far away, set {SECONDS}={10 * seconds:g}"
+                    )
         return "damaged: reading it ends the process that does so"
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _answer(self, process: subprocess.Popen[str], question: list[object]) -> tuple[str, bool]:
+        """What the process says, empty where it ends; and whether it was ended, as the clock ran out."""
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        seconds = question[-1]
+        assert isinstance(seconds, float)
+        timer = threading.Timer(_PATIENCE * seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            line = _asked(process, json.dumps(question))
+            return line, late.is_set()
+        finally:
+            timer.cancel()
+
+    def _started(self) -> subprocess.Popen[str] | None:
+        """The process, ready; ``None`` where none can be started."""
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self._process = subprocess.Popen(
-            # Neither the site's start-up nor the working folder: it takes what this process imports from.
-            [sys.executable, "-I", "-S", str(Path(look.__file__).resolve()), json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            text=True,
-            encoding="utf-8",
-        )
-        return self._process
+        self.stop()
+        with contextlib.suppress(OSError):
+            self._process = subprocess.Popen(
+                # Neither the site's start-up nor the working folder: it takes what this process imports from.
+                [sys.executable, "-I", "-S", str(Path(look.__file__).resolve()), json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                text=True,
+                encoding="utf-8",
+            )
+            if _asked(self._process) == "ready\n":
+                return self._process
+        self.stop()
+        return None
 
     def stop(self) -> None:
         """End the process."""
@@ -120,6 +134,19 @@ class _Watcher:
     def forget(self) -> None:
         """Leave the process to whom it belongs: this one is a copy of that, made by a fork."""
         self._process, self._lock = None, threading.Lock()
+
+
+def _asked(process: subprocess.Popen[str], question: str = "") -> str:
+    """The next line that a process writes; empty = it is gone."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        if question:
+            process.stdin.write(f"{question}\n")
+            process.stdin.flush()
+        return process.stdout.readline()
+    except OSError:
+        return ""
 
 
 _watcher = _Watcher()

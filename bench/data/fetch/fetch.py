@@ -11,6 +11,7 @@ from bench.core.console import Transfer, note
 from bench.core.door.hdf5 import open_hdf5
 from bench.core.errors import BenchError
 from bench.core.files import atomic, locked, sha256_file
+from bench.core.text import amount
 from bench.data.cards import Card, find_card
 from bench.data.fetch import record
 from bench.data.fetch.archive import kind_of, unpack

@@ -21,7 +21,17 @@ _DENSE_BLOCK_VALUES = 8_000_000
 #: Cells and genes (or peaks, or bins) that no file has, and that fit into the memory.
 _MOST_CELLS, _MOST_GENES = 1 << 31, 20_000_000
 #: What h5py, scipy and the memory say of a damaged matrix.
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, OverflowError, MemoryError, RuntimeError, AttributeError)
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    AttributeError,
+)
 #: Rows from which it is guessed what values are.
 FIRST_ROWS = 200
 
@@ -100,7 +110,9 @@ def elsewhere(handle: h5py.File, layer: str | None = None, raw: bool = False) ->
         stored = handle[place]
         try:
             check_size(stored)
-            some = numeric(np.ravel(stored[:FIRST_ROWS] if isinstance(stored, h5py.Dataset) else stored["data"][:100_000]))
+            some = numeric(
+                np.ravel(stored[:FIRST_ROWS] if isinstance(stored, h5py.Dataset) else stored["data"][:100_000])
+            )
         except (*_DAMAGE, BenchError):
             continue  # nothing to advise
         kind = "negative values" if (some < 0).any() else "whole numbers" if (some == np.floor(some)).all() else "reals"

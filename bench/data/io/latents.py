@@ -102,7 +102,9 @@ def _find(handle: h5py.File, key: str) -> tuple[h5py.Dataset | h5py.Group, str]:
         raise BenchError(f"{handle.filename}: say by --key where the latents are; there are {listed(there, 20)}.")
     if (key or X) not in there:
         asked = X if key in ("", X) else f"obsm['{key}']"
-        raise BenchError(f"{handle.filename}: there is no {asked}.{nearest(key, there)} There are: {listed(there, 20)}.")
+        raise BenchError(
+            f"{handle.filename}: there is no {asked}.{nearest(key, there)} There are: {listed(there, 20)}."
+        )
     return (matrix, X) if key in ("", X) else (obsm[key], f"obsm['{key}']")
 
 
