@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
 from bench.core.errors import BenchError
+from bench.core.text import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -117,7 +118,7 @@ def elsewhere(handle: h5py.File, layer: str | None = None, raw: bool = False) ->
             continue  # nothing to advise
         kind = "negative values" if (some < 0).any() else "whole numbers" if (some == np.floor(some)).all() else "reals"
         found.append(f"'{place}' ({kind}; in a card: {card})")
-    return f" There are also {', '.join(found)}." if found else ""
+    return f" There are also {listed(found, 6, 200)}." if found else ""
 
 
 def first_rows(handle: h5py.File, layer: str | None = None, raw: bool = False) -> sp.csr_matrix:
@@ -179,7 +180,7 @@ def memory_matrix(adata: AnnData, name: str, layer: str | None = None, raw: bool
     if adata.isbacked:
         raise BenchError(f"{name}: X was left on disk (backed). Give the file's path, or adata.to_memory().")
     if (layer and layer not in adata.layers) or (raw and adata.raw is None):
-        raise BenchError(f"{name}: no {_place(layer, raw)}. Layers: {', '.join(map(str, adata.layers)) or 'none'}.")
+        raise BenchError(f"{name}: no {_place(layer, raw)}. Layers: {listed([*adata.layers])}.")
     stored: Any = adata.layers[layer] if layer else adata.raw.X if raw else adata.X
     if stored is None:
         raise BenchError(f"{name}: no X. Put the counts, or log1p of normalised counts, into adata.X.")

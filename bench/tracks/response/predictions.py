@@ -21,6 +21,7 @@ from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
 from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
+from bench.core.text import listed
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.tracks.response import predicted_states
@@ -104,9 +105,7 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
                 f"{path}: made for {key} {uns[key]}, but the task has {value}. Predict again for this task."
             )
     if "condition" not in table.obs:
-        raise BenchError(
-            f"{path}: no obs column 'condition' (there are: {', '.join(map(str, table.obs.columns)) or 'none'})."
-        )
+        raise BenchError(f"{path}: no obs column 'condition' (there are: {listed([*table.obs.columns], 20)}).")
     position = {str(name): i for i, name in enumerate(table.var_names)}
     if len(position) != table.n_vars:
         raise BenchError(f"{path}: duplicate gene names in var_names.")
@@ -203,7 +202,7 @@ def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple
             advice = "Predict every context" + (", or leave the column out." if len(contexts) == 1 else ".")
             raise BenchError(
                 f"{path}: condition '{unit.perturbation}' has test cells in context '{unit.context}' but no prediction "
-                f"there; its rows say {', '.join(sorted(set(where[rows].tolist())))}. {advice}"
+                f"there; its rows say {listed(sorted(set(where[rows].tolist())))}. {advice}"
             )
     return tuple(found)
 
