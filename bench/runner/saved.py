@@ -183,7 +183,10 @@ def read(folder: Path) -> tuple[Description, Kept]:
 
     from bench.models.kept import Kept
 
-    arrays = read_npz(path, "a file of arrays")
+    try:
+        arrays = read_npz(path, "a file of arrays")
+    except BenchError as error:
+        raise BenchError(f"{path}: no file of arrays ({str(error).removeprefix(f'{path}: ').rstrip('.')}).") from error
     _check_nan(arrays, str(path))
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
     parts = [

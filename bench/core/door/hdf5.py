@@ -76,7 +76,9 @@ def open_hdf5(path: Path, what: str, vouched: bool = False) -> h5py.File:
         if not start:
             raise BenchError(f"{path}: an empty file. Download or copy it again.") from error
         if start.startswith(b"\x89HDF"):
-            raise BenchError(f"{path}: damaged or truncated HDF5 file ({error}). Download or copy it again.") from error
+            raise BenchError(
+                f"{path}: not {what}: damaged or truncated HDF5 file ({error}). Download or copy it again."
+            ) from error
         page = (
             " It looks like a web page: the download answered with an error or a log-in page." if b"<" in start else ""
         )

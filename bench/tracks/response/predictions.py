@@ -148,7 +148,7 @@ def _opened(path: Path) -> AnnData:
 
     size_of(path)
     vouched = check_seal(path)  # a flipped bit in X is still a number
-    with open_hdf5(path, "a predictions h5ad", vouched) as handle:
+    with open_hdf5(path, "a readable predictions h5ad", vouched) as handle:
         check_size(handle)
     try:
         table = anndata.read_h5ad(path)
