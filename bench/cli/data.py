@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser, split_kind
+from bench.cli.output import tell, tell_text
 from bench.core.errors import BenchError, unknown
+from bench.core.text import message
 
 _CARD_NOTES = r"""What a card leaves out is guessed from the file and printed; null = the file has no such column.
 Patterns are those of a shell: NTC-* is every label that begins with NTC-. An example, of a screen with guide numbers:
@@ -107,19 +108,19 @@ def data(argv: Sequence[str]) -> int:
         from bench.data import cards
 
         for name in cards.names():
-            print(f"{name:<26}  {cards.find_card(name).description}")
+            tell(f"{name:<26}  {cards.find_card(name).description}")
         return 0
     if options.verb == "card":
         from bench.data.guess import guess_file, to_yaml
 
         guess = guess_file(options.file)
-        sys.stdout.write("".join(f"# {remark}\n" for remark in guess.remarks) + to_yaml(guess.card))
+        tell_text("".join(f"# {message(remark)}\n" for remark in guess.remarks) + to_yaml(guess.card))
         return 0
     if options.verb == "fetch":
         from bench.data.fetch.fetch import fetch_and_check
 
         for line in fetch_and_check(options.name, options.to, options.force, options.given):
-            print(line, flush=True)
+            tell(line)
         return 0
     if options.verb == "split":
         from bench.data.describe import describe_split
@@ -133,7 +134,7 @@ def data(argv: Sequence[str]) -> int:
         kind = split_kind(options.split, options.split_file)
         task = kind, options.seed, options.control_fold, options.split_file
         for path in export_task(options.name, *task, options.out, options.cells):
-            print(path)
+            tell(path)
         return 0
     if options.verb == "features" and (options.source or options.file):
         for line in _make_features(options):
@@ -145,12 +146,12 @@ def data(argv: Sequence[str]) -> int:
         kind = split_kind(options.split, options.split_file)
         task = kind, options.seed, options.control_fold, options.split_file
         for line in describe_features(options.name, options.features, *task):
-            print(line)
+            tell(line)
         return 0
     from bench.data.describe import describe
 
     for line in describe(options.name):
-        print(line)
+        tell(line)
     return 0
 
 

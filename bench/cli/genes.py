@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser
-from bench.cli.output import check_formats, format_flags, print_table
+from bench.cli.output import check_formats, format_flags, print_table, tell
+from bench.core.text import escaped
 
 #: Conditions, and genes of each, that are printed for people.
 CONDITIONS, GENES = 6, 5
@@ -39,8 +40,8 @@ def genes(argv: Sequence[str]) -> int:
         return 0
     units = table.groupby(["condition", "context"], sort=False)
     shown = units.head(GENES)[units.ngroup()[units.head(GENES).index] < CONDITIONS]
-    print(shown.to_string(index=False, float_format="%.3f"))
+    print(escaped(shown.to_string(index=False, float_format="%.3f")))
     if units.ngroups > CONDITIONS or len(shown) < len(table):
         note(f"{len(shown)} of {len(table)} rows; all {units.ngroups} conditions are in the file")
-    print(path, flush=True)
+    tell(path)
     return 0

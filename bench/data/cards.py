@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 
@@ -199,10 +199,7 @@ def read_card(path: Path) -> Card:
     Raises:
         BenchError: If it is not YAML, or a field is unknown, missing or of the wrong kind.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{path}: cannot be read as a YAML card: {error}") from error
+    content = read_yaml(path, "a YAML card")
     if not isinstance(content, dict):
         raise BenchError(
             f"{path}: a card is a YAML mapping with at least 'source'; see configs/datasets/ for examples."

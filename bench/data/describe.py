@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from bench.core.conditions import CONTROL, constituents, written
+from bench.core.text import json_text
 from bench.data.candidates import FEW_CONDITIONS
 from bench.data.cards import Card
 from bench.data.features.resolve import advice
@@ -71,4 +71,4 @@ def describe(name: str | Card) -> Iterator[str]:
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
-    return written(json.dumps(load_task(name, kind, seed, fold, custom).split.summary(), indent=1, ensure_ascii=False))
+    return written(json_text(load_task(name, kind, seed, fold, custom).split.summary()))

@@ -84,7 +84,8 @@ def guess_adata(adata: AnnData) -> Card:
         BenchError: No column looks like a perturbation label or no label like a control.
     """
     stored: Any = adata.X
-    block = sp.csr_matrix((0, 0)) if stored is None else sp.csr_matrix(numeric(stored[:FIRST_ROWS]))
+    readable = stored is not None and np.dtype(stored.dtype).kind in "fiub"  # what is not is said on reading
+    block = sp.csr_matrix(numeric(stored[:FIRST_ROWS])) if readable else sp.csr_matrix((0, 0))
     start = Card(name="adata", source=IN_MEMORY)
     advice = "Rename it: the column to 'condition', the label of unperturbed cells to 'ctrl'."
     return _guess(adata.obs, adata.var, block, "adata", lambda _: advice, start, False).card

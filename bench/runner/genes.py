@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import safe_name, write_text
 from bench.data.splits.split import Split
@@ -41,10 +41,10 @@ def task_of_run(folder: Path, record: Record, data: Any = None) -> Task:
             raise
         raise BenchError(f"{error} Name the file of run {record.run_id} by --data.") from error
     try:
-        content = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        content = read_json(folder / "split.json", "a split")
         content.pop("split_id", None)
         split = Split.model_validate(content)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (BenchError, ValueError, AttributeError) as error:
         raise BenchError(f"{folder}: its split.json cannot be read. Run it again.") from error
     for what, found, wanted in (("data", dataset.hash, spec.data_hash), ("split", split.split_id, spec.split_id)):
         if found != wanted:

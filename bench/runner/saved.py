@@ -5,7 +5,6 @@ Both carry a digest, and only registered models are rebuilt: nothing in such a f
 
 from __future__ import annotations
 
-import json
 import platform
 import shutil
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 import bench
+from bench.core.door.documents import read_json
+from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_file, sha256_json, write_json
 from bench.core.given_files import recorded
@@ -198,17 +199,14 @@ def _read_description(path: Path) -> Description:
             f"{path.parent}: no saved model: there is no {DESCRIPTION}. 'bench run --save' puts one into the run's "
             f"folder, under 'model'."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found, digest = content.get("schema_version"), content.pop("digest", None)
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
-        raise BenchError(
-            f"{path}: damaged: no description of a model ({' '.join(str(error).split())[:100]})."
-        ) from error
+    content = read_json(path, "a description of a model: damaged")
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: damaged: not a description of a model.")
+    found, digest = content.get("schema_version"), content.pop("digest", None)
     if found != SCHEMA:
         raise BenchError(
             f"{path}: saved in layout {found}, and this version of bench reads layout {SCHEMA}. Fit the model again, "
-            f"or install the version that saved it ({str(content.get('versions', {}).get('perturb-ssl-bench'))[:20]})."
+            f"or install the version that saved it ({_version_of(content)})."
         )
     try:
         if digest != sha256_json(content):
@@ -223,11 +221,17 @@ def _read_arrays(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    size_of(path)
     try:
         found: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise BenchError(f"{path}: no file of arrays ({' '.join(str(error).split())[:100]}).") from error
     return found
+
+
+def _version_of(content: Mapping[str, Any]) -> str:
+    versions = content.get("versions")
+    return str(versions.get("perturb-ssl-bench") if isinstance(versions, dict) else None)[:20]
 
 
 def _check_nan(arrays: Mapping[str, torch.Tensor], what: str) -> None:

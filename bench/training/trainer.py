@@ -16,6 +16,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
+from bench.core.door.limits import check_unpacked
+
 Precision = Literal["32-true", "bf16-mixed"]
 #: Share of the steps in which the learning rate rises. Source: BioJEPAC report (OneCycleLR, ``pct_start``).
 WARM_UP = 0.05
@@ -254,6 +256,7 @@ def _whole(path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:  # torch compares no checksums
+            check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(damaged)

@@ -10,7 +10,7 @@ import pytest
 import screens
 
 from bench.core.conditions import CONTROL, written
-from bench.core.console import amount
+from bench.core.text import amount
 from bench.data.cards import find_card, names
 from bench.data.load import load
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.core.door.tables import read_csv
 from bench.core.errors import BenchError
 from bench.data.features.bank import FeatureBank, shorten
-from bench.data.features.files import read_csv
 from bench.data.features.make.graph import embed_pairs
 
 PAIR_SUFFIXES = (".csv", ".csv.gz")

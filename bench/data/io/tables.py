@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, constituents, matches, written
 from bench.core.errors import BenchError
+from bench.core.text import listed
 from bench.data.cards import Card
 from bench.data.dataset import Strings
 from bench.data.labels import BLANK, as_text, cut_doses, name_labels, numbered, overlooked, quoted
@@ -167,7 +168,7 @@ def conditions_of(obs: pd.DataFrame, card: Card, genes: Strings, source: str) ->
         aside = np.isin(condition, sorted(larger))
         notes.append(
             f"{len(larger)} combinations of more than {LARGEST} perturbations were set aside with their "
-            f"{int(aside.sum())} cells: {', '.join(sorted(map(written, larger)))}"
+            f"{int(aside.sum())} cells: {listed(sorted(map(written, larger)), 30)}"
         )
         condition = np.where(aside, "", condition)
     return condition, notes

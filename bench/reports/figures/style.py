@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.core.files import atomic
+from bench.core.text import escaped
 
 FORMATS = ("pdf", "svg", "png")
 BLACK, GREY = "#000000", "#6b6b6b"
@@ -92,7 +93,7 @@ def render(chart: Any) -> dict[str, bytes]:
     import vl_convert
 
     with alt.data_transformers.enable("default", max_rows=None):
-        spec = chart.to_dict()
+        spec = _escaped(chart.to_dict())
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     svg = vl_convert.vegalite_to_svg(spec, vl_version=version)
     return {
@@ -100,6 +101,15 @@ def render(chart: Any) -> dict[str, bytes]:
         "svg": svg.encode(),
         "png": vl_convert.svg_to_png(svg, scale=2.0),
     }
+
+
+def _escaped(part: Any) -> Any:
+    """A chart's specification without controls in its texts, which end the process that draws them."""
+    if isinstance(part, dict):
+        return {escaped(str(key)): _escaped(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_escaped(value) for value in part]
+    return escaped(part) if isinstance(part, str) else part
 
 
 def write(path: Path, content: bytes) -> None:

@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.core.conditions import identity, written
+from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
+from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
@@ -143,20 +145,26 @@ def read(
 
 
 def open_table(path: Path) -> AnnData:
-    """Open a file of predictions.
+    """Open a file of predictions, once nothing in it can do harm.
 
     Raises:
-        BenchError: No such file, or a damaged one.
+        BenchError: It is not there, changed since it was written, not to be opened, or no AnnData.
     """
     import anndata
 
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
-    check_seal(path)  # a flipped bit in X is still a number, and one elsewhere can make HDF5 loop for ever
+    size_of(path)
+    vouched = check_seal(path)  # a flipped bit in X is still a number
+    with open_hdf5(path, "a readable predictions h5ad", vouched) as handle:
+        check_size(handle)
     try:
-        return anndata.read_h5ad(path)
+        table = anndata.read_h5ad(path)
+        for what, names in (("obs", table.obs.columns), ("var", table.var_names), ("obs", table.obs_names)):
+            check_utf8(names, path, what)
+    except BenchError:
+        raise
     except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
         raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    return table
 
 
 def controls_used(uns: Mapping[str, str]) -> ControlsUsed:
@@ -198,7 +206,7 @@ def _rows_by_unit(
             advice = "Predict every context" + (", or leave the column out." if len(contexts) == 1 else ".")
             raise BenchError(
                 f"{path}: condition '{written(unit.perturbation)}' has test cells in context '{unit.context}' but no "
-                f"prediction there; its rows say {', '.join(sorted(set(where[rows].tolist())))}. {advice}"
+                f"prediction there; its rows say {listed(sorted(set(where[rows].tolist())))}. {advice}"
             )
     return tuple(found)
 

@@ -11,9 +11,9 @@ from typing import IO
 import numpy as np
 import scipy.sparse as sp
 
+from bench.core.door.tables import first_bytes
 from bench.core.errors import BenchError
 from bench.data.features.bank import FeatureBank
-from bench.data.features.files import first_bytes
 from bench.data.features.gene2go import read_gene2go
 from bench.data.features.gene_embedding import WIDTH
 from bench.data.features.make.graph import embed_pairs

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.core.door.tables import first_bytes
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.features.bank import FeatureBank, shorten
-from bench.data.features.files import first_bytes
 from bench.data.features.gene_embedding import WIDTH
 from bench.data.features.make.graph import embed_pairs
 
