@@ -21,6 +21,7 @@ from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
 from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
+from bench.core.text import listed
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.naming import CONDITION, Naming, absent_genes, rows_by_identity
