@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, from_label, identity, spellings, written
+from bench.core.conditions import from_written, identity, spellings, written
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
 from bench.core.typing import Floats
@@ -156,7 +156,7 @@ def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple
     codes, labels = pd.factorize(obs["condition"].astype(str))
     inner = spellings(unit.perturbation for unit in units)
     # Several labels may mean one condition.
-    names = [identity(inner.get(label) or from_label(label, (CONTROL,), "+")) for label in labels]
+    names = [identity(from_written(label, inner)) for label in labels]
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     group = np.array([number[name] for name in names], dtype=np.int64)[codes]
     ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]
