@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,7 @@ def _read(
     return out
 
 
-def smiles_of(values: pd.Series, condition: Strings, source: str) -> dict[str, str]:  # type: ignore[type-arg]
+def smiles_of(values: pd.Series[Any], condition: Strings, source: str) -> dict[str, str]:
     """SMILES of each compound of a column of ``obs``; compounds without any are left out.
 
     Args:
