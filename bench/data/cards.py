@@ -97,8 +97,7 @@ class Card(BaseModel):
     drop: Labels = Field(default=(), description="labels, or patterns, of cells that are left out")
     kind: Literal["genetic", "chemical"] | None = Field(
         default=None,
-        description="chemical: a label is a compound, whole, and each dose and time of it is a condition; otherwise "
-        "all doses and times are one",
+        description="chemical: a label is a compound, whole; its doses and times are conditions (else all are one)",
     )
     dose_unit: str = Field(default="uM", description="of doses that are numbers alone: pM, nM, uM, mM, M")
     time_unit: str = Field(default="h", description="of times that are numbers alone: min, h, d")

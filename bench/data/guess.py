@@ -16,7 +16,7 @@ from bench.core.conditions import CONTROL, parts_of
 from bench.core.errors import BenchError
 from bench.data.candidates import Candidate, Genes, find_candidates
 from bench.data.cards import Card, Columns
-from bench.data.guess_compounds import guess_compounds, guess_treatments
+from bench.data.guess_compounds import guess_compounds, guess_treatments, with_compound
 from bench.data.io.h5ad import FIRST_ROWS, first_rows, numeric, open_h5ad, read_frame
 from bench.data.labels import BLANK, CONTROL_EXAMPLES, as_text, looks_like_control
 from bench.data.remarks import remarks_on
@@ -134,7 +134,7 @@ def _guess(
     chemical = card.kind == "chemical" or ("kind" not in given and names_no_genes)
     if chemical:
         fields |= {"kind": "chemical", "separator": "none"}  # a '+' or '_' is a part of a compound's name
-        treated = ~np.isin(as_text(obs[best.column])[0], best.controls)
+        treated = with_compound(obs, best, card)
         fields |= guess_compounds(free, treated, card)
     fields = {name: value for name, value in fields.items() if name not in given}
     if "role" in fields and "control" in given:

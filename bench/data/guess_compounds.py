@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.core.conditions import matches
 from bench.core.doses import HOURS, MOLAR, amount, unit_of
+from bench.data.candidates import Candidate
 from bench.data.cards import Card
 from bench.data.labels import BLANK, as_text
 
@@ -18,6 +20,16 @@ from bench.data.labels import BLANK, as_text
 _DOSE = r"(?:dose|dosage|conc|concentration)(?:[_ -]?(?:val|value))?"
 _TIME = r"(?:time|time[_ -]?point|treatment[_ -]?time)(?:[_ -]?(?:val|value))?"
 _SMILES = ("smiles", "canonical_smiles", "isomeric_smiles", "SMILES", "Canonical_SMILES", "smile")
+
+
+def with_compound(obs: pd.DataFrame, found: Candidate, card: Card) -> NDArray[np.bool_]:
+    """Cells that are no controls, by their label or their role, and that the card does not drop ``[cells]``."""
+    labels = as_text(obs[found.column])[0]
+    without = [label for label in np.unique(labels).tolist() if label in found.controls or matches(label, card.drop)]
+    marked = np.zeros(len(obs), dtype=bool)
+    if (role := card.role or found.role) and role.column in obs.columns:
+        marked = np.isin(as_text(obs[role.column])[0], role.value)
+    return ~marked & ~np.isin(labels, without)
 
 
 def guess_treatments(obs: pd.DataFrame, treated: NDArray[np.bool_]) -> dict[str, str]:

@@ -67,6 +67,11 @@ def test_each_dose_of_a_compound_is_a_unit_and_vehicles_have_none(screen):
             ]).drop(columns="dose_uM"),
             r"dose: '\s*\((\d+) nM\)$'",
         ),
+        (
+            lambda obs: obs.assign(kind=np.where(obs["compound"] == "DMSO", "vehicle", "drug"),
+                                   compound=obs["compound"].replace("DMSO", "none")),
+            "kind: chemical\nrole: {column: kind, value: vehicle}",
+        ),
     ],
 )  # fmt: skip
 def test_doses_stand_in_columns_or_labels_in_any_unit(change, text, screen, tmp_path):

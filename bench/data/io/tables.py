@@ -197,9 +197,11 @@ def _about_labels(labels: list[str], names: list[str], card: Card, genes: String
     """Say what is unusual about the labels of perturbed cells."""
     notes = []
     bare, _ = cut_doses(labels, card)
-    if doses := doses_in(labels, card):
-        pooled = "" if card.kind == "chemical" else ": cells of all doses are one condition, unless kind is chemical"
-        notes.append(f"doses were cut off the labels ({doses}){pooled}")
+    if (doses := doses_in(labels, card)) and card.kind != "chemical":
+        notes.append(
+            f"doses were cut off the labels ({doses}): cells of all doses are one condition; with kind: chemical each "
+            f"dose is one"
+        )
     if missed := overlooked(labels, names, card.split_at):
         notes.append(
             f"{len(missed)} labels look like controls and are not among the card's ({quoted(missed)}): if they are, "
