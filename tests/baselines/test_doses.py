@@ -86,10 +86,10 @@ def test_an_action_table_knows_a_compound_at_any_dose(module):
     rows = [names.index(treated(compound, f"{dose:g} uM")) for dose in screens.DOSES]
     assert len({int(table.identity[row, 0]) for row in rows} - {0}) == 1
     assert len({int(table.perturbation[row]) for row in rows}) == 1
-    assert table.treatment[rows, 0].numpy() == pytest.approx(np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]), abs=1e-5)
+    assert table.treatment[rows, 0, 0].numpy() == pytest.approx(np.sqrt(1.5) * np.array([-1.0, 0.0, 1.0]), abs=1e-5)
     restored = ActionTable.restored(table.kept(), [at("amino-benzene", 3)])
     expected = np.sqrt(1.5) * np.log10(3)
-    assert float(restored.treatment[0, 0]) == pytest.approx(expected, abs=1e-5)
+    assert float(restored.treatment[0, 0, 0]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_compound_at_an_unknown_dose_takes_the_nearest():

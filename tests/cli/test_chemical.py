@@ -42,7 +42,7 @@ def test_a_file_without_a_card_gives_a_board_of_units_by_dose(here, capsys, monk
     monkeypatch.chdir(here)
     out, err = run(capsys, ",".join(sorted(MODELS)))
     assert named(out) == MODELS and "features:\n- fingerprints" in err
-    (board,) = (here / "leaderboards").glob("chemical__custom-*.csv")
+    (board,) = (here / "runs" / "leaderboards").glob("chemical__custom-*.csv")
     table = pd.read_csv(board).set_index("model")
     task = load_task("chemical.h5ad", "custom", split_file=here / "lists.json")
     assert set(table["n_conditions"].dropna()) == {len(task.units)} == {12 * 3 * 2}
@@ -57,6 +57,6 @@ def test_a_learned_model_with_fingerprints_and_dose_beats_the_train_mean(here, c
     monkeypatch.chdir(here)
     out, _ = run(capsys, "jepa,ridge", "--with-bars")
     assert named(out) >= {*MODELS, "jepa", "constant_encoder"}
-    (board,) = (here / "leaderboards").glob("chemical__custom-*.csv")
+    (board,) = (here / "runs" / "leaderboards").glob("chemical__custom-*.csv")
     table = pd.read_csv(board).set_index("model")
     assert table.loc["jepa", "pearson_delta"] > table.loc["train_mean", "pearson_delta"] + 0.1

@@ -52,9 +52,10 @@ class ActionTable(nn.Module):
         """Look up the constituents of conditions, given the genes of train conditions and standardised banks."""
         number_of = {name: i for i, name in enumerate(dict.fromkeys(map(bare, conditions)))}
         self.perturbation = torch.tensor([number_of[bare(name)] for name in conditions], dtype=torch.int64)
-        self._number("treatment", self.treatments(conditions).astype(np.float32))
         genes = [constituents(name) for name in conditions]
         slots = max((len(names) for names in genes), default=1) or 1
+        doses = self.treatments(conditions).astype(np.float32)
+        self._number("treatment", np.repeat(doses[:, None], slots, axis=1))
         number = {gene: i + 1 for i, gene in enumerate(seen)}
         self.seen, self.identities = seen, len(seen)
         identity = np.zeros((len(conditions), slots), dtype=np.int64)
@@ -145,5 +146,5 @@ class ActionTable(nn.Module):
         values, known = self.features(condition)
         identity = self.identity[condition]
         mode = torch.full_like(identity, MODES.index("unknown"))
-        treatment = self.treatment[condition][:, None]
-        return composer(values, known, mode, identity, generator, treatment), self.present[condition]
+        composed = composer(values, known, mode, identity, generator, self.treatment[condition])
+        return composed, self.present[condition]
