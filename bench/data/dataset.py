@@ -45,6 +45,7 @@ class Dataset:
         notes: What a user should know about these data; stands in every record.
         card: The card that they were loaded from; None = they were built without one.
         smiles: SMILES of compounds, as the file of a chemical screen has them.
+        shallow_for: The split whose input controls lost counts in it (``input_depth``); empty = none did.
     """
 
     name: str
@@ -64,9 +65,10 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     card: Card | None = None
     smiles: Mapping[str, str] = field(default_factory=dict)
+    shallow_for: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and self.hash == other.hash
+        return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)
 
     def __hash__(self) -> int:
         return hash(self.hash)
