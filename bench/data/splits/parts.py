@@ -119,8 +119,8 @@ def thinned(
 def counted(dataset: Dataset, parts: Mapping[str, Sequence[str]], units: Units | None) -> str:
     """Say how many compounds and units each part has."""
     of = {part: dataset.units_of(parts[part]) if units is None else units[part] for part in PARTS}
-    return "; ".join(
-        f"{part}: {len({bare(unit.perturbation) for unit in members})} compounds, {len(members)} units (compound, "
-        f"dose or time, context)"
+    counts = "; ".join(
+        f"{part}: {len({bare(unit.perturbation) for unit in members})} compounds, {len(members)} units"
         for part, members in of.items()
     )
+    return f"{counts} (a unit is a compound at a dose, for a time, in a context)"
