@@ -12,6 +12,7 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import HOW, targets
+from bench.data.features.treatments import Treatments
 from bench.models.base import ShiftModel
 from bench.models.shift_rules import Described, ShiftRule, Solved
 from bench.stats.shifts import train_mean
@@ -33,6 +34,9 @@ class ConditionFeatures:
     With ``identity`` each perturbed gene of the train conditions has a column of its own too, as learned models give
     it: what its features do not say can then be learned of it. A gene's own column is as long as its features are on
     average, so that a penalty weighs both alike.
+
+    Where conditions have a dose or a time, these enter as they do in the learned models' actions: as columns of their
+    own, as long as the features are on average, and as multipliers of the features, beside the features themselves.
 
     Attributes:
         width: Number of columns ``F``, of all banks together and of the identities.
@@ -58,6 +62,8 @@ class ConditionFeatures:
             own = np.sqrt(self.width) * np.eye(len(seen), dtype=np.float32)
             self._banks.append(FeatureBank("identity", seen, own, "identities of the train conditions' genes"))
             self.width += len(seen)
+        self._treatments, self._length = Treatments.of(train), np.sqrt(self.width)
+        self.width += len(self._treatments.names) * (self.width + 1)
 
     def rule(self, solved: Solved) -> ShiftRule:
         """What these features and a solution say of any condition."""
@@ -65,11 +71,12 @@ class ConditionFeatures:
 
     def __call__(self, names: Sequence[str]) -> Floats:
         """Features of these conditions ``[N, F]``, float64."""
-        rows = np.zeros((len(names), self.width))
+        rows = np.zeros((len(names), sum(bank.width for bank in self._banks)))
         for i, name in enumerate(names):
             genes = constituents(name)
             rows[i] = np.concatenate([bank.lookup(genes)[0].sum(axis=0, dtype=np.float64) for bank in self._banks])
-        return rows
+        at = self._treatments(names) if self._treatments.names else np.empty((len(names), 0))
+        return np.hstack([rows, *(rows * column[:, None] for column in at.T), self._length * at])
 
     def missing(self, name: str) -> int:
         """Constituents of a condition of which nothing is known."""

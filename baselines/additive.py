@@ -12,7 +12,7 @@ class Additive(ShiftModel):
     """Predict a combination as the sum of its constituents' shifts.
 
     A constituent whose single is not in train takes the train-mean shift and counts as a fallback; an unseen single is
-    therefore predicted by the train mean.
+    therefore predicted by the train mean. A compound that is in train takes its shift at the nearest train dose.
 
     Source: Ahlmann-Eltze and Huber 2025, with singles restricted to train.
     """

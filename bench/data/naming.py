@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.conditions import CONTROL, from_label, identity, spellings, written
+from bench.core.conditions import CONTROL, from_label, from_written, identity, spellings, written
 from bench.core.errors import BenchError
 from bench.data.candidates import NAMES
 from bench.data.cards import Card
@@ -59,7 +59,10 @@ class Naming:
         """
         inner, there = spellings(known), {identity(name) for name in known}
         controls = (CONTROL, *self.control)
-        names = [inner.get(label) or from_label(label, controls, "+") for label in labels]
+        names = [
+            from_written(label, inner) if "@" in label else inner.get(label) or from_label(label, controls, "+")
+            for label in labels
+        ]
         strange = [i for i, name in enumerate(names) if identity(name) not in there]
         if self.card is None or not strange:
             return names

@@ -15,7 +15,7 @@ import torch
 from pydantic import JsonValue
 
 from bench.core.arguments import checked
-from bench.core.conditions import identity, written
+from bench.core.conditions import identity, treatment_of, written
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
@@ -162,7 +162,8 @@ class ShiftModel(PerturbationModel):
             shifts: By condition: shift ``[G]`` and number of constituents that fell back.
             rule: What gives the shifts of any others.
         """
-        self._rule = rule
+        # A rule is about perturbations; how much of a compound was given is not in it.
+        self._rule = None if any(treatment_of(name) for name in datamodule.dataset.conditions) else rule
         contexts = datamodule.dataset.contexts
         self.keep_units(datamodule, {Unit(name, c): found for name, found in shifts.items() for c in contexts})
 

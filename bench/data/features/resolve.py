@@ -6,6 +6,7 @@ A specification is one bank, or several joined by ``+``; they stay separate, as 
 - ``coexpression``: correlation with all genes over train cells and input controls, reduced by SVD;
 - ``pairs:FILE``: spectral embedding of a gene-gene pair table (``.csv``, ``.csv.gz``; columns entity1, entity2);
 - ``FILE``: a table ``.parquet``, ``.csv``, ``.csv.gz`` or ``.npz`` with a row per gene (paths hold no ``+``);
+- ``fingerprints``, ``fingerprints:radius=3,bits=2048``: Morgan fingerprints of compounds, from the card's ``smiles``;
 - ``view_a``, ``view_b``: tables that simulated data ship;
 - ``card``: those that the data set's card names (``features:``), ``pca`` where it names none.
 """
@@ -24,6 +25,7 @@ from bench.core.errors import BenchError, unknown
 from bench.core.typing import Floats
 from bench.data.cards import Card
 from bench.data.dataset import Dataset
+from bench.data.features import fingerprints
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.gene_embedding import correlation, gene_scores, leading
 from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
@@ -105,6 +107,8 @@ def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None 
 def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
     if spec in MEASURED:
         return _measured(spec, datamodule)
+    if spec.partition(":")[0] == fingerprints.NAME:
+        return _fingerprints(spec, datamodule, card)
     drawn = genes_of(card)
     shipped = drawn.feature_tables if drawn else {}
     if drawn and spec in shipped:
@@ -114,7 +118,8 @@ def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from
     pairs = spec.startswith(PAIRS)
     file, suffixes = spec.removeprefix(PAIRS), PAIR_SUFFIXES if pairs else TABLE_SUFFIXES
     if not pairs and not _is_path(file):
-        raise unknown("features", spec, [*MEASURED, *shipped, "card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"])
+        others = ["card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"]
+        raise unknown("features", spec, [*MEASURED, fingerprints.NAME, *shipped, *others])
     if not file.endswith(suffixes):
         raise BenchError(f"features '{spec}': expected a file that ends in {', '.join(suffixes)}.")
     # Data without a card: files are looked for in the same places, but beside it.
@@ -123,6 +128,23 @@ def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from
     bank = read_pairs(path, f"pairs_{stem}") if pairs else read_table(path, f"table_{stem}")
     _check_overlap(bank, targets(datamodule.dataset.conditions))
     return bank
+
+
+def _fingerprints(spec: str, datamodule: PerturbationDataModule, card: Card | None) -> FeatureBank:
+    """Fingerprints of the compounds; others of a table than those of the data set are left out."""
+    smiles, source = dict(datamodule.dataset.smiles), f"SMILES of '{datamodule.dataset.name}'"
+    if card and card.smiles and card.smiles_column is None:
+        path = card.find(card.smiles, "smiles", "Choose other features, or get the file")
+        smiles, source = fingerprints.read_smiles(path), str(path)
+    perturbed = targets(datamodule.dataset.conditions)
+    if not (described := {name: smiles[name] for name in perturbed if name in smiles}):
+        there = f"; compounds there are {shorten(list(smiles), 3)}" if smiles else ""
+        raise BenchError(
+            f"features '{spec}': no compound of '{datamodule.dataset.name}' has SMILES ({shorten(perturbed, 3)}"
+            f"{there}). Name them in the card: smiles: COLUMN of obs, or smiles: FILE.csv with columns compound and "
+            f"smiles."
+        )
+    return fingerprints.morgan(described, source, *fingerprints.options_of(spec))[0]
 
 
 def _is_path(text: str) -> bool:

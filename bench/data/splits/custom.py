@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.core.conditions import identity, spellings
+from bench.core.conditions import bare, from_written, identity, spellings
 from bench.core.door.documents import read_json
 from bench.core.errors import BenchError, nearest, unknown
 from bench.core.units import SEPARATOR, Unit
@@ -17,7 +17,7 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     """Read a custom split: ``{"train": [...], "val": [...], "test": [...]}``; conditions are matched as sets.
 
     A member is a condition, which is then in its part in every context, or a unit: the condition, `` | `` and one of
-    the contexts.
+    the contexts. A compound without a dose stands for all of its doses.
 
     Args:
         path: The file.
@@ -37,14 +37,14 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     lists = {name: content.get(name, []) for name in PARTS}
     by_identity: dict[frozenset[str], list[str]] = {}
     as_written = spellings(labels)
-    for label in labels:
+    for label in dict.fromkeys([*labels, *map(bare, labels)]):
         by_identity.setdefault(identity(label), []).append(label)
     part_of: dict[tuple[frozenset[str], str], str] = {}
     parts: dict[str, list[str | Unit]] = {name: [] for name in PARTS}
     for name, members in lists.items():
         for member in members:
             condition, context = _of_unit(str(member), by_identity, contexts)
-            key = identity(as_written.get(condition, condition))
+            key = identity(_named(condition, as_written))
             if key not in by_identity:
                 near = nearest(member, labels)
                 raise BenchError(f"{path}: condition '{condition}' in '{name}' is not in the data.{near}")
@@ -66,6 +66,11 @@ def _of_unit(member: str, known: Mapping[frozenset[str], Sequence[str]], context
     if bar and context in contexts and identity(member) not in known:
         return condition, context
     return member, ""
+
+
+def _named(condition: str, as_written: Mapping[str, str]) -> str:
+    """The name of a condition; ``A+B`` and ``ctrl+A`` are read as they are."""
+    return from_written(condition, as_written) if "@" in condition else as_written.get(condition, condition)
 
 
 def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:

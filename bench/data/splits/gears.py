@@ -102,7 +102,7 @@ def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[
 
 
 def _draw(dataset: Dataset, seed: int, file: Path | None, kind: str) -> Drawn:
-    return Drawn(cached_lists(dataset.file_conditions, kind, seed))
+    return Drawn(cached_lists(dataset.perturbations, kind, seed))
 
 
 KINDS = tuple(
