@@ -191,7 +191,7 @@ def test_the_card_is_the_one_that_the_cells_came_from(tmp_path, monkeypatch, tin
         ("pca+", ["unknown features ''"]),
         ("pca+pca", ["two banks are named 'pca'"]),
         ("pair:x.csv", [".csv"]),
-        ("table.tsv", ["'table.tsv'", ".parquet, .csv, .csv.gz, .npz"]),
+        ("table.xls", ["'table.xls'", ".parquet, .csv, .csv.gz, .tsv, .tsv.gz, .npz"]),
         ("pairs:x.parquet", ["'pairs:x.parquet'", ".csv, .csv.gz"]),
         ("pairs:", ["pairs:", ".csv"]),
         ("/gone/x.npz", ["data set 'tiny': no file /gone/x.npz", "put it there"]),

@@ -44,7 +44,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a csv, gzipped or not, with pandas' options.
+    """Read a csv, or a tsv, gzipped or not, with pandas' options.
 
     Raises:
         BenchError: It is no comma-separated table, or too large a one.
@@ -52,12 +52,15 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     head = first_bytes(path).split(b"\n")[0]
-    if b"," not in head and (b"\t" in head or b";" in head):
+    separator = b","
+    if path.name.removesuffix(".gz").endswith(".tsv"):
+        options, separator = {"sep": "\t", **options}, b"\t"
+    elif b"," not in head and (b"\t" in head or b";" in head):
         raise BenchError(f"{path}: its first line holds no comma but tabs or semicolons. Separate columns by commas.")
     try:
         with _unpacked(path) as text:
             first = text.readline()
-            if (columns := first.count(b",") + 1) > _COLUMNS:
+            if (columns := first.count(separator) + 1) > _COLUMNS:
                 raise BenchError(f"{path}: {columns:,} columns, and at most {_COLUMNS:,} are read.")
             text.seek(0)
             table: pd.DataFrame = pd.read_csv(text, low_memory=False, **options)
