@@ -21,7 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.core.track import Track
 from bench.results import leaderboard
-from bench.results.claim import Claim
+from bench.results.claim import Claim, Value
 from bench.results.difference import SKILL, Comparison, Difference
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
@@ -95,7 +95,7 @@ class Verdict(BaseModel):
 
     claim: Claim
     seeds: tuple[int, ...]
-    verdict: Literal["true", "false", "not_evaluable"]
+    verdict: Value
     reason: str = ""
     margin: float = 0.0
     p_holm: float | None = None
@@ -137,7 +137,7 @@ def evaluate(
         wanted = sorted(set(seeds.get((data, split), ())))
         boards: dict[str, tuple[dict[str, Row], Comparison]] = {}
         for i, claim in same:
-            track, here = _track_of(claim, groups)
+            track, here = track_of(claim, groups)
             if track.name not in boards:
                 _, rows = gather(here.get((data, split), []), wanted)
                 share_tasks(rows, anchors(rows, wanted))
@@ -161,7 +161,7 @@ def _elsewhere(
     out: dict[int, list[Elsewhere]] = {i: [] for i in range(len(claims))}
     boards: dict[tuple[str, str, str], tuple[list[int], dict[str, Row], Comparison]] = {}
     for i, claim in enumerate(claims):
-        track, here = _track_of(claim, groups)
+        track, here = track_of(claim, groups)
         for data, split in sorted(here):
             if split != claim.split or not other_network(claim.data, data):
                 continue
@@ -176,7 +176,7 @@ def _elsewhere(
     return out
 
 
-def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
+def track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
     for track, here in groups:
         if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
             return track, here
@@ -186,7 +186,7 @@ def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) 
 def _verdict(found: Tested, adjusted: float) -> Verdict:
     """Decide by the numbers that are written: rounding must decide no claim."""
     claim, p_holm = found.claim, _written(adjusted)
-    verdict: Literal["true", "false", "not_evaluable"] = "not_evaluable"
+    verdict: Value = "not_evaluable"
     reason = found.reason
     if not reason:
         verdict = "true" if p_holm is not None and p_holm <= ALPHA else "false"
