@@ -177,6 +177,11 @@ def _elsewhere(
 
 
 def track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
+    """The track that a claim is about, and its boards.
+
+    Raises:
+        BenchError: No track has its metric.
+    """
     for track, here in groups:
         if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
             return track, here

@@ -40,7 +40,7 @@ def test_the_faults_are_named(found):
 
 
 def test_without_the_faults_the_same_claims_are_true():
-    """None of them is false by construction: a probe on test conditions, the right tensors, and a fair headline pass."""
+    """None is false by construction: a probe on test conditions, the right tensors and a fair headline pass."""
     mended = evidence(
         probe({"scored": load("probe")["split"]["test"]}),
         checkpoint({"tensors": load("checkpoint")["config"]}),

@@ -18,7 +18,7 @@ def schema_of(record: Record) -> dict[str, str]:
 
 
 def expected_schema(track: Track, record: Record) -> dict[str, str]:
-    """The same of the code. An argument that is new since leaves older records as they are: its default changes none."""
+    """The same of the code. Arguments that are new since do not matter: their defaults leave older records as they are."""
     out = {"record schema": str(Record.model_fields["schema_version"].default), "scoring": str(track.version)}
     if (model := _model(record)) is not None:
         version, arguments = model
