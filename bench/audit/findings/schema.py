@@ -18,7 +18,7 @@ def schema_of(record: Record) -> dict[str, str]:
 
 
 def expected_schema(track: Track, record: Record) -> dict[str, str]:
-    """The same of the code. Arguments that are new since do not matter: their defaults leave older records as they are."""
+    """The same of the code. Arguments that are new since are left out: their defaults change no record."""
     out = {"record schema": str(Record.model_fields["schema_version"].default), "scoring": str(track.version)}
     if (model := _model(record)) is not None:
         version, arguments = model
