@@ -1,0 +1,242 @@
+"""``summary.json``: every number that the bundle's texts and figures show, taken from boards, records and claims."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.audit.bundle.source import Lines, Source
+from bench.audit.findings.finding import Found
+from bench.core.errors import BenchError
+from bench.core.track import Track
+from bench.results.board import BARS
+from bench.results.claims import Verdict
+from bench.results.entries import BoardEntry
+
+FORMAT = "perturb-ssl-bench bundle 1"
+#: Columns of a board that a bundle repeats, where it has them.
+_KEPT = ("rank", "rank_high", "skill", "skill_ci_low", "skill_ci_high", "n_seeds", "n_training_seeds")
+_KEPT += ("n_conditions", "n_informative", "n_fallback")
+_SELECTED = re.compile(r"pretraining step (\d+) of (\d+) by ([^(;]+?) \((-?[\d.]+)\)")
+
+Summary = dict[str, Any]
+
+
+def summarise(source: Source) -> Summary:
+    """Collect everything that texts and figures say."""
+    boards = {key: _board(source, key, track, items) for key, track, items in _boards(source)}
+    told = [_told(suite, one, boards) for suite, content in source.claims.items() for one in content.verdicts]
+    found = [_found(name, one) for name, content in source.found.items() for one in content]
+    return {
+        "format": FORMAT,
+        "protocol": {"interval_percent": 95, "floor": 0, "ceiling": 1},
+        "counts": _counts(source, boards, told, found),
+        "boards": boards,
+        "claims": told,
+        "questions": _questions(told),
+        "pretraining": _pretraining(told),
+        "findings": found,
+        "excluded": _excluded(source),
+        "training": _training(source),
+    }
+
+
+def _boards(source: Source) -> Iterable[tuple[str, Track, list[BoardEntry]]]:
+    for track, items in source.records:
+        keys = dict.fromkeys(f"{track.name}/{one.record.spec.dataset}__{one.record.spec.split}" for one in items)
+        for key in sorted(keys):
+            if key in source.csvs:
+                same = [i for i in items if f"{track.name}/{i.record.spec.dataset}__{i.record.spec.split}" == key]
+                yield key, track, same
+
+
+def shown_metrics(track: Track) -> list[str]:
+    """The metrics of a track that a bundle shows: those of its families, or of the table that people read."""
+    return list(track.families.values()) or [column.metric for column in track.columns]
+
+
+def _board(source: Source, key: str, track: Track, items: Sequence[BoardEntry]) -> Summary:
+    lines, spec = source.csvs[key], items[0].record.spec
+    metrics = shown_metrics(track)
+    rows = {line["model"]: _row(key, line, metrics) for line in lines}
+    return {
+        "track": track.name,
+        "dataset": spec.dataset,
+        "split": spec.split,
+        "csv": f"boards/{source.files[key].name}",
+        "evidence": items[0].record.evidence,
+        "seeds": len({one.record.spec.split_seed for one in items}),
+        "n_records": len(items),
+        "n_rows": sum(name not in BARS for name in rows),
+        "n_conditions": max((row["n_conditions"] or 0 for row in rows.values()), default=0),
+        "families": dict(track.families),
+        "metrics": [name for name in metrics if any(row.get(name) is not None for row in rows.values())],
+        "best": _best(lines, rows),
+        "rows": rows,
+    }
+
+
+def _row(board: str, line: Mapping[str, str], metrics: Sequence[str]) -> Summary:
+    wanted = [*_KEPT, *(f"{name}{end}" for name in metrics for end in ("", "_ci_low", "_ci_high"))]
+    chance = [name for name in line if name.endswith(("_chance", "_majority"))]
+    numbers = {name: _number(board, name, line[name]) for name in (*wanted, *chance) if name in line}
+    return {"kind": line.get("kind", ""), **{name: numbers.get(name) for name in (*wanted, *chance)}}
+
+
+def _number(board: str, column: str, text: str) -> float | int | None:
+    """A cell of a CSV; ``None`` = empty."""
+    if text == "":
+        return None
+    try:
+        value = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError as error:
+        raise BenchError(f"board {board}, column {column}: {text[:40]!r} is no number. Run 'bench leaderboard'.") from error
+    if not math.isfinite(value):
+        raise BenchError(f"board {board}, column {column}: {text!r} is no finite number. Run 'bench leaderboard'.")
+    return value
+
+
+def _best(lines: Lines, rows: Mapping[str, Summary]) -> str | None:
+    """The first ranked row of a board; head-room and references are not ranked."""
+    return next((line["model"] for line in lines if rows[line["model"]]["rank"] is not None), None)
+
+
+def _told(suite: str, one: Verdict, boards: Mapping[str, Summary]) -> Summary:
+    claim = one.claim
+    hits = [k for k, b in boards.items() if (b["dataset"], b["split"]) == (claim.data, claim.split) and b["families"]]
+    return {
+        "suite": suite,
+        "name": claim.name,
+        "board": hits[0] if hits else None,
+        "better": claim.better,
+        "worse": list(claim.worse),
+        "metric": claim.metric,
+        "scope": claim.subgroup,
+        "margin": one.margin,
+        "value": one.verdict,
+        "expected": claim.expected,
+        "reason": one.reason,
+        "p_holm": one.p_holm,
+        "differences": [gap.model_dump(include={"row", "mean", "low", "high", "n"}) for gap in one.differences],
+    }
+
+
+def _found(name: str, one: Found) -> Summary:
+    return {
+        "file": name,
+        "name": one.finding.name,
+        "predicate": one.finding.predicate,
+        "scope": {key: value for key, value in one.finding.scope.model_dump(mode="json").items() if value},
+        "seeds": list(one.finding.seeds),
+        "value": one.value,
+        "expected": one.finding.expected,
+        "reason": one.reason,
+        "looked": one.looked,
+        "n_against": len(one.against),
+        "against": list(one.against[:20]),
+    }
+
+
+def plain(label: str) -> str:
+    """A row's model without what differs from its defaults.
+
+    Example:
+        >>> plain("jepa[latent_target=own]")
+        'jepa'
+    """
+    return label.partition("[")[0]
+
+
+def _questions(told: Sequence[Summary]) -> list[Summary]:
+    """Claims by what has to be beaten: how many hold, and of which rows."""
+    groups: dict[tuple[str, ...], list[Summary]] = {}
+    for one in told:
+        groups.setdefault(tuple(sorted({plain(name) for name in one["worse"]})), []).append(one)
+    out = []
+    for worse, same in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+        values = Counter(one["value"] for one in same)
+        holds = {plain(one["better"]) for one in same if one["value"] == "true"}
+        never = {plain(one["better"]) for one in same if one["value"] == "false"} - holds
+        out.append({"beats": list(worse), **_values(values), "holds": sorted(holds), "never": sorted(never)})
+    return out
+
+
+def _values(values: Mapping[str, int]) -> Summary:
+    known = {name: values.get(name, 0) for name in ("true", "false", "not_evaluable")}
+    return {**known, "judged": known["true"] + known["false"], "claims": sum(known.values())}
+
+
+def _pretraining(told: Sequence[Summary]) -> Summary:
+    """Claims that a pretrained encoder beats, among others, one that was never trained."""
+    from bench.models import registry
+
+    ours = {name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl.")}
+    same = [
+        one
+        for one in told
+        if plain(one["better"]) in ours - {"supervised"} and "random_encoder" in {plain(name) for name in one["worse"]}
+    ]
+    return {
+        **_values(Counter(one["value"] for one in same)),
+        "objectives": sorted({plain(one["better"]) for one in same}),
+        "beaten": sorted({plain(name) for one in same for name in one["worse"]}),
+    }
+
+
+def _excluded(source: Source) -> list[Summary]:
+    """Records that support no claim because of a warning about their provenance."""
+    return [
+        {"run_id": one.name, "row": one.row, "board": one.board, "warnings": list(one.warnings)}
+        for one in source.evidence.artifacts
+        if one.warnings
+    ]
+
+
+def _training(source: Source) -> list[Summary]:
+    """Which step of its pretraining each record took, and how good it was: all that records keep of a curve."""
+    out = []
+    for track, items in source.records:
+        for item in items:
+            record, match = item.record, _SELECTED.search(item.record.selection or "")
+            if match and record.spec.control_fold == 0:
+                out.append(
+                    {
+                        "run_id": record.run_id,
+                        "board": f"{track.name}/{record.spec.dataset}__{record.spec.split}",
+                        "row": record.spec.label,
+                        "seed": record.spec.split_seed,
+                        "training_seed": record.spec.pretrain_seed,
+                        "step": int(match[1]),
+                        "steps": int(match[2]),
+                        "criterion": match[3],
+                        "score": float(match[4]),
+                    }
+                )
+    return sorted(out, key=lambda one: (one["board"], one["row"], one["seed"], one["training_seed"], one["run_id"]))
+
+
+def _counts(
+    source: Source, boards: Mapping[str, Summary], told: Sequence[Summary], found: Sequence[Summary]
+) -> Summary:
+    every = [one.record for _, items in source.records for one in items]
+    full = [board for board in boards.values() if board["evidence"] == "full"]
+    return {
+        "records": len(every),
+        "boards": len(boards),
+        "boards_full": len(full),
+        "boards_smoke": len(boards) - len(full),
+        "rows": sum(board["n_rows"] for board in boards.values()),
+        "models": len({record.spec.model for record in every}),
+        "datasets": len({record.spec.dataset for record in every}),
+        "excluded": sum(bool(one.warnings) for one in source.evidence.artifacts),
+        "with_remarks": sum(bool(record.warnings) for record in every),
+        "claims": _values(Counter(one["value"] for one in told)),
+        "findings": {**_values(Counter(one["value"] for one in found)), "as_expected": sum(map(_expected, found))},
+    }
+
+
+def _expected(one: Mapping[str, Any]) -> bool:
+    return bool(one["value"] == one["expected"])
