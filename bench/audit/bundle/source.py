@@ -71,7 +71,10 @@ def read(folder: Path, learned: Learned | None = None) -> Source:
     told = {path.stem.removeprefix(claims.PREFIX): claims.read(path) for path in _claims_files(folder)}
     verdicts = [verdict for one in told.values() for verdict in one.verdicts]
     evidence = from_boards(records, groups, verdicts, _fallbacks(csvs), learned)
-    found = {name: finding.evaluate(content.claims, evidence) for name, content in finding.shipped().items()}
+    found = {
+        name: [one for one in finding.evaluate(content.claims, evidence) if one.looked]  # else it is about other boards
+        for name, content in finding.shipped().items()
+    }
     return Source(folder, records, csvs, files, told, found, evidence)
 
 

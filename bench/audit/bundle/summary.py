@@ -12,6 +12,8 @@ from bench.audit.bundle.source import Lines, Source
 from bench.audit.findings.finding import Found
 from bench.core.errors import BenchError
 from bench.core.track import Track
+from bench.data.cards import find_card
+from bench.data.simulate.card import generator_of
 from bench.results.board import BARS
 from bench.results.claims import Verdict
 from bench.results.entries import BoardEntry
@@ -70,6 +72,7 @@ def _board(source: Source, key: str, track: Track, items: Sequence[BoardEntry]) 
         "evidence": items[0].record.evidence,
         "seeds": len({one.record.spec.split_seed for one in items}),
         "n_records": len(items),
+        "status": _status(source, key, items),
         "n_rows": sum(name not in BARS for name in rows),
         "n_conditions": max((row["n_conditions"] or 0 for row in rows.values()), default=0),
         "families": dict(track.families),
@@ -77,6 +80,17 @@ def _board(source: Source, key: str, track: Track, items: Sequence[BoardEntry]) 
         "best": _best(lines, rows),
         "rows": rows,
     }
+
+
+def _status(source: Source, key: str, items: Sequence[BoardEntry]) -> Summary:
+    """How many records of a board may support a claim, and why the others may not."""
+    warned = {one.name for one in source.evidence.artifacts if one.board == key and one.warnings}
+    out = {"may support a claim": 0, "too few conditions": 0, "provenance warning": 0}
+    for item in items:
+        record = item.record
+        small = "too few conditions" if record.evidence == "smoke" else "may support a claim"
+        out["provenance warning" if record.run_id in warned else small] += 1
+    return out
 
 
 def _row(board: str, line: Mapping[str, str], metrics: Sequence[str]) -> Summary:
@@ -227,6 +241,7 @@ def _counts(
         "records": len(every),
         "boards": len(boards),
         "boards_full": len(full),
+        "boards_simulated": sum(_simulated(board["dataset"]) for board in full),
         "boards_smoke": len(boards) - len(full),
         "rows": sum(board["n_rows"] for board in boards.values()),
         "models": len({record.spec.model for record in every}),
@@ -236,6 +251,14 @@ def _counts(
         "claims": _values(Counter(one["value"] for one in told)),
         "findings": {**_values(Counter(one["value"] for one in found)), "as_expected": sum(map(_expected, found))},
     }
+
+
+def _simulated(dataset: str) -> bool:
+    """Whether a shipped data set is generated; one that is not shipped is not called so."""
+    try:
+        return bool(generator_of(find_card(dataset)))
+    except BenchError:
+        return False
 
 
 def _expected(one: Mapping[str, Any]) -> bool:
