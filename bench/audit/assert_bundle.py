@@ -363,16 +363,17 @@ def check_counts(bundle: Bundle) -> str:
         for value in VALUES:
             n = sum(one["value"] == value for one in group)
             if counts[value] != n:
-                raise Refused(METRIC, f"{n} {what} are {value}, the summary counts {counts[value]}")
+                raise Refused(CLAIM, f"{n} {what} are {value}, the summary counts {counts[value]}")
         if counts["claims"] != len(group) or counts["judged"] != counts["true"] + counts["false"]:
-            raise Refused(METRIC, f"the summary counts {counts['claims']} {what}, it holds {len(group)}")
+            raise Refused(CLAIM, f"the summary counts {counts['claims']} {what}, it holds {len(group)}")
     if summary["counts"]["boards"] != len(summary["boards"]):
-        raise Refused(METRIC, f"the summary counts {summary['counts']['boards']} boards, it holds {len(summary['boards'])}")
+        n = summary["counts"]["boards"]
+        raise Refused(METRIC, f"the summary counts {n} boards, it holds {len(summary['boards'])}")
     for value in VALUES:
         if sum(one[value] for one in summary["questions"]) != summary["counts"]["claims"][value]:
-            raise Refused(METRIC, f"the claims that are {value} do not add up over questions")
+            raise Refused(CLAIM, f"the claims that are {value} do not add up over questions")
     if summary["counts"]["excluded"] != len(summary["excluded"]):
-        raise Refused(METRIC, "the records that are left out are not as many as the summary counts")
+        raise Refused(CLAIM, "the records that are left out are not as many as the summary counts")
     return "they agree"
 
 

@@ -28,7 +28,9 @@ def fill(folder):
         for name, mean in ROWS.items():
             means = dict.fromkeys(("pearson_delta", "discrimination", "shift_ratio", "signed_rank_z"), mean)
             record, table = made(name, means, split_seed=seed, split_id=f"s{seed}", own_jitter=0.06)
-            said = "pretraining step 40 of 80 by the decodable part of val shifts (0.63); head rate" if seed < 3 else None
+            said = (
+                "pretraining step 40 of 80 by the decodable part of val shifts (0.63); head rate" if seed < 3 else None
+            )
             update = {"git_sha": "0" * 40, "git_dirty": False, "selection": said}
             rows.append((record.model_copy(update=update), table))
         store.add(folder, TRACK, rows)

@@ -8,6 +8,7 @@ from harness import made_record
 
 from bench.audit.bundle import folder, quote
 from bench.audit.bundle.build import build
+from bench.audit.bundle.checks import check
 from bench.audit.bundle.source import read
 from bench.audit.bundle.summary import summarise
 from bench.cli.main import main
@@ -18,8 +19,16 @@ def learned(spec):
     return frozenset({"Q | "})
 
 
+def checked(boards, learned):
+    """What a bundle of these boards would say of itself."""
+    found = read(boards, learned)
+    return check(found, summarise(found))
+
+
 def tree(place):
-    return {path.relative_to(place).as_posix(): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(place).as_posix(): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()
+    }
 
 
 def test_the_same_boards_give_the_same_bytes(bundle, small_boards):
@@ -55,7 +64,7 @@ def test_the_summary_says_what_boards_and_claims_say(bundle):
 def test_the_paper_stands_alone(bundle):
     text = (bundle / "paper" / "paper.md").read_text()
     first = text.split("\n\n")[1].replace("\n", " ")
-    assert "The boards hold 9 runs of 3 models on 1 data sets." in first
+    assert "The boards hold 9 runs of 3 models, baselines and controls on 1 data sets." in first
     assert "Of 2 claims that could be judged, 1 hold and 1 do not." in first
     assert "<<" not in text and "{/" not in text
 
@@ -125,13 +134,12 @@ def hand_edited_claim(boards):
 
 
 @pytest.mark.parametrize("fault", [hand_edited_csv, hand_edited_claim], ids=lambda fault: fault.__name__)
-def test_a_bundle_of_boards_that_do_not_follow_from_their_records_says_so(fault, boards, tmp_path):
+def test_a_bundle_of_boards_that_do_not_follow_from_their_records_says_so(fault, boards):
     name = fault(boards)
-    found = build(boards, tmp_path / "out", learned)
+    found = checked(boards, learned)
     assert not found.all_ok and found.exit_code == 4
-    assert name in {check.subject for check in found.checks if check.status == "failed"}
-    kept = json.loads((tmp_path / "out" / "artifact_verification.json").read_text())
-    assert kept["all_ok"] is False
+    assert name in {one.subject for one in found.checks if one.status == "failed"}
+    assert json.loads(found.to_json())["all_ok"] is False
 
 
 def truncated_values(boards):
@@ -173,10 +181,10 @@ def test_what_cannot_be_read_is_named_and_nothing_is_written(fault, boards, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_a_claim_that_cannot_be_judged_is_not_as_expected(boards, tmp_path):
+def test_a_claim_that_cannot_be_judged_is_not_as_expected(small_boards):
     """The train part of a data set that nobody ships cannot be drawn again."""
-    found = build(boards, tmp_path / "out", lambda spec: "no such data set")
-    wrong = [check for check in found.checks if check.status == "failed"]
+    found = checked(small_boards, lambda spec: "no such data set")
+    wrong = [one for one in found.checks if one.status == "failed"]
     assert [(one.subject, one.code) for one in wrong] == [("no probe is fed by the train loader", 4)]
     assert "not_evaluable, expected true" in wrong[0].detail
 

@@ -1,8 +1,9 @@
-"""What is checked before a bundle says that all is well: boards and claims follow from records, claims are as expected."""
+"""What a bundle says of itself: boards and claims follow from records, and claims are as expected."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from bench.audit.bundle.source import Source
@@ -19,7 +20,9 @@ def check(source: Source, summary: Mapping[str, Any]) -> Report:
 
 
 def _boards(source: Source, groups: Any) -> Iterator[Check]:
-    wanted = {path: text for track, boards in groups for path, text in leaderboard.csvs(source.folder, track, boards).items()}
+    wanted = {
+        path: text for track, boards in groups for path, text in leaderboard.csvs(source.folder, track, boards).items()
+    }
     for path in sorted({*wanted, *leaderboard.present(source.folder)}):
         name = path.relative_to(source.folder).as_posix()
         if path not in wanted:
@@ -48,4 +51,3 @@ def _expected(summary: Mapping[str, Any]) -> Iterator[Check]:
             yield passed("claim is as expected", name, said)
         else:
             yield failed("claim is as expected", name, CLAIM, f"{said}: {one['reason']}")
-

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.audit.bundle.pdf import one_face, render_pdf
+from bench.audit.bundle.summary import ITSELF
 from bench.reports.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from bench.results.board import BARS
 
@@ -31,7 +32,10 @@ _FROZEN = {
 }
 _SHUFFLED, _CHANCE = "shuffled", "shuffled labels"
 _BAR_COLORS = {"floor": VERMILLION, "ceiling": GREEN, _CHANCE: VERMILLION}
-_BEATS = {"floor": "any answer that does not know the perturbation"}
+_BEATS = {
+    "floor": "any answer that does not know the perturbation",
+    ITSELF: "itself with a part removed or changed",
+}
 
 
 def audit_overview(summary: Summary) -> Any:
@@ -44,13 +48,13 @@ def audit_overview(summary: Summary) -> Any:
         for status, n in board["status"].items()
     ]
     claims = [
-        {"question": "\n".join(textwrap.wrap(question(one["beats"]), 46)), "value": _VALUES[value], "n": one[value]}
+        {"question": _wrapped(question(one["beats"]), 46), "value": _VALUES[value], "n": one[value]}
         for one in summary["questions"]
         for value in _VALUES
     ]
     found = [
         {
-            "claim": "\n".join(textwrap.wrap(one["name"], 46)),
+            "claim": _wrapped(one["name"], 46),
             "value": _VALUES[one["value"]],
             "said": f"{_VALUES[one['value']]}; expected: {_VALUES[one['expected']]}",
         }
@@ -132,9 +136,15 @@ def _families(key: str, board: Summary) -> alt.HConcatChart:
             for bar in ("floor", "ceiling")
             if board["rows"].get(bar, {}).get(metric) is not None
         ]
-        charts.append(_forest(lines, bars, names, "\n".join(textwrap.wrap(_TITLES.get(family, family), 30)), not charts))
+        charts.append(
+            _forest(lines, bars, names, "\n".join(textwrap.wrap(_TITLES.get(family, family), 30)), not charts)
+        )
     title = f"{_board(key)}: {board['n_conditions']} conditions over {board['seeds']} splits"
     return alt.hconcat(*charts, spacing=16, title=alt.TitleParams(title, anchor="start"))
+
+
+def _wrapped(text: str, width: int = 30) -> str:
+    return "\n".join(textwrap.wrap(text, width))
 
 
 def _levels(board: Summary, metric: str, names: Sequence[str]) -> Lines:
@@ -178,7 +188,7 @@ def frozen_metrics(summary: Summary) -> Any | None:
                 _levels(board, metric, names),
                 _chance(board, metric),
                 names,
-                "\n".join(textwrap.wrap(_FROZEN.get(metric, metric), 30)),
+                _wrapped(_FROZEN.get(metric, metric)),
                 i == 0,
             )
             for i, metric in enumerate(metrics)
@@ -200,7 +210,12 @@ def training_curves(summary: Summary) -> Any | None:
     import altair as alt
 
     lines = [
-        {**one, "share": one["step"] / one["steps"], "panel": _board(one["board"]), "model": one["row"].partition("[")[0]}
+        {
+            **one,
+            "share": one["step"] / one["steps"],
+            "panel": _board(one["board"]),
+            "model": one["row"].partition("[")[0],
+        }
         for one in summary["training"]
         if "[" not in one["row"] and one["steps"]
     ]

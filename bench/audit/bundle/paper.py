@@ -40,6 +40,9 @@ def write_paper(summary: Summary, figures: Sequence[str]) -> tuple[str, list[dic
         "frozen": _frozen(summary),
         "questions": _questions(summary),
         "findings": _findings(summary),
+        "notes": "".join(
+            f"{quote('findings', i, 'note')}\n\n" for i, one in enumerate(summary["findings"]) if one["note"]
+        ),
         "figures": _figures(summary, figures),
     }
     text = _TEMPLATE.read_text(encoding="utf-8")
@@ -56,10 +59,14 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def _boards(summary: Summary) -> str:
     lines = []
     for key, board in summary["boards"].items():
-        if not board["families"] or board["best"] is None:
+        if not board["families"]:
             continue
         pattern, best = next(iter(board["families"].values())), board["best"]
         at = ("boards", key, "rows")
+        levels = [
+            quote(*at, name, pattern, form=".2f") if name in board["rows"] else "–"
+            for name in ("floor", best, "ceiling")
+        ]
         lines.append(
             [
                 quote("boards", key, "dataset"),
@@ -67,12 +74,23 @@ def _boards(summary: Summary) -> str:
                 "full" if board["evidence"] == "full" else "too small",
                 quote("boards", key, "n_rows"),
                 quote("boards", key, "n_conditions"),
-                quote("boards", key, "best"),
-                _interval(at, best, "skill", board),
-                *(quote(*at, name, pattern, form=".2f") for name in ("floor", best, "ceiling") if name in board["rows"]),
+                "none" if best is None else quote("boards", key, "best"),
+                "–" if best is None else _interval(at, best, "skill", board),
+                *levels,
             ]
         )
-    head = ["data", "split", "evidence", "rows", "conditions", "best ranked row", "skill", "floor", "its r", "ceiling"]
+    head = [
+        "data",
+        "split",
+        "evidence",
+        "rows",
+        "conditions",
+        "best ranked row",
+        "its skill",
+        "floor",
+        "its r",
+        "ceiling",
+    ]
     return _table(head, lines)
 
 
@@ -101,7 +119,7 @@ def _frozen(summary: Summary) -> str:
                 shuffled,
             ]
         )
-    return _table(["data", "evidence", "rows", "best ranked row", "its rank", "shuffled"], lines)
+    return _table(["data", "evidence", "rows", "best ranked row", "its reciprocal rank", "shuffled"], lines)
 
 
 def _questions(summary: Summary) -> str:
@@ -132,10 +150,13 @@ def _findings(summary: Summary) -> str:
     return _table(["claim", "found", "expected", "looked at", "against it"], lines)
 
 
+def _notes(summary: Summary) -> str:
+    noted = [i for i, one in enumerate(summary["findings"]) if one["note"]]
+    return "".join(f"{quote('findings', i, 'note')}\n\n" for i in noted)
+
+
 def _figures(summary: Summary, figures: Sequence[str]) -> str:
-    return "\n".join(
-        f"- [{_CAPTIONS[name]}](../{quote('figures', i)})" for i, name in enumerate(figures)
-    )
+    return "\n".join(f"- [{_CAPTIONS[name]}](../{quote('figures', i)})" for i, name in enumerate(figures))
 
 
 def write_report(summary: Summary, checks: Report) -> str:
@@ -144,8 +165,8 @@ def write_report(summary: Summary, checks: Report) -> str:
     lines = [
         "# Report",
         "",
-        f"{summary['counts']['records']} records in {summary['counts']['boards']} boards. {claims['true']} claims hold, "
-        f"{claims['false']} do not, {claims['not_evaluable']} cannot be judged.",
+        f"{summary['counts']['records']} records in {summary['counts']['boards']} boards. {claims['true']} claims "
+        f"hold, {claims['false']} do not, {claims['not_evaluable']} cannot be judged.",
         "",
         "## Claims about the boards as a whole",
         "",

@@ -83,6 +83,6 @@ def _literal(text: str) -> str:
 def _written(value: Any, form: str) -> str:
     if value is None:
         return "–"
-    if isinstance(value, bool) or isinstance(value, dict | list):
+    if isinstance(value, bool | dict | list):
         raise BenchError(f"{value!r} cannot be quoted: name a number or a word in it.")
     return format(value, form) if form and not isinstance(value, str) else str(value)

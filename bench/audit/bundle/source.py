@@ -82,9 +82,7 @@ def _claims_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{claims.PREFIX}*.json"))
 
 
-def _csvs(
-    folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]
-) -> tuple[dict[str, Lines], dict[str, Path]]:
+def _csvs(folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[dict[str, Lines], dict[str, Path]]:
     lines, files = dict[str, Lines](), dict[str, Path]()
     for track, boards in groups:
         for dataset, split in sorted(boards):

@@ -22,6 +22,8 @@ FORMAT = "perturb-ssl-bench bundle 1"
 #: Columns of a board that a bundle repeats, where it has them.
 _KEPT = ("rank", "rank_high", "skill", "skill_ci_low", "skill_ci_high", "n_seeds", "n_training_seeds")
 _KEPT += ("n_conditions", "n_informative", "n_fallback")
+#: Stands for a row of the same model with other arguments.
+ITSELF = "itself"
 _SELECTED = re.compile(r"pretraining step (\d+) of (\d+) by ([^(;]+?) \((-?[\d.]+)\)")
 
 Summary = dict[str, Any]
@@ -107,7 +109,9 @@ def _number(board: str, column: str, text: str) -> float | int | None:
     try:
         value = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
     except ValueError as error:
-        raise BenchError(f"board {board}, column {column}: {text[:40]!r} is no number. Run 'bench leaderboard'.") from error
+        raise BenchError(
+            f"board {board}, column {column}: {text[:40]!r} is no number. Run 'bench leaderboard'."
+        ) from error
     if not math.isfinite(value):
         raise BenchError(f"board {board}, column {column}: {text!r} is no finite number. Run 'bench leaderboard'.")
     return value
@@ -148,6 +152,7 @@ def _found(name: str, one: Found) -> Summary:
         "value": one.value,
         "expected": one.finding.expected,
         "reason": one.reason,
+        "note": one.finding.note,
         "looked": one.looked,
         "n_against": len(one.against),
         "against": list(one.against[:20]),
@@ -168,7 +173,9 @@ def _questions(told: Sequence[Summary]) -> list[Summary]:
     """Claims by what has to be beaten: how many hold, and of which rows."""
     groups: dict[tuple[str, ...], list[Summary]] = {}
     for one in told:
-        groups.setdefault(tuple(sorted({plain(name) for name in one["worse"]})), []).append(one)
+        own = plain(one["better"])
+        names = {ITSELF if plain(name) == own else plain(name) for name in one["worse"]}
+        groups.setdefault(tuple(sorted(names)), []).append(one)
     out = []
     for worse, same in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
         values = Counter(one["value"] for one in same)

@@ -35,6 +35,7 @@ class Finding(BaseModel):
         scope: Of which results.
         seeds: Split seeds that every board in scope must have.
         expected: The value that it should have.
+        note: What a reader should know of it, in a sentence.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +45,7 @@ class Finding(BaseModel):
     scope: Scope = Scope()
     seeds: Seeds = (1,)
     expected: Value
+    note: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Finding:
