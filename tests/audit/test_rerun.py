@@ -55,4 +55,4 @@ def test_a_row_run_again_reproduces_and_a_changed_one_does_not(tmp_path):
     path, same = rerun([old.record.run_id], boards, beside)
     (row,) = json.loads(path.read_text())["rows"]
     assert not same
-    assert [name for name, one in row["metrics"].items() if not one["same"]] == [list(TRACK.metrics)[0]]
+    assert [name for name, one in row["metrics"].items() if not one["same"]] == [next(iter(TRACK.metrics))]
