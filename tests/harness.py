@@ -54,7 +54,7 @@ _SMALL: dict[str, Any] = {
 
 #: Models whose encoder an objective pretrains, and those of them whose objective sees no label: a file each.
 PRETRAINED = sorted(name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl."))
-SELF_SUPERVISED = [name for name in PRETRAINED if name != "supervised"]
+SELF_SUPERVISED = [name for name in PRETRAINED if name not in ("supervised", "biojepa_ac")]
 
 
 class Diary(Logger):
