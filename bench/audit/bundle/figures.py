@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.audit.bundle.charts import CHANCE, Lines, forest, inline, marks, stacked_bars, wrapped
 from bench.audit.bundle.pdf import one_face, render_pdf
-from bench.audit.bundle.summary import ITSELF
+from bench.audit.bundle.told import ITSELF
 from bench.reports.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from bench.results.board import BARS
 
-if TYPE_CHECKING:
-    import altair as alt
-
 Summary = Mapping[str, Any]
-Lines = list[dict[str, Any]]
 
 _VALUES = {"true": "holds", "false": "does not hold", "not_evaluable": "cannot be judged"}
 _TITLES = {
@@ -30,8 +27,7 @@ _FROZEN = {
     "knn_purity": "nearest neighbours of the same condition",
     "silhouette_condition": "silhouette of conditions",
 }
-_SHUFFLED, _CHANCE = "shuffled", "shuffled labels"
-_BAR_COLORS = {"floor": VERMILLION, "ceiling": GREEN, _CHANCE: VERMILLION}
+_SHUFFLED = "shuffled"
 _BEATS = {
     "floor": "any answer that does not know the perturbation",
     ITSELF: "itself with a part removed or changed",
@@ -48,13 +44,13 @@ def audit_overview(summary: Summary) -> Any:
         for status, n in board["status"].items()
     ]
     claims = [
-        {"question": _wrapped(question(one["beats"]), 46), "value": _VALUES[value], "n": one[value]}
+        {"question": wrapped(question(one["beats"]), 46), "value": _VALUES[value], "n": one[value]}
         for one in summary["questions"]
         for value in _VALUES
     ]
     found = [
         {
-            "claim": _wrapped(one["name"], 46),
+            "claim": wrapped(one["name"], 46),
             "value": _VALUES[one["value"]],
             "said": f"{_VALUES[one['value']]}; expected: {_VALUES[one['expected']]}",
         }
@@ -63,44 +59,11 @@ def audit_overview(summary: Summary) -> Any:
     status = {"may support a claim": GREEN, "too few conditions": GREY, "provenance warning": VERMILLION}
     value = {"holds": BLUE, "does not hold": ORANGE, "cannot be judged": GREY}
     parts = [
-        _bars(records, "board", "status", status, "Records by board, and whether they may support a claim", "records"),
-        _bars(claims, "question", "value", value, "Claims that a row beats ...", "claims"),
-        _marks(found, value, "Claims about the boards as a whole"),
+        stacked_bars(records, "board", "status", status, "Records, and whether they may support a claim", "records"),
+        stacked_bars(claims, "question", "value", value, "Claims that a row beats ...", "claims"),
+        marks(found, value, "Claims about the boards as a whole"),
     ]
     return one_face(alt.vconcat(*parts, spacing=34).resolve_scale(color="independent"))
-
-
-def _bars(lines: Lines, y: str, by: str, colors: Mapping[str, str], title: str, what: str) -> alt.LayerChart:
-    import altair as alt
-
-    scale = alt.Scale(domain=list(colors), range=list(colors.values()))
-    order = list(dict.fromkeys(line[y] for line in lines))
-    place = {name: i for i, name in enumerate(colors)}
-    data = alt.Data(values=[{**line, "order": place[line[by]]} for line in lines if line["n"]])
-    base = alt.Chart(data).encode(
-        y=alt.Y(f"{y}:N", title=None, sort=order, axis=alt.Axis(labelExpr=r"split(datum.label, '\n')")),
-    )
-    bars = base.mark_bar().encode(
-        x=alt.X("n:Q", title=f"number of {what}", stack="zero", axis=alt.Axis(tickMinStep=1)),
-        color=alt.Color(f"{by}:N", title=None, scale=scale),
-        order="order:Q",
-    )
-    tall = max(name.count("\n") + 1 for name in order)
-    return alt.layer(bars).properties(width=460, height=alt.Step(max(24, 16 * tall + 6)), title=title)
-
-
-def _marks(lines: Lines, colors: Mapping[str, str], title: str) -> alt.LayerChart:
-    import altair as alt
-
-    scale = alt.Scale(domain=list(colors), range=list(colors.values()))
-    order = [line["claim"] for line in lines]
-    y = alt.Y("claim:N", title=None, sort=order, axis=alt.Axis(labelExpr=r"split(datum.label, '\n')"))
-    base = alt.Chart(alt.Data(values=lines)).encode(y=y)
-    dots = base.mark_point(filled=True, size=120, opacity=1).encode(
-        x=alt.value(14), color=alt.Color("value:N", title=None, scale=scale)
-    )
-    said = base.mark_text(align="left", fontSize=12).encode(x=alt.value(28), text="said:N")
-    return alt.layer(dots, said).properties(width=460, height=alt.Step(38), title=title)
 
 
 def question(beats: Sequence[str]) -> str:
@@ -124,11 +87,11 @@ def heldout_metrics(summary: Summary) -> Any | None:
     return one_face(alt.vconcat(*parts, spacing=40).properties(title=title)) if parts else None
 
 
-def _families(key: str, board: Summary) -> alt.HConcatChart:
+def _families(key: str, board: Summary) -> Any:
     import altair as alt
 
     names = [name for name in board["rows"] if "[" not in name and name not in BARS]
-    charts = []
+    charts: list[Any] = []
     for family, metric in board["families"].items():
         lines = _levels(board, metric, names)
         bars = [
@@ -136,15 +99,9 @@ def _families(key: str, board: Summary) -> alt.HConcatChart:
             for bar in ("floor", "ceiling")
             if board["rows"].get(bar, {}).get(metric) is not None
         ]
-        charts.append(
-            _forest(lines, bars, names, "\n".join(textwrap.wrap(_TITLES.get(family, family), 30)), not charts)
-        )
+        charts.append(forest(lines, bars, names, "\n".join(textwrap.wrap(_TITLES.get(family, family), 30)), not charts))
     title = f"{_board(key)}: {board['n_conditions']} conditions over {board['seeds']} splits"
     return alt.hconcat(*charts, spacing=16, title=alt.TitleParams(title, anchor="start"))
-
-
-def _wrapped(text: str, width: int = 30) -> str:
-    return "\n".join(textwrap.wrap(text, width))
 
 
 def _levels(board: Summary, metric: str, names: Sequence[str]) -> Lines:
@@ -152,26 +109,6 @@ def _levels(board: Summary, metric: str, names: Sequence[str]) -> Lines:
     fields = {"value": metric, "low": f"{metric}_ci_low", "high": f"{metric}_ci_high"}
     lines = [{"row": name, **{k: rows[name].get(column) for k, column in fields.items()}} for name in names]
     return [line for line in lines if line["value"] is not None]
-
-
-def _forest(lines: Lines, bars: Lines, names: Sequence[str], title: str, labelled: bool) -> alt.LayerChart:
-    import altair as alt
-
-    axis = alt.Axis(labels=labelled, ticks=labelled, grid=True)
-    y = alt.Y("row:N", title=None, scale=alt.Scale(domain=list(names)), axis=axis)
-    x = alt.X("value:Q", title=title.split("\n"), scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
-    base = alt.Chart(alt.Data(values=lines))
-    layers = [
-        base.transform_filter("isValid(datum.low)")
-        .mark_rule(strokeWidth=2, color=BLUE)
-        .encode(x=alt.X("low:Q"), x2="high:Q", y=y),
-        base.mark_point(filled=True, size=50, color=BLUE, opacity=1).encode(x=x, y=y),
-    ]
-    if bars:
-        scale = alt.Scale(domain=[bar["bar"] for bar in bars], range=[_BAR_COLORS[bar["bar"]] for bar in bars])
-        rule = alt.Chart(alt.Data(values=bars)).mark_rule(strokeWidth=2, strokeDash=[5, 3])
-        layers.insert(0, rule.encode(x=alt.X("at:Q"), color=alt.Color("bar:N", scale=scale, title=None)))
-    return alt.layer(*layers).properties(width=180, height=alt.Step(18))
 
 
 def frozen_metrics(summary: Summary) -> Any | None:
@@ -184,11 +121,11 @@ def frozen_metrics(summary: Summary) -> Any | None:
         names = [name for name in board["rows"] if name not in BARS]
         metrics = [name for name in _FROZEN if name in board["metrics"]] or board["metrics"][:4]
         charts = [
-            _forest(
+            forest(
                 _levels(board, metric, names),
                 _chance(board, metric),
                 names,
-                _wrapped(_FROZEN.get(metric, metric)),
+                wrapped(_FROZEN.get(metric, metric)),
                 i == 0,
             )
             for i, metric in enumerate(metrics)
@@ -202,7 +139,7 @@ def frozen_metrics(summary: Summary) -> Any | None:
 def _chance(board: Summary, metric: str) -> Lines:
     """What luck gives: the reference row of shuffled labels."""
     value = board["rows"].get(_SHUFFLED, {}).get(metric)
-    return [] if value is None else [{"bar": _CHANCE, "at": value}]
+    return [] if value is None else [{"bar": CHANCE, "at": value}]
 
 
 def training_curves(summary: Summary) -> Any | None:
@@ -234,7 +171,7 @@ def training_curves(summary: Summary) -> Any | None:
         )
     )
     facets = points.properties(width=230, height=190).facet(
-        data=alt.Data(values=lines), facet=alt.Facet("panel:N", title=None), columns=3
+        data=inline(lines), facet=alt.Facet("panel:N", title=None), columns=3
     )
     title = alt.TitleParams(
         "Which step of its pretraining each run took",

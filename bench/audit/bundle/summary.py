@@ -9,21 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.audit.bundle.source import Lines, Source
-from bench.audit.findings.finding import Found
+from bench.audit.bundle.told import claim_of, counted, finding_of, pretraining, questions
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.data.cards import find_card
 from bench.data.simulate.card import generator_of
 from bench.results.board import BARS
-from bench.results.claims import Verdict
 from bench.results.entries import BoardEntry
 
 FORMAT = "perturb-ssl-bench bundle 1"
 #: Columns of a board that a bundle repeats, where it has them.
-_KEPT = ("rank", "rank_high", "skill", "skill_ci_low", "skill_ci_high", "n_seeds", "n_training_seeds")
-_KEPT += ("n_conditions", "n_informative", "n_fallback")
-#: Stands for a row of the same model with other arguments.
-ITSELF = "itself"
+_RANKED = ("rank", "rank_high", "skill", "skill_ci_low", "skill_ci_high")
+_KEPT = (*_RANKED, "n_seeds", "n_training_seeds", "n_conditions", "n_informative", "n_fallback")
 _SELECTED = re.compile(r"pretraining step (\d+) of (\d+) by ([^(;]+?) \((-?[\d.]+)\)")
 
 Summary = dict[str, Any]
@@ -32,16 +29,16 @@ Summary = dict[str, Any]
 def summarise(source: Source) -> Summary:
     """Collect everything that texts and figures say."""
     boards = {key: _board(source, key, track, items) for key, track, items in _boards(source)}
-    told = [_told(suite, one, boards) for suite, content in source.claims.items() for one in content.verdicts]
-    found = [_found(name, one) for name, content in source.found.items() for one in content]
+    told = [claim_of(suite, one, boards) for suite, content in source.claims.items() for one in content.verdicts]
+    found = [finding_of(name, one) for name, content in source.found.items() for one in content]
     return {
         "format": FORMAT,
         "protocol": {"interval_percent": 95, "floor": 0, "ceiling": 1},
         "counts": _counts(source, boards, told, found),
         "boards": boards,
         "claims": told,
-        "questions": _questions(told),
-        "pretraining": _pretraining(told),
+        "questions": questions(told),
+        "pretraining": pretraining(told),
         "findings": found,
         "excluded": _excluded(source),
         "training": _training(source),
@@ -122,91 +119,6 @@ def _best(lines: Lines, rows: Mapping[str, Summary]) -> str | None:
     return next((line["model"] for line in lines if rows[line["model"]]["rank"] is not None), None)
 
 
-def _told(suite: str, one: Verdict, boards: Mapping[str, Summary]) -> Summary:
-    claim = one.claim
-    hits = [k for k, b in boards.items() if (b["dataset"], b["split"]) == (claim.data, claim.split) and b["families"]]
-    return {
-        "suite": suite,
-        "name": claim.name,
-        "board": hits[0] if hits else None,
-        "better": claim.better,
-        "worse": list(claim.worse),
-        "metric": claim.metric,
-        "scope": claim.subgroup,
-        "margin": one.margin,
-        "value": one.verdict,
-        "expected": claim.expected,
-        "reason": one.reason,
-        "p_holm": one.p_holm,
-        "differences": [gap.model_dump(include={"row", "mean", "low", "high", "n"}) for gap in one.differences],
-    }
-
-
-def _found(name: str, one: Found) -> Summary:
-    return {
-        "file": name,
-        "name": one.finding.name,
-        "predicate": one.finding.predicate,
-        "scope": {key: value for key, value in one.finding.scope.model_dump(mode="json").items() if value},
-        "seeds": list(one.finding.seeds),
-        "value": one.value,
-        "expected": one.finding.expected,
-        "reason": one.reason,
-        "note": one.finding.note,
-        "looked": one.looked,
-        "n_against": len(one.against),
-        "against": list(one.against[:20]),
-    }
-
-
-def plain(label: str) -> str:
-    """A row's model without what differs from its defaults.
-
-    Example:
-        >>> plain("jepa[latent_target=own]")
-        'jepa'
-    """
-    return label.partition("[")[0]
-
-
-def _questions(told: Sequence[Summary]) -> list[Summary]:
-    """Claims by what has to be beaten: how many hold, and of which rows."""
-    groups: dict[tuple[str, ...], list[Summary]] = {}
-    for one in told:
-        own = plain(one["better"])
-        names = {ITSELF if plain(name) == own else plain(name) for name in one["worse"]}
-        groups.setdefault(tuple(sorted(names)), []).append(one)
-    out = []
-    for worse, same in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
-        values = Counter(one["value"] for one in same)
-        holds = {plain(one["better"]) for one in same if one["value"] == "true"}
-        never = {plain(one["better"]) for one in same if one["value"] == "false"} - holds
-        out.append({"beats": list(worse), **_values(values), "holds": sorted(holds), "never": sorted(never)})
-    return out
-
-
-def _values(values: Mapping[str, int]) -> Summary:
-    known = {name: values.get(name, 0) for name in ("true", "false", "not_evaluable")}
-    return {**known, "judged": known["true"] + known["false"], "claims": sum(known.values())}
-
-
-def _pretraining(told: Sequence[Summary]) -> Summary:
-    """Claims that a pretrained encoder beats, among others, one that was never trained."""
-    from bench.models import registry
-
-    ours = {name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl.")}
-    same = [
-        one
-        for one in told
-        if plain(one["better"]) in ours - {"supervised"} and "random_encoder" in {plain(name) for name in one["worse"]}
-    ]
-    return {
-        **_values(Counter(one["value"] for one in same)),
-        "objectives": sorted({plain(one["better"]) for one in same}),
-        "beaten": sorted({plain(name) for one in same for name in one["worse"]}),
-    }
-
-
 def _excluded(source: Source) -> list[Summary]:
     """Records that support no claim because of a warning about their provenance."""
     return [
@@ -255,8 +167,8 @@ def _counts(
         "datasets": len({record.spec.dataset for record in every}),
         "excluded": sum(bool(one.warnings) for one in source.evidence.artifacts),
         "with_remarks": sum(bool(record.warnings) for record in every),
-        "claims": _values(Counter(one["value"] for one in told)),
-        "findings": {**_values(Counter(one["value"] for one in found)), "as_expected": sum(map(_expected, found))},
+        "claims": counted(Counter(one["value"] for one in told)),
+        "findings": {**counted(Counter(one["value"] for one in found)), "as_expected": sum(map(_expected, found))},
     }
 
 
