@@ -23,7 +23,7 @@ from bench.training.objective import Objective
 from bench.training.pretraining import PretrainConfig, Pretraining
 
 #: Raised when checkpoints are laid out anew, so that older ones are not taken for one's own.
-LAYOUT = 2
+LAYOUT = 3
 
 
 class Pretrained(EncoderMaker):
