@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench.audit.report import MISSING, Check, Report, failed
+from bench.audit import boards, records, tasks
+from bench.audit.material import Data
+from bench.audit.report import HASH, MISSING, Check, Report, failed
 
 
 def verify(leaderboards: Path) -> Report:
@@ -16,7 +20,27 @@ def verify(leaderboards: Path) -> Report:
     Returns:
         One check for each file, record, board and claim; nothing that is wrong there raises.
     """
-    checks: list[Check] = []
     if not leaderboards.is_dir():
-        checks.append(failed("folder", str(leaderboards), MISSING, "no such folder"))
+        return Report((failed("folder", str(leaderboards), MISSING, "no such folder"),))
+    checks: list[Check] = []
+    found = records.Found()
+
+    def look() -> Iterable[Check]:
+        nonlocal found
+        found = records.look(leaderboards)
+        return found.checks
+
+    _step(checks, "records", look)
+    _step(checks, "boards", lambda: boards.look(leaderboards, found))
+    _step(checks, "tasks", lambda: tasks.look(leaderboards, found, Data()))
     return Report(tuple(checks))
+
+
+def _step(checks: list[Check], name: str, look: Callable[[], Iterable[Check]]) -> None:
+    """Make some checks; what ends them early is a failure that is named, and the next ones are made."""
+    try:
+        checks.extend(look())
+    except Exception as error:  # files that somebody edited can be wrong in ways that nobody thought of
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        checks.append(failed(name, "audit", HASH, f"could not be finished: {error} ({type(error).__name__}, {where})"))

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from bench.core.console import answer
 from bench.core.errors import BenchError
-from bench.core.files import write_json
+from bench.core.files import json_text, write_json
 from bench.core.track import Track
 from bench.results import leaderboard
 from bench.results.claim import Claim, Value
@@ -269,6 +269,11 @@ def place(folder: Path, suite: str) -> Path:
     return folder / f"{PREFIX}{suite}.json"
 
 
+def text(claims: Claims) -> str:
+    """What a file of claims says, byte for byte."""
+    return json_text(claims.model_dump(mode="json"))
+
+
 def write(folder: Path, suite: str, verdicts: Sequence[Verdict]) -> Path:
     """Write the claims of a suite, unless they stand there already; return the path."""
     path = place(folder, suite)
@@ -298,19 +303,23 @@ def _read_or_none(path: Path) -> Claims | None:
         return None
 
 
-def again(folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> dict[Path, tuple[Claims, Claims]]:
+def again(
+    folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]], files: Mapping[Path, Claims] | None = None
+) -> dict[Path, tuple[Claims, Claims]]:
     """Evaluate the claims that lie in a leaderboards folder by its records: what is there, and what comes out.
 
     Args:
         folder: Leaderboards folder.
         groups: Its records, as for :func:`evaluate`.
+        files: Those files, where they were read already.
 
     Raises:
         BenchError: Damaged files.
     """
     made = {}
-    for path in sorted(folder.glob(f"{PREFIX}*.json")):
-        old = read(path)
+    if files is None:
+        files = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
+    for path, old in files.items():
         by_seeds: dict[tuple[int, ...], list[int]] = {}
         for i, one in enumerate(old.verdicts):
             by_seeds.setdefault(one.seeds, []).append(i)

@@ -2,8 +2,8 @@
 
 Rows of one board resemble each other: their shifts lie near a few directions of gene space. So the file holds
 directions ``basis [R, G]`` (float16) once, and of every unit of every run one scale (float32) and whole numbers (int16)
-``[R]``: ``shift = scale * numbers @ basis``, within 1/512 of the unit's root mean square in each gene. Directions are
-only ever added, so that what is kept of a run stays the same, and with it its digest, when others come.
+``[R]``: ``shift = scale * numbers @ basis``, within about 1/512 of the unit's root mean square in each gene. Directions
+are only ever added, so that what is kept of a run stays the same, and with it its digest, when others come.
 
 ``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis``, ``runs [K]`` (run ids), ``begins [K + 1]`` (where each
 run's units begin), ``scale [N]``, and ``numbers [2, R, N]``, the low and the high bytes of the whole numbers. Units of
@@ -27,9 +27,11 @@ from bench.core.typing import Floats
 
 #: Name of the hash in a record that says which shifts are kept of it.
 HASH = "kept_predictions"
-#: Steps in the root mean square of a unit's shift. Measured on ten rows of three boards: what is kept gives correlations
-#: of single units within 3e-4 and means of rows within 1e-4; float16 by gene gives half of that at five times the size.
-STEPS = 512
+#: Steps in the root mean square of a unit's shift, of a run of many units and of one with fewer than :data:`MANY`, as
+#: fewer errors cancel in its means. Measured on 22 rows of three boards: correlations of single units stay within 1e-3
+#: and means of families within 1e-4; float16 for each gene leaves a third of that and takes five times the room.
+STEPS, FINE_STEPS, MANY = 512, 1024, 50
+_LARGEST = np.iinfo(np.int16).max
 _MEMBERS = ("genes", "basis", "runs", "begins", "scale", "numbers")
 #: No date: the same content is the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -103,30 +105,34 @@ class Shifts:
             name: np.divide(shift, rms[name][:, None], out=np.zeros_like(shift), where=rms[name][:, None] > 0)
             for name, shift in fresh.items()
         }
-        basis = _grown(basis, np.concatenate(list(plain.values())))
+        steps = {name: STEPS if len(shift) >= MANY else FINE_STEPS for name, shift in plain.items()}
+        step_of = np.concatenate([np.full(len(shift), float(steps[name])) for name, shift in plain.items()])
+        basis = _grown(basis, np.concatenate(list(plain.values())), step_of)
         inverse = np.linalg.pinv(basis.astype(np.float64))
         coded = {}
         for name, shift in plain.items():
-            numbers = np.rint(shift @ inverse * STEPS).astype(np.int16).T
+            along = shift @ inverse
+            step = int(min(steps[name], _LARGEST / max(np.abs(along).max(initial=0.0), 1.0)))
+            numbers = np.rint(along * step).astype(np.int16).T
             used = int(np.flatnonzero(numbers.any(axis=1)).max(initial=-1)) + 1
-            coded[name] = Kept((rms[name] / STEPS).astype(np.float32), np.ascontiguousarray(numbers[:used]))
+            coded[name] = Kept((rms[name] / step).astype(np.float32), np.ascontiguousarray(numbers[:used]))
         return Shifts(genes, basis, {**self.runs, **coded})
 
 
-def _grown(basis: NDArray[np.float16], rows: Floats) -> NDArray[np.float16]:
+def _grown(basis: NDArray[np.float16], rows: Floats, steps: Floats) -> NDArray[np.float16]:
     """Add the directions that some shifts ``[N, G]`` need, the most needed first."""
     genes = rows.shape[1]
     # Half of what rounding the whole numbers may leave, as a squared norm over genes.
-    limit = genes * (0.5 / STEPS) ** 2 / 12
+    limit = genes * (0.5 / steps) ** 2 / 12
     while True:
         used = basis.astype(np.float64)
         left = rows - rows @ np.linalg.pinv(used) @ used if len(used) else rows
         square = np.einsum("ng,ng->n", left, left)
-        if square.max(initial=0.0) <= limit or len(basis) >= genes:
+        if (square <= limit).all() or len(basis) >= genes:
             return basis
         found = np.linalg.eigh(left.T @ left)[1].T[::-1][: genes - len(basis)]
         rest = square[:, None] - np.cumsum(np.square(left @ found.T), axis=1)
-        enough = rest.max(axis=0) <= limit
+        enough = (rest <= limit[:, None]).all(axis=0)
         n = int(np.argmax(enough)) + 1 if enough.any() else len(found)
         basis = np.concatenate([basis, found[:n].astype(np.float16)])
 

@@ -3,8 +3,8 @@
 ``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
 condition-blind answers and replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference
 controls do to either. ``predictions.npz``: predicted shifts of runs whose record names them by hash, see
-:mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is taken away before them,
-and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
+:mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is taken away before
+them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
 moment: if the lines are the same after the others were read as before, these belong to them.
 """
 

@@ -1,4 +1,4 @@
-"""The predicted shifts of finished runs, which publishing takes along: from the runs' folders, or a board's own file."""
+"""Predicted shifts of finished runs, which publishing takes along: from the runs' folders, or a board's own file."""
 
 from __future__ import annotations
 

@@ -183,6 +183,8 @@ def _verdict(
 def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]:
     """Find the number that differs most, for what is tolerated of it, between two records of one run.
 
+    A number that the second, published one is older than is no difference.
+
     Returns:
         Its name, the difference (relative where the value is above 1; infinite where one is undefined), and what is
         tolerated: :data:`bench.core.track.CLOSED_FORM`, or of a trained model the metric's own tolerance.
@@ -193,6 +195,8 @@ def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]
     worst, share = ("", 0.0, CLOSED_FORM), 0.0
     for name in sorted({*left, *right}):
         x, y = left.get(name), right.get(name)
+        if y is None and x is not None and name in metrics and metrics[name].family is None:
+            continue  # a record may be older than a metric
         size = max(1.0, abs(x or 0.0), abs(y or 0.0))
         gap = float("inf") if (x is None) != (y is None) else abs((x or 0.0) - (y or 0.0)) / size
         tolerance = CLOSED_FORM

@@ -53,9 +53,7 @@ def z_scores(cells: Floats, group: NDArray[np.int64], side: NDArray[np.int64], r
     return out
 
 
-def _add_shared(
-    ties: Floats, value: Floats, same: Floats, group: NDArray[np.int64], masks: Floats
-) -> None:
+def _add_shared(ties: Floats, value: Floats, same: Floats, group: NDArray[np.int64], masks: Floats) -> None:
     """Correct tie sums for values that several cells of one group share.
 
     m cells among t reference cells add m (m - 1) (3 t + m + 1) more than m cells that are alone.

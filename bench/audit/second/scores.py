@@ -51,7 +51,7 @@ def ranks(values: Floats, scored: Bools) -> Floats:
     """Average ranks 1..n of scored genes by unit ``[T, G]``; 0 elsewhere."""
     out = np.zeros(values.shape)
     for t, mine in enumerate(scored):
-        found, place, count = np.unique(values[t, mine], return_inverse=True, return_counts=True)
+        _, place, count = np.unique(values[t, mine], return_inverse=True, return_counts=True)
         out[t, mine] = (np.cumsum(count) - (count - 1) / 2.0)[place]
     return out
 
