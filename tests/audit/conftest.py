@@ -5,15 +5,28 @@ import shutil
 import pytest
 from harness import N_MADE, made
 
+from bench.audit import boards as audited
 from bench.audit.bundle.build import build
 from bench.results import claims, everything, store
 from bench.results.claim import Claim
+from bench.sweep.suite import Block, Suite
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 ROWS = {"ridge": 0.5, "knn": 0.4, "train_mean": 0.25}
 TOLD = Claim(name="ridge beats knn", better="ridge", worse="knn", data="d", min_conditions=N_MADE)
 FALSE = Claim(name="knn beats ridge", better="knn", worse="ridge", data="d", min_conditions=N_MADE)
+
+
+RUNS = Block(models=tuple(ROWS), data="d", seeds=(1, 2, 3))
+SUITE = Suite(name="small", runs=(RUNS,), claims=(TOLD, FALSE))
+
+
+class Suites:
+    """The shipped suites, were the small one the only one."""
+
+    names = staticmethod(lambda: ["small"])
+    find = staticmethod(lambda name: SUITE)
 
 
 def learned(spec):
@@ -32,7 +45,8 @@ def fill(folder):
                 "pretraining step 40 of 80 by the decodable part of val shifts (0.63); head rate" if seed < 3 else None
             )
             update = {"git_sha": "0" * 40, "git_dirty": False, "selection": said}
-            rows.append((record.model_copy(update=update), table))
+            budget = record.budget.model_copy(update={"fit_s": float(seed)})  # no run is a copy of another
+            rows.append((record.model_copy(update={**update, "budget": budget}), table))
         store.add(folder, TRACK, rows)
     found = everything.read(registry.tracks(), folder)
     verdicts = claims.evaluate([TOLD, FALSE], {("d", "simulation"): [1, 2, 3]}, found)
@@ -49,11 +63,20 @@ def small_boards(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def small_suite(monkeypatch):
+    """Let the audit know the suite of the small board's claims."""
+    monkeypatch.setattr(audited, "suites", Suites)
+
+
 @pytest.fixture(scope="session")
 def small_bundle(small_boards, tmp_path_factory):
     """Its bundle, accepted; tests copy it before they change it."""
     out = tmp_path_factory.mktemp("out") / "bundle"
-    assert build(small_boards, out, learned).all_ok
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audited, "suites", Suites)
+        found = build(small_boards, out, learned)
+    assert found.all_ok, found.to_markdown()
     return out
 
 

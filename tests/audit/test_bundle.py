@@ -14,6 +14,8 @@ from bench.audit.bundle.summary import summarise
 from bench.cli.main import main
 from bench.core.errors import BenchError
 
+pytestmark = pytest.mark.usefixtures("small_suite")
+
 
 def learned(spec):
     return frozenset({"Q | "})
@@ -21,8 +23,7 @@ def learned(spec):
 
 def checked(boards, learned):
     """What a bundle of these boards would say of itself."""
-    found = read(boards, learned)
-    return check(found, summarise(found))
+    return check(boards, summarise(read(boards, learned)))
 
 
 def tree(place):
@@ -137,7 +138,7 @@ def hand_edited_claim(boards):
 def test_a_bundle_of_boards_that_do_not_follow_from_their_records_says_so(fault, boards):
     name = fault(boards)
     found = checked(boards, learned)
-    assert not found.all_ok and found.exit_code == 4
+    assert not found.all_ok and found.exit_code == (2 if name.endswith("csv") else 4)
     assert name in {one.subject for one in found.checks if one.status == "failed"}
     assert json.loads(found.to_json())["all_ok"] is False
 

@@ -39,20 +39,15 @@ def test_a_row_run_again_reproduces_and_a_changed_one_does_not(tmp_path):
     before = tree(boards)
     path, same = rerun([old.record.run_id], boards, beside)
     assert tree(boards) == before and same
-    (row,) = json.loads(path.read_text())["rows"]
-    assert row["row"] == "ridge[ridge=3.0]"
-    assert row["metrics"]["pearson_delta"] == {
-        "old": old.levels["pearson_delta"].mean,
-        "new": old.levels["pearson_delta"].mean,
-        "difference": 0.0,
-        "tolerance": CLOSED_FORM,
-        "same": True,
-    }
+    lines = {one["metric"]: one for one in json.loads(path.read_text())["rows"][old.record.run_id]}
+    mean = old.levels["pearson_delta"].mean
+    assert (lines["pearson_delta"]["old"], lines["pearson_delta"]["tolerance"]) == (mean, CLOSED_FORM)
+    assert lines["pearson_delta"]["new"] == pytest.approx(mean, abs=CLOSED_FORM)
     values = old.values.numbers["value"].copy()
     values[:, 0] += 1e-6
     table = replace(old.values, numbers={**old.values.numbers, "value": values})
     store.add(boards, TRACK, [(old.record.model_copy(update={"values_hash": table.hash}), table)])
     path, same = rerun([old.record.run_id], boards, beside)
-    (row,) = json.loads(path.read_text())["rows"]
+    lines = json.loads(path.read_text())["rows"][old.record.run_id]
     assert not same
-    assert [name for name, one in row["metrics"].items() if not one["same"]] == [next(iter(TRACK.metrics))]
+    assert [one["metric"] for one in lines if not one["within"]] == [next(iter(TRACK.metrics))]

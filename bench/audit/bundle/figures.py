@@ -90,9 +90,11 @@ def heldout_metrics(summary: Summary) -> Any | None:
 def _families(key: str, board: Summary) -> Any:
     import altair as alt
 
-    names = [name for name in board["rows"] if "[" not in name and name not in BARS]
+    names = [name for name in board["order"] if "[" not in name and name not in BARS]
     charts: list[Any] = []
-    for family, metric in board["families"].items():
+    family_of = {metric: family for family, metric in board["families"].items()}
+    for metric in board["metrics"]:
+        family = family_of[metric]
         lines = _levels(board, metric, names)
         bars = [
             {"bar": bar, "at": board["rows"][bar][metric]}
@@ -118,7 +120,7 @@ def frozen_metrics(summary: Summary) -> Any | None:
     boards = {key: board for key, board in summary["boards"].items() if not board["families"]}
     parts = []
     for key, board in boards.items():
-        names = [name for name in board["rows"] if name not in BARS]
+        names = [name for name in board["order"] if name not in BARS]
         metrics = [name for name in _FROZEN if name in board["metrics"]] or board["metrics"][:4]
         charts = [
             forest(

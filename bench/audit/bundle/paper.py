@@ -59,9 +59,9 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def _boards(summary: Summary) -> str:
     lines = []
     for key, board in summary["boards"].items():
-        if not board["families"]:
+        if not board["families"] or not board["metrics"]:
             continue
-        pattern, best = next(iter(board["families"].values())), board["best"]
+        pattern, best = board["metrics"][0], board["best"]
         at = ("boards", key, "rows")
         levels = [
             quote(*at, name, pattern, form=".2f") if name in board["rows"] else "–"

@@ -77,6 +77,7 @@ def _board(source: Source, key: str, track: Track, items: Sequence[BoardEntry]) 
         "families": dict(track.families),
         "metrics": [name for name in metrics if any(row.get(name) is not None for row in rows.values())],
         "best": _best(lines, rows),
+        "order": list(rows),
         "rows": rows,
     }
 
