@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
-from bench.stats.shifts import additive, shifts_by_identity
+from bench.models.shift_rules import of_singles
+from bench.stats.shifts import additive, shifts_by_identity, singles
 
 
 class Additive(ShiftModel):
@@ -23,5 +24,6 @@ class Additive(ShiftModel):
         self.keep(
             datamodule,
             {name: additive(name, known, datamodule.train_shift) for name in datamodule.predicted_conditions},
+            of_singles(*singles(bulk.conditions, bulk.shifts)),
         )
         self.fit_report.parameters = {"fit": bulk.shifts.size}

@@ -8,7 +8,8 @@ from baselines.nonctl_mean import nonctl_shift
 from bench.core.conditions import constituents, identity, single
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
-from bench.stats.shifts import shifts_by_identity
+from bench.models.shift_rules import of_singles
+from bench.stats.shifts import shifts_by_identity, singles
 
 
 class MatchingMean(ShiftModel):
@@ -32,5 +33,5 @@ class MatchingMean(ShiftModel):
             found = [known.get(identity(single(gene))) for gene in constituents(name)]
             parts = [rest if shift is None else shift for shift in found]
             shifts[name] = np.mean(parts, axis=0), sum(shift is None for shift in found)
-        self.keep(datamodule, shifts)
+        self.keep(datamodule, shifts, of_singles(*singles(bulk.conditions, bulk.shifts), averaged=True))
         self.fit_report.parameters = {"fit": bulk.shifts.size}

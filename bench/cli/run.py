@@ -67,6 +67,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
         leaderboards=flags["leaderboards"],
         force=flags["force"],
         save=flags.get("save", False),
+        artifacts=flags.get("log_artifacts", False),
         tracking=choice(
             flags.get("tracking", "off"), {word: word for word in ("offline", "online", "off")}, "tracking mode"
         ),

@@ -11,6 +11,7 @@ import numpy as np
 from bench.core.conditions import CONTROL, constituents, written
 from bench.data.candidates import FEW_CONDITIONS
 from bench.data.cards import Card
+from bench.data.features.resolve import advice
 from bench.data.guess import to_yaml
 from bench.data.load import inspect, load
 from bench.data.remarks import filled_in
@@ -64,6 +65,8 @@ def describe(name: str | Card) -> Iterator[str]:
             f"{each.min()} to {each.max()}, median {np.median(each):.0f}"
         )
     yield from (f"note: {written(note)}" for note in dataset.notes)
+    if how := advice(dataset):
+        yield f"to do: {how}"
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""``bench genes``: the predictions of a run beside the truth, gene by gene."""
+"""``bench genes``: the predictions of a run beside the truth, gene by gene, as a table and as pictures."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def genes_of(folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:
     return by_gene(facts, predictions.read(folder / PREDICTIONS, facts.units, facts.genes, expected).y_hat, top)
 
 
-def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, Path]:
+def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
     """Write the table of a run into its folder.
 
     Args:
@@ -89,7 +89,7 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
         top: Genes of each condition.
 
     Returns:
-        The table, and the path of ``genes.csv``.
+        The table of all scored genes, that of each condition's first ``top``, and where the latter is: ``genes.csv``.
     """
     folder = out / safe_name("run", run_id)
     if not record_path(folder).is_file():
@@ -97,7 +97,26 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
             f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed."
         )
     record = records.read(record_path(folder))
-    table = genes_of(folder, task_of_run(folder, record, data), top)
+    task = task_of_run(folder, record, data)
+    table = genes_of(folder, task, top)
+    whole = genes_of(folder, task, None)
     path = folder / "genes.csv"
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    return table, path
+    return whole, table, path
+
+
+def draw_genes(run_id: str, out: Path, table: pd.DataFrame) -> list[Path]:
+    """Draw a run gene by gene into its folder; return the files.
+
+    Args:
+        run_id: Of the run.
+        out: Folder of the runs.
+        table: All scored genes of its conditions, from :func:`write_genes`.
+    """
+    from bench.reports.figures import genes as figures
+
+    folder = out / safe_name("run", run_id)
+    record = records.read(record_path(folder))
+    spec = record.spec
+    heading = f"{spec.label} | {spec.dataset} | {spec.split} | seed {spec.split_seed} | run {run_id}"
+    return figures.draw(table, figures.Heading(heading, record.evidence == "smoke"), folder)

@@ -1,22 +1,19 @@
-"""A fitted model in a folder: ``weights.npz`` (arrays alone, no pickles) and ``model.json``, which says what they are.
+"""A fitted model in a folder: ``weights.safetensors`` (arrays alone) and ``model.json``, which says what they are.
 
 Both carry a digest, and only registered models are rebuilt: nothing in such a folder is executed.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import platform
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 import bench
@@ -29,12 +26,14 @@ from bench.models import registry
 from bench.results.spec import RunSpec
 
 if TYPE_CHECKING:
+    import torch
+
     from bench.models.base import PerturbationModel
     from bench.models.kept import Kept
 
 #: Raised when what a folder holds is laid out anew.
-SCHEMA = 1
-DESCRIPTION, WEIGHTS = "model.json", "weights.npz"
+SCHEMA = 2
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 
 
 class Description(BaseModel):
@@ -54,7 +53,7 @@ class Description(BaseModel):
         run: Data, split and seeds of the fit, and the run's id.
         versions: Of the software.
         facts: The model's own, see :class:`bench.models.kept.Kept`.
-        weights_sha256: Of ``weights.npz``.
+        weights_sha256: Of ``weights.safetensors``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -103,11 +102,13 @@ class Fitted:
         kept = self.model.kept()
         arrays = {f"state/{name}": tensor for name, tensor in kept.state.items()}
         arrays |= {f"table/{name}": tensor for name, tensor in kept.tables.items()}
-        values: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
-        _check_nan(values, f"model '{self.name}' was not saved")
+        _check_nan(arrays, f"model '{self.name}' was not saved")
+        from safetensors.torch import save_file
+
         with atomic(folder / WEIGHTS) as temporary:
-            with open(temporary, "wb") as handle:
-                np.savez(handle, **values)
+            # Copies: the format holds no tensor that shares its memory with another.
+            whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in arrays.items()}
+            save_file(whole, temporary)
             digest = sha256_file(temporary)
         data = self.task.dataset
         card = None if data.card is None else data.card.model_dump(mode="json", exclude={"folder"})
@@ -128,7 +129,7 @@ class Fitted:
             versions={
                 "perturb-ssl-bench": bench.__version__,
                 "python": platform.python_version(),
-                **{package: version(package) for package in ("torch", "numpy")},
+                **{package: version(package) for package in ("torch", "numpy", "safetensors")},
             },
             facts=kept.facts,
             weights_sha256=digest,
@@ -180,13 +181,10 @@ def read(folder: Path) -> tuple[Description, Kept]:
         raise BenchError(f"{folder}: it has no {WEIGHTS}. Copy the whole folder, or save the model again.")
     if sha256_file(path) != described.weights_sha256:
         raise BenchError(f"{path}: damaged, or altered since the model was saved. Copy it again, or save it again.")
-    import torch
-
     from bench.models.kept import Kept
 
-    arrays = _read_arrays(path)
-    _check_nan(arrays, str(path))
-    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    tensors = _read_arrays(path)
+    _check_nan(tensors, str(path))
     parts = [
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         for prefix in ("state/", "table/")
@@ -220,21 +218,20 @@ def _read_description(path: Path) -> Description:
         raise BenchError(f"{path}: not what 'bench run --save' writes. Save the model again.") from error
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
-    """Every array of the file; objects, which would be pickles, are refused."""
-    arrays: dict[str, Any] = {}
+def _read_arrays(path: Path) -> dict[str, torch.Tensor]:
+    """Every array of the file; the format has no place for anything that could be executed."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with io.BytesIO(archive.read(name)) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        found: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
         raise BenchError(f"{path}: no file of arrays ({' '.join(str(error).split())[:100]}).") from error
-    return arrays
+    return found
 
 
-def _check_nan(arrays: Mapping[str, Any], what: str) -> None:
+def _check_nan(arrays: Mapping[str, torch.Tensor], what: str) -> None:
     # The scale of a latent that never varies is infinite, on purpose.
     for name, values in arrays.items():
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        if values.isnan().any():
             raise BenchError(f"{what}: its weights hold NaN (first in '{name}'); it predicts nothing.")

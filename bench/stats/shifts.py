@@ -135,3 +135,9 @@ def weighted_controls(means: Floats, weights: Floats) -> Floats:
 def shifts_by_identity(names: Sequence[str], shifts: Floats) -> dict[frozenset[str], Floats]:
     """Index shifts ``[T, G]`` by condition identity."""
     return {identity(name): shift for name, shift in zip(names, shifts, strict=True)}
+
+
+def singles(names: Sequence[str], shifts: Floats) -> tuple[tuple[str, ...], Floats]:
+    """Genes ``[N]`` of the single perturbations among some conditions, and their shifts ``[N, G]``."""
+    rows = [i for i, name in enumerate(names) if len(constituents(name)) == 1]
+    return tuple(constituents(names[i])[0] for i in rows), shifts[rows]

@@ -39,7 +39,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a csv, gzipped or not, with pandas' options.
+    """Read a csv, or a tsv, gzipped or not, with pandas' options.
 
     Raises:
         BenchError: It is no comma-separated table.
@@ -47,7 +47,9 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     head = first_bytes(path).split(b"\n")[0]
-    if b"," not in head and (b"\t" in head or b";" in head):
+    if path.name.removesuffix(".gz").endswith(".tsv"):
+        options = {"sep": "\t", **options}
+    elif b"," not in head and (b"\t" in head or b";" in head):
         raise BenchError(f"{path}: its first line holds no comma but tabs or semicolons. Separate columns by commas.")
     try:
         table: pd.DataFrame = pd.read_csv(path, low_memory=False, **options)

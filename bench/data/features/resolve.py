@@ -23,6 +23,7 @@ from bench.core.conditions import constituents
 from bench.core.errors import BenchError, unknown
 from bench.core.typing import Floats
 from bench.data.cards import Card
+from bench.data.dataset import Dataset
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.gene_embedding import correlation, gene_scores, leading
 from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["FeatureBank", "load_banks", "targets"]
 
 MEASURED = ("pca", "coexpression")
+#: How features are made where there are none.
+HOW = "features from STRING, GO or a table: bench data features DATA --from string|go|table --file FILE"
 PAIRS = "pairs:"
 
 
@@ -46,6 +49,24 @@ def targets(conditions: Iterable[str]) -> tuple[str, ...]:
         ('KLF1', 'SET')
     """
     return tuple(sorted({gene for name in conditions for gene in constituents(name)}))
+
+
+def advice(dataset: Dataset) -> str:
+    """Say how to get features, where the card names none but those from expression and these describe few targets.
+
+    Returns:
+        A sentence; empty where over nine tenths of the perturbed genes are measured.
+    """
+    if dataset.card is None or set(dataset.card.features) - set(MEASURED) or dataset.card.kind == "chemical":
+        return ""
+    perturbed = targets(dataset.conditions)
+    without = [gene for gene in perturbed if gene not in dataset.gene_index]
+    if len(without) <= len(perturbed) / 10:
+        return ""
+    return (
+        f"{len(without)} of {len(perturbed)} perturbed genes are not measured, so features from expression say nothing "
+        f"of them; {HOW}"
+    )
 
 
 def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None = None) -> tuple[FeatureBank, ...]:

@@ -18,7 +18,7 @@ from bench.data.features.files import first_bytes, read_csv, read_parquet
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".npz")
+TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".npz")
 
 
 def _gene_names(names: pd.Series[Any], path: Path, what: str) -> tuple[str, ...]:
@@ -134,8 +134,8 @@ def read_table(path: Path, name: str) -> FeatureBank:
     """Read a user's feature table.
 
     Args:
-        path: ``.parquet``, ``.csv``, ``.csv.gz`` (gene names in the index or the first column, the numeric columns are
-            features) or ``.npz`` (arrays ``genes [N]`` and ``values [N, F]``; pickled objects are refused).
+        path: ``.parquet``, ``.csv``, ``.tsv``, also gzipped (gene names in the index or the first column, the numeric
+            columns are features) or ``.npz`` (arrays ``genes [N]`` and ``values [N, F]``; pickled objects are refused).
         name: The bank's name.
 
     Raises:
