@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,17 +17,24 @@ from bench.data.task import Task, load_dataset
 
 @dataclass
 class Data:
-    """Data sets by name, one in memory at a time, each read or generated once."""
+    """Data sets by name, each read or generated once.
 
+    Attributes:
+        given: Such as are in memory already.
+    """
+
+    given: Mapping[str, Dataset] = field(default_factory=dict)
     _held: dict[str, Dataset] = field(default_factory=dict)
     _missing: dict[str, str] = field(default_factory=dict)
 
     def load(self, name: str) -> Dataset | str:
         """A data set, or why it is not at hand."""
+        if name in self.given:
+            return self.given[name]
         if name in self._missing:
             return self._missing[name]
         if name not in self._held:
-            self._held.clear()
+            self._held.clear()  # rows come data set by data set: one is in memory at a time
             try:
                 self._held[name] = load_dataset(name)
             except (BenchError, OSError) as error:

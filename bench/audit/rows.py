@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 #: Relative distance to the truth under which a prediction is the truth.
 COPY = 0.05
+#: The same between two rows: what keeping predictions may leave.
+SAME = 0.005
 
 
 @dataclass(eq=False)
@@ -35,14 +37,14 @@ class Judge:
         order: Place among its units of each unit of a record's values ``[T]``.
         noise: What predictions carry that saw the reference controls.
         folder: Leaderboards folder, for names.
-        seen: Predictions of learned rows so far.
+        seen: Learned rows so far, with their predictions.
     """
 
     truth: Truth
     order: NDArray[np.int64]
     noise: controls.Noise
     folder: Path
-    seen: dict[bytes, BoardEntry] = field(default_factory=dict)
+    seen: list[tuple[BoardEntry, Floats]] = field(default_factory=list)
 
     def facts(self, entry: BoardEntry, what: str) -> Check:
         """Compare a task's floor (the mean train shift) and replicate with those of the second implementation."""
@@ -112,9 +114,13 @@ class Judge:
         if (far <= COPY * size).all():
             return failed(check, name, METRIC, "they are the truth, but for what rounding leaves")
         if entry.record.learned:
-            other = self.seen.setdefault(np.round(d_hat, 9).tobytes(), entry)
-            if other is not entry:
-                return failed(check, name, METRIC, f"the same as those of {subject(other, self.folder)}")
+            own = _recorded(entry, "value")
+            for other, shift in self.seen:
+                # Two rows that fell back to the same answer have its predictions, and its values.
+                alike = np.linalg.norm(shift - d_hat) <= SAME * np.linalg.norm(d_hat)
+                if alike and difference(_recorded(other, "value"), own, FROM_CELLS)[0]:
+                    return failed(check, name, METRIC, f"the same as those of {subject(other, self.folder)}")
+            self.seen.append((entry, d_hat))
         return passed(check, name)
 
 

@@ -11,11 +11,12 @@ from bench.audit.material import Data
 from bench.audit.report import HASH, MISSING, Check, Report, failed
 
 
-def verify(leaderboards: Path) -> Report:
+def verify(leaderboards: Path, data: Data | None = None) -> Report:
     """Look at everything in a leaderboards folder again.
 
     Args:
         leaderboards: The folder.
+        data: Where data sets are found by the names that records give them; absent = as ``--data`` takes them.
 
     Returns:
         One check for each file, record, board and claim; nothing that is wrong there raises.
@@ -32,7 +33,7 @@ def verify(leaderboards: Path) -> Report:
 
     _step(checks, "records", look)
     _step(checks, "boards", lambda: boards.look(leaderboards, found))
-    _step(checks, "tasks", lambda: tasks.look(leaderboards, found, Data()))
+    _step(checks, "tasks", lambda: tasks.look(leaderboards, found, data or Data()))
     return Report(tuple(checks))
 
 

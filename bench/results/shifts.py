@@ -172,7 +172,7 @@ def read(path: Path) -> Shifts:
     if not path.is_file():
         return Shifts()
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             found = {name: file[name] for name in _MEMBERS}
         low, high = found["numbers"].astype(np.uint16)
         numbers = (low | high << 8).astype(np.uint16).view(np.int16)

@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 #: Draws of the null, the loading and its distance from the null beyond which controls were seen. An honest loading is
 #: 0; that of predictions which start from the reference controls is 1.
-DRAWS, LOADING, CLEAR = 200, 0.5, 6.0
+DRAWS, LOADING, CLEAR = 200, 0.5, 5.0
 
 
 class Noise:

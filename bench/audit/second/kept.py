@@ -25,7 +25,7 @@ def read(path: Path) -> Kept:
         ValueError: Damaged: a member is missing, cut short, or does not fit the others.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             genes, basis, runs, begins, scale, halves = (
                 file[name] for name in ("genes", "basis", "runs", "begins", "scale", "numbers")
             )

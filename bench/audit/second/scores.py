@@ -1,4 +1,4 @@
-"""Metrics of predicted shifts, a second time: one value per unit ``[T]``; formulas in docs/metrics.md.
+"""Metrics of predicted shifts, a second time: one value per unit ``[T]``; formulas: `bench explain METRIC`.
 
 A value that the truth does not allow is NaN; one that the prediction does not (it tells no gene from another) is the
 metric's chance value. Sums over genes are over scored genes: expressed, and not perturbed in the unit.
@@ -28,7 +28,7 @@ LIMIT = math.log(10.0)
 def noise(expression: Floats, scored: Bools) -> Floats:
     """``[T]`` what a difference must exceed to be one."""
     largest = np.abs(np.where(scored, expression, 0.0)).max(axis=1)
-    return NOISE * np.maximum(1.0, largest)
+    return np.asarray(NOISE * np.maximum(1.0, largest))
 
 
 def deviation(x: Floats, w: Floats) -> Floats:
@@ -44,7 +44,7 @@ def correlation(a: Floats, b: Floats, w: Floats) -> Floats:
     a, b = (v - (w * v).sum(axis=1, keepdims=True) / n for v in (a, b))
     size = np.sqrt((w * a * a).sum(axis=1) * (w * b * b).sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.clip((w * a * b).sum(axis=1) / size, -1.0, 1.0)
+        return np.asarray(np.clip((w * a * b).sum(axis=1) / size, -1.0, 1.0))
 
 
 def ranks(values: Floats, scored: Bools) -> Floats:

@@ -191,7 +191,7 @@ def _moments(m: Material, sides: list[Rows]) -> tuple[Floats, Floats, Floats]:
 
 def _significant(z: Floats, expressed: Bools) -> Bools:
     """Benjamini-Hochberg over expressed genes of two-sided p of z."""
-    p = np.frompyfunc(math.erfc, 1, 1)(np.abs(z) / math.sqrt(2.0)).astype(np.float64)
+    p = np.array([math.erfc(x) for x in (np.abs(z) / math.sqrt(2.0)).ravel().tolist()]).reshape(z.shape)
     out = np.zeros(z.shape, dtype=np.bool_)
     genes = np.flatnonzero(expressed)
     for t in range(len(z)):
