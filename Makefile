@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-kernels test-all lint leaderboards clean
+.PHONY: help setup bench test test-slow test-kernels test-all lint leaderboards audit bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,13 @@ lint: $(STAMP) ## ruff, mypy --strict, import-linter
 
 leaderboards: $(STAMP) ## regenerate the committed CSVs from the committed records
 	$(BIN)/bench leaderboard --leaderboards leaderboards --quiet
+
+bundle: $(STAMP) ## what the committed boards show, and a check of it, in outputs/bundle
+	$(BIN)/bench bundle --leaderboards leaderboards --outdir outputs/bundle
+	$(BIN)/python -I bench/audit/assert_bundle.py outputs/bundle --leaderboards leaderboards
+
+audit: $(STAMP) ## check every published file, number and claim again
+	@$(BIN)/bench audit --leaderboards leaderboards $(ARGS)
 
 clean: ## remove the environment and the runs
 	rm -rf $(VENV) runs

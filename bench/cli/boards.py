@@ -60,6 +60,12 @@ def publish(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--from", dest="source", type=Path, default=Path("runs/leaderboards"), help="folder that holds them"
     )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        default=None,
+        help="folder of the runs, whose predictions are kept beside the records (default: the parent of --from)",
+    )
     boards_flag(parser)
     parser.add_argument(
         "--force", action="store_true", help="replace a published record that differs, remove one that is outdated"
@@ -72,7 +78,7 @@ def publish(argv: Sequence[str]) -> int:
     from bench.runner.publish import publish as copy_records
 
     run_ids = _run_ids(options.suite, options.source) if options.suite else options.run_ids
-    for line in copy_records(run_ids, options.source, options.leaderboards, options.force):
+    for line in copy_records(run_ids, options.source, options.leaderboards, options.force, options.runs):
         tell(line)
     if options.suite:
         _publish_claims(options.suite, options.source, options.leaderboards)

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.cli import boards, data
+from bench.cli import audit, boards, data
+from bench.cli.bundle import bundle
 from bench.cli.compare import compare
 from bench.cli.explain import explain
 from bench.cli.figures import figures
@@ -39,7 +40,10 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "score": (score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),
     "publish": (boards.publish, "copy records into the committed boards"),
+    "audit": (audit.audit, "check every published file, number and claim again"),
+    "reproduce": (audit.reproduce, "run a published record again elsewhere, compare"),
     "prune": (boards.prune, "remove records: of an older data hash or version, by run id or row"),
+    "bundle": (bundle, "what the boards show, and all that is needed to check it, in one folder"),
     "compare": (compare, "two rows: paired differences, and where they differ most"),
     "figures": (figures, "draw a board: PDF, SVG and PNG"),
     "genes": (genes, "a run gene by gene: predicted and observed shifts"),

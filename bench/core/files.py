@@ -134,9 +134,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
+def json_text(value: object) -> str:
+    """Readable JSON: sorted keys, two spaces, no NaN, a line end."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write readable JSON atomically: sorted keys, two spaces, no NaN."""
-    write_text(path, json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write readable JSON atomically."""
+    write_text(path, json_text(value))
 
 
 def file_part(name: str) -> str:

@@ -22,6 +22,7 @@ from bench.models.encoder_maker import EncoderMaker
 from bench.models.encoder_model import EncoderModel
 from bench.models.response import ResponseConfig
 from bench.nn.encoder import Encoded
+from bench.results.records import PROVENANCE
 
 _BLOCK = 512
 
@@ -134,10 +135,10 @@ class GivenLatents(EncoderMaker):
         latents = read_latents(path, self.key, dataset, needed)
         made = _Lookup(dataset, latents, visible)
         model.inputs["embeddings"] = latents.hash(dataset)
-        said = "".join(filter(str.isprintable, self.pretrained_on)).strip()[:200] or "not said"
+        said = "".join(filter(str.isprintable, self.pretrained_on)).strip()[:200]
         model.warnings.append(
-            f"its latents are those of a file ({latents.place}, {latents.z.shape[1]} numbers a cell), which this "
-            f"benchmark did not make; pretrained on: {said}"
+            f"{'' if said else PROVENANCE}its latents are those of a file ({latents.place}, {latents.z.shape[1]} "
+            f"numbers a cell), which this benchmark did not make; pretrained on: {said or 'not said'}"
         )
         if made.averaged:
             model.warnings.append(

@@ -6,15 +6,29 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from bench.core.errors import BenchError
 from bench.core.files import board_name
+from bench.core.seeds import seeds
+
+#: What a claim comes out as.
+Value = Literal["true", "false", "not_evaluable"]
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
     """A single name stands for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+def _seeds(value: Any) -> Any:
+    """``1``, ``"1-3"`` and ``[1, 2]`` all name seeds."""
+    try:
+        return seeds(str(value)) if isinstance(value, int | str) else value
+    except BenchError as error:  # pydantic adds where it stands
+        raise ValueError(str(error)) from error
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
 
 
 class Claim(BaseModel):
@@ -44,7 +58,7 @@ class Claim(BaseModel):
     name: str
     better: str
     worse: Names
-    beside: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    beside: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     data: str
     split: Annotated[str, AfterValidator(board_name)] = "simulation"
     metric: str = "pearson_delta"
@@ -52,4 +66,4 @@ class Claim(BaseModel):
     min_conditions: Annotated[int, Field(ge=8)] = 30
     margin: Annotated[float, Field(ge=0)] | None = None
     relation: Literal["better", "no better"] = "better"
-    expected: Literal["true", "false", "not_evaluable"] | None = None
+    expected: Value | None = None

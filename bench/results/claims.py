@@ -20,10 +20,10 @@ from bench.core.console import answer
 from bench.core.door.documents import read_bytes
 from bench.core.door.limits import JSON_BYTES
 from bench.core.errors import BenchError
-from bench.core.files import write_json
+from bench.core.files import json_text, write_json
 from bench.core.track import Track
 from bench.results import leaderboard
-from bench.results.claim import Claim
+from bench.results.claim import Claim, Value
 from bench.results.difference import SKILL, Comparison, Difference
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
@@ -97,7 +97,7 @@ class Verdict(BaseModel):
 
     claim: Claim
     seeds: tuple[int, ...]
-    verdict: Literal["true", "false", "not_evaluable"]
+    verdict: Value
     reason: str = ""
     margin: float = 0.0
     p_holm: float | None = None
@@ -139,7 +139,7 @@ def evaluate(
         wanted = sorted(set(seeds.get((data, split), ())))
         boards: dict[str, tuple[dict[str, Row], Comparison]] = {}
         for i, claim in same:
-            track, here = _track_of(claim, groups)
+            track, here = track_of(claim, groups)
             if track.name not in boards:
                 _, rows = gather(here.get((data, split), []), wanted)
                 share_tasks(rows, anchors(rows, wanted))
@@ -163,7 +163,7 @@ def _elsewhere(
     out: dict[int, list[Elsewhere]] = {i: [] for i in range(len(claims))}
     boards: dict[tuple[str, str, str], tuple[list[int], dict[str, Row], Comparison]] = {}
     for i, claim in enumerate(claims):
-        track, here = _track_of(claim, groups)
+        track, here = track_of(claim, groups)
         for data, split in sorted(here):
             if split != claim.split or not other_network(claim.data, data):
                 continue
@@ -178,7 +178,12 @@ def _elsewhere(
     return out
 
 
-def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
+def track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
+    """The track that a claim is about, and its boards.
+
+    Raises:
+        BenchError: No track has its metric.
+    """
     for track, here in groups:
         if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
             return track, here
@@ -188,7 +193,7 @@ def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) 
 def _verdict(found: Tested, adjusted: float) -> Verdict:
     """Decide by the numbers that are written: rounding must decide no claim."""
     claim, p_holm = found.claim, _written(adjusted)
-    verdict: Literal["true", "false", "not_evaluable"] = "not_evaluable"
+    verdict: Value = "not_evaluable"
     reason = found.reason
     if not reason:
         verdict = "true" if p_holm is not None and p_holm <= ALPHA else "false"
@@ -266,6 +271,11 @@ def place(folder: Path, suite: str) -> Path:
     return folder / f"{PREFIX}{suite}.json"
 
 
+def text(claims: Claims) -> str:
+    """What a file of claims says, byte for byte."""
+    return json_text(claims.model_dump(mode="json"))
+
+
 def write(folder: Path, suite: str, verdicts: Sequence[Verdict]) -> Path:
     """Write the claims of a suite, unless they stand there already; return the path."""
     path = place(folder, suite)
@@ -295,19 +305,23 @@ def _read_or_none(path: Path) -> Claims | None:
         return None
 
 
-def again(folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> dict[Path, tuple[Claims, Claims]]:
+def again(
+    folder: Path, groups: Sequence[tuple[Track, leaderboard.Groups]], files: Mapping[Path, Claims] | None = None
+) -> dict[Path, tuple[Claims, Claims]]:
     """Evaluate the claims that lie in a leaderboards folder by its records: what is there, and what comes out.
 
     Args:
         folder: Leaderboards folder.
         groups: Its records, as for :func:`evaluate`.
+        files: Those files, where they were read already.
 
     Raises:
         BenchError: Damaged files.
     """
     made = {}
-    for path in sorted(folder.glob(f"{PREFIX}*.json")):
-        old = read(path)
+    if files is None:
+        files = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
+    for path, old in files.items():
         by_seeds: dict[tuple[int, ...], list[int]] = {}
         for i, one in enumerate(old.verdicts):
             by_seeds.setdefault(one.seeds, []).append(i)

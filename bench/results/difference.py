@@ -207,6 +207,8 @@ def no_claim(rows: Sequence[Row]) -> str:
         return "smoke data: too few conditions"
     if alien := [row.label for row in rows if not row.honest]:
         return f"predictions not made from the input controls: {', '.join(alien)}"
+    if doubted := [f"{row.label} ({record.doubts[0]})" for row in rows for record in row.records if record.doubts]:
+        return f"a warning about its provenance: {doubted[0]}"
     for row in rows:
         if not row.has_values:
             return f"{row.label} has no values by unit"

@@ -41,6 +41,8 @@ _PACKAGES = (
 )
 
 
+#: Begins a warning about where a row is from, not about its data: such a row supports no claim.
+PROVENANCE = "provenance: "
 #: What a row is.
 Kind = Literal["model", "control", "head-room", "reference"]
 
@@ -130,6 +132,11 @@ class Record(_Strict):
     def honest(self) -> bool:
         """Whether it was made from the input controls: anything else gets no skill, rank or claim."""
         return self.controls_used == "input"
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Its warnings about where it is from: a row that has one supports no claim."""
+        return tuple(line.removeprefix(PROVENANCE) for line in self.warnings if line.startswith(PROVENANCE))
 
     @property
     def learned(self) -> bool:

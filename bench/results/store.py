@@ -1,9 +1,10 @@
-"""All records of a leaderboards folder, in three files for each board, under ``records/<track>/<dataset>__<split>``.
+"""All records of a leaderboards folder, in a few files for each board, under ``records/<track>/<dataset>__<split>``.
 
 ``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
 condition-blind answers and replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference
-controls do to either. What a line names is written before the line, a line whose values go is taken away before them,
-and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
+controls do to either. ``predictions.npz``: predicted shifts of runs whose record names them by hash, see
+:mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is taken away before
+them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
 moment: if the lines are the same after the others were read as before, these belong to them.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,16 @@ from bench.core.files import locked, safe_name, write_text
 from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.results import draws, parquet, records
+from bench.results import shifts as kept_shifts
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
+from bench.results.shifts import Shifts
 from bench.results.spec import RunSpec
 from bench.results.tables import KEYS, Table, TaskTable
 
 RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
 DRAWS = draws.beside(Path(VALUES)).name
+PREDICTIONS = "predictions.npz"
 _RUN, _TASK = "run_id", "task"
 #: How often to begin again where other processes write while a board is read; a write takes milliseconds.
 _TRIES = 100
@@ -163,6 +168,21 @@ class Board:
         """
         return self._tables[run_id]
 
+    @cached_property
+    def shifts(self) -> Shifts:
+        """Predicted shifts of those runs whose records name them by hash.
+
+        Raises:
+            BenchError: Damaged, or others than a record names.
+        """
+        path = self.place / PREDICTIONS
+        found = kept_shifts.read(path)
+        for run_id, record in self.records.items():
+            named = record.hashes.get(kept_shifts.HASH)
+            if named and (run_id not in found.runs or found.digest(run_id) != named):
+                raise BenchError(f"{path}: the predictions of {run_id} are not those of its record. Publish it again.")
+        return found.only(run_id for run_id, record in self.records.items() if kept_shifts.HASH in record.hashes)
+
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
         return [
@@ -170,12 +190,18 @@ class Board:
             for run_id, record in sorted(self.records.items())
         ]
 
-    def write(self, kept: Sequence[tuple[Record, Table | None]]) -> None:
-        """Replace all that is there: first the lines that stay, then the values, then all lines."""
+    def write(self, kept: Sequence[tuple[Record, Table | None]], shifts: Shifts | None = None) -> None:
+        """Replace all that is there: first the lines that stay, then the values, then all lines.
+
+        Args:
+            kept: All records, each with its values.
+            shifts: Predicted shifts of those whose records name some; absent = those that are there.
+        """
+        shifts = self.shifts if shifts is None else shifts
         # A run that was made again and gave the same values keeps its old line until it has its new one: no reader
         # ever misses it.
-        values = {record.run_id: (record.values_hash, record.task) for record, _ in kept}
-        stay = [old for old in self.records.values() if values.get(old.run_id) == (old.values_hash, old.task)]
+        new = {record.run_id: record for record, _ in kept}
+        stay = [old for old in self.records.values() if old.run_id in new and _holds(old, new[old.run_id])]
         if len(stay) < len(self.records):
             self._write_lines(stay)
         filled = sorted(((record, table) for record, table in kept if table is not None), key=lambda one: one[0].run_id)
@@ -193,7 +219,12 @@ class Board:
                 parquet.write(self.place / DRAWS, draws.stacked(moved))
             else:  # a track without reference controls
                 (self.place / DRAWS).unlink(missing_ok=True)
+        shifts = shifts.only(record.run_id for record, _ in kept if kept_shifts.HASH in record.hashes)
+        if shifts.runs and shifts.digests != self.shifts.digests:
+            kept_shifts.write(self.place / PREDICTIONS, shifts)
         self._write_lines([record for record, _ in kept])
+        if not shifts.runs:
+            (self.place / PREDICTIONS).unlink(missing_ok=True)
         if not filled:
             for name in (VALUES, TASK, DRAWS):
                 (self.place / name).unlink(missing_ok=True)
@@ -206,6 +237,15 @@ class Board:
             write_text(self.place / RUNS, "".join(lines))
         else:
             (self.place / RUNS).unlink(missing_ok=True)
+
+
+def _holds(old: Record, new: Record) -> bool:
+    """Whether an old line stays right while the files get what a new one names."""
+    shifts = old.hashes.get(kept_shifts.HASH)
+    return (old.values_hash, old.task) == (new.values_hash, new.task) and shifts in (
+        None,
+        new.hashes.get(kept_shifts.HASH),
+    )
 
 
 def _blob(path: Path) -> bytes | None:
@@ -261,8 +301,20 @@ def collect(track: Track, folders: Iterable[Path], dataset: str | None = None) -
     return list(found.values())
 
 
-def add(folder: Path, track: Track, fresh: Sequence[tuple[Record, Table | None]]) -> None:
+def add(
+    folder: Path,
+    track: Track,
+    fresh: Sequence[tuple[Record, Table | None]],
+    shifts: Mapping[str, tuple[tuple[str, ...], Floats]] = MappingProxyType({}),
+) -> None:
     """Put records into a leaderboards folder; of one run id the new one replaces the old.
+
+    Args:
+        folder: Leaderboards folder.
+        track: Their track.
+        fresh: Records, each with its values.
+        shifts: Genes, and predicted shifts ``[T, G]`` of the units of scope ``all`` in the values' order, by run id;
+            the record then names by hash what is kept of them. Of other runs none are kept.
 
     Raises:
         BenchError: Damaged files there, or a record whose units, floor or replicate are not those of its task's others.
@@ -273,6 +325,14 @@ def add(folder: Path, track: Track, fresh: Sequence[tuple[Record, Table | None]]
     with locked(folder):
         for path, new in by_place.items():
             board = Board(track, path)
+            book = board.shifts.only(set(board.shifts.runs) - set(new))
+            given = {run_id: shifts[run_id] for run_id in new if run_id in shifts}
+            for genes in dict.fromkeys(genes for genes, _ in given.values()):
+                book = book.with_runs(genes, {run_id: shift for run_id, (of, shift) in given.items() if of == genes})
+            for run_id in given:
+                record, table = new[run_id]
+                named = {**record.hashes, kept_shifts.HASH: book.digest(run_id)}
+                new[run_id] = record.model_copy(update={"hashes": named}), table
             if all(board.records.get(run_id) == record for run_id, (record, _) in new.items()):
                 continue
             old = [one for one in board.entries() if one.record.run_id not in new]
@@ -289,7 +349,7 @@ def add(folder: Path, track: Track, fresh: Sequence[tuple[Record, Table | None]]
                         raise BenchError(f"seed {seed}: {entry.where} and {anchor.where} {said}.")
                     entry = entry.with_task_of(anchor)
                 kept.append((record, entry.table))
-            board.write(kept)
+            board.write(kept, book)
 
 
 def remove(folder: Path, track: Track, run_ids: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import safe_name, write_text
+from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.data.task import Task, load_dataset
 from bench.results import records
@@ -40,6 +41,16 @@ def task_of_run(folder: Path, record: Record, data: Any = None) -> Task:
         if data is not None:
             raise
         raise BenchError(f"{error} Name the file of run {record.run_id} by --data.") from error
+    return Task(dataset, split_of_run(folder, record, dataset))
+
+
+def split_of_run(folder: Path, record: Record, dataset: Dataset) -> Split:
+    """The split that lies in the folder of a run.
+
+    Raises:
+        BenchError: There is none, or it or the cells are others than the run was made with.
+    """
+    spec = record.spec
     try:
         content = read_json(folder / "split.json", "a split")
         content.pop("split_id", None)
@@ -52,7 +63,7 @@ def task_of_run(folder: Path, record: Record, data: Any = None) -> Task:
                 f"run {record.run_id} was made with other {what} ({wanted[:12]}, here {found[:12]}). Give its own file "
                 f"by --data, or run it again."
             )
-    return Task(dataset, split)
+    return split
 
 
 def genes_of(folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:

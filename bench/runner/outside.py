@@ -138,13 +138,17 @@ def _examine(
         doubts.append(f"its conditions were read from obs['{predicted.column}']")
     absent = [what for key, what in _PROVENANCE.items() if not predicted.uns.get(key)]
     if absent:
-        doubts.append(f"the file names no {' and no '.join(absent)}: nobody can tell that it was made for this task")
+        doubts.append(
+            f"{records.PROVENANCE}the file names no {' and no '.join(absent)}: nobody can tell that it was made for "
+            "this task"
+        )
     used = controls_used(predicted.uns)
     noise = control_noise(task, facts, predicted.y_hat)
     if used == "input" and noise.found:
         doubts.append(
-            f"the predictions carry the noise of the reference controls (loading {noise.loading:.2f}, p = "
-            f"{noise.p:.1g}; an honest file has none): they were not made from the input controls alone"
+            f"{records.PROVENANCE}the predictions carry the noise of the reference controls (loading "
+            f"{noise.loading:.2f}, p = {noise.p:.1g}; an honest file has none): they were not made from the input "
+            "controls alone"
         )
         used = "all" if outside else used
     return used, tuple(doubts)

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bench.core.console import note
 from bench.core.errors import BenchError, unknown
 from bench.core.files import sha256_json
 from bench.core.track import CLOSED_FORM, Track
 from bench.results import everything, store
 from bench.results.entries import BoardEntry
 from bench.results.leaderboard import outdated
+from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
+from bench.runner.kept_predictions import shifts_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
 
 
-def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = False) -> list[str]:
+def publish(
+    run_ids: Sequence[str], source: Path, target: Path, force: bool = False, runs: Path | None = None
+) -> list[str]:
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
-    Of a run id, the records of all tracks are taken, and the references of their tasks with them.
+    Of a run id, the records of all tracks are taken, and the references of their tasks with them. Predicted shifts are
+    kept beside a record where the folder of its run holds its predictions; a record that was published without them
+    and is reproduced is replaced by one that has them.
 
     Args:
         run_ids: Which.
@@ -28,6 +35,7 @@ def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = Fa
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``; absent = the one that holds ``source``.
 
     Returns:
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
@@ -46,12 +54,16 @@ def publish(run_ids: Sequence[str], source: Path, target: Path, force: bool = Fa
     lines = []
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
+        asked = chosen[track.name].values() if track.takes == "predictions" else ()
+        shifts, lacking = shifts_of(asked, runs or source.parent)
         fresh = []
         for run_id, entry in chosen[track.name].items():
-            line, wanted = _verdict(track, entry, there.get(run_id), force)
+            line, wanted = _verdict(track, entry, there.get(run_id), force, run_id in shifts)
             lines.append(line)
-            fresh += [(entry.record, entry.table)] if wanted else []
-        store.add(target, track, fresh)
+            fresh += [(without(entry.record), entry.table)] if wanted else []
+        store.add(target, track, fresh, shifts)
+        if lacking:
+            note(f"no predictions are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
     for track in tracks:
         own = [entry.record.spec for entry in chosen[track.name].values()]
         twins = _twins(store.collect(track, [target]), own)
@@ -138,8 +150,18 @@ def _refuse_dirty(entries: Iterable[BoardEntry]) -> None:
         )
 
 
-def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: bool) -> tuple[str, bool]:
-    """The line about a record, and whether it is to be published."""
+def _verdict(
+    track: Track, entry: BoardEntry, there: BoardEntry | None, force: bool, predicted: bool
+) -> tuple[str, bool]:
+    """The line about a record, and whether it is to be published.
+
+    Args:
+        track: Its track.
+        entry: The record.
+        there: The published one of the same run.
+        force: Whether it is replaced where they differ.
+        predicted: Whether its predictions are at hand.
+    """
     kind = "" if not track.suffix else f" ({track.verb})"
     name = f"{entry.record.run_id} {entry.record.spec.label}{kind}"
     if there is None:
@@ -151,6 +173,8 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
     worst, gap, tolerance = largest_difference(entry, there)
     if gap <= tolerance:
         how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
+        if predicted and HASH not in there.record.hashes:
+            return f"{name}: reproduces{how}, and its predictions are kept now", True
         return f"{name}: reproduces{how}", False
     said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
     return said + (" (replaced)" if force else " (kept)"), force
@@ -158,6 +182,8 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
 
 def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]:
     """Find the number that differs most, for what is tolerated of it, between two records of one run.
+
+    A number that the second, published one is older than is no difference.
 
     Returns:
         Its name, the difference (relative where the value is above 1; infinite where one is undefined), and what is
@@ -169,6 +195,8 @@ def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]
     worst, share = ("", 0.0, CLOSED_FORM), 0.0
     for name in sorted({*left, *right}):
         x, y = left.get(name), right.get(name)
+        if y is None and x is not None and name in metrics and metrics[name].family is None:
+            continue  # a record may be older than a metric
         size = max(1.0, abs(x or 0.0), abs(y or 0.0))
         gap = float("inf") if (x is None) != (y is None) else abs((x or 0.0) - (y or 0.0)) / size
         tolerance = CLOSED_FORM

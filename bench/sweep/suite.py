@@ -16,19 +16,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
-from bench.core.seeds import seeds
-from bench.results.claim import Claim, Names
+from bench.results.claim import Claim, Names, Seeds
 
 Scalar = bool | int | float | str
 Verb = Literal["run", "frozen"]
-
-
-def _seeds(value: Any) -> Any:
-    """``1``, ``"1-3"`` and ``[1, 2]`` all name seeds."""
-    try:
-        return seeds(str(value)) if isinstance(value, int | str) else value
-    except BenchError as error:  # pydantic adds where it stands
-        raise ValueError(str(error)) from error
 
 
 #: Claims, and runs, of a suite.
@@ -56,9 +47,6 @@ def _spread(value: Any) -> Any:
                 name = name.replace(f"{{{key}}}", str(one.get(key, f"{{{key}}}")))
             found.append({**one, "name": name} if name else one)
     return found
-
-
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds), Field(min_length=1)]
 
 
 class Block(BaseModel):

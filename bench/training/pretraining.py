@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from pydantic import JsonValue
 from torch import nn
 
 from bench.core.arguments import (
@@ -21,6 +23,7 @@ from bench.core.arguments import (
     Range,
     settings,
 )
+from bench.core.files import sha256_json
 from bench.core.given_files import FilePath, SilentDefault
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.data.more_cells import read_more_cells
@@ -126,6 +129,22 @@ class Pretraining(lightning.LightningModule):
         """Its average over the steps."""
         return self.objective.teacher
 
+    def described(self, datamodule: PerturbationDataModule) -> dict[str, JsonValue]:
+        """What is trained, as plain values: a checkpoint of anything else is not its own."""
+        kind = type(self.objective)
+        return {
+            "class": f"{kind.__module__}.{kind.__qualname__}",
+            # Where a file lies says nothing; the batches of another one are as many as its cells.
+            "training": {
+                f.name: getattr(self.config, f.name) for f in fields(self.config) if f.name != "pretrain_data"
+            },
+            "cells": self._cells,
+            "genes": sha256_json(list(datamodule.genes)),
+            "data": datamodule.dataset.hash,
+            "split": datamodule.split.split_id,
+            "seed": self.seed,
+        }
+
     def exported(self) -> nn.Module:
         """The weights that are frozen."""
         return self.teacher if self.config.export == "average" else self.student
@@ -176,6 +195,7 @@ class Pretraining(lightning.LightningModule):
             say=context.say,
             folder=folder,
             fresh=context.fresh,
+            described=self.described(datamodule),
         )
         report.steps += self.steps
         report.cells_seen += self.steps * batch

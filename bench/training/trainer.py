@@ -6,9 +6,9 @@ import contextlib
 import logging
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import lightning
@@ -16,7 +16,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
-from bench.core.door.limits import check_unpacked
+from bench.core.console import note
+from bench.training.checkpoints import Described, Sealed, refusal
 
 Precision = Literal["32-true", "bf16-mixed"]
 #: Share of the steps in which the learning rate rises. Source: BioJEPAC report (OneCycleLR, ``pct_start``).
@@ -199,6 +200,7 @@ def train(
     say: Callable[[str], None] = lambda text: None,
     folder: Path | None = None,
     fresh: bool = False,
+    described: Described = MappingProxyType({}),
 ) -> None:
     """Train a module for a number of steps; where a folder is given, go on from the checkpoint that lies in it.
 
@@ -213,6 +215,7 @@ def train(
         say: Tells the user how far it is.
         folder: Where the checkpoint is kept; ``None`` = nowhere.
         fresh: Start anew, whatever checkpoint there is.
+        described: What is trained, as plain values: a checkpoint of anything else is not gone on from.
     """
     saver: list[Callback] = []
     last = folder / "last.ckpt" if folder else None
@@ -224,7 +227,10 @@ def train(
         # would leave a whole epoch of data out.
         limit = {"max_steps": -1, "max_epochs": steps // max(len(loader), 1)}
         every = max(1, limit["max_epochs"] // CHECKPOINTS)
-        saver = [ModelCheckpoint(folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False)]
+        saver = [
+            Sealed(described),
+            ModelCheckpoint(folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False),
+        ]
     with quiet():
         trainer = lightning.Trainer(
             accelerator="auto",
@@ -241,7 +247,7 @@ def train(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(module, loader, ckpt_path=last if last is not None and _whole(last) else None)
+        trainer.fit(module, loader, ckpt_path=_resumed(last, module, described))
         if last is not None and not trainer.interrupted:
             trainer.save_checkpoint(last)
     module.cpu()
@@ -250,18 +256,12 @@ def train(
             callback.restore()
 
 
-def _whole(path: Path) -> bool:
-    """Whether a checkpoint can be read; a damaged or half-written one is removed: training starts anew."""
-    if not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch compares no checksums
-            check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(damaged)
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # zip, pickle and torch each raise their own kinds
-        path.unlink()
-        return False
-    return True
+def _resumed(last: Path | None, module: lightning.LightningModule, described: Described) -> Path | None:
+    """The checkpoint to go on from; one that is not this training's own, or not whole, is told and removed."""
+    if last is None or not last.is_file():
+        return None
+    if reason := refusal(last, module, described):
+        note(f"{last}: {reason}. It is not used, and removed: training starts anew.")
+        last.unlink()
+        return None
+    return last

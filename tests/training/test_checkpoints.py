@@ -12,6 +12,7 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
 from bench.models.pretrained import checkpoint_folder
+from bench.training import checkpoints
 from bench.training.fit import FitContext
 from bench.training.pretraining import Pretraining
 from bench.training.trainer import KeepBest
@@ -186,6 +187,74 @@ def test_a_damaged_checkpoint_is_replaced(damage, module, finished, tmp_path):
     assert steps == 30
     assert same(first, again)
     assert pretrain("mae", module, tmp_path)[1] == 0  # and what replaced it is whole
+
+
+def rewritten(path, change):
+    """Change what a checkpoint holds, as somebody with torch would: the file is whole."""
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+def weight(content):
+    return next(name for name in content["state_dict"] if name.endswith("weight"))
+
+
+def lifted(content):
+    for tensor in content["state_dict"].values():
+        tensor += 0.5
+
+
+def one_changed(content):
+    content["state_dict"][weight(content)].view(-1)[3] += 1e-6
+
+
+def reshaped(content):
+    content["state_dict"][weight(content)] = torch.zeros(3, 5)
+
+
+def renamed(content):
+    content["state_dict"]["other"] = content["state_dict"].pop(weight(content))
+
+
+def best_changed(content):
+    content["callbacks"]["KeepBest"]["best_step"] += 3
+
+
+def other_genes(content):
+    content[checkpoints.KEY]["described"]["genes"] = "x"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: None, ""),
+        (lifted, "changed since it was written: objective."),
+        (one_changed, "changed since it was written: {weight}"),
+        (reshaped, "of another shape: {weight} is float32[3, 5], here float32["),
+        (renamed, "of another shape: {weight} is missing, other is not known here"),
+        (best_changed, "changed since it was written: what it says of optimiser, progress or best step"),
+        (other_genes, "of another training: its genes is 'x', here it is '"),
+        (lambda content: content.pop(checkpoints.KEY), "it does not say what it is: written by an older version"),
+    ],
+)
+def test_a_checkpoint_that_is_not_its_own_is_refused_by_name(change, said, module, finished, tmp_path):
+    path = shutil.copy(checkpoint(finished[0]), tmp_path / "last.ckpt")
+    name = weight(torch.load(path, weights_only=True))
+    rewritten(path, change)
+    pretraining = finished[3].maker.pretraining(module)
+    found = checkpoints.refusal(path, pretraining, pretraining.described(module))
+    assert found.startswith(said.format(weight=name)) and bool(found) == bool(said)
+
+
+def test_what_is_refused_is_told_and_does_not_meet_the_next_try(module, finished, tmp_path, capsys):
+    tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
+    rewritten(checkpoint(tmp_path), reshaped)
+    again, steps, _ = pretrain("mae", module, tmp_path)
+    assert steps == 30 and same(finished[1], again)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "last.ckpt: of another shape:" in said and "training starts anew" in said
+    assert pretrain("mae", module, tmp_path)[1] == 0
 
 
 SECOND_STAGE = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 #: Vega expression that breaks a name where :func:`bench.reports.figures.data.printed` did.
 LINES = r"split(datum.label, '\n')"
 #: One family that vl-convert carries with it, so that a figure is the same on every machine.
-_FONT = "Liberation Sans, Arial, sans-serif"
+FONT = "Liberation Sans, Arial, sans-serif"
 
 
 class Headed(Protocol):
@@ -66,7 +67,7 @@ def finish(chart: Any, found: Headed, title: str, read: str, width: int) -> Any:
             padding=12,
             background="white",
         )
-        .configure(font=_FONT)
+        .configure(font=FONT)
         .configure_title(fontSize=15, subtitleFontSize=12, subtitleColor="#333333", subtitlePadding=5, offset=14)
         .configure_axis(
             labelFontSize=12,
@@ -83,11 +84,15 @@ def finish(chart: Any, found: Headed, title: str, read: str, width: int) -> Any:
     )
 
 
-def render(chart: Any) -> dict[str, bytes]:
+def render(chart: Any, formats: Sequence[str] = FORMATS) -> dict[str, bytes]:
     """Make a chart's files, in memory: no browser, no network.
 
+    Args:
+        chart: The chart.
+        formats: Some of :data:`FORMATS`.
+
     Returns:
-        Content by format, see :data:`FORMATS`.
+        Content by format.
     """
     import altair as alt
     import vl_convert
@@ -96,11 +101,12 @@ def render(chart: Any) -> dict[str, bytes]:
         spec = _escaped(chart.to_dict())
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     svg = vl_convert.vegalite_to_svg(spec, vl_version=version)
-    return {
-        "pdf": vl_convert.svg_to_pdf(svg),
-        "svg": svg.encode(),
-        "png": vl_convert.svg_to_png(svg, scale=2.0),
+    make: dict[str, Callable[[], bytes]] = {
+        "pdf": lambda: vl_convert.svg_to_pdf(svg),
+        "svg": lambda: svg.encode(),
+        "png": lambda: vl_convert.svg_to_png(svg, scale=2.0),
     }
+    return {name: make[name]() for name in formats}
 
 
 def _escaped(part: Any) -> Any:

@@ -1,0 +1,108 @@
+"""Recorded values beside recomputed ones: what is tolerated of each metric, and the first unit beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: What two ways to add the same numbers may differ by, where nothing was rounded but records' values themselves.
+EXACT = 1e-6
+
+
+class Tolerance(NamedTuple):
+    """How far a value may be off, relative to 1 or to itself where that is larger: of one unit, and of a row's mean."""
+
+    unit: float
+    mean: float
+
+
+_SMOOTH, _RANKS = Tolerance(2e-3, 2e-4), Tolerance(5e-3, 5e-4)
+#: Kept predictions are exact to 1/512 of a shift's root mean square. Where a metric counts genes or other units, a
+#: value at the border may fall on either side: one step of what is counted.
+KEPT: dict[str, Tolerance] = {
+    "pearson_delta": Tolerance(1e-3, 1e-4),
+    "shift_ratio": Tolerance(1e-3, 1e-4),
+    "shift_log_ratio": Tolerance(1e-3, 1e-4),
+    "signed_rank_z": Tolerance(3e-3, 5e-4),
+    "discrimination": Tolerance(0.26, 3e-3),
+    "discrimination_raw": Tolerance(0.26, 1e-2),
+    "pearson_delta@20": _RANKS,
+    "pearson_delta_z": _SMOOTH,
+    "pearson_delta_pert_ref": Tolerance(1e-2, 1e-3),
+    "shift_magnitude": _SMOOTH,
+    "calibration_slope": _RANKS,
+    "spearman_de": Tolerance(1e-2, 1e-3),
+    "de_recall@20": Tolerance(0.11, 1e-2),
+    "de_recall_sig@20": Tolerance(0.11, 1e-2),
+    "de_recall@50": Tolerance(0.05, 5e-3),
+    "de_recall_sig@50": Tolerance(0.05, 5e-3),
+    "auprc_de": Tolerance(0.1, 1e-2),
+    "direction_accuracy": Tolerance(0.21, 1e-2),
+    "wmse": _SMOOTH,
+    "top20_de_mse": _SMOOTH,
+    "r2": _SMOOTH,
+    "r2_delta": _RANKS,
+    "gears_mse": _SMOOTH,
+    "gears_mse_de": _SMOOTH,
+    "gears_pearson": _SMOOTH,
+    "gears_pearson_de": _RANKS,
+    "gears_pearson_delta": _SMOOTH,
+    "gears_pearson_delta_de": _RANKS,
+    "legacy_cell_mse": _SMOOTH,
+    "legacy_r2_top50": Tolerance(1e-2, 2e-3),
+}
+#: The same of facts of a task, which are computed from cells alone. Genes that tie in the published t-test may change
+#: places.
+FROM_CELLS = {name: Tolerance(EXACT, EXACT) for name in KEPT} | {"legacy_r2_top50": KEPT["legacy_r2_top50"]}
+#: A centred shift below this share of the whole one is what rounding leaves of none: twice the step of kept numbers.
+UNRESOLVED = 1.0 / 256
+
+
+def difference(
+    recorded: Mapping[str, Floats],
+    computed: Mapping[str, Floats],
+    tolerances: Mapping[str, Tolerance],
+    unresolved: Mapping[str, Bools] | None = None,
+) -> tuple[str, int]:
+    """Find the metric that is off most.
+
+    Args:
+        recorded: Values of units ``[T]``, by metric.
+        computed: The same, recomputed.
+        tolerances: By metric.
+        unresolved: Units whose value cannot be told from what is kept, by metric.
+
+    Returns:
+        What differs, in words (empty = nothing beyond what is tolerated), and how many values were compared.
+    """
+    worst, share, n = "", 1.0, 0
+    for name in sorted(set(recorded) & set(computed) & set(tolerances)):
+        a, b = recorded[name], computed[name]
+        if unresolved and name in unresolved:
+            b = np.where(unresolved[name], a, b)
+        if not np.isfinite(a).any() and not np.isfinite(b).any():
+            continue
+        n += int(np.isfinite(a).sum())
+        if (odd := np.isfinite(a) != np.isfinite(b)).any():
+            if np.isinf(share):
+                continue
+            which = "has no value where one is recorded" if np.isfinite(a[odd][0]) else "has a value where none is"
+            worst, share = f"{name} {which}, in {int(odd.sum())} of {len(a)} units", np.inf
+            continue
+        known = np.isfinite(a)
+        gap = np.abs(a - b)[known] / np.maximum(1.0, np.abs(a[known]))
+        mean = abs(float(a[known].mean() - b[known].mean())) / max(1.0, abs(float(a[known].mean())))
+        allowed = tolerances[name]
+        for what, off, most in (
+            (f"{int((gap > allowed.unit).sum())} units: one of {name}", float(gap.max()), allowed.unit),
+            (f"the mean of {name}", mean, allowed.mean),
+        ):
+            if off / most > share:
+                worst, share = f"{what} is off by {off:.2g}, where {most:g} is tolerated", off / most
+    return worst, n

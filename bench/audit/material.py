@@ -1,0 +1,109 @@
+"""From a record to the cells that it is about: the data set, and the split drawn again from its kind and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.audit.second.truth import Material
+from bench.core.conditions import CONTROL, constituents
+from bench.core.errors import BenchError
+from bench.data.dataset import Dataset
+from bench.data.splits.split import Split, draw
+from bench.data.task import Task, load_dataset
+
+
+@dataclass
+class Data:
+    """Data sets by name, each read or generated once.
+
+    Attributes:
+        given: Such as are in memory already.
+    """
+
+    given: Mapping[str, Dataset] = field(default_factory=dict)
+    _held: dict[str, Dataset] = field(default_factory=dict)
+    _missing: dict[str, str] = field(default_factory=dict)
+
+    def load(self, name: str) -> Dataset | str:
+        """A data set, or why it is not at hand."""
+        if name in self.given:
+            return self.given[name]
+        if name in self._missing:
+            return self._missing[name]
+        if name not in self._held:
+            self._held.clear()  # rows come data set by data set: one is in memory at a time
+            try:
+                self._held[name] = load_dataset(name)
+            except (BenchError, OSError) as error:
+                self._missing[name] = " ".join(str(error).split())
+                return self._missing[name]
+        return self._held[name]
+
+
+def kind_of(name: str) -> str:
+    """The kind of split that a board's name stands for: ``few_shot_context-k5`` is ``few_shot_context:k=5``."""
+    kind, *options = name.split("-")
+    spelt = []
+    for option in options:
+        key = option.rstrip("0123456789.")
+        spelt.append(f"{key}={option[len(key) :]}")
+    return f"{kind}:{','.join(spelt)}" if spelt else kind
+
+
+def split_of(dataset: Dataset, name: str, seed: int, fold: int) -> Split | str:
+    """Draw a split again; a sentence where it cannot be."""
+    if name.startswith("custom"):
+        return "a custom split: its lists are in a file of its author's"
+    try:
+        return draw(dataset, kind_of(name), seed, fold)
+    except BenchError as error:
+        return " ".join(str(error).split())
+
+
+def problems_of(task: Task) -> list[str]:
+    """Say what is wrong with a split: parts that share a unit or a cell, controls in both pools."""
+    split, found = task.split, []
+    rows = {part: task.rows(part) for part in ("train", "val", "test")}
+    for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
+        if len(both := np.intersect1d(rows[a], rows[b])):
+            found.append(f"{len(both)} cells are both in {a} and in {b}")
+    for name in split.input_controls:
+        if both := set(split.input_controls[name]) & set(split.reference_controls.get(name, ())):
+            found.append(f"{len(both)} controls of {name} are both given to models and kept from them")
+        if loose := set(split.input_cells[name]) - set(split.input_controls[name]):
+            found.append(f"{len(loose)} cells of {name} that models predict from are not among their controls")
+    return found
+
+
+def material_of(task: Task) -> Material:
+    """The arrays that the second implementation takes."""
+    data, split, units = task.dataset, task.split, task.units
+    place = {name: i for i, name in enumerate(data.contexts)}
+    pools = [
+        [np.array([data.barcode_index[b] for b in pool[name]], dtype=np.int64) for name in data.contexts]
+        for pool in (split.input_cells, split.input_controls, split.reference_controls)
+    ]
+    controls = data.cells_of[CONTROL]
+    targets = np.zeros((len(units), len(data.genes)), dtype=np.bool_)
+    for t, unit in enumerate(units):
+        for gene in constituents(unit.perturbation):
+            if gene in data.gene_index:
+                targets[t, data.gene_index[gene]] = True
+    learned = task.units_of("train")
+    return Material(
+        x=data.x,
+        units=[data.unit_rows(unit) for unit in units],
+        context=np.array([place[unit.context] for unit in units], dtype=np.int64),
+        number=np.array([len(set(constituents(unit.perturbation))) for unit in units], dtype=np.int64),
+        targets=targets,
+        train=[data.unit_rows(unit) for unit in learned],
+        train_context=np.array([place[unit.context] for unit in learned], dtype=np.int64),
+        inputs=pools[0],
+        seen=pools[1],
+        reference=pools[2],
+        controls=[controls[data.context[controls] == c] for c in range(len(data.contexts))],
+        seed=split.seed,
+    )

@@ -1,0 +1,221 @@
+"""Checks of a leaderboards folder's own files: each record, its values, its kept predictions, and copies of any."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, skipped
+from bench.audit.second import kept
+from bench.core.errors import BenchError
+from bench.core.track import Track
+from bench.results import parquet, records, shifts, store
+from bench.results.entries import BoardEntry
+from bench.results.records import Record
+from bench.tracks import registry
+
+
+@dataclass
+class Found:
+    """What of a leaderboards folder can be believed so far.
+
+    Attributes:
+        checks: What was found.
+        entries: Records that are whole, with their values, by track name.
+        predictions: Kept predictions, by folder of a board.
+        damaged: Tracks of which something is not whole, so that their boards cannot be made again.
+    """
+
+    checks: list[Check] = field(default_factory=list)
+    entries: dict[str, list[BoardEntry]] = field(default_factory=dict)
+    predictions: dict[Path, kept.Kept] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+
+
+def look(folder: Path) -> Found:
+    """Look at every file under ``records``."""
+    found = Found()
+    tracks = {track.name: track for track in registry.tracks()}
+    places = sorted(path for path in (folder / "records").glob("*/*") if path.is_dir())
+    if not places:
+        found.checks.append(failed("records", "records", MISSING, "there is none"))
+    for path in places:
+        name = path.parent.name
+        if name not in tracks:
+            found.checks.append(failed("records", _short(path, folder), HASH, f"there is no track '{name}'"))
+            continue
+        if not _board(tracks[name], path, folder, found):
+            found.damaged.add(name)
+    everyone = [entry for entries in found.entries.values() for entry in entries]
+    found.checks += _copies(everyone, folder)
+    found.checks += _versions(everyone, folder)
+    return found
+
+
+def subject(entry: BoardEntry, folder: Path) -> str:
+    """What a record is called in a report: its board, its row, its run."""
+    spec = entry.record.spec
+    seeds = f"seed {spec.split_seed}" + (f" fold {spec.control_fold}" if spec.control_fold else "")
+    return f"{_short(entry.path.parent, folder)} {entry.record.run_id} {spec.label} ({seeds})"
+
+
+def _short(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _board(track: Track, path: Path, folder: Path, found: Found) -> bool:
+    """Check the files of one board; whether all are whole."""
+    lines, short = path / store.RUNS, _short(path, folder)
+    whole, seen = True, dict[str, Record]()
+
+    def wrong(name: str, what: str, code: int, why: str) -> None:
+        nonlocal whole
+        whole = False
+        found.checks.append(failed(name, what, code, why))
+
+    try:
+        content = lines.read_bytes()
+    except OSError as error:
+        wrong("record", f"{short}/{store.RUNS}", MISSING, f"cannot be read ({error.strerror})")
+        return False
+    for number, line in enumerate(content.splitlines(), 1):
+        where = f"{short}/{store.RUNS}, line {number}"
+        try:
+            record = records.parse(line)
+        except ValueError as error:
+            wrong("record", where, HASH, str(error))
+            continue
+        if record.run_id in seen:
+            wrong("no duplicates", where, HASH, f"run {record.run_id} is there twice")
+            continue
+        seen[record.run_id] = record
+        if why := _misplaced(record, track, path, folder):
+            wrong("record", where, HASH, why)
+    for name in (store.VALUES, store.TASK, store.DRAWS):
+        _file(path / name, f"{short}/{name}", seen, wrong)
+    if not whole:
+        return False
+    board = store.Board(track, path)
+    try:
+        entries = board.entries()
+        for entry in entries:
+            _ = entry.table
+    except BenchError as error:
+        wrong("values", f"{short}/{store.VALUES}", HASH, str(error))
+        return False
+    found.entries.setdefault(track.name, []).extend(entries)
+    found.checks.append(passed("record", f"{short}/{store.RUNS}", f"{len(entries)} records and their values"))
+    found.checks += [_provenance(entry, folder) for entry in entries]
+    return _kept(path, short, seen, found) and whole
+
+
+def _misplaced(record: Record, track: Track, path: Path, folder: Path) -> str:
+    if record.track != track.name:
+        return f"run {record.run_id} is of the track '{record.track}'"
+    own = store.place(folder, record.track, record.spec)
+    return "" if own == path else f"run {record.run_id} belongs in {_short(own, folder)}"
+
+
+def _file(path: Path, short: str, seen: dict[str, Record], wrong: Callable[[str, str, int, str], None]) -> None:
+    if not path.exists():
+        needed = path.name != store.DRAWS and any(record.values_hash for record in seen.values())
+        if needed:
+            wrong("values", short, MISSING, "it is missing")
+        return
+    try:
+        parquet.read(path)
+    except BenchError as error:
+        wrong("values", short, HASH, str(error))
+
+
+def _provenance(entry: BoardEntry, folder: Path) -> Check:
+    record, name = entry.record, "made from a clean commit"
+    what = subject(entry, folder)
+    if record.git_sha is None:
+        return failed(name, what, HASH, "it names no commit of the code")
+    if record.git_dirty or record.git_dirty is None:
+        return failed(name, what, HASH, f"made from a tree with uncommitted changes on {record.git_sha[:12]}")
+    return passed(name, what, record.git_sha[:12])
+
+
+def _kept(path: Path, short: str, seen: dict[str, Record], found: Found) -> bool:
+    """Read the kept predictions and compare them with the hashes in the records."""
+    file, name = path / store.PREDICTIONS, "kept predictions"
+    where = f"{short}/{store.PREDICTIONS}"
+    named = {run_id: record.hashes[shifts.HASH] for run_id, record in seen.items() if shifts.HASH in record.hashes}
+    if not file.is_file():
+        if named:
+            found.checks.append(failed(name, where, MISSING, f"{len(named)} records name predictions"))
+        return not named
+    try:
+        content = kept.read(file)
+    except ValueError as error:
+        found.checks.append(failed(name, where, HASH, f"damaged ({error})"))
+        return True  # boards do not depend on it
+    good = {}
+    for run_id, wanted in named.items():
+        if content.digests.get(run_id) == wanted:
+            good[run_id] = content.shifts[run_id]
+        else:
+            why = "not those that its record names" if run_id in content.digests else "not in the file"
+            code = HASH if run_id in content.digests else MISSING
+            found.checks.append(failed(name, f"{where}, run {run_id}", code, why))
+    if len(good) == len(named):
+        found.checks.append(passed(name, where, f"of {len(good)} records"))
+    found.predictions[path] = kept.Kept(content.genes, good, content.digests)
+    return True
+
+
+def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
+    """Find records that are copies of others: two runs never wrote the same file, nor took the same time."""
+    groups: dict[tuple[object, ...], list[BoardEntry]] = defaultdict(list)
+    for entry in entries:
+        record = entry.record
+        if file := record.hashes.get("predictions"):
+            groups["file of predictions", file].append(entry)
+        # Values alone are no proof: models whose val conditions choose none of what they learned give the same answer.
+        budget = record.budget
+        if record.values_hash and (budget.fit_s or budget.predict_s):
+            groups["values and time", record.values_hash, budget.fit_s, budget.predict_s].append(entry)
+    twice = {key: same for key, same in groups.items() if len(same) > 1}
+    told: set[tuple[str, ...]] = set()
+    for key, same in twice.items():
+        ids = tuple(sorted(subject(entry, folder) for entry in same))
+        if ids not in told:
+            told.add(ids)
+            yield failed("no duplicates", ids[1], HASH, f"the same {key[0]} as {ids[0]}")
+    if not twice and entries:
+        yield passed("no duplicates", "records", f"{len(entries)} records, no copy among them")
+
+
+def _versions(entries: Iterable[BoardEntry], folder: Path) -> Iterator[Check]:
+    """Whether the records of a board are of one scoring and one data set, and of today's scoring."""
+    boards: dict[Path, list[BoardEntry]] = defaultdict(list)
+    for entry in entries:
+        boards[entry.path.parent].append(entry)
+    for path, same in sorted(boards.items()):
+        name, short, track = "one scoring version", _short(path, folder), same[0].track
+        versions = sorted({entry.record.track_version for entry in same})
+        if track.takes == "predictions":
+            versions = sorted({*versions, *(entry.record.spec.scoring_version for entry in same)})
+        if len(versions) > 1:
+            odd = [entry for entry in same if entry.record.track_version != track.version]
+            first = subject((odd or list(same))[0], folder)
+            yield failed(name, short, METRIC, f"versions {', '.join(map(str, versions))} are mixed, as in {first}")
+        elif versions != [track.version]:
+            yield failed(name, short, METRIC, f"version {versions[0]}, and the code is at {track.version}")
+        else:
+            yield passed(name, short, f"version {versions[0]}")
+        hashes = {entry.record.spec.data_hash for entry in same}
+        if len(hashes) > 1:
+            yield failed("one data set", short, HASH, f"records of {len(hashes)} versions of the data")
+
+
+def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
+    """A row whose metrics cannot be computed again from the folder."""
+    name = "metrics recomputed"
+    if entry.track.takes == "predictions":
+        return skipped(name, subject(entry, folder), "no predictions kept")
+    return skipped(name, subject(entry, folder), "embeddings are not kept: too large; its sums and chance are checked")

@@ -1,0 +1,163 @@
+"""Checks of rows: facts of their task, and their metrics from kept predictions, computed a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.audit import material
+from bench.audit.compare import FROM_CELLS, KEPT, UNRESOLVED, difference
+from bench.audit.records import Found, subject
+from bench.audit.report import METRIC, Check, failed, passed
+from bench.audit.second import controls, scores
+from bench.audit.second.kept import Kept
+from bench.audit.second.truth import Truth, measure
+from bench.data.task import Task
+from bench.results.entries import BoardEntry
+from bench.results.tables import ALL
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+#: Relative distance to the truth under which a prediction is the truth.
+COPY = 0.05
+#: The same between two rows: what keeping predictions may leave.
+SAME = 0.005
+
+
+@dataclass(eq=False)
+class Judge:
+    """Facts of a task, by which its rows are judged.
+
+    Attributes:
+        truth: What the units did, measured a second time ``[T]``.
+        order: Place among its units of each unit of a record's values ``[T]``.
+        noise: What predictions carry that saw the reference controls.
+        folder: Leaderboards folder, for names.
+        seen: Learned rows so far, with their predictions.
+    """
+
+    truth: Truth
+    order: NDArray[np.int64]
+    noise: controls.Noise
+    folder: Path
+    seen: list[tuple[BoardEntry, Floats]] = field(default_factory=list)
+
+    def facts(self, entry: BoardEntry, what: str) -> Check:
+        """Compare a task's floor (the mean train shift) and replicate with those of the second implementation."""
+        truth, name = self.truth, "floor and replicate recomputed"
+        mean = np.broadcast_to(truth.train_delta, truth.c_in.shape)
+        halves = scores.on_halves(truth, lambda half: truth.y[scores.complement(half)] - truth.c_in)
+        said, n = [], 0
+        for field_, computed in (("floor", scores.everything(truth, mean)), ("half_replicate", halves)):
+            worst, compared = difference(_recorded(entry, field_), self._ordered(computed), FROM_CELLS)
+            n += compared
+            said += [f"{field_}: {worst}"] if worst else []
+        return failed(name, what, METRIC, "; ".join(said)) if said else passed(name, what, f"{n} values")
+
+    def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
+        """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""
+        name, unresolved = subject(entry, self.folder), self._unresolved(entry, d_hat)
+        computed = self._ordered(scores.everything(self.truth, d_hat))
+        worst, n = difference(_recorded(entry, "value"), computed, KEPT, unresolved)
+        halves = self._ordered(scores.on_halves(self.truth, lambda half: d_hat))
+        also, m = difference(_recorded(entry, "half_value"), halves, KEPT, unresolved)
+        worst = worst or (f"against halves of the cells, {also}" if also else self._subgroups(entry, d_hat, unresolved))
+        check = "metrics recomputed"
+        yield failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n + m} values")
+        yield self._no_copy(entry, name, d_hat)
+        if entry.record.honest:
+            told = any("noise of the reference controls" in line for line in entry.record.warnings)
+            said = "" if told else self.noise.carried(d_hat)
+            check = "reference controls unseen"
+            yield failed(check, name, METRIC, said) if said else passed(check, name)
+
+    def _ordered(self, values: dict[str, Floats]) -> dict[str, Floats]:
+        return {name: each[self.order] for name, each in values.items()}
+
+    def _unresolved(self, entry: BoardEntry, d_hat: Floats) -> dict[str, Bools]:
+        """Units that are recorded to be at a metric's centre, and are there as far as kept numbers tell."""
+        truth = self.truth
+
+        def size(shift: Floats) -> Floats:
+            return np.asarray(np.sqrt((np.where(truth.scored, shift, 0.0) ** 2).mean(axis=1)))[self.order]
+
+        flags = entry.values.field(ALL, "degenerate")
+        place = {metric: m for m, metric in enumerate(entry.values.metrics)}
+        centres = {"discrimination": truth.train_delta, "pearson_delta_pert_ref": truth.train_y - truth.c_in}
+        return {
+            metric: (size(d_hat - centre) <= UNRESOLVED * size(d_hat)) & flags[:, place[metric]]
+            for metric, centre in centres.items()
+        }
+
+    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Bools]) -> str:
+        """Identity within each subgroup, which is a gallery of its own."""
+        name, values = "discrimination", entry.values
+        place, found = list(values.metrics).index(name), scores.Scores(self.truth, d_hat)
+        for scope, (rows, own) in values.task.scopes.items():
+            if own is None:
+                continue
+            computed = {name: found.identity(self.order[rows])}
+            recorded = {name: values.column(scope, "value", place)}
+            if worst := difference(recorded, computed, KEPT, {name: unresolved[name][rows]})[0]:
+                return f"within {scope}, {worst}"
+        return ""
+
+    def _no_copy(self, entry: BoardEntry, name: str, d_hat: Floats) -> Check:
+        """Whether a prediction is the truth itself, or that of another learned row."""
+        check, scored = "predictions are the row's own", self.truth.scored
+        d = self.truth.y[0] - self.truth.c_ref
+        far, size = (np.sqrt((np.where(scored, shift, 0.0) ** 2).sum(axis=1)) for shift in (d_hat - d, d))
+        if (far <= COPY * size).all():
+            return failed(check, name, METRIC, "they are the truth, but for what rounding leaves")
+        if entry.record.learned:
+            own = _recorded(entry, "value")
+            for other, shift in self.seen:
+                # Two rows that fell back to the same answer have its predictions, and its values.
+                alike = np.linalg.norm(shift - d_hat) <= SAME * np.linalg.norm(d_hat)
+                if alike and difference(_recorded(other, "value"), own, FROM_CELLS)[0]:
+                    return failed(check, name, METRIC, f"the same as those of {subject(other, self.folder)}")
+            self.seen.append((entry, d_hat))
+        return passed(check, name)
+
+
+def look(folder: Path, found: Found, entries: Sequence[BoardEntry], task: Task, what: str) -> Iterator[Check]:
+    """Check the records of one task that have values by unit."""
+    units = {tuple(unit): i for i, unit in enumerate(task.units)}
+    scored = entries[0].values.task.units[ALL]
+    if {tuple(unit) for unit in scored} != set(units):
+        return  # the check of units says so
+    cells = material.material_of(task)
+    truth = measure(cells)
+    order = np.array([units[tuple(unit)] for unit in scored], dtype=np.int64)
+    judge = Judge(truth, order, controls.Noise(cells, truth), folder)
+    yield judge.facts(entries[0], what)
+    genes = task.dataset.genes.tolist()
+    for entry in entries:
+        kept = found.predictions.get(entry.path.parent)
+        if kept is None or entry.record.run_id not in kept.shifts:
+            continue
+        d_hat = _by_name(kept, entry.record.run_id, genes, order)
+        if d_hat is None:
+            why = "its predictions are of other genes or units than the data's"
+            yield failed("genes by name", subject(entry, folder), METRIC, why)
+        else:
+            yield from judge.row(entry, d_hat)
+
+
+def _by_name(kept: Kept, run_id: str, genes: list[str], order: NDArray[np.int64]) -> Floats | None:
+    """Predicted shifts in the order of the task's units and the data's genes; ``None`` where they are of others."""
+    shift, column = kept.shifts[run_id], {gene: i for i, gene in enumerate(kept.genes)}
+    if set(column) != set(genes) or len(shift) != len(order):
+        return None
+    out = np.empty_like(shift)
+    out[order] = shift[:, [column[gene] for gene in genes]]
+    return out
+
+
+def _recorded(entry: BoardEntry, field: str) -> dict[str, Floats]:
+    block = entry.values.field(ALL, field)
+    return {name: block[:, m] for m, name in enumerate(entry.values.metrics)}

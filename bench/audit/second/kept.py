@@ -1,0 +1,56 @@
+"""Read ``predictions.npz`` again: directions of gene space, and whole numbers of each unit along them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kept(NamedTuple):
+    """What a file holds: shifts ``[T, G]`` and a digest by run id, and the genes' names ``[G]``."""
+
+    genes: tuple[str, ...]
+    shifts: dict[str, NDArray[np.float64]]
+    digests: dict[str, str]
+
+
+def read(path: Path) -> Kept:
+    """Read a file.
+
+    Raises:
+        ValueError: Damaged: a member is missing, cut short, or does not fit the others.
+    """
+    try:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            genes, basis, runs, begins, scale, halves = (
+                file[name] for name in ("genes", "basis", "runs", "begins", "scale", "numbers")
+            )
+        numbers = (halves[0].astype(np.int32) + 256 * halves[1].astype(np.int8).astype(np.int32)).astype(np.int16)
+        if numbers.shape != (len(basis), len(scale)) or len(begins) != len(runs) + 1 or begins[-1] != len(scale):
+            raise ValueError("its parts do not fit together")
+    except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
+        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from error
+    shifts, digests = {}, {}
+    for i, run in enumerate(runs.tolist()):
+        part = slice(int(begins[i]), int(begins[i + 1]))
+        mine = numbers[:, part]
+        used = max((r + 1 for r in range(len(mine)) if mine[r].any()), default=0)
+        shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ basis.astype(np.float64))
+        digests[run] = _digest(genes, basis[:used], scale[part], mine[:used])
+    return Kept(tuple(genes.tolist()), shifts, digests)
+
+
+def _digest(genes: NDArray[Any], *arrays: NDArray[Any]) -> str:
+    """SHA-256 of names (lengths, then UTF-8) and of arrays with their dtype and shape."""
+    digest = hashlib.sha256()
+    names = [str(name).encode() for name in genes]
+    digest.update(f"str{genes.shape}".encode())
+    digest.update(np.array([len(name) for name in names], dtype="<i8").tobytes() + b"".join(names))
+    for array in arrays:
+        digest.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Checks of tasks: the data, the split drawn again, who is in which part; then their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.audit import material, rows
+from bench.audit.compare import EXACT
+from bench.audit.material import Data
+from bench.audit.records import Found, nothing_kept, subject
+from bench.audit.report import HASH, METRIC, Check, failed, passed, skipped
+from bench.data.dataset import Dataset
+from bench.data.task import Task
+from bench.results import shifts
+from bench.results.entries import BoardEntry
+from bench.results.tables import ALL
+
+
+def look(folder: Path, found: Found, data: Data) -> Iterator[Check]:
+    """Check the tasks of all boards, and the rows of each."""
+    entries = sorted(
+        (entry for of in found.entries.values() for entry in of),
+        key=lambda e: (e.record.spec.dataset, *_key(e)),
+    )
+    for dataset, of_data in groupby(entries, key=lambda entry: entry.record.spec.dataset):
+        for _, same in groupby(list(of_data), key=_key):
+            yield from _task(folder, found, list(same), data.load(dataset))
+
+
+def _key(entry: BoardEntry) -> tuple[Any, ...]:
+    spec = entry.record.spec
+    return spec.split, spec.split_seed, spec.control_fold
+
+
+def _task(folder: Path, found: Found, entries: Sequence[BoardEntry], dataset: Dataset | str) -> Iterator[Check]:
+    """Check the records of one task of all tracks."""
+    spec = entries[0].record.spec
+    what = f"{spec.dataset}__{spec.split} seed {spec.split_seed} fold {spec.control_fold}"
+    reason = dataset if isinstance(dataset, str) else ""
+    task = None
+    if isinstance(dataset, Dataset):
+        yield from _of_data(dataset, entries, folder)
+        split = material.split_of(dataset, spec.split, spec.split_seed, spec.control_fold)
+        if isinstance(split, str):
+            reason = split
+        else:
+            task = Task(dataset, split)
+    if task is None:
+        yield skipped("split drawn again", what, reason)
+        for entry in entries:
+            if shifts.HASH in entry.record.hashes:
+                yield skipped("metrics recomputed", subject(entry, folder), reason)
+            else:
+                yield nothing_kept(entry, folder)
+        return
+    yield from _of_split(task, entries, what, folder)
+    scored = [entry for entry in entries if entry.track.takes == "predictions" and entry.table is not None]
+    yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
+    yield from (nothing_kept(entry, folder) for entry in entries if shifts.HASH not in entry.record.hashes)
+    sound = [entry for entry in scored if entry.record.spec.data_hash == task.dataset.hash]
+    sound = [entry for entry in sound if entry.record.spec.split_id == task.split.split_id]
+    if sound:
+        yield from rows.look(folder, found, sound, task, what)
+
+
+def _of_data(dataset: Dataset, entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
+    for entry in entries:
+        if entry.record.spec.data_hash != dataset.hash:
+            what = subject(entry, folder)
+            yield failed("data as recorded", what, HASH, f"made from other data than {dataset.name} is here")
+
+
+def _of_split(task: Task, entries: Sequence[BoardEntry], what: str, folder: Path) -> Iterator[Check]:
+    wrong = [entry for entry in entries if entry.record.spec.split_id != task.split.split_id]
+    for entry in wrong:
+        why = f"its split is {entry.record.spec.split_id}, and seed and kind give {task.split.split_id}"
+        yield failed("split drawn again", subject(entry, folder), HASH, why)
+    if not wrong:
+        yield passed("split drawn again", what, f"{task.split.split_id}, the same for {len(entries)} records")
+    problems = material.problems_of(task)
+    yield from (failed("parts and controls are disjoint", what, METRIC, problem) for problem in problems)
+    if not problems:
+        yield passed("parts and controls are disjoint", what)
+    trained = set(task.units_of("train")) | set(task.units_of("val"))
+    for entry in entries:
+        if entry.track.takes == "predictions" and entry.table is not None:
+            scored = set(entry.values.task.units[ALL])
+            if both := scored & trained:
+                one = sorted(both)[0].perturbation
+                why = f"{len(both)} of its units are in train or val, such as {one}"
+                yield failed("units are of the test part", subject(entry, folder), METRIC, why)
+            elif scored != set(task.units):
+                why = f"{len(scored ^ set(task.units))} units are not those of the task"
+                yield failed("units are of the test part", subject(entry, folder), METRIC, why)
+
+
+def _sums(entry: BoardEntry, folder: Path) -> Check:
+    """Compare the numbers of an encoder's whole run with the means of its units, and chance with its formula."""
+    name, what, record = "sums and chance of encoders", subject(entry, folder), entry.record
+    if entry.table is None:
+        return skipped(name, what, "no values by unit")
+    block = entry.values.field(ALL, "value")
+    n = 0
+    for m, metric in enumerate(entry.values.metrics):
+        known = block[:, m][np.isfinite(block[:, m])]
+        stated = record.numbers.get(metric)
+        if stated is None or not len(known):
+            continue
+        n += 1
+        if abs(float(known.mean()) - stated) > EXACT * max(1.0, abs(stated)):
+            why = f"{metric} is {stated:.6g}, and the mean of its units {known.mean():.6g}"
+            return failed(name, what, METRIC, why)
+    units = entry.values.task.units[ALL]
+    stated = record.numbers.get("retrieval_mrr_chance")
+    if stated is not None and len({unit.context for unit in units}) == 1:
+        n += 1
+        chance = float((1.0 / np.arange(1, len(units) + 1)).sum() / len(units))
+        if abs(chance - stated) > EXACT:
+            return failed(name, what, METRIC, f"chance of {len(units)} units is {chance:.6g}, not {stated:.6g}")
+    return passed(name, what, f"{n} numbers")

@@ -1,0 +1,86 @@
+"""Predicted shifts of finished runs, which publishing takes along: from the runs' folders, or a board's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
+from bench.core.typing import Floats
+from bench.data.dataset import Dataset
+from bench.data.task import Task, load_dataset
+from bench.results import store
+from bench.results.entries import BoardEntry
+from bench.results.records import Record
+from bench.results.shifts import HASH
+from bench.results.tables import ALL
+from bench.runner.genes import split_of_run
+from bench.runner.rescore import PREDICTIONS
+from bench.stats.shifts import row_mean
+from bench.tracks.response import predictions
+
+#: Genes, and shifts ``[T, G]`` of the units of scope ``all`` in the order of a record's values.
+Found = tuple[tuple[str, ...], Floats]
+
+
+def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Found], dict[str, str]]:
+    """Look for the predictions of records.
+
+    Args:
+        entries: Records of predictions.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``.
+
+    Returns:
+        By run id what was found, and why nothing was.
+    """
+    found: dict[str, Found] = {}
+    lacking: dict[str, str] = {}
+    data: dict[str, Dataset] = {}
+    boards: dict[Path, store.Board] = {}
+    for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
+        record = entry.record
+        folder = runs / record.run_id
+        try:
+            if (folder / PREDICTIONS).is_file():
+                if record.spec.dataset not in data:
+                    data.clear()  # one data set at a time is in memory
+                    data[record.spec.dataset] = load_dataset(record.spec.dataset)
+                found[record.run_id] = _of_run(folder, entry, data[record.spec.dataset])
+            elif HASH in record.hashes:
+                board = boards.setdefault(entry.path.parent, store.Board(entry.track, entry.path.parent))
+                found[record.run_id] = board.shifts.genes, board.shifts.of(record.run_id)
+            else:
+                lacking[record.run_id] = f"no {folder / PREDICTIONS}"
+        except BenchError as error:
+            lacking[record.run_id] = str(error)
+    return found, lacking
+
+
+def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> Found:
+    record, path = entry.record, folder / PREDICTIONS
+    if sha256_file(path) != record.hashes.get("predictions"):
+        raise BenchError(f"{path}: not the predictions that the record of {record.run_id} was made from.")
+    task = Task(dataset, split_of_run(folder, record, dataset))
+    units = task.units
+    expected = {"data_hash": dataset.hash, "split_id": task.split.split_id}
+    y_hat = predictions.read(path, units, tuple(dataset.genes.tolist()), expected).y_hat
+    place = {tuple(unit): i for i, unit in enumerate(units)}
+    order = [place[tuple(unit)] for unit in entry.values.task.units[ALL]]
+    inputs = input_means(task)
+    shift = y_hat - np.stack([inputs[unit.context] for unit in units])
+    return tuple(dataset.genes.tolist()), shift[order]
+
+
+def input_means(task: Task) -> dict[str, Floats]:
+    """Mean of the input cells of each context ``[G]``: what predicted shifts are counted from."""
+    index = task.dataset.barcode_index
+    rows = {name: np.array([index[b] for b in cells]) for name, cells in task.split.input_cells.items()}
+    return {name: row_mean(task.dataset.x, of) for name, of in rows.items() if len(of)}
+
+
+def without(record: Record) -> Record:
+    """A record that names no kept predictions."""
+    return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k != HASH}})

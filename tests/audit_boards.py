@@ -1,0 +1,60 @@
+"""Rows of a small board with their predictions, and a suite that claims something of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from harness import BUDGET, small
+
+from bench.data.datamodule import PerturbationDataModule
+from bench.models import registry as models
+from bench.results import store
+from bench.results.claim import Claim
+from bench.results.spec import RunSpec
+from bench.results.tables import ALL
+from bench.runner import fit as stages
+from bench.runner.config import task_fields
+from bench.runner.kept_predictions import input_means
+from bench.runner.outside import score_predictions
+from bench.sweep.suite import Block, Suite
+from bench.tracks.response import predictions, score
+from bench.tracks.response.track import TRACK
+from bench.tracks.response.truth import truth
+
+CLAIM = Claim(name="sums", better="additive", worse=("train_mean",), data="tiny", split="doubles", min_conditions=8)
+SUITE = Suite(
+    name="small",
+    runs=(Block(models=("additive", "train_mean"), data=("tiny",), splits=("doubles",)),),
+    claims=(CLAIM,),
+)
+LEARNED = ("latent_additive", "cpa_like")
+
+
+def scored(name, task, folder, moved=None, **fields):
+    """Fit a model, predict, score: the record, its table, and genes and shifts as they are kept."""
+    model, module, facts = models.load(name)(**small(name)), PerturbationDataModule(task), truth.load(task)
+    spec = RunSpec(
+        **{**task_fields(task), "model": name, "model_version": model.version, "arguments": {}, "variant": {},
+           "pretrain_seed": 1, "head_seed": 1, **fields}
+    )  # fmt: skip
+    path = folder / f"{spec.run_id}.h5ad"
+    stages.fit(model, module, 1)
+    stages.predict(model, module, path, spec)
+    if moved is not None:
+        moved(path, task)
+    budget = BUDGET.model_copy(update={"steps": 10 if name in LEARNED else 0, "fit_s": 1 + np.random.random()})
+    made = score_predictions(path, folder / spec.run_id, task, facts, spec, budget)
+    table = score.table_of(made[1])
+    y_hat = predictions.read(path, facts.units, facts.genes, {}).y_hat
+    inputs = input_means(task)
+    shift = y_hat - np.stack([inputs[unit.context] for unit in facts.units])
+    place = {tuple(unit): i for i, unit in enumerate(facts.units)}
+    order = [place[tuple(unit)] for unit in table.task.units[ALL]]
+    return made[0], table, (facts.genes, shift[order])
+
+
+def board_of(folder: Path) -> store.Board:
+    """The one board of a folder."""
+    (board,) = store.boards(folder, TRACK)
+    return board
