@@ -1,0 +1,90 @@
+"""Kept predictions: how exact they are, and that what is kept of a run stays the same whatever comes later."""
+
+import numpy as np
+import pytest
+from harness import made
+
+from bench.audit.second import kept
+from bench.core.errors import BenchError
+from bench.results import shifts, store
+from bench.results.shifts import FINE_STEPS, HASH, MANY, STEPS, Shifts
+from bench.runner.publish import prune
+from bench.tracks.response.track import TRACK
+
+GENES = tuple(f"G{i:03d}" for i in range(80))
+
+
+def rows(seed, units, rank=9, noise=0.02):
+    """Shifts near a few directions, as those of models are, and one unit that does not move."""
+    rng = np.random.default_rng(seed)
+    axes = np.random.default_rng(0).normal(size=(rank, len(GENES)))
+    found = rng.normal(size=(units, rank)) @ axes * rng.uniform(0.01, 1, (units, 1))
+    found += noise * rng.normal(size=found.shape) * np.abs(found).mean(axis=1, keepdims=True)
+    found[0] = 0
+    return found
+
+
+@pytest.mark.parametrize(("units", "steps"), [(MANY, STEPS), (12, FINE_STEPS)])
+def test_shifts_are_exact_to_a_step_and_none_stays_none(units, steps, tmp_path):
+    given = {"a": rows(1, units), "b": rows(2, units, noise=0.5)}
+    shifts.write(tmp_path / "p.npz", Shifts().with_runs(GENES, given))
+    read = shifts.read(tmp_path / "p.npz")
+    for name, shift in given.items():
+        rms = np.sqrt((shift**2).mean(axis=1))
+        error = np.sqrt(((read.of(name) - shift) ** 2).mean(axis=1))
+        assert (error <= 0.5 * rms / steps).all() and (read.of(name)[0] == 0).all()
+
+
+def test_what_is_kept_of_a_run_stays_when_others_come_and_go(tmp_path):
+    one = Shifts().with_runs(GENES, {"a": rows(1, 30)})
+    both = one.with_runs(GENES, {"b": rows(2, 30, rank=20, noise=1.0)})
+    assert len(both.basis) > len(one.basis)
+    assert both.digest("a") == one.digest("a") == both.only(["a"]).digest("a")
+    assert np.array_equal(both.of("a"), one.of("a"))
+    for name in ("x.npz", "y.npz"):
+        shifts.write(tmp_path / name, both)
+    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
+    with pytest.raises(BenchError, match="other genes"):
+        both.with_runs(GENES[::-1], {"c": rows(3, 30)})
+
+
+def test_a_second_reader_finds_the_same(tmp_path):
+    book = Shifts().with_runs(GENES, {"a": rows(1, 30), "b": rows(2, 7)})
+    shifts.write(tmp_path / "p.npz", book)
+    found = kept.read(tmp_path / "p.npz")
+    assert found.genes == GENES and found.digests == book.digests
+    assert all(np.array_equal(found.shifts[name], book.of(name)) for name in "ab")
+    (tmp_path / "p.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:-40])
+    with pytest.raises(ValueError, match="."):
+        kept.read(tmp_path / "p.npz")
+    with pytest.raises(BenchError, match="damaged"):
+        shifts.read(tmp_path / "p.npz")
+
+
+def test_records_name_what_is_kept_and_lose_it_together(tmp_path):
+    (a, table_a), (b, table_b) = (made(name, {"pearson_delta": 0.5}) for name in "ab")
+    given = {a.run_id: (GENES, rows(1, 12)), b.run_id: (GENES, rows(2, 12))}
+    store.add(tmp_path, TRACK, [(a, table_a)], given)
+    store.add(tmp_path, TRACK, [(b, table_b)], given)
+    (board,) = store.boards(tmp_path, TRACK)
+    assert {run_id: record.hashes[HASH] for run_id, record in board.records.items()} == board.shifts.digests
+    store.add(tmp_path, TRACK, [(b, table_b)])  # made again, without predictions
+    prune(tmp_path, [a.run_id], older=False)
+    (board,) = store.boards(tmp_path, TRACK)
+    assert list(board.records) == [b.run_id] and not board.shifts.runs
+    assert not (board.place / store.PREDICTIONS).exists()
+
+
+def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_told(tmp_path):
+    record, table = made("a", {"pearson_delta": 0.5})
+    store.add(tmp_path, TRACK, [(record, table)])
+    (board,) = store.boards(tmp_path, TRACK)
+    book = Shifts().with_runs(GENES, {record.run_id: rows(1, 12)})
+    shifts.write(board.place / store.PREDICTIONS, book)  # a process died before it wrote the line
+    (board,) = store.boards(tmp_path, TRACK)
+    assert not board.shifts.runs and board.entries()[0].values is not None
+    store.add(tmp_path, TRACK, [(record, table)], {record.run_id: (GENES, rows(1, 12))})
+    shifts.write(board.place / store.PREDICTIONS, Shifts().with_runs(GENES, {record.run_id: rows(5, 12)}))
+    (board,) = store.boards(tmp_path, TRACK)
+    with pytest.raises(BenchError, match=f"predictions of {record.run_id} are not those of its record"):
+        _ = board.shifts
