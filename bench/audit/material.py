@@ -71,8 +71,8 @@ def problems_of(task: Task) -> list[str]:
         if len(both := np.intersect1d(rows[a], rows[b])):
             found.append(f"{len(both)} cells are both in {a} and in {b}")
     for name in split.input_controls:
-        if both := set(split.input_controls[name]) & set(split.reference_controls.get(name, ())):
-            found.append(f"{len(both)} controls of {name} are both given to models and kept from them")
+        if shared := set(split.input_controls[name]) & set(split.reference_controls.get(name, ())):
+            found.append(f"{len(shared)} controls of {name} are both given to models and kept from them")
         if loose := set(split.input_cells[name]) - set(split.input_controls[name]):
             found.append(f"{len(loose)} cells of {name} that models predict from are not among their controls")
     return found

@@ -88,6 +88,7 @@ def refusal(path: Path, module: torch.nn.Module, described: Described) -> str:
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch compares no checksums
+            check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
             if archive.testzip() is not None:
                 return "damaged, or cut short"
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
