@@ -103,4 +103,4 @@ def _arranged(values: Floats, position: Strings, sample: Strings, wells: Wells, 
             f"{path}: well {wells.well[i]} is '{sample[rows][i]}' here and '{wells.perturbation[i]}' in the profiles "
             f"({int(other.sum())} wells differ): another plate, or another order?"
         )
-    return values[rows]
+    return np.asarray(values[rows], dtype=np.float64)

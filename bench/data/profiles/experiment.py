@@ -6,6 +6,7 @@ import glob
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def read_experiment(folder: Path, card: ProfileCard) -> Wells:
     plates, parts, missing = plates_of(folder, card), list[Wells](), list[Missing]()
     notes = _annotations(folder, card)
     for row in plates.to_dict("records"):
-        names = {str(name): str(value) for name, value in row.items()}
+        names = _texts(row)
         group = Group(names["cell"], names["modality"], names["time"])
         path = plate_file(folder, card.profiles, names)
         if path is None:
@@ -103,7 +104,7 @@ def read_experiment(folder: Path, card: ProfileCard) -> Wells:
     if not parts:
         raise BenchError(
             f"{folder}: none of the {len(plates)} plates of the metadata has wells; the first would be "
-            f"'{card.profiles.format(**plates.iloc[0].to_dict())}'. Correct 'profiles' in the card, or fetch them."
+            f"'{card.profiles.format(**_texts(plates.to_dict('records')[0]))}'. Correct 'profiles' in the card, or fetch them."
         )
     return _joined_plates(parts, tuple(missing), folder)
 
@@ -118,6 +119,10 @@ def plate_file(folder: Path, pattern: str, names: Mapping[str, str]) -> Path | N
     """
     wanted = pattern.format(**{name: glob.escape(value) for name, value in names.items()})
     return next(iter(sorted(folder.glob(wanted))), None)
+
+
+def _texts(row: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in row.items()}
 
 
 def _annotations(folder: Path, card: ProfileCard) -> list[pd.DataFrame]:
@@ -139,7 +144,9 @@ def _joined(frame: pd.DataFrame, notes: list[pd.DataFrame], card: ProfileCard) -
         if key in frame.columns and len(fresh) > 1:
             frame = frame.merge(table[fresh], on=key, how="left")
     absent = [name for name in (of.targets, of.gene) if name and name not in frame.columns]
-    return frame.assign(**{name: None for name in absent})
+    for name in absent:
+        frame[name] = None
+    return frame
 
 
 def _plate(frame: pd.DataFrame, card: ProfileCard, path: Path, names: Mapping[str, str]) -> Wells:
@@ -165,13 +172,14 @@ def _joined_plates(parts: list[Wells], missing: tuple[Missing, ...], folder: Pat
         place = {name: i for i, name in enumerate(part.features)}
         blocks.append(part.x[:, [place[name] for name in shared]])
     words = ("plate", "well", "batch", "perturbation", "control", "modality", "cell", "time")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in words}
     left_out = len(every) - len(shared)
     said = (f"{left_out} of {len(every)} features are not on every plate and are left out",) if left_out else ()
     return replace(
         parts[0],
         x=np.concatenate(blocks),
         features=tuple(shared),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in words},
+        **joined,
         targets=tuple(labels for part in parts for labels in part.targets),
         missing=missing,
         notes=said,

@@ -17,6 +17,7 @@ from bench.data.profiles.card import ProfileCard, find_card
 from bench.data.profiles.experiment import read_experiment
 from bench.data.profiles.simulate import SIMULATED_PROFILES, simulate
 from bench.data.profiles.tables import one_table
+from bench.data.profiles.universe import By
 from bench.data.profiles.wells import Wells, checked
 
 GENERATOR = "simulated_profiles"
@@ -39,7 +40,7 @@ class Asked:
     embeddings: Path | None = None
     batches: Sequence[str] = ()
     universe: str = universe.ALL
-    universe_by: universe.By = "wells"
+    universe_by: By = "wells"
     nan: str = "error"
 
 
@@ -124,5 +125,9 @@ def _find(card: ProfileCard) -> Path:
         if place.exists():
             return place
     origin = f"Get it from {card.url}" if card.url else "Get it"
-    where = f"put it at {Path(data) / path} (BENCH_DATA is {data})" if data else f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER"
+    where = (
+        f"put it at {Path(data) / path} (BENCH_DATA is {data})"
+        if data
+        else f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER"
+    )
     raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.")

@@ -92,10 +92,13 @@ def simulate(parameters: ProfileParameters = SIMULATED_PROFILES, name: str = "si
     acts = _perturbations(p, rng)
     rows: list[tuple[str, str, str, str, str, str, bool, tuple[str, ...]]] = []
     states, values = [], []
+    no_targets: tuple[str, ...] = ()
     for line in range(p.cells):
         for modality, made in acts.items():
             active = rng.random(len(made)) >= p.inactive
-            moved = [is_active * _state(p, rng, directions, of) for (_, of), is_active in zip(made, active, strict=True)]
+            moved = [
+                is_active * _state(p, rng, directions, of) for (_, of), is_active in zip(made, active, strict=True)
+            ]
             beside = rng.normal(0, p.nuisance, (len(made), p.features)) * loud * active[:, None]
             for plate in range(p.plates):
                 offset = rng.normal(0, p.plate_effect, p.features)
@@ -107,26 +110,26 @@ def simulate(parameters: ProfileParameters = SIMULATED_PROFILES, name: str = "si
                     state = clean + rng.normal(0, p.noise * p.programs**-0.5, p.programs)
                     extra = 0.0 if which < 0 else beside[which]
                     own = rng.normal(0, p.noise, p.features) + loud * rng.normal(0, 1, p.features)
-                    label, targets = (CONTROL, ()) if which < 0 else made[which]
+                    label, aims = made[which] if which >= 0 else (CONTROL, no_targets)
                     well = f"{_ROWS[place // _COLUMNS]}{place % _COLUMNS + 1:02d}"
                     time = "long" if modality == COMPOUND else "short"
-                    rows.append((barcode, well, label, modality, f"line{line + 1}", time, which < 0, targets))
+                    rows.append((barcode, well, label, modality, f"line{line + 1}", time, which < 0, aims))
                     states.append(state)
                     values.append(scale * (state @ view * 2 + extra + own + offset))
-    plate, well, label, modality_of, cell, time_of, control, targets_of = zip(*rows, strict=True)
+    columns = list(zip(*rows, strict=True))
     wells = Wells(
         name=name,
         x=np.array(values),
         features=tuple(f"Feature_{i:03d}" for i in range(p.features)),
-        plate=np.array(plate),
-        well=np.array(well),
+        plate=np.array(columns[0]),
+        well=np.array(columns[1]),
         batch=np.full(len(rows), "batch1"),
-        perturbation=np.array(label),
-        control=np.array(control),
-        targets=targets_of,
-        modality=np.array(modality_of),
-        cell=np.array(cell),
-        time=np.array(time_of),
+        perturbation=np.array(columns[2]),
+        control=np.array(columns[6]),
+        targets=tuple(row[7] for row in rows),
+        modality=np.array(columns[3]),
+        cell=np.array(columns[4]),
+        time=np.array(columns[5]),
         # Floating-point values may differ in the last bit between platforms: the identity is that of what makes them.
         hash=sha256_json({"generator": GENERATOR_VERSION, "parameters": asdict(p)}),
     )
@@ -137,17 +140,17 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def _perturbations(
-    p: ProfileParameters, rng: np.random.Generator
-) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+def _perturbations(p: ProfileParameters, rng: np.random.Generator) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
     """Names and targets of the perturbations of each modality."""
-    compounds = []
+    compounds: list[tuple[str, tuple[str, ...]]] = []
     for i in range(p.compounds):
         named = [i % p.targets]
         if rng.random() < 0.1:
             named.append(int(rng.integers(p.targets)))
         compounds.append((f"BRD{i:03d}", tuple(dict.fromkeys(f"GENE{t:02d}" for t in named))))
-    guides = [(f"guide{t:02d}_{g + 1}", (f"GENE{t:02d}",)) for t in range(p.targets) for g in range(p.guides)]
+    guides: list[tuple[str, tuple[str, ...]]] = [
+        (f"guide{t:02d}_{g + 1}", (f"GENE{t:02d}",)) for t in range(p.targets) for g in range(p.guides)
+    ]
     return {COMPOUND: compounds, CRISPR: guides}
 
 

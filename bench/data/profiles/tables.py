@@ -12,7 +12,7 @@ import pandas as pd
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.profiles.card import ProfileCard
-from bench.data.profiles.wells import COMPOUND, MODALITIES, Mask, Strings, Wells
+from bench.data.profiles.wells import COMPOUND, MODALITIES, Group, Mask, Missing, Strings, Wells
 
 #: Words that stand for nothing.
 _BLANK = ("", "nan", "NaN", "NA", "None", "none", "<NA>")
@@ -32,6 +32,8 @@ def read_table(path: Path, metadata_prefix: str = "Metadata_") -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         separator = "\t" if ".tsv" in path.suffixes or path.suffix == ".txt" else ","
+        if not path.stat().st_size:
+            return pd.DataFrame()
         head = pd.read_csv(path, sep=separator, nrows=0)
         words = {name: str for name in head.columns if str(name).startswith(metadata_prefix)}
         return pd.read_csv(path, sep=separator, dtype=words, keep_default_na=True, low_memory=False)
@@ -150,9 +152,7 @@ def as_wells(
     return wells.take(np.flatnonzero(~blank | compound))
 
 
-def _optional(
-    frame: pd.DataFrame, name: str, separator: str, where: str, asked: Mask
-) -> Sequence[tuple[str, ...]]:
+def _optional(frame: pd.DataFrame, name: str, separator: str, where: str, asked: Mask) -> Sequence[tuple[str, ...]]:
     """Targets, where some row is asked for them: a table of guides has no targets of compounds."""
     if not asked.any():
         return [()] * len(frame)
@@ -166,11 +166,13 @@ def one_table(path: Path, card: ProfileCard) -> Wells:
         BenchError: A column that is missing or does not say what it should.
     """
     frame, where, of = read_table(path, card.metadata_prefix), str(path), card.columns
+    if not len(frame):
+        return _nothing(card, Missing(path.name, Group("all", COMPOUND, "all"), "empty"))
 
     def words(name: str | None, other: str) -> Strings:
         return np.full(len(frame), other) if name is None else text_of(frame, name, where)[0]
 
-    modality = np.char.lower(words(of.modality, COMPOUND)) if len(frame) else np.zeros(0, dtype=str)
+    modality = np.char.lower(words(of.modality, COMPOUND))
     refuse_modalities(modality, where)
     return as_wells(
         frame,
@@ -180,6 +182,24 @@ def one_table(path: Path, card: ProfileCard) -> Wells:
         cell=words(of.cell, "all"),
         time=words(of.time, "all"),
         batch=words(of.batch, "all"),
+    )
+
+
+def _nothing(card: ProfileCard, why: Missing) -> Wells:
+    """An experiment without wells, which says so."""
+    none = np.zeros(0, dtype=str)
+    labels: dict[str, Strings] = dict.fromkeys(
+        ("plate", "well", "batch", "perturbation", "modality", "cell", "time"), none
+    )
+    return Wells(
+        name=card.name,
+        x=np.zeros((0, 1)),
+        features=("none",),
+        control=np.zeros(0, dtype=np.bool_),
+        targets=(),
+        missing=(why,),
+        evidence=card.evidence,
+        **labels,  # type: ignore[arg-type]
     )
 
 

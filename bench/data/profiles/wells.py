@@ -122,6 +122,19 @@ class Wells:
         return replace(self, x=np.asarray(x, dtype=np.float64), features=names, source=source)
 
 
+def fitting_controls(wells: Wells) -> Mask:
+    """Every other negative control of each plate, in the order of positions ``[N]``: what may be fitted on.
+
+    A correction that is fitted on the controls that replicates are ranked against centres them, and not the
+    replicates, whose common remainder then makes them alike: noise that differs from well to well scores above chance.
+    """
+    out = np.zeros(len(wells), dtype=np.bool_)
+    for plate in np.unique(wells.plate):
+        rows = np.flatnonzero(wells.control & (wells.plate == plate))
+        out[rows[np.argsort(wells.well[rows], kind="stable")][::2]] = True
+    return out
+
+
 def identity(wells: Wells) -> str:
     """Hash labels and features; features to float32, the precision that tables of them have."""
     words = (wells.plate, wells.well, wells.batch, wells.perturbation, wells.modality, wells.cell, wells.time)

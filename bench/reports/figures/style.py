@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +45,27 @@ def finish(chart: alt.FacetChart, found: FigureData, title: str, read: str, widt
         read: What to look at.
         width: Of the chart in pixels, to wrap the text to.
     """
+    smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
+    return titled(chart, (title, found.heading), (read, *smoke), width)
+
+
+def titled(chart: alt.FacetChart, title: Sequence[str], read: Sequence[str], width: int) -> alt.FacetChart:
+    """Give a chart the lines of its title, smaller ones below, and the common look.
+
+    Args:
+        chart: The chart.
+        title: What is shown, then of what.
+        read: What to look at, then what to distrust.
+        width: Of the chart in pixels, to wrap the text to.
+    """
     import altair as alt
 
     fits = max(int(width / 5.9), 80)
-    smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
-    small = [line for text in (read, *smoke) for line in textwrap.wrap(text, fits)]
+    small = [line for text in read for line in textwrap.wrap(text, fits)]
+    head = [title[0], *(line for text in title[1:] for line in textwrap.wrap(text, fits))]
     done: alt.FacetChart = (
         chart.properties(
-            title=alt.TitleParams([title, *textwrap.wrap(found.heading, fits)], subtitle=small, anchor="start"),
+            title=alt.TitleParams(head, subtitle=small, anchor="start"),
             padding=12,
             background="white",
         )

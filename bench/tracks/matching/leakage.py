@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.data.profiles.wells import Wells
-from bench.tracks.matching.precision import Pairs, rank
+from bench.data.profiles.wells import Strings, Wells
+from bench.tracks.matching.precision import Ints, Pairs, rank
 
 #: Controls that are looked at, spread over plates.
 MAX_CONTROLS = 480
@@ -24,7 +24,7 @@ def batch_leak(wells: Wells) -> float | None:
     return _leak(wells, wells.batch, wells.plate)
 
 
-def _leak(wells: Wells, kind: np.ndarray, apart: np.ndarray | None) -> float | None:  # type: ignore[type-arg]
+def _leak(wells: Wells, kind: Strings, apart: Strings | None) -> float | None:
     rows = _spread(wells)
     first, second = np.triu_indices(len(rows), 1)
     same = kind[rows][first] == kind[rows][second]
@@ -34,7 +34,7 @@ def _leak(wells: Wells, kind: np.ndarray, apart: np.ndarray | None) -> float | N
     return float(ranked.normalised.mean()) if len(ranked.query) else None
 
 
-def _spread(wells: Wells) -> np.ndarray:  # type: ignore[type-arg]
+def _spread(wells: Wells) -> Ints:
     """Rows of controls, as many of each plate as there is room for."""
     rows = np.flatnonzero(wells.control)
     plates = np.unique(wells.plate[rows])

@@ -11,14 +11,16 @@ PRIMARY = "map_normalised"
 
 _COPAIRS = "copairs 0.5.5; Kalinin et al. 2025"
 _COUNT = (0.0, float("inf"))
-_GATED = "labels are those of the design: one that the gate leaves without pairs is at chance, so that abstaining never pays"
+_GATED = (
+    "labels are those of the design: one that the gate leaves without pairs is at chance, so that abstaining never pays"
+)
 
 METRICS: dict[str, MetricInfo] = {
     "map_normalised": MetricInfo(
         name="map_normalised",
         better="high",
         range=(-1.0, 1.0),
-        formula="mean over a label's profiles of (AP - chance) / (1 - chance), AP by cosine (of compounds' targets: abs)",
+        formula="mean over a label's profiles of (AP - chance) / (1 - chance), AP by cosine (compounds' targets: abs)",
         source=_COPAIRS,
         trap=f"ties count by their mean over all orders; {_GATED}",
         chance_text="0",
@@ -58,7 +60,9 @@ _PUBLISHED = "as the published scripts print it: over labels that the gate leave
 _NUMBERS = (
     _number("published_map", "mean of mAP over the labels that were looked for", _PUBLISHED, "high", (0.0, 1.0)),
     _number("published_fraction", "share of these that are retrieved", _PUBLISHED, "high", (0.0, 1.0)),
-    _number("plate_leak", "normalised mAP of negative controls that look for those of their plate", "", "low", (-1.0, 1.0)),
+    _number(
+        "plate_leak", "normalised mAP of negative controls that look for those of their plate", "", "low", (-1.0, 1.0)
+    ),
     _number("batch_leak", "the same of batches, on other plates than one's own", "", "low", (-1.0, 1.0)),
     _number("n_wells", "wells of the group"),
     _number("n_plates", "plates of the group"),

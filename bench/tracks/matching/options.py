@@ -14,6 +14,7 @@ Correction = Literal["none", "kpca", "sphering", "plate_z"]
 Gate = Literal["both", "compound"]
 Aggregation = Literal["mean_ap_null", "geomean_p"]
 PlateScale = Literal["none", "wells"]
+Controls = Literal["shared", "split"]
 #: In the order in which the published scripts do them.
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -32,6 +33,8 @@ class Options:
             p of its profiles, as earlier versions of copairs.
         universe: ``all`` wells, or the hash of a list of them.
         universe_by: How a list is applied.
+        controls: ``shared``: a correction is fitted on the very controls that replicates are ranked against, as in
+            both scripts; ``split``: on every other control of a plate, which is no negative then.
         threshold: A label counts as retrieved below this q.
         null_size: Random orders that p is taken from.
     """
@@ -42,12 +45,13 @@ class Options:
     aggregation: Aggregation = "mean_ap_null"
     universe: str = "all"
     universe_by: str = "wells"
+    controls: Controls = "shared"
     threshold: float = 0.05
     null_size: int = 100_000
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(Options)
-        for name in ("correction", "plate_scale", "gate", "aggregation"):
+        for name in ("correction", "plate_scale", "gate", "aggregation", "controls"):
             if getattr(self, name) not in get_args(kinds[name]):
                 raise unknown(name, str(getattr(self, name)), get_args(kinds[name]))
         if not 0 < self.threshold < 1:
@@ -62,8 +66,8 @@ class Options:
 
 
 DEFAULT = Options()
-#: ``stable``: the pipeline published with CPJUMP1. ``cellclip``: CellCLIP's evaluation, whose universe is a list of test
-#: wells that has to be given, and whose embeddings are standardised by plate as well.
+#: ``stable``: the pipeline published with CPJUMP1. ``cellclip``: CellCLIP's evaluation, whose universe is a list of
+#: test wells that has to be given, and whose embeddings are standardised by plate as well.
 PRESETS: Mapping[str, Options] = MappingProxyType(
     {
         "stable": DEFAULT,

@@ -66,7 +66,7 @@ def design(ranked: Precision, names: Sequence[str]) -> tuple[tuple[str, ...], Fl
         names: Label of each query ``[Q]``.
     """
     chance = pd.Series(ranked.chance).groupby(np.asarray(names, dtype=object)).mean().sort_index()
-    return tuple(map(str, chance.index)), chance.to_numpy()
+    return tuple(map(str, chance.index)), np.array(chance.tolist(), dtype=np.float64)
 
 
 def names_of(ranked: Precision, paired: Paired) -> list[str]:

@@ -110,8 +110,8 @@ def _group(label: str, profiles: Profiles, options: Options, question: Question,
 def _pivot(groups: pd.DataFrame, value: str) -> pd.DataFrame:
     """Groups against tasks; a cell without a number holds its status."""
     cells = groups[value].map(lambda number: f"{number:.3f}", na_action="ignore").fillna(groups["status"])
-    table = groups.assign(cell_text=cells).pivot(
-        index=["cell", "modality", "time"], columns="task", values="cell_text"
+    table = groups.assign(cell_text=cells).pivot_table(
+        index=["cell", "modality", "time"], columns="task", values="cell_text", aggfunc="first", sort=False
     )
     order = [task for task in ("replicability", "target", "cross") if task in table.columns]
     return table[order].fillna("").reset_index()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class Paired:
         return sum(map(len, self.positives)), len(self.negatives)
 
 
-def matching() -> object:
+def matching() -> Any:
     """The module of copairs that finds pairs.
 
     Raises:
@@ -52,8 +53,12 @@ def matching() -> object:
 
 
 def single_label(
-    meta: pd.DataFrame, pos_sameby: Sequence[str], neg_sameby: Sequence[str], neg_diffby: Sequence[str],
-    pos_diffby: Sequence[str] = (), asked: Sequence[int] | None = None,
+    meta: pd.DataFrame,
+    pos_sameby: Sequence[str],
+    neg_sameby: Sequence[str],
+    neg_diffby: Sequence[str],
+    pos_diffby: Sequence[str] = (),
+    asked: Sequence[int] | None = None,
 ) -> Paired:
     """Pairs by columns that hold one label each.
 
@@ -65,16 +70,14 @@ def single_label(
         pos_diffby: In what each positive pair differs.
         asked: Rows whose positive pairs are asked for; absent = all.
     """
-    find = matching().find_pairs  # type: ignore[attr-defined]
+    find = matching().find_pairs
     among = meta if asked is None else meta.iloc[list(asked)]
     positives = _sorted(find(among, list(pos_sameby), list(pos_diffby)))
     negatives = _sorted(find(meta, list(neg_sameby), list(neg_diffby)))
     return Paired(("",), [positives], negatives)
 
 
-def multi_label(
-    meta: pd.DataFrame, pos_diffby: Sequence[str] = (), neg_diffby: Sequence[str] = ()
-) -> Paired:
+def multi_label(meta: pd.DataFrame, pos_diffby: Sequence[str] = (), neg_diffby: Sequence[str] = ()) -> Paired:
     """Pairs by the lists of labels in the column :data:`LABELS`: alike with a label in common, unlike with none.
 
     Args:
@@ -82,15 +85,20 @@ def multi_label(
         pos_diffby: In what else each positive pair differs.
         neg_diffby: In what else each negative pair differs.
     """
-    find = matching().find_pairs_multilabel  # type: ignore[attr-defined]
-    pairs, keys, counts = find(meta, sameby=[LABELS], diffby=list(pos_diffby), multilabel_col=LABELS)
-    ends = np.cumsum(counts).astype(int)[:-1] if len(counts) else []
-    positives = [_sorted(part) for part in np.split(pairs, ends)] if len(counts) else []
+    find = matching().find_pairs_multilabel
+    pairs, _, _ = find(meta, sameby=[LABELS], diffby=list(pos_diffby), multilabel_col=LABELS)
+    lists = [set(labels) for labels in meta[LABELS]]
+    by_label: dict[str, list[tuple[int, int]]] = {}
+    # Which labels a pair shares is read from the lists: the query gives pairs and labels apart, in orders of their own.
+    for a, b in _sorted(np.unique(pairs, axis=0)).tolist():
+        for label in lists[a] & lists[b]:
+            by_label.setdefault(label, []).append((a, b))
+    labels = tuple(sorted(by_label))
     negatives = find(meta, sameby=[], diffby=[LABELS, *neg_diffby], multilabel_col=LABELS)
-    return Paired(tuple(map(str, keys)), positives, _sorted(np.unique(negatives, axis=0)))
+    return Paired(labels, [_sorted(by_label[name]) for name in labels], _sorted(np.unique(negatives, axis=0)))
 
 
-def _sorted(pairs: Pairs) -> Pairs:
+def _sorted(pairs: Pairs | list[tuple[int, int]]) -> Pairs:
     """Pairs in one order, whatever the order of the query's threads."""
-    pairs = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    rows = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+    return rows[np.lexsort((rows[:, 1], rows[:, 0]))]

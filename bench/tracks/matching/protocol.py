@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.data.profiles.wells import COMPOUND, CRISPR, Group, Wells
+from bench.data.profiles.wells import COMPOUND, CRISPR, Group, Wells, fitting_controls
 from bench.tracks.matching.consensus import Consensus, consensus
 from bench.tracks.matching.correction import MIN_CONTROLS, Corrected, correct
 from bench.tracks.matching.cross import cross_matching
@@ -60,7 +60,8 @@ def questions(
     for cell in dict.fromkeys(group.cell for group in groups):
         here = [group for group in groups if group.cell == cell]
         genetic = [group for group in here if group.modality != COMPOUND]
-        for compounds in [group for group in here if group.modality == COMPOUND] or [None]:
+        by_time: list[Group | None] = [group for group in here if group.modality == COMPOUND]
+        for compounds in by_time or [None]:
             for group in ([compounds] if compounds else []) + genetic:
                 out[Question("replicability", group)] = None
                 if group.modality in MATCHED:
@@ -80,8 +81,11 @@ class Evaluation:
 
     def __init__(self, wells: Wells, options: Options) -> None:
         self.options = options
-        self.corrected: Corrected = correct(wells, options)
-        self.wells = replace(wells, x=self.corrected.x)
+        fitted = fitting_controls(wells) if options.controls == "split" else wells.control
+        self.corrected: Corrected = correct(replace(wells, control=fitted), options)
+        kept = np.flatnonzero(~fitted) if options.controls == "split" else np.arange(len(wells))
+        self.wells = replace(wells, x=self.corrected.x).take(kept)
+        self.limited = self.corrected.limited[kept]
         self._made: dict[Question, Outcome] = {}
         self._wells: dict[Group, Wells] = {}
         self._profiles: dict[Group, Consensus] = {}
@@ -120,8 +124,8 @@ class Evaluation:
             if gone:
                 return failed("missing", f"no file of plate {', '.join(plate.plate for plate in gone)}")
             return failed("empty", f"no wells of {group}")
-        if self.corrected.limited[rows].any():
-            plates = sorted(set(self.wells.plate[rows[self.corrected.limited[rows]]].tolist()))
+        if self.limited[rows].any():
+            plates = sorted(set(self.wells.plate[rows[self.limited[rows]]].tolist()))
             return failed(
                 "control-limited",
                 f"{self.options.correction} needs {MIN_CONTROLS} negative controls to be fitted on; plate "

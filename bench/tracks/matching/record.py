@@ -49,7 +49,7 @@ class Profiles:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     variant: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
-    budget: Budget = Budget()
+    budget: Budget = field(default_factory=Budget)
     warnings: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     selection: str | None = None
@@ -58,11 +58,12 @@ class Profiles:
 def spec_of(wells: Wells, question: Question, profiles: Profiles, options: Options) -> RunSpec:
     """Everything that decides a record's numbers.
 
-    The split is the task with its group, and a hash of its wells where only some are looked at: what is asked for must
-    be the same in all rows of a board.
+    The split is the task with its group, whether controls are split, and a hash of its wells where only some are looked
+    at: what is asked for, and chance, must be the same in all rows of a board.
     """
-    split_id = sha256_json(identity(wells, question))[:16]
-    name = file_part(question.name)
+    parts = [identity(wells, question), *([options.controls] if options.controls != "shared" else [])]
+    split_id = sha256_json(parts)[:16]
+    name = file_part(question.name if options.controls == "shared" else f"{question.name}.{options.controls}")
     return RunSpec(
         dataset=wells.name,
         data_hash=wells.hash,

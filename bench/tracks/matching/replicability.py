@@ -12,7 +12,6 @@ from bench.tracks.matching.pairs import single_label
 from bench.tracks.matching.precision import rank
 
 
-
 def replicability(wells: Wells, options: Options) -> Outcome:
     """Ask it of the wells of one group.
 
@@ -53,6 +52,4 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     alone = int(counts["n_perturbations"] or 0) - len(labels)
     said += [f"{alone} perturbations have one well only and are not asked for"] if alone else []
     counts["n_gated"] = 0.0
-    return Outcome(
-        labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said)
-    )
+    return Outcome(labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said))

@@ -40,7 +40,7 @@ def prepared(n_pos: Ints, n_total: Ints, null_size: int) -> Path:
         path = kept / f"n{total}_k{pos}.npy"
         if not path.exists():
             seed = [NULL_SEED, total, pos]
-            np.save(path, compute.random_ap(null_size, pos, total, seed))  # type: ignore[arg-type]
+            np.save(path, compute.random_ap(null_size, pos, total, seed))
     return folder
 
 
@@ -72,7 +72,9 @@ def retrieved(ap: pd.DataFrame, options: Options) -> pd.DataFrame:
         )
     if options.aggregation == "geomean_p":
         p = profile_p(ap, options.null_size)
-        table["p_value"] = np.exp(pd.Series(np.log(p)).groupby(ap["label"].to_numpy()).mean().loc[table["label"]]).to_numpy()
+        table["p_value"] = np.exp(
+            pd.Series(np.log(p)).groupby(ap["label"].to_numpy()).mean().loc[table["label"]]
+        ).to_numpy()
         table["corrected_p_value"] = benjamini_hochberg(table["p_value"].to_numpy())
     counts = ap.groupby("label").size()
     return pd.DataFrame(
@@ -89,7 +91,7 @@ def retrieved(ap: pd.DataFrame, options: Options) -> pd.DataFrame:
 
 
 def profile_p(ap: pd.DataFrame, null_size: int) -> Floats:
-    """p of each profile: the share of random orders that are at least as good ``[Q]``.
+    """Tell how many random orders are at least as good as each profile, as a share its p ``[Q]``.
 
     Source: ``copairs.map.average_precision.p_values``, which keeps its nulls in the user's home and cannot be told
     otherwise.

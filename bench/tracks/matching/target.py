@@ -10,7 +10,7 @@ from bench.tracks.matching.consensus import Consensus
 from bench.tracks.matching.options import Options
 from bench.tracks.matching.outcome import Outcome, among, design, failed, judged, names_of
 from bench.tracks.matching.pairs import LABELS, multi_label, single_label
-from bench.tracks.matching.precision import rank
+from bench.tracks.matching.precision import Precision, rank
 
 
 def target_matching(profiles: Consensus, replicable: frozenset[str] | None, options: Options) -> Outcome:
@@ -43,7 +43,7 @@ def target_matching(profiles: Consensus, replicable: frozenset[str] | None, opti
     counts |= {"n_pos_pairs": float(paired.counts[0]), "n_neg_pairs": float(paired.counts[1])}
     whole = rank(profiles.x, paired.positives, paired.negatives, absolute=compounds)
 
-    def names(ranked):  # type: ignore[no-untyped-def]
+    def names(ranked: Precision) -> list[str]:
         return names_of(ranked, paired) if compounds else [profiles.targets[i][0] for i in ranked.query.tolist()]
 
     if not len(whole.query):

@@ -29,8 +29,8 @@ TRACK = Track(
         Column("plate", "plate_leak", meaning="How well controls find those of their plate; 0 = not at all."),
     ),
     legend=(
-        "Look first at mAP*: 0 = a random order, 1 = perfect, over all labels of the design (± 95% over perturbations or "
-        "targets). 'pub.' is what the published scripts print, over the labels that the gate leaves: other labels in "
+        "Look first at mAP*: 0 = a random order, 1 = perfect, over all labels of the design (± 95% over perturbations "
+        "or targets). 'pub.' is what the published scripts print, over the labels that the gate leaves: others in "
         "every row. plate: how well negative controls find those of their own plate, which should be 0."
     ),
 )
