@@ -58,7 +58,16 @@ def write_experiment(folder: Path, wells: Wells, left_out: Sequence[str] = ()) -
             path = folder / "profiles" / "B1" / plate / f"{plate}{SUFFIX}"
             path.parent.mkdir(parents=True)
             frame_of(wells, plate).to_csv(path, index=False)
-    columns = "Batch Assay_Plate_Barcode Perturbation Cell_type Time Density Antibiotics Cell_line".split()
+    columns = [
+        "Batch",
+        "Assay_Plate_Barcode",
+        "Perturbation",
+        "Cell_type",
+        "Time",
+        "Density",
+        "Antibiotics",
+        "Cell_line",
+    ]
     # None of these is looked at: another batch, another density, antibiotics, compounds on Cas9 cells.
     rows += [
         ("B2", "other1", "compound", "line1", 48, 100, "absent", "Parental"),

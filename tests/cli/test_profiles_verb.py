@@ -52,7 +52,7 @@ def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     folder = next((tmp_path / "out" / "profiles" / "screen").iterdir())
     groups = pd.read_csv(folder / "groups.csv")
     assert groups["correction"].eq("plate_z").all()
-    assert groups.loc[groups["status"] == "ok", "n_controls"].eq(16).all()
+    assert groups.loc[groups["status"] == "ok", ["n_controls", "n_fitted_on"]].eq(16).all(axis=None)
     ap, table = (pd.read_csv(folder / name) for name in ("ap.csv", "map.csv"))
     part = ap[ap["task"] == "replicability"]
     mean = part.groupby("label")["average_precision"].mean()

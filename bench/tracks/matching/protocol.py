@@ -153,9 +153,14 @@ class Evaluation:
     def _with_leakage(self, found: Outcome, group: Group) -> Outcome:
         """Add what is read of plates and batches, and which plates are missing."""
         wells = self._of(group)
+        size: dict[str, float | None] = {
+            "n_wells": float(len(wells)),
+            "n_controls": float(wells.control.sum()),
+            "n_plates": float(len(np.unique(wells.plate))),
+        }
         leaks = {"plate_leak": plate_leak(wells), "batch_leak": batch_leak(wells)}
         gone = [f"plate {plate.plate} is {plate.why}" for plate in self.wells.missing if plate.group == group]
-        return replace(found, counts={**found.counts, **leaks}, warnings=(*found.warnings, *gone))
+        return replace(found, counts={**size, **found.counts, **leaks}, warnings=(*found.warnings, *gone))
 
 
 def identity(wells: Wells, question: Question) -> list[list[str]]:

@@ -80,9 +80,7 @@ def spec_of(wells: Wells, question: Question, profiles: Profiles, options: Optio
     )
 
 
-def make(
-    wells: Wells, spec: RunSpec, profiles: Profiles, outcome: Outcome, numbers: Mapping[str, float | None]
-) -> tuple[Record, Table | None]:
+def make(wells: Wells, spec: RunSpec, profiles: Profiles, outcome: Outcome) -> tuple[Record, Table | None]:
     """Put a record together.
 
     Args:
@@ -90,7 +88,6 @@ def make(
         spec: From :func:`spec_of`.
         profiles: Who made the profiles.
         outcome: What was found.
-        numbers: Of the correction.
 
     Returns:
         The record and its values by label; none where the design has no labels.
@@ -120,7 +117,7 @@ def make(
         budget=profiles.budget,
         selection=profiles.selection,
         warnings=(*said, *wells.notes, *profiles.warnings),
-        numbers={name: numbers.get(name, outcome.counts.get(name)) for name in TRACK.numbers} | _published(outcome),
+        numbers={name: outcome.counts.get(name) for name in TRACK.numbers} | _published(outcome),
         values_hash=None if table is None else table.hash,
         status=outcome.status,
     )

@@ -26,9 +26,6 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     """
     treated = np.flatnonzero(~wells.control)
     counts: dict[str, float | None] = {
-        "n_wells": float(len(wells)),
-        "n_controls": float(wells.control.sum()),
-        "n_plates": float(len(np.unique(wells.plate))),
         "n_perturbations": float(len(np.unique(wells.perturbation[treated]))),
     }
     if not len(treated):

@@ -50,14 +50,15 @@ def run_profiles(
     fresh: list[tuple[Record, Table | None]] = []
     answers = {}
     for question in asked:
-        answers[question] = outcome = evaluation.answer(question)
+        found = evaluation.answer(question)
+        answers[question] = outcome = replace(found, counts={**found.counts, **numbers})
         if outcome.status:
             note(f"{question.name}: {outcome.status}: {outcome.reason}")
         spent = time.perf_counter() - begin
         begin = time.perf_counter()
         timed = replace(profiles, budget=profiles.budget.model_copy(update={"predict_s": round(spent, 3)}))
         spec = of_record.spec_of(wells, question, timed, options)
-        made, table = of_record.make(wells, spec, timed, outcome, numbers)
+        made, table = of_record.make(wells, spec, timed, outcome)
         path = out / spec.run_id / of_record.FILE
         records.write(path, made, table)
         paths.append(path)
