@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = (
     "Match profiles of wells: replicates against negative controls, perturbations of one target against others, "
     "compounds against genetic perturbations of their targets, in every cell line and at every time point. Rows are "
-    "the features themselves, embeddings of any tool, or encoders of this project that are pretrained on all wells without "
-    "labels (--encoder; their own flags, such as --epochs, as in 'bench run --model NAME --help')."
+    "the features themselves, embeddings of any tool, or encoders of this project that are pretrained on all wells "
+    "without labels (--encoder; their own flags, such as --epochs, as in 'bench run --model NAME --help')."
 )
 #: What stands beside encoders: nothing, chance, the features, and the untrained network.
 BARS = ("constant_encoder", "noise_encoder", "random_encoder", "identity", "pca_encoder")

@@ -102,9 +102,10 @@ def read_experiment(folder: Path, card: ProfileCard) -> Wells:
     for plate in missing:
         note(f"plate {plate.plate} ({plate.group}): {plate.why}")
     if not parts:
+        first = card.profiles.format(**_texts(plates.to_dict("records")[0])) if len(plates) else "-"
         raise BenchError(
-            f"{folder}: none of the {len(plates)} plates of the metadata has wells; the first would be "
-            f"'{card.profiles.format(**_texts(plates.to_dict('records')[0]))}'. Correct 'profiles' in the card, or fetch them."
+            f"{folder}: none of the {len(plates)} plates of the metadata has wells; the first would be '{first}'. "
+            "Correct 'profiles' in the card, or fetch them."
         )
     return _joined_plates(parts, tuple(missing), folder)
 
