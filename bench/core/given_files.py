@@ -1,4 +1,4 @@
-"""Arguments that are the path of a file: a record names what the file holds, not where it lies."""
+"""Arguments as records hold them: of a file what it holds, not where it lies; and no default that changes nothing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ class GivenFile:
 FilePath: TypeAlias = Annotated[str, GivenFile()]
 
 
+@dataclass(frozen=True)
+class SilentDefault:
+    """Marks an argument that records leave out while it has its default: runs from before it existed stay the same."""
+
+
 def recorded(made: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as a record holds them.
 
     A file stands there as its name and the beginning of its hash, so that another content is another run and no path
-    of somebody's machine is published. Where none is given the argument is left out: it changes no run of those who
-    have no such file.
+    of somebody's machine is published. Where none is given the argument is left out, as is one marked
+    :class:`SilentDefault` that has its default: it changes no run of those who do not use it.
 
     Args:
         made: The class whose arguments they are.
@@ -37,8 +42,11 @@ def recorded(made: type, given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BenchError: A file that is not there.
     """
-    files = {name for name, each in arguments(made).items() if GivenFile() in get_args(each.annotation)[1:]}
+    known = arguments(made)
+    files = {name for name, each in known.items() if GivenFile() in get_args(each.annotation)[1:]}
+    silent = {name: each.default for name, each in known.items() if SilentDefault() in get_args(each.annotation)[1:]}
     found = {name: value for name, value in given.items() if name not in files or value}
+    found = {name: value for name, value in found.items() if name not in silent or value != silent[name]}
     return {name: named(Path(value)) if name in files else value for name, value in found.items()}
 
 

@@ -44,6 +44,7 @@ class Dataset:
         evidence: ``full`` or ``smoke`` (rows are shown, claims are refused).
         notes: What a user should know about these data; stands in every record.
         card: The card that they were loaded from; None = they were built without one.
+        shallow_for: The split whose input controls lost counts in it (``input_depth``); empty = none did.
     """
 
     name: str
@@ -62,9 +63,10 @@ class Dataset:
     evidence: str = "full"
     notes: tuple[str, ...] = field(default=())
     card: Card | None = None
+    shallow_for: str = ""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and self.hash == other.hash
+        return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)
 
     def __hash__(self) -> int:
         return hash(self.hash)

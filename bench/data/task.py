@@ -18,6 +18,7 @@ from bench.data.cards import Card
 from bench.data.controls import without_own_controls
 from bench.data.dataset import Dataset
 from bench.data.load import load, resolve
+from bench.data.shallow import shallow
 from bench.data.splits.split import Split, draw
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ class Task:
     """A data set under one split and one control fold.
 
     Attributes:
-        dataset: The cells.
+        dataset: The cells, as models see them: some may have lost counts (split option ``input_depth``).
         split: Who is train, val and test; its control fold says which controls models see.
     """
 
     dataset: Dataset
     split: Split
     _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", shallow(self.dataset, self.split))
 
     def units_of(self, part: Part) -> tuple[Unit, ...]:
         """Every (perturbation, context) of a part that has a cell, perturbation by perturbation."""

@@ -77,6 +77,7 @@ class EncoderModel(PerturbationModel, abc.ABC):
             self.record_banks(banks, datamodule)
             table = ActionTable(datamodule, banks)
             self._table, self._missing = table, table.missing
+            self.fit_report.error = None  # that of the encoder is none of the whole model
             self.response.fit(frozen, table, datamodule, self.fit_report, self.fit_context)
 
     def _measured(self, datamodule: PerturbationDataModule) -> Frozen:

@@ -52,7 +52,8 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
         asked, embed, spec = encoder.encoder_of(config, seeds, *given)
         where = (config.out, config.leaderboards, config.force)
         inputs = {**sources(config.model), **getattr(embed, "inputs", {})}
-        paths.append(_evaluation(track).run_encoder(asked, embed, spec, *where, inputs))
+        said = {"trained": embed.trained} if isinstance(embed, encoder.FrozenEncoder) else {}
+        paths.append(_evaluation(track).run_encoder(asked, embed, spec, *where, inputs, **said))
     return paths
 
 

@@ -61,6 +61,29 @@ def recover(x: sp.csr_matrix) -> Counts:
     return Counts(sp.csr_matrix((counts, x.indices, x.indptr), shape=x.shape), TOTAL / unit, exact)
 
 
+def thin(known: Counts, share: float, rng: np.random.Generator) -> sp.csr_matrix:
+    """Keep each count of a cell with a probability, as if the cell had been sequenced less deeply.
+
+    Args:
+        known: Counts of N cells.
+        share: The probability.
+        rng: Draws them, in the order of the cells and, within a cell, of the genes.
+
+    Returns:
+        log1p expression at the cell's new total ``[N, G]``, CSR without explicit zeros.
+    """
+    counts = known.counts
+    kept = rng.binomial(counts.data, share)
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    measured, left = (np.bincount(rows, weights=of, minlength=counts.shape[0]) for of in (counts.data, kept))
+    others = np.maximum(np.rint(known.library - measured), 0).astype(np.int64)  # counts of genes that are not here
+    library = np.maximum(left + rng.binomial(others, share), 1)
+    data = np.log1p(kept * (TOTAL / library)[rows])
+    made = sp.csr_matrix((data, counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)
+    made.eliminate_zeros()
+    return made
+
+
 def halves(known: Counts, rng: np.random.Generator) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Cut the counts of each cell in two parts: every single count goes to either, by a fair coin.
 

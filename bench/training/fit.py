@@ -17,6 +17,9 @@ class FitReport:
         steps: Optimiser steps.
         flops: Floating-point operations, where they were counted.
         trials: Hyperparameter settings tried.
+        error: What the last stage that was fitted made small on what is held out, so that trials can be compared: the
+            part of the shifts that is not decoded from an encoder's latents, or the mean squared error of the shifts of
+            genes that a response predicts; ``None`` = nothing was held out, or no such error was looked at.
         selection: How the setting was chosen, for the record.
         parameters: Fitted numbers by stage.
     """
@@ -25,6 +28,7 @@ class FitReport:
     steps: int = 0
     flops: float | None = None
     trials: int = 1
+    error: float | None = None
     selection: str | None = None
     parameters: dict[str, int] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ from bench.core.arguments import (
     Range,
     settings,
 )
-from bench.core.given_files import FilePath
+from bench.core.given_files import FilePath, SilentDefault
 from bench.data.datamodule import CellsBatch, PerturbationDataModule
 from bench.data.more_cells import read_more_cells
 from bench.nn.ema import make_teacher
@@ -53,6 +53,8 @@ class PretrainConfig(Part):
         precision: ``32-true`` or ``bf16-mixed``, of both stages.
         pretrain_data: h5ad file of more cells to pretrain on, unlabelled, aligned by gene names; an epoch is then a
             pass over these too. No cell that is hidden from models may be in it.
+        trials: Settings of the objective that are tried, its own first; what val (or folds of the train part) says is
+            best stays.
     """
 
     epochs: PositiveInt = 40
@@ -64,6 +66,7 @@ class PretrainConfig(Part):
     checkpoint_activations: bool = False
     precision: Precision = "32-true"
     pretrain_data: FilePath = ""
+    trials: Annotated[int, Range(1), SilentDefault()] = 1
 
 
 class Pretraining(lightning.LightningModule):
@@ -154,9 +157,11 @@ class Pretraining(lightning.LightningModule):
                 curves = {f"val_{name}": number for name, number in agreement(*shifts).items()}
                 numbers = {f"monitor/{name}": number for name, number in (monitor.last | curves).items()}
                 context.logger.log_metrics(numbers | monitor.watch(), self.global_step)
-            return value
+            own = self.objective.look(self.exported())
+            return value if own is None else own
 
-        keep = KeepBest(self.exported(), look, max(1, self.steps // LOOKS))
+        best = nn.ModuleList([self.exported(), self.objective.heads]) if self.objective.keeps_heads else self.exported()
+        keep = KeepBest(best, look, max(1, self.steps // LOOKS))
         callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
         batch = min(self.config.batch_size, self._cells)
         report.flops = self.flops_per_cell() * batch * self.steps
@@ -177,14 +182,16 @@ class Pretraining(lightning.LightningModule):
         report.parameters["pretraining heads"] = sum(p.numel() for p in self.objective.heads.parameters())
         for line in self.more.notes if self.more else ():
             warn(line)
-        kept = 1 - keep.history[keep.best_step]
+        part = "predicted" if self.objective.keeps_heads else "decodable"
+        report.error = keep.history[keep.best_step]
+        kept = 1 - report.error
         if keep.best_step == 0:
             warn(
-                f"in {self.steps} steps of pretraining {monitor.of} never became more decodable than before: the "
+                f"in {self.steps} steps of pretraining {monitor.of} never became more {part} than before: the "
                 "encoder is the untrained one"
             )
         report.selection = (
-            f"pretraining step {keep.best_step} of {self.steps} by the decodable part of {monitor.of} ({kept:.2f})"
+            f"pretraining step {keep.best_step} of {self.steps} by the {part} part of {monitor.of} ({kept:.2f})"
             + ("" if self.taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
         return self.exported()

@@ -248,6 +248,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_run_home(tiny, tmp_path):
     """In Python and on the command line, in a process of its own, from a file of control cells."""
     task = Task(tiny, screens.hand_split(tiny))

@@ -4,6 +4,7 @@ A kind is asked for by name, with options after a colon: ``few_shot_context:k=5`
 
 - ``label_fraction=0.25``: only a quarter of the train members are labelled; see :attr:`Asked.label_fraction`.
 - ``input_cells=10``: models see 10 control cells of each context that is held out.
+- ``input_depth=0.25``: of the counts of those cells they see a quarter.
 """
 
 from __future__ import annotations
@@ -77,8 +78,12 @@ class Option:
 
 
 #: Options that any kind takes.
-LABEL_FRACTION, INPUT_CELLS = "label_fraction", "input_cells"
-SHARED = {LABEL_FRACTION: Option(0.01, 1.0, default=1.0), INPUT_CELLS: Option(1, 256, whole=True)}
+LABEL_FRACTION, INPUT_CELLS, INPUT_DEPTH = "label_fraction", "input_cells", "input_depth"
+SHARED = {
+    LABEL_FRACTION: Option(0.01, 1.0, default=1.0),
+    INPUT_CELLS: Option(1, 256, whole=True),
+    INPUT_DEPTH: Option(0.01, 1.0, default=1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class Asked(NamedTuple):
         options: Values of the kind's own options.
         label_fraction: Share of the train members whose labels heads and closed forms may use.
         input_cells: Control cells of each held-out context that models see; None = all of the input half.
+        input_depth: Share of the counts of these cells that models see.
         text: The same as text, in one spelling: ``kind:option=value,...``.
     """
 
@@ -126,6 +132,7 @@ class Asked(NamedTuple):
     options: dict[str, float]
     label_fraction: float
     input_cells: int | None
+    input_depth: float
     text: str
 
 
@@ -152,6 +159,6 @@ def asked(text: str) -> Asked:
     written = [f"{key}={values[key]:g}" for key in takes if key in values and values[key] != takes[key].default]
     defaults = {key: option.default for key, option in takes.items() if option.default is not None}
     full = {**defaults, **values}
-    fraction, few = full.pop(LABEL_FRACTION), full.pop(INPUT_CELLS, None)
+    fraction, few, depth = full.pop(LABEL_FRACTION), full.pop(INPUT_CELLS, None), full.pop(INPUT_DEPTH)
     spelled = f"{name}:{','.join(written)}" if written else name
-    return Asked(kind, full, fraction, None if few is None else int(few), spelled)
+    return Asked(kind, full, fraction, None if few is None else int(few), depth, spelled)

@@ -19,7 +19,7 @@ from bench.core.files import board_name, sha256_json
 from bench.core.units import SEPARATOR, Unit
 from bench.data.controls import Pools, control_pools
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import PARTS, VERSION, Drawn, asked
+from bench.data.splits.kinds import INPUT_CELLS, INPUT_DEPTH, PARTS, VERSION, Drawn, asked
 
 
 class Split(BaseModel):
@@ -78,6 +78,14 @@ class Split(BaseModel):
         """The subgroup of a test unit; empty = none."""
         mine = unit.perturbation if self.units is None else f"{unit.perturbation}{SEPARATOR}{unit.context}"
         return next((name for name, members in self.subgroups.items() if mine in members), "")
+
+    @property
+    def held_out_contexts(self) -> tuple[str, ...]:
+        """Contexts with test units and without a train unit; empty where parts are lists of conditions."""
+        if self.units is None:
+            return ()
+        test, train = ({unit.context for unit in self.units[part]} for part in ("test", "train"))
+        return tuple(sorted(test - train))
 
     @property
     def split_id(self) -> str:
@@ -178,14 +186,8 @@ def _thinned(
     return {**parts, "train": named}, {**units, "train": labelled}, without
 
 
-def _keep_few(n: int, contexts: Sequence[str], inputs: Pools, cells: Pools, seed: int, kind: str) -> None:
-    """Let models see a few controls of some contexts, in place: three are among ten.
-
-    Raises:
-        BenchError: No context is held out.
-    """
-    if not contexts:
-        raise BenchError(f"split '{kind}': input_cells needs contexts that are held out, as in 'unseen_context'.")
+def _keep_few(n: int, contexts: Sequence[str], inputs: Pools, cells: Pools, seed: int) -> None:
+    """Let models see a few controls of some contexts, in place: three are among ten."""
     for i, context in enumerate(contexts):
         order = np.random.default_rng([seed, 0xFE3, i]).permutation(sorted(cells[context]))
         inputs[context] = cells[context] = tuple(sorted(order[:n].tolist()))
@@ -239,9 +241,16 @@ def draw(
         for unit in units["test"]:
             groups.setdefault(unit.context, []).append(f"{unit.perturbation}{SEPARATOR}{unit.context}")
     inputs, reference, cells, notes = control_pools(dataset, seed, control_fold)
+    held = [] if units is None else sorted({u.context for u in units["test"]} - {u.context for u in units["train"]})
+    if not held and (wanted.input_cells is not None or wanted.input_depth < 1):
+        option = INPUT_DEPTH if wanted.input_cells is None else INPUT_CELLS
+        raise BenchError(f"split '{wanted.text}': {option} needs contexts that are held out, as in 'unseen_context'.")
     if wanted.input_cells is not None:
-        held = [] if units is None else sorted({u.context for u in units["test"]} - {u.context for u in units["train"]})
-        _keep_few(wanted.input_cells, held, inputs, cells, seed, wanted.text)
+        _keep_few(wanted.input_cells, held, inputs, cells, seed)
+    if wanted.input_depth < 1:
+        notes.append(
+            f"of the counts of held-out contexts' input controls, models see a share of {wanted.input_depth:g}"
+        )
     notes += drawn.notes
     if moved:
         notes.append(f"{moved} conditions had spellings in different parts: moved to test before val before train")

@@ -135,7 +135,7 @@ def _by_val(
     rates = (settings.head_learning_rate,) if settings.head_learning_rate else RATES
     first = min((attempt(rate, seeds[0]) for rate in rates), key=lambda trial: trial[0])
     fitted = [first, *(attempt(first[1], seed) for seed in seeds[1:])]
-    ledger.trials = len(rates)
+    ledger.trials, ledger.error = len(rates), _of_genes(settings, float(np.mean([error for error, *_ in fitted])))
     ledger.steps += settings.head_steps * (len(rates) + len(seeds) - 1)
     how = f"smallest squared error on {_counted(task.val)}, of {len(rates)} rates"
     return [response for _, _, response, _ in fitted], _sentence(first[1], [step for *_, step in fitted], settings, how)
@@ -154,6 +154,7 @@ def _by_folds(
     looked = sorted(curves[0]) if curves else []
     errors = np.array([[curve[step] for step in looked] for curve in curves])
     step = looked[int(np.argmin(errors.mean(axis=0)))] if curves else settings.head_steps
+    ledger.error = _of_genes(settings, float(errors.mean(axis=0).min())) if curves else None
     responses = [_fit_one(task, settings, rate, seed, None, step, runtime)[0] for seed in seeds]
     ledger.steps += settings.head_steps * len(curves) + step * len(seeds)
     of = "contexts" if task.new_contexts else "conditions"
@@ -170,6 +171,11 @@ def _by_default(
     ledger.steps += settings.head_steps * len(seeds)
     how = "default rate, the last step: too few val conditions, and folds would leave out genes that are known here"
     return responses, _sentence(rate, [settings.head_steps] * len(seeds), settings, how)
+
+
+def _of_genes(settings: ResponseConfig, error: float) -> float | None:
+    """An error, where it is one of genes: in latents of its own, each encoder has another unit."""
+    return None if settings.latent_target == "own" else error
 
 
 def _sentence(rate: float, steps: Sequence[int], settings: ResponseConfig, how: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -41,6 +41,8 @@ class LatentPrediction(Objective):
         covariance: Weight of the covariance term.
         regularised: Variance and covariance over ``cells``, or over ``tokens`` (as published).
     """
+
+    search: ClassVar = {"mask": (0.15, 0.3, 0.45, 0.6, 0.75), "variance": (5.0, 25.0), "covariance": (1.0, 10.0)}
 
     def __init__(
         self,

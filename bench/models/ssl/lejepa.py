@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import nn
@@ -55,6 +55,8 @@ class GaussianViews(Objective):
         expander: Width of the projector's hidden layers, as a multiple of the latent width.
         embedding: Width of the projector's output.
     """
+
+    search: ClassVar = {"mask": (0.45, 0.6, 0.8), "global_mask": (0.15, 0.3), "trade_off": (0.02, 0.05, 0.2)}
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -27,6 +29,8 @@ class MaskedReconstruction(Objective):
         decoder_depth: Gene transformers: blocks of the decoder over hidden genes.
         zero_weight: Share of the loss that genes measured as zero have; 0 = every hidden gene counts alike.
     """
+
+    search: ClassVar = {"mask": (0.15, 0.3, 0.45, 0.6, 0.75), "zero_weight": (0.0, 0.1, 0.3, 0.9)}
 
     def __init__(
         self, mask: OpenFraction = 0.6, decoder_depth: PositiveInt = 2, zero_weight: FractionBelowOne = 0.0

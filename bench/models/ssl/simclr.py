@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ class Contrast(Objective):
         projection: Width of the vectors that are compared.
         temperature: By which cosines are divided.
     """
+
+    search: ClassVar = {"mask": (0.15, 0.3, 0.45, 0.6, 0.75), "jitter": (0.05, 0.2), "temperature": (0.1, 0.5)}
 
     def __init__(
         self,

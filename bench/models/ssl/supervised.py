@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,6 +25,8 @@ class ConditionClassification(Objective):
         mask: Share of genes hidden, as regularisation.
         smoothing: Label smoothing: most cells of a weak perturbation look like any other.
     """
+
+    search: ClassVar = {"mask": (0.15, 0.3, 0.45, 0.6, 0.75), "smoothing": (0.0, 0.1, 0.3)}
 
     def __init__(self, mask: FractionBelowOne = 0.3, smoothing: FractionBelowOne = 0.1) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import nn
@@ -35,6 +35,8 @@ class TwoViews(Objective):
         variance: Weight of the variance hinge.
         covariance: Weight of the covariance term.
     """
+
+    search: ClassVar = {"mask": (0.15, 0.3, 0.45, 0.6, 0.75), "jitter": (0.05, 0.2), "covariance": (1.0, 10.0)}
 
     def __init__(
         self,
