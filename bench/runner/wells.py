@@ -92,7 +92,7 @@ def encode(wells: Wells, config: RunConfig, seed: int, fitted: Mask) -> EncodedW
     if not np.isfinite(z).all():
         raise BenchError(f"encoder '{config.model}': its latents are NaN or infinite on these wells. Lower its rate.")
     z = scale_of(z[fitted])(z)
-    report = model.fit_report
+    trained = embed.trained
     second = {field.name for field in fields(ResponseConfig)} - {field.name for field in fields(PretrainConfig)}
     arguments, variant = (
         {name: value for name, value in recorded(model_class, given).items() if name not in second}
@@ -104,14 +104,8 @@ def encode(wells: Wells, config: RunConfig, seed: int, fitted: Mask) -> EncodedW
         version=model_class.version,
         arguments=arguments,
         variant=variant,
-        budget=Budget(
-            cells_seen=report.cells_seen,
-            steps=report.steps,
-            flops=report.flops,
-            trials=report.trials,
-            parameters=dict(report.parameters) or None,
-        ),
-        warnings=tuple(model.warnings),
+        budget=trained.budget,
+        warnings=trained.warnings,
         inputs={**sources(config.model), **embed.inputs},
-        selection=report.selection,
+        selection=trained.selection,
     )

@@ -55,7 +55,7 @@ def as_task(wells: Wells) -> Task:
     return Task(
         dataset,
         Split(
-            kind="all_wells",
+            kind="custom",
             seed=1,
             control_fold=0,
             train=(),
