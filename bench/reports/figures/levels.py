@@ -21,6 +21,8 @@ BARS, BOXES = "bars", "boxes"
 #: Rows and splits that a figure shows, at most: the best, and the first.
 MAX_ROWS, MAX_SPLITS = 12, 12
 _WIDTH = 260
+#: Height of a row in pixels: names may take two lines.
+_ROW = 34
 
 
 def draw_levels(track: Track, folders: Sequence[Path], of: Sequence[Path], out: Path) -> list[Path]:
@@ -36,6 +38,8 @@ def draw_levels(track: Track, folders: Sequence[Path], of: Sequence[Path], out: 
         The files; none where no row has values.
     """
     fresh = [records.read(path).spec for path in of]
+    if not fresh:
+        return []
     found = leaderboard.collect(track, folders, fresh[0].dataset)
     groups = leaderboard.group((e for e in found if e.record.spec.data_hash == fresh[0].data_hash), lambda text: None)
     splits = list(dict.fromkeys(spec.split for spec in fresh))[:MAX_SPLITS]
@@ -64,15 +68,16 @@ def bars_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame
 
 
 def boxes_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame:
-    """Value of each unit, averaged over training seeds: split, label, level."""
+    """Value of each unit under each split seed, averaged over training seeds: split, label, level."""
     column = list(track.metrics).index(track.primary)
     parts = []
     for split, entries in items.items():
-        by_label: dict[str, list[Any]] = {}
+        rows: dict[tuple[str, int], list[Any]] = {}
         for entry in entries:
             if entry.table is not None:
-                by_label.setdefault(entry.record.spec.label, []).append(entry.values.column(ALL, "value", column))
-        for label, values in by_label.items():
+                key = entry.record.spec.label, entry.record.spec.split_seed
+                rows.setdefault(key, []).append(entry.values.column(ALL, "value", column))
+        for (label, _), values in rows.items():
             parts.append(pd.DataFrame({"split": split, "label": label, "level": np.mean(values, axis=0)}))
     return _best(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame())
 
@@ -94,7 +99,7 @@ def _title(track: Track) -> str:
 
 def _frame(drawn: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Names that fit, and the order of rows."""
-    names = printed({label: [] for label in drawn["label"].cat.categories}, width=34, lines=3)
+    names = printed({label: [] for label in drawn["label"].cat.categories}, width=42, lines=2)
     frame = drawn.assign(
         name=drawn["label"].astype(str).map(names),
         panel=drawn["split"].str.replace(".", " ", regex=False),
@@ -107,7 +112,7 @@ def _faceted(layers: Any, frame: pd.DataFrame, title: Sequence[str], smoke: bool
 
     panels = list(dict.fromkeys(frame["panel"]))
     columns = min(2, len(panels))
-    faceted = layers.properties(width=_WIDTH).facet(
+    faceted = layers.properties(width=_WIDTH, height=alt.Step(_ROW)).facet(
         data=frame, facet=alt.Facet("panel:N", title=None, sort=panels), columns=columns
     )
     read = ["0 = chance, 1 = perfect. Rows of one panel are of the same units; panels are not compared."]
