@@ -113,7 +113,11 @@ class ActionPrediction(Objective):
         action, hidden, depth = self.sizes
         return {
             "composer": Composer(
-                table.widths, width=action, n_identities=table.identities, identity_dropout=self.identity_dropout
+                table.widths,
+                width=action,
+                n_identities=table.identities,
+                identity_dropout=self.identity_dropout,
+                n_treatments=len(table.treatments.names),
             ),
             "predictor": FilmPredictor(latent_width, action, depth=depth, hidden=hidden),
         }
