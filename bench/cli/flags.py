@@ -74,21 +74,8 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         track: The track; a flag that it has no use for is not offered.
         description: What the verb does.
     """
-    import jsonargparse
-
-    from bench.runner.model_choice import readable
-
-    class _RunParser(jsonargparse.ArgumentParser):  # type: ignore[misc]  # an untyped base
-        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise BenchError(_nearest_flags(readable(message), _options(self)))
-
     head = track.takes == "predictions"
-    parser = _RunParser(
-        prog=f"bench {track.verb}",
-        description=description,
-        default_env=False,
-        allow_abbrev=False,
-    )
+    parser = typed_parser(f"bench {track.verb}", description)
     parser.add_argument(
         "--model",
         help="a model's name (bench list models), a config (.yaml with class_path, init_args), or the import path of "
@@ -132,9 +119,27 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
     format_flags(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     if choice is not None:
-        parser.add_class_arguments(choice.model_class, fail_untyped=True)
-        parser.set_defaults(dict(choice.init_args))
+        add_model_flags(parser, choice)
     return parser
+
+
+def typed_parser(prog: str, description: str) -> Any:
+    """A parser that takes a class's typed arguments as flags, and suggests the nearest flag."""
+    import jsonargparse
+
+    from bench.runner.model_choice import readable
+
+    class _TypedParser(jsonargparse.ArgumentParser):  # type: ignore[misc]  # an untyped base
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            raise BenchError(_nearest_flags(readable(message), _options(self)))
+
+    return _TypedParser(prog=prog, description=description, default_env=False, allow_abbrev=False)
+
+
+def add_model_flags(parser: Any, choice: ModelChoice) -> None:
+    """Add a model's own typed arguments, with the defaults of its config where it has one."""
+    parser.add_class_arguments(choice.model_class, fail_untyped=True)
+    parser.set_defaults(dict(choice.init_args))
 
 
 def model_named(argv: Sequence[str]) -> str | None:

@@ -30,8 +30,10 @@ def show_list(argv: Sequence[str]) -> int:
         rows = {m.name: f"{m.family or '-':<9} better: {m.better:<5} {m.formula}" for m in METRICS.values()}
     elif options.what == "datasets":
         from bench.data import cards
+        from bench.data.profiles import card as profiles
 
         rows = {name: cards.find_card(name).description for name in cards.names()}
+        rows |= {name: f"profiles of wells: {profiles.find_card(name).description}" for name in profiles.names()}
     else:
         raise unknown("list", options.what, ("models", "baselines", "metrics", "datasets"))
     if options.json:

@@ -19,6 +19,7 @@ from bench.cli.frozen import frozen
 from bench.cli.genes import genes
 from bench.cli.lists import show_list
 from bench.cli.predict import predict
+from bench.cli.profiles import profiles
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.sweep import sweep
@@ -50,6 +51,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
+    "profiles": (profiles, "replicates, targets and modalities matched by profiles of wells"),
     "data": (data.data, "check, card, fetch, split, features, export, list"),
     "list": (show_list, "models, baselines, metrics, datasets"),
 }

@@ -51,7 +51,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
 
     model = choose(name)
     known = registry.arguments(model.model_class)
-    words = [_underscored(word, known) for word in argv]
+    words = [underscored(word, known) for word in argv]
     flags = vars(run_parser(model, track, description).parse_args(words).as_flat())
     check_formats(flags)
     split = seeds(flags["split_seed"]) if flags["split_seed"] else ()
@@ -76,7 +76,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     return config, flags
 
 
-def _underscored(word: str, names: Container[str]) -> str:
+def underscored(word: str, names: Container[str]) -> str:
     """Write a model's flag as its argument is called: ``--latent-target`` is ``--latent_target``."""
     flag, equals, value = word.partition("=")
     name = flag.removeprefix("--").replace("-", "_")

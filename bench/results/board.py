@@ -242,12 +242,20 @@ def _tail(row: Row, beat: float, control_sd: float, fell: int | None) -> Line:
         "beat_rate": beat,
         **{name: _over_seeds(row, name) for name in row.track.numbers},
         **_seed_sd(row),
+        **_status(row),
         "control_sd": control_sd,
         "n_fallback": fell,
         "wall_s": _average(b.fit_s + b.predict_s for b in budgets if b.fit_s is not None and b.predict_s is not None),
         "parameters": max((sum(b.parameters.values()) for b in budgets if b.parameters is not None), default=None),
         "run_ids": " ".join(row.run_ids),
     }
+
+
+def _status(row: Row) -> Line:
+    """Why a task could not be asked as it was meant, of a track whose records say so."""
+    if not row.track.statuses:
+        return {}
+    return {"status": " ".join(dict.fromkeys(record.status for record in row.records if record.status))}
 
 
 def _line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> Line:

@@ -14,7 +14,7 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -92,6 +92,7 @@ class Record(_Strict):
         warnings: What a reader should know before believing the row.
         numbers: Numbers of the whole run that no unit has a value of; ``None`` = undefined.
         values_hash: Hash of its values by unit (:attr:`bench.results.tables.Table.hash`); ``None`` = it has none.
+        status: Why a task could not be asked as it was meant, in one word; empty (and then not written) = it was.
     """
 
     schema_version: Literal[2] = 2
@@ -114,6 +115,7 @@ class Record(_Strict):
     warnings: tuple[str, ...]
     numbers: dict[str, float | None] = {}
     values_hash: str | None
+    status: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -201,15 +203,20 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _content(record: Record) -> dict[str, Any]:
+    """What is written of a record: a status only where there is one, so that no other record changes."""
+    return record.model_dump(mode="json", exclude=None if record.status else {"status"})
+
+
 def to_line(record: Record) -> str:
     """Write a record as one line of canonical JSON, its first field the checksum of the rest."""
-    text = canonical_json(record.model_dump(mode="json"))
+    text = canonical_json(_content(record))
     return f'{{"checksum":"{_hash(text.encode())}",{text[1:]}'
 
 
 def to_text(record: Record) -> str:
     """The same as indented JSON, for people."""
-    text = json.dumps(record.model_dump(mode="json"), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_content(record), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     text += "\n"
     return f'{{\n  "checksum": "{_hash(text.encode())}",\n{text[2:]}'
 

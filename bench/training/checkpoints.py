@@ -16,6 +16,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from pydantic import JsonValue
 
+from bench.core.door.limits import check_unpacked
+
 #: Name of these facts in a checkpoint, and what else of it is hashed.
 KEY = "perturb_ssl_bench"
 _HASHED = ("epoch", "global_step", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")

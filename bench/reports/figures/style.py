@@ -56,14 +56,27 @@ def finish(chart: Any, found: Headed, title: str, read: str, width: int) -> Any:
         read: What to look at.
         width: Of the chart in pixels, to wrap the text to.
     """
+    smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
+    return titled(chart, (title, found.heading), (read, *smoke), width)
+
+
+def titled(chart: Any, title: Sequence[str], read: Sequence[str], width: int) -> Any:
+    """Give a chart the lines of its title, smaller ones below, and the common look.
+
+    Args:
+        chart: The chart.
+        title: What is shown, then of what.
+        read: What to look at, then what to distrust.
+        width: Of the chart in pixels, to wrap the text to.
+    """
     import altair as alt
 
     fits = max(int(width / 5.9), 80)
-    smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
-    small = [line for text in (read, *smoke) for line in textwrap.wrap(text, fits)]
+    small = [line for text in read for line in textwrap.wrap(text, fits)]
+    head = [title[0], *(line for text in title[1:] for line in textwrap.wrap(text, fits))]
     return (
         chart.properties(
-            title=alt.TitleParams([title, *textwrap.wrap(found.heading, fits)], subtitle=small, anchor="start"),
+            title=alt.TitleParams(head, subtitle=small, anchor="start"),
             padding=12,
             background="white",
         )

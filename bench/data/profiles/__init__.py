@@ -1,0 +1,1 @@
+"""Morphological profiles: wells of plates, their features or embeddings, and what was done to each."""

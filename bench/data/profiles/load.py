@@ -1,0 +1,133 @@
+"""From a card to wells: found, read, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from bench.core.errors import BenchError
+from bench.core.files import safe_name, sha256_json
+from bench.data.profiles import embeddings, universe
+from bench.data.profiles.card import ProfileCard, find_card
+from bench.data.profiles.experiment import read_experiment
+from bench.data.profiles.simulate import SIMULATED_PROFILES, simulate
+from bench.data.profiles.tables import one_table
+from bench.data.profiles.universe import By
+from bench.data.profiles.wells import Wells, checked
+
+GENERATOR = "simulated_profiles"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of an experiment is looked at.
+
+    Attributes:
+        features: ``profile``, or ``embedding``: the numbers of ``<plate>.h5`` in place of features.
+        embeddings: Folder of these; ``None`` = that of the experiment.
+        batches: Batches of plates; empty = those that the card keeps.
+        universe: ``all``, or a file that lists wells.
+        universe_by: See :data:`bench.data.profiles.universe.By`.
+        nan: ``error`` or ``drop``: what is done about undefined features.
+    """
+
+    features: str = "profile"
+    embeddings: Path | None = None
+    batches: Sequence[str] = ()
+    universe: str = universe.ALL
+    universe_by: By = "wells"
+    nan: str = "error"
+
+
+def load_wells(source: str, asked: Asked = Asked()) -> Wells:
+    """Read the wells of a card, a table, or a generator (``simulated_profiles:seed=2``).
+
+    Args:
+        source: Name or path.
+        asked: What of it.
+
+    Raises:
+        BenchError: Whatever is wrong with the files, or a request that they cannot meet.
+    """
+    name, _, given = source.partition(":") if not Path(source).exists() else (source, "", "")
+    card = find_card(name)
+    if card.source == GENERATOR:
+        return _listed(_simulated(card, given), asked)
+    if given:
+        raise BenchError(f"'{source}': parameters are for simulated data; '{name}' is read from {card.source}.")
+    card = _with_batches(card, asked.batches)
+    path = _find(card)
+    wells = one_table(path, card) if card.experiment is None else read_experiment(path, card)
+    wells = checked(wells, str(path), asked.nan)
+    if asked.features == "embedding":
+        folder = asked.embeddings or (path if path.is_dir() else path.parent)
+        wells = embeddings.with_embeddings(wells, folder, card.embeddings)
+    elif asked.embeddings is not None:
+        raise BenchError("--embeddings goes with --features embedding: features of profiles are asked for.")
+    return _listed(wells, asked)
+
+
+def _listed(wells: Wells, asked: Asked) -> Wells:
+    if asked.universe == universe.ALL:
+        return wells
+    return wells.take(np.flatnonzero(universe.listed(wells, Path(asked.universe), asked.universe_by)))
+
+
+def _simulated(card: ProfileCard, given: str) -> Wells:
+    """Wells of the generator under a card's parameters, and those that a name adds."""
+    values = dict(card.parameters)
+    for part in filter(None, given.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not value:
+            raise BenchError(f"'{card.name}:{given}': expected parameter=value after the colon, got '{part}'.")
+        values[key.strip()] = yaml.safe_load(value)
+    suffix = "_".join(f"{key}{value}" for key, value in values.items() if key not in card.parameters)
+    try:
+        parameters = replace(SIMULATED_PROFILES, **values)
+    except (TypeError, ValueError) as error:
+        known = ", ".join(asdict(SIMULATED_PROFILES))
+        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
+    drawn = simulate(parameters, safe_name("data set", f"{card.name}_{suffix}" if suffix else card.name)).wells
+    return checked(replace(drawn, evidence=card.evidence), card.name)
+
+
+def _with_batches(card: ProfileCard, batches: Sequence[str]) -> ProfileCard:
+    """The card with other batches: another data set, whose name says so.
+
+    Raises:
+        BenchError: Batches of one table, which has no metadata of plates.
+    """
+    if not batches:
+        return card
+    if card.experiment is None:
+        raise BenchError(f"--batch goes with an experiment's folder; '{card.name}' is one table.")
+    keep = {**card.keep, card.experiment_columns.batch: tuple(batches)}
+    if keep == card.keep:
+        return card
+    name = f"{card.name}_{sha256_json(sorted(batches))[:6]}"
+    return card.model_copy(update={"keep": keep, "name": name})
+
+
+def _find(card: ProfileCard) -> Path:
+    """The source: absolute, then beside the card, then in ``$BENCH_DATA``.
+
+    Raises:
+        BenchError: In none of these places; the message says where it can be had and where to put it.
+    """
+    path, data = Path(card.source).expanduser(), os.environ.get("BENCH_DATA")
+    places = [path] if path.is_absolute() else [card.folder / path, *([Path(data) / path] if data else [])]
+    for place in places:
+        if place.exists():
+            return place
+    origin = f"Get it from {card.url}" if card.url else "Get it"
+    where = (
+        f"put it at {Path(data) / path} (BENCH_DATA is {data})"
+        if data
+        else f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER"
+    )
+    raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.")

@@ -1,0 +1,157 @@
+"""Figures of a track whose boards stand in one CSV for all splits: bars of each row, and boxes of its units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.core.track import Track
+from bench.reports.figures.data import printed
+from bench.reports.figures.style import BLUE, FORMATS, GREY, LINES, render, titled, write
+from bench.results import leaderboard, records
+from bench.results.board import board
+from bench.results.entries import BoardEntry
+from bench.results.tables import ALL
+
+BARS, BOXES = "bars", "boxes"
+#: Rows and splits that a figure shows, at most: the best, and the first.
+MAX_ROWS, MAX_SPLITS = 12, 12
+_WIDTH = 260
+#: Height of a row in pixels: names may take two lines.
+_ROW = 34
+
+
+def draw_levels(track: Track, folders: Sequence[Path], of: Sequence[Path], out: Path) -> list[Path]:
+    """Draw the primary metric of every split that some records belong to.
+
+    Args:
+        track: Their track.
+        folders: Leaderboards folders; of one run id the first folder's record wins.
+        of: Paths of records, all of one data set.
+        out: Folder for ``bars.{pdf,svg,png}`` and ``boxes.{...}``.
+
+    Returns:
+        The files; none where no row has values.
+    """
+    fresh = [records.read(path).spec for path in of]
+    if not fresh:
+        return []
+    found = leaderboard.collect(track, folders, fresh[0].dataset)
+    groups = leaderboard.group((e for e in found if e.record.spec.data_hash == fresh[0].data_hash), lambda text: None)
+    splits = list(dict.fromkeys(spec.split for spec in fresh))[:MAX_SPLITS]
+    items = {split: groups[fresh[0].dataset, split] for split in splits if (fresh[0].dataset, split) in groups}
+    smoke = any(entry.record.evidence == "smoke" for entries in items.values() for entry in entries)
+    made: dict[Path, bytes] = {}
+    for stem, table, chart in ((BARS, bars_table, bars_chart), (BOXES, boxes_table, boxes_chart)):
+        drawn = table(track, items)
+        if not drawn.empty:
+            pictures = render(chart(track, drawn, fresh[0].dataset, smoke))
+            made |= {out / f"{stem}.{form}": pictures[form] for form in FORMATS}
+    for path, content in made.items():
+        write(path, content)
+    return list(made)
+
+
+def bars_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame:
+    """Level of each row and split with its interval: split, label, level, low, high."""
+    lines = []
+    for split, entries in items.items():
+        for row in board(entries).to_dict("records"):
+            if not pd.isna(row[track.primary]):
+                bounds = (row[f"{track.primary}_ci_low"], row[f"{track.primary}_ci_high"])
+                lines.append((split, row["model"], row[track.primary], *bounds))
+    return _best(pd.DataFrame(lines, columns=["split", "label", "level", "low", "high"]))
+
+
+def boxes_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame:
+    """Value of each unit under each split seed, averaged over training seeds: split, label, level."""
+    column = list(track.metrics).index(track.primary)
+    parts = []
+    for split, entries in items.items():
+        rows: dict[tuple[str, int], list[Any]] = {}
+        for entry in entries:
+            if entry.table is not None:
+                key = entry.record.spec.label, entry.record.spec.split_seed
+                rows.setdefault(key, []).append(entry.values.column(ALL, "value", column))
+        for (label, _), values in rows.items():
+            parts.append(pd.DataFrame({"split": split, "label": label, "level": np.mean(values, axis=0)}))
+    return _best(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame())
+
+
+def _best(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the highest mean over splits."""
+    if table.empty:
+        return table
+    order = table.groupby("label")["level"].mean().sort_values(ascending=False, kind="stable").index[:MAX_ROWS]
+    return table[table["label"].isin(order)].assign(
+        label=lambda t: pd.Categorical(t["label"], categories=list(order), ordered=True)
+    )
+
+
+def _title(track: Track) -> str:
+    """What people call the primary metric."""
+    return next((column.title for column in track.columns if column.metric == track.primary), track.primary)
+
+
+def _frame(drawn: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Names that fit, and the order of rows."""
+    names = printed({label: [] for label in drawn["label"].cat.categories}, width=42, lines=2)
+    frame = drawn.assign(
+        name=drawn["label"].astype(str).map(names),
+        panel=drawn["split"].str.replace(".", " ", regex=False),
+    )
+    return frame.drop(columns=["label", "split"]), list(names.values())
+
+
+def _faceted(layers: Any, frame: pd.DataFrame, title: Sequence[str], smoke: bool) -> Any:
+    import altair as alt
+
+    panels = list(dict.fromkeys(frame["panel"]))
+    columns = min(2, len(panels))
+    faceted = layers.properties(width=_WIDTH, height=alt.Step(_ROW)).facet(
+        data=frame, facet=alt.Facet("panel:N", title=None, sort=panels), columns=columns
+    )
+    read = ["0 = chance, 1 = perfect. Rows of one panel are of the same units; panels are not compared."]
+    read += ["Smoke data: a trial of the plumbing, no claim."] if smoke else []
+    return titled(faceted, title, read, columns * (_WIDTH + 150))
+
+
+def _axes(track: Track, order: Sequence[str]) -> tuple[Any, Any]:
+    import altair as alt
+
+    x = alt.X("level:Q", title=_title(track), scale=alt.Scale(nice=True))
+    y = alt.Y("name:N", title=None, scale=alt.Scale(domain=list(order)), axis=alt.Axis(labelExpr=LINES))
+    return x, y
+
+
+def bars_chart(track: Track, drawn: pd.DataFrame, dataset: str, smoke: bool = False) -> Any:
+    """Draw a bar per row, a panel per split."""
+    import altair as alt
+
+    frame, order = _frame(drawn)
+    x, y = _axes(track, order)
+    base = alt.Chart()
+    layers = alt.layer(
+        base.mark_bar(color=BLUE, opacity=0.75, height={"band": 0.7}).encode(x=x, y=y),
+        base.transform_filter("isValid(datum.low)").mark_rule(color="black").encode(x=alt.X("low:Q"), x2="high:Q", y=y),
+    )
+    title = (f"{_title(track)}, with 95% intervals over units", dataset)
+    return _faceted(layers, frame, title, smoke)
+
+
+def boxes_chart(track: Track, drawn: pd.DataFrame, dataset: str, smoke: bool = False) -> Any:
+    """Draw a box of each row's units, a panel per split."""
+    import altair as alt
+
+    frame, order = _frame(drawn)
+    x, y = _axes(track, order)
+    layers = alt.layer(
+        alt.Chart()
+        .mark_boxplot(color=BLUE, median={"color": "black"}, outliers={"size": 8, "color": GREY})
+        .encode(x=x, y=y)
+    )
+    return _faceted(layers, frame, (f"{_title(track)} of each unit", dataset), smoke)

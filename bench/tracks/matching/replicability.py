@@ -1,0 +1,52 @@
+"""Replicability: do wells of a perturbation find each other before the negative controls of their plates?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.data.profiles.wells import Wells
+from bench.tracks.matching.options import Options
+from bench.tracks.matching.outcome import Outcome, design, failed, judged
+from bench.tracks.matching.pairs import single_label
+from bench.tracks.matching.precision import rank
+
+
+def replicability(wells: Wells, options: Options) -> Outcome:
+    """Ask it of the wells of one group.
+
+    Positive pairs: wells of one perturbation. Negative pairs: a well and a negative control of its plate. Similarity:
+    cosine. A well's average precision is averaged over the wells of its perturbation; controls are not asked.
+
+    Args:
+        wells: Corrected.
+        options: How labels are judged.
+
+    Source: the evaluation of CPJUMP1, as CellCLIP's script calls it.
+    """
+    treated = np.flatnonzero(~wells.control)
+    counts: dict[str, float | None] = {
+        "n_perturbations": float(len(np.unique(wells.perturbation[treated]))),
+    }
+    if not len(treated):
+        return failed("empty", "no well but controls", counts)
+    if not wells.control.any():
+        return failed("control-limited", "no negative controls on these plates", counts)
+    meta = pd.DataFrame(
+        {"perturbation": wells.perturbation, "plate": wells.plate, "control": wells.control.astype(np.int64)}
+    )
+    paired = single_label(meta, ["perturbation"], ["plate"], ["control"], asked=treated.tolist())
+    ranked = rank(wells.x, paired.positives, paired.negatives)
+    counts |= {"n_pos_pairs": float(paired.counts[0]), "n_neg_pairs": float(paired.counts[1])}
+    if not len(ranked.query):
+        why = "no perturbation is in two wells" if not paired.counts[0] else "no well has a control on its plate"
+        return failed("unpaired", why, counts)
+    names = wells.perturbation[ranked.query].tolist()
+    labels, chance = design(ranked, names)
+    ap, found = judged(ranked, names, wells.perturbation.tolist(), wells.modality.tolist(), options)
+    without = len(np.setdiff1d(np.unique(np.concatenate(paired.positives)), ranked.query))
+    said = [f"{without} replicate wells have no negative control on their plate and are left out"] if without else []
+    alone = int(counts["n_perturbations"] or 0) - len(labels)
+    said += [f"{alone} perturbations have one well only and are not asked for"] if alone else []
+    counts["n_gated"] = 0.0
+    return Outcome(labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said))
