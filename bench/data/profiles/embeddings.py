@@ -7,10 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from bench.core.door.hdf5 import check_size, open_hdf5
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
 from bench.core.typing import Floats
-from bench.data.io.links import refuse_links
 from bench.data.profiles.experiment import plate_file
 from bench.data.profiles.wells import Strings, Wells
 
@@ -57,15 +57,12 @@ def read_plate(path: Path) -> tuple[Floats, Strings, Strings]:
     Raises:
         BenchError: Not HDF5, without one of :data:`KEYS`, or arrays that do not belong together.
     """
-    try:
-        handle = h5py.File(path, "r")
-    except OSError as error:
-        raise BenchError(f"{path}: not a readable HDF5 file ({error}).") from error
-    with handle:
-        refuse_links(handle)
+    with open_hdf5(path, "an HDF5 file of embeddings") as handle:
         if absent := [key for key in KEYS if key not in handle]:
             there = ", ".join(sorted(handle)[:8]) or "nothing"
             raise BenchError(f"{path}: it has no '{absent[0]}'. Expected {', '.join(KEYS)}; there is {there}.")
+        for key in KEYS:
+            check_size(handle[key])
         values = np.asarray(handle["embeddings"], dtype=np.float64)
         position, sample = (_text(handle[key]) for key in KEYS[1:])
     if not len(values) or values.ndim < 2:

@@ -66,7 +66,7 @@ def test_profiles_do_not_read_embeddings_and_embeddings_do(card, tmp_path, wells
     bad = tmp_path / "screen" / "P1CO1.h5"
     bad.write_bytes(b"no HDF5 at all")
     profile = load_wells(str(card))
-    with pytest.raises(BenchError, match=r"P1CO1\.h5: not a readable HDF5 file"):
+    with pytest.raises(BenchError, match=r"P1CO1\.h5: not an HDF5 file of embeddings"):
         load_wells(str(card), Asked(features="embedding"))
     bad.unlink()
     write_embeddings(tmp_path / "latents", wells)
