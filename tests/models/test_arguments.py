@@ -20,8 +20,6 @@ UNPUBLISHED: dict[str, str] = {
     "two_way_sum": "equals same_perturbation_mean where a context has no train unit",
     "embeddings": "it is a file of the user's",
     "same_dose_mean": "it is for screens with doses, and none of these has a board",
-    "lejepa": "came after the boards were made; no suite runs it yet",
-    "simclr": "came after the boards were made; no suite runs it yet",
 }
 
 
