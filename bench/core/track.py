@@ -103,7 +103,8 @@ class Track:
         floor_text: What skill 0 is, in words.
         ceiling_text: What skill 1 is, in words.
         columns: What people see of a board.
-        takes: What is evaluated: a model's predictions of the test units, or its frozen encoder, which has no head.
+        takes: What is evaluated: a model's predictions of the test units, its predictions for all candidates of a
+            task, or its frozen encoder, which has no head.
         folds: Control folds that its boards know.
         numbers: Names of numbers of a whole run, without a value per unit.
         legend: What to look at first.
@@ -120,7 +121,7 @@ class Track:
     columns: tuple[Column, ...]
     suffix: str = ""
     file: str = "record"
-    takes: Literal["predictions", "encoder"] = "predictions"
+    takes: Literal["predictions", "candidates", "encoder"] = "predictions"
     folds: tuple[Literal[0, 1], ...] = (0, 1)
     numbers: tuple[str, ...] = ()
     legend: str = ""
