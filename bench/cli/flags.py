@@ -82,7 +82,7 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise BenchError(_nearest_flags(readable(message), _options(self)))
 
-    head = track.takes == "predictions"
+    head = track.takes != "encoder"
     parser = _RunParser(
         prog=f"bench {track.verb}",
         description=description,
@@ -123,6 +123,7 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
             default=None,
             help="3 or 3,10,50: control cells of each held-out context that models see; a board for each",
         )
+    if track.takes == "predictions":
         parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
         parser.add_argument("--save", action="store_true", help="keep the fitted model, for 'bench predict'")
     parser.add_argument("--force", action="store_true", help="repeat finished runs")

@@ -128,6 +128,11 @@ class Track:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def claims_skill(self) -> bool:
+        """Whether a claim about ``skill`` is about it: of the tracks that have one, the one of the plain boards."""
+        return bool(self.families) and not self.suffix
+
+    @property
     def families(self) -> dict[str, str]:
         """The metric that stands for each family in the mean skill."""
         return {metric.family: name for name, metric in self.metrics.items() if metric.family}

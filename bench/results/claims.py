@@ -178,7 +178,7 @@ def _elsewhere(
 
 def _track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -> tuple[Track, leaderboard.Groups]:
     for track, here in groups:
-        if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
+        if claim.metric in track.metrics or (claim.metric == SKILL and track.claims_skill):
             return track, here
     raise BenchError(f"claim '{claim.name}': no track has the metric '{claim.metric}'.")
 

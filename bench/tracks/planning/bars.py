@@ -29,7 +29,8 @@ class Bars:
         chance: By metric, what a random order gives each unit ``[T]``.
         blind: By answer, then by metric of a family ``[T]``.
         replicate: By metric ``[T]``.
-        rooms: Mean room of E4 and E5, by which their excesses are divided; NaN where there is none.
+        rooms: What excesses of E4 and E5 are divided by: the mean room, or the mean excess of a random choice; NaN where
+            there is none.
     """
 
     chance: Values
@@ -45,10 +46,11 @@ def load(facts: Facts) -> Bars:
 
 def make(facts: Facts) -> Bars:
     """Make the bars of a task."""
-    rooms = {
-        name: scale_of(np.concatenate([task(here, Predictor(order=_flat(here)))[1] for here in facts.contexts]))
-        for name, task in REGRETS.items()
-    }
+    rooms = {}
+    for name, task in REGRETS.items():
+        lost, gained = zip(*(task(here, Predictor(order=_flat(here))) for here in facts.contexts), strict=True)
+        rooms[name] = scale_of(np.concatenate(gained))
+        rooms[name.replace("regret", "excess")] = scale_of(np.concatenate(lost))
     blind: dict[str, Values] = {}
     for name in (CHANCE, *ORDERS):
         found = [families(here, _ordered(facts, here, name), rooms) for here in facts.contexts]
@@ -75,8 +77,12 @@ def families(here: Context, who: Predictor, rooms: dict[str, float]) -> Values:
 
 
 def regrets(here: Context, who: Predictor, rooms: dict[str, float]) -> Values:
-    """Regret in E4 and E5 ``[T]``; NaN where there is no room."""
-    return {name: task(here, who)[0] / rooms[name] for name, task in REGRETS.items()}
+    """Regret in E4 and E5, and the same in units of a random choice's ``[T]``; NaN where there is no room."""
+    out = {}
+    for name, task in REGRETS.items():
+        lost = task(here, who)[0]
+        out |= {each: lost / rooms[each] for each in (name, name.replace("regret", "excess"))}
+    return out
 
 
 def joined(facts: Facts, by_context: list[Values]) -> Values:

@@ -32,7 +32,7 @@ class Predictions:
         fallbacks: By unit, constituents of which the model knew nothing.
     """
 
-    means: Mapping[Unit, Floats]
+    means: Mapping[Unit, Floats | NDArray[np.float32]]
     fallbacks: Mapping[Unit, int]
 
     def of(self, here: Context) -> tuple[Floats, Rows]:

@@ -56,11 +56,11 @@ def _ranked(task: str, kind: str, cells: int, space: str = "", how: str = _SPACE
     )
 
 
-def _plain(name: str, better: Better, formula: str, trap: str, chance: str, top: float = 1.0) -> MetricInfo:
+def _plain(name: str, better: Better, formula: str, trap: str, chance: str) -> MetricInfo:
     return MetricInfo(
         name=name,
         better=better,
-        range=(-float("inf"), float("inf")) if "regret" in name else (0.0, top),
+        range=(-float("inf"), float("inf")) if name.endswith(("regret", "regret_raw", "excess")) else (0.0, 1.0),
         formula=formula,
         source=_HERE,
         trap=trap,
@@ -111,6 +111,16 @@ _ALL = (
         "regret of a random choice",
     ),
     _plain("e5_regret_raw", "low", f"{_BACK}; by the predicted pair alone", _HALF, "regret of a random choice"),
+    *(
+        _plain(
+            f"{task}_excess",
+            "low",
+            f"{what}, with the excess of a random choice as denominator",
+            "defined too where nothing is better than doing nothing; 1 = as good as a random choice",
+            "1, on average",
+        )
+        for task, what in (("e4", _STEER.partition(":")[0]), ("e5", _BACK.partition(":")[0]))
+    ),
     *(
         _plain(
             f"e6_mrr_{k}",

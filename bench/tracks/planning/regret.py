@@ -3,8 +3,8 @@
     regret = [D_B(chosen) - D_B(argmin D_A)] / [D_B(no-op) - D_B(argmin D_A)]
 
 ``D_A`` and ``D_B`` are unbiased squared distances to the goal, measured on two halves of the cells: the best is chosen
-on one half and judged on the other, so that nobody is compared with the luckiest of many noisy measurements. 0 = as good
-as choosing by an experiment of half the size, 1 = as good as doing nothing. Averages over goals come before the
+on one half and judged on the other, so that nobody is compared with the luckiest of many noisy measurements. 0 = as
+good as choosing by an experiment of half the size, 1 = as good as doing nothing. Averages over goals come before the
 division, so that goals that are hardly off cannot blow up.
 """
 
@@ -19,7 +19,7 @@ from bench.tracks.planning.ranking import places
 Bools = NDArray[np.bool_]
 
 #: The room between doing nothing and the best must be this many standard errors (over goals) above 0.
-MIN_STANDARD_ERRORS = 3.0
+MIN_STANDARD_ERRORS = 2.0
 
 
 def squared_distances(a: Floats, noise_a: Floats, b: Floats, noise_b: Floats) -> Floats:

@@ -84,7 +84,7 @@ def recovery(here: Context, who: Predictor, bags: tuple[int, ...] = BAGS) -> Val
 
 
 def mixed(here: Context, who: Predictor, bags: tuple[int, ...] = BAGS) -> Values:
-    """E2: the same among all that was done in this context, train perturbations too, and how often one of them is first.
+    """E2: the same among all that was done in this context, train perturbations too; how often one of them is first.
 
     Returns:
         ``e2_<measure>_<cells>`` by unit ``[T]``, and ``e2_seen_<cells>``; nothing where no train unit is here.

@@ -30,7 +30,7 @@ BAGS = (1, 5, 20, 100)
 #: The bag that boards rank by.
 USUAL = 20
 #: Times that the cells of a unit are cut in halves; each half gives a query.
-HALVINGS = 10
+HALVINGS = 5
 #: A gene counts as expressed when at least this many train cells have it.
 MIN_EXPRESSING_CELLS = 10
 
