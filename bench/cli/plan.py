@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.output import print_table
+from bench.cli.flags import Parser
+from bench.cli.output import check_formats, format_flags, print_table
 from bench.cli.run import configs_of
 from bench.core.errors import BenchError
 
@@ -20,6 +21,8 @@ _DESCRIPTION = (
 
 def plan(argv: Sequence[str]) -> int:
     """``bench plan``."""
+    if any(word.partition("=")[0] in ("--run", "--target") for word in argv):
+        return _ask(argv)
     words, task = _without_task(argv)
     found = configs_of(words, "plan", _DESCRIPTION)
     if found is None:
@@ -44,6 +47,52 @@ def plan(argv: Sequence[str]) -> int:
         note(str(paths[-1]))
     else:
         print(paths[-1], flush=True)
+    return 0
+
+
+def _ask(argv: Sequence[str]) -> int:
+    """Ask a saved model which perturbations lead from a start to a target."""
+    parser = Parser(
+        prog="bench plan",
+        description="Rank perturbations by how near a model that 'bench run --save' kept predicts them to come to the "
+        "state of the target's cells. Candidates are predicted, not measured.",
+    )
+    parser.add_argument("--run", required=True, metavar="RUN_ID|FOLDER", help="a run with a saved model, or its folder")
+    parser.add_argument(
+        "--target", required=True, type=Path, help="h5ad file with cells of the goal; labels are not used"
+    )
+    parser.add_argument("--start", type=Path, help="h5ad file with cells to start from (default: the data's controls)")
+    parser.add_argument(
+        "--candidates", default="all", help="all, pairs, or a text file with a perturbation per line (KLF1, SET+KLF1)"
+    )
+    parser.add_argument("--avoid", default="", help="genes that no candidate may perturb: KLF1,SET")
+    parser.add_argument("--top", type=int, default=20, help="rows (default: 20)")
+    parser.add_argument("--figure", type=Path, help="also draw start, goal and candidates: .png, .svg or .pdf")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    format_flags(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    check_formats(vars(options))
+    if options.figure and options.figure.suffix.lstrip(".") not in (formats := ("pdf", "svg", "png")):
+        raise BenchError(f"--figure {options.figure}: expected a name that ends in .{', .'.join(formats)}.")
+    from bench.core.console import note
+    from bench.runner import planner
+
+    made = planner.search(
+        options.run, options.target, options.start, options.candidates, options.avoid, options.top, options.runs
+    )
+    if not print_table(lambda: made.table, vars(options)):
+        print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"))
+    note(f"{made.considered:,} candidates, of which the model was called for {made.calls:,}")
+    for line in (*made.notes, planner.CAVEAT):
+        note(line)
+    if options.figure:
+        from bench.reports.figures import plan as picture
+        from bench.reports.figures.style import render, write
+
+        drawn = picture.table(made.route.start, made.route.goal, made.means, made.others, made.table)
+        write(options.figure, render(picture.chart(drawn))[options.figure.suffix.lstrip(".")])
+        note(str(options.figure))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -105,6 +105,10 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         where = torch.full((len(controls),), context)
         batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
         return torch.stack([self.predict_step(batch).double().mean(dim=0) for batch in batches])
+
+    def members(self) -> Iterator[PerturbationModel]:
+        """The model with each of its networks alone, where its predictions are means over several; else none."""
+        yield from ()
 
     def record_banks(self, banks: Sequence[FeatureBank], datamodule: PerturbationDataModule) -> None:
         """Keep which feature banks the model is given, and warn of perturbed genes that none of them describes.

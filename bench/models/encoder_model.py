@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -152,6 +152,16 @@ class EncoderModel(PerturbationModel, abc.ABC):
         with one_thread(self.small):
             means = [self.response.predict(batch, encoder, standardised).mean(dim=0) for batch in batches]
         return torch.stack(means)
+
+    def members(self) -> Iterator[PerturbationModel]:
+        """The model with the networks of each head seed alone, one after the other; to be used before the next."""
+        networks = self.response.networks
+        try:
+            for one in networks if len(networks) > 1 else ():
+                self.response.networks = nn.ModuleList([one])
+                yield self
+        finally:
+            self.response.networks = networks
 
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""

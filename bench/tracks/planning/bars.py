@@ -29,7 +29,7 @@ class Bars:
         chance: By metric, what a random order gives each unit ``[T]``.
         blind: By answer, then by metric of a family ``[T]``.
         replicate: By metric ``[T]``.
-        rooms: What excesses of E4 and E5 are divided by: the mean room, or the mean excess of a random choice; NaN where
+        rooms: What excesses of E4 and E5 are divided by: the mean room, or the mean excess of a random choice; NaN =
             there is none.
     """
 

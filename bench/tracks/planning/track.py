@@ -56,7 +56,6 @@ TRACK = Track(
     ceiling_text="the other half of a condition's cells as its own prediction",
     columns=(
         Column("E1", "e1_mrr_20", meaning="MRR: which held-out perturbation made a bag of 20 cells?"),
-        Column("hit@1", "e1_hit1_20", meaning="How often it is first."),
         Column("hit@10", "e1_hit10_20", meaning="How often it is among the first ten."),
         Column(
             "E2", "e2_mrr_20", meaning="MRR: the same with the train perturbations among the candidates.", optional=True
