@@ -82,6 +82,7 @@ def test_the_sum_of_two_shifts_by_hand():
     np.testing.assert_allclose(planner.summed_distances(shifts, way), wanted, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_pairs_in_two_stages_find_what_an_exhaustive_search_finds(folder):
     """Each is called once, or only what the sums of singles put first."""
     everything = asked(folder, candidates="pairs", top=20, shortlist=10_000)
