@@ -13,7 +13,7 @@ from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.pseudobulk import Pseudobulk
 from bench.models.base import ShiftModel
-from bench.stats.shifts import additive, shifts_by_identity
+from bench.stats.shifts import additive, shifts_by_identity, single_shift
 from bench.training.selection import choose_for_contexts
 
 Setting = TypeVar("Setting")
@@ -30,8 +30,8 @@ def rows_of(train: Pseudobulk, perturbation: str) -> list[int]:
 class Elsewhere:
     """Mean shift of each perturbation over the train contexts that hold it, each context counting once.
 
-    A combination that no context holds is the sum of its constituents' mean shifts; what is in no train unit is the
-    train mean, and counts as a fallback.
+    A combination that no context holds is the sum of its constituents' mean shifts; a compound that none holds at a
+    dose takes its mean shift at the nearest; what is in no train unit is the train mean, and counts as a fallback.
 
     Args:
         train: Train units.
@@ -47,8 +47,9 @@ class Elsewhere:
         """Shift ``[G]`` of a perturbation, and how many of its constituents fell back."""
         if identity(perturbation) in self._known:
             return self._known[identity(perturbation)], 0
-        if len(constituents(perturbation)) == 1:
-            return self._mean, 1
+        if len(genes := constituents(perturbation)) == 1:
+            near = single_shift(genes[0], perturbation, self._known)
+            return (self._mean, 1) if near is None else (near, 0)
         return additive(perturbation, self._known, self._mean)
 
     def of(self, units: Sequence[Unit]) -> Floats:

@@ -11,15 +11,17 @@ from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.bank import FeatureBank
-from bench.data.features.resolve import targets
+from bench.data.features.resolve import HOW, targets
+from bench.data.features.treatments import Treatments
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import Described, ShiftRule, Solved
 from bench.stats.shifts import train_mean
 from bench.training.selection import choose, part_of
 
 Setting = TypeVar("Setting")
 
-#: ``(setting, features [T, F], train, features of the predicted [N, F]) -> shifts [N, G]``
-Solve = Callable[[Setting, Floats, Pseudobulk, Floats], Floats]
+#: ``(setting, features [T, F], train) -> (features [N, F] -> shifts [N, G])``
+Solve = Callable[[Setting, Floats, Pseudobulk], Solved]
 
 
 class ConditionFeatures:
@@ -32,6 +34,9 @@ class ConditionFeatures:
     With ``identity`` each perturbed gene of the train conditions has a column of its own too, as learned models give
     it: what its features do not say can then be learned of it. A gene's own column is as long as its features are on
     average, so that a penalty weighs both alike.
+
+    Where conditions have a dose or a time, these enter as they do in the learned models' actions: as columns of their
+    own, as long as the features are on average, and as multipliers of the features, beside the features themselves.
 
     Attributes:
         width: Number of columns ``F``, of all banks together and of the identities.
@@ -57,14 +62,21 @@ class ConditionFeatures:
             own = np.sqrt(self.width) * np.eye(len(seen), dtype=np.float32)
             self._banks.append(FeatureBank("identity", seen, own, "identities of the train conditions' genes"))
             self.width += len(seen)
+        self._treatments, self._length = Treatments.of(train), np.sqrt(self.width)
+        self.width += len(self._treatments.names) * (self.width + 1)
+
+    def rule(self, solved: Solved) -> ShiftRule:
+        """What these features and a solution say of any condition."""
+        return ShiftRule(tuple(Described(bank.genes, bank.values) for bank in self._banks), solved)
 
     def __call__(self, names: Sequence[str]) -> Floats:
         """Features of these conditions ``[N, F]``, float64."""
-        rows = np.zeros((len(names), self.width))
+        rows = np.zeros((len(names), sum(bank.width for bank in self._banks)))
         for i, name in enumerate(names):
             genes = constituents(name)
             rows[i] = np.concatenate([bank.lookup(genes)[0].sum(axis=0, dtype=np.float64) for bank in self._banks])
-        return rows
+        at = self._treatments(names) if self._treatments.names else np.empty((len(names), 0))
+        return np.hstack([rows, *(rows * column[:, None] for column in at.T), self._length * at])
 
     def missing(self, name: str) -> int:
         """Constituents of a condition of which nothing is known."""
@@ -110,20 +122,28 @@ def predict_from_features(
     if len(described) < 2:
         raise ValueError(
             f"the features ({', '.join(bank.source for bank in banks)}) describe all genes of only {len(described)} of "
-            f"{len(train.conditions)} train conditions, and at least 2 are needed; choose other features"
+            f"{len(train.conditions)} train conditions, and at least 2 are needed; choose other features, or make "
+            f"{HOW}"
         )
 
-    def fit_predict(setting: Setting, fitted: Pseudobulk, names: Sequence[str]) -> Floats:
+    def fitted_on(setting: Setting, fitted: Pseudobulk) -> Solved | None:
         usable = part_of(fitted, [i for i, name in enumerate(fitted.conditions) if not features.missing(name)])
+        return solve(setting, features(usable.conditions), usable) if usable.conditions else None
+
+    def predicted(solved: Solved | None, fitted: Pseudobulk, names: Sequence[str]) -> Floats:
         shifts = np.tile(train_mean(fitted.shifts), (len(names), 1))
         known = [i for i, name in enumerate(names) if features.missing(name) < len(constituents(name))]
-        if known and usable.conditions:
-            predicted = [names[i] for i in known]
-            shifts[known] = solve(setting, features(usable.conditions), usable, features(predicted))
+        if known and solved is not None:
+            shifts[known] = solved(features([names[i] for i in known]))
         return shifts
 
+    def fit_predict(setting: Setting, fitted: Pseudobulk, names: Sequence[str]) -> Floats:
+        return predicted(fitted_on(setting, fitted), fitted, names)
+
     best = choose(settings, fit_predict, datamodule, model.fit_report)
-    names = datamodule.predicted_conditions
-    shifts = fit_predict(best, train, names)
-    model.keep(datamodule, {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)})
+    names, solved = datamodule.predicted_conditions, fitted_on(best, train)
+    assert solved is not None  # at least two conditions are described
+    shifts = predicted(solved, train, names)
+    found = {name: (shift, features.missing(name)) for name, shift in zip(names, shifts, strict=True)}
+    model.keep(datamodule, found, features.rule(solved))
     return best, len(described), features.width

@@ -35,8 +35,9 @@ class CPALike(CellNetModel):
     it. The shift of an action is a linear map of the action composer's vector (features and, for train targets, a
     learned identity that is dropped at random); a combination's shifts are summed; the control's is zero.
 
-    Deviations from CPA beside the adversary: no doses and covariates, AdamW with one cycle, the step and the setting by
-    the error of val means, per-gene variances that are the same for every cell.
+    Deviations from CPA beside the adversary: no covariates but dose and time, which enter by the action composer and
+    not by a response curve of each compound, AdamW with one cycle, the step and the setting by the error of val means,
+    per-gene variances that are the same for every cell.
 
     Args:
         features: What describes a perturbed gene: ``card``, ``pca``, ``coexpression``, ``pairs:FILE`` or a table;
@@ -103,6 +104,7 @@ class _Net(CellNet):
             width=model.action_width,
             n_identities=table.identities,
             identity_dropout=model.identity_dropout,
+            n_treatments=len(table.treatments.names),
         )
         self.move = linear(model.action_width, model.latent, bias=False)
         self.encoder = Posterior(len(mean), setting.width, model.latent)

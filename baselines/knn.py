@@ -54,6 +54,20 @@ class Setting:
     temperature: float
 
 
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The known conditions, and how their neighbours weigh: see :func:`nearest_mean`."""
+
+    features: Floats
+    shifts: Floats
+    neighbours: int
+    temperature: float
+
+    def __call__(self, wanted: Floats) -> Floats:
+        """Shifts ``[N, G]`` of conditions with these features ``[N, F]``."""
+        return nearest_mean(self.features, self.shifts, wanted, self.neighbours, self.temperature)
+
+
 class NearestNeighbours(ShiftModel):
     """Predict the weighted mean shift of the train conditions with the most similar features, by cosine.
 
@@ -66,6 +80,8 @@ class NearestNeighbours(ShiftModel):
         neighbours: Number of train conditions; 0 chooses among 1, 5, 10 and 20.
         temperature: Of the weights softmax(cosine / temperature); 0 chooses among 0.1 and 0.3.
     """
+
+    solved_by = Nearest
 
     def __init__(self, features: str = "card", neighbours: int = 0, temperature: float = 0.0) -> None:
         super().__init__()
@@ -85,8 +101,8 @@ class NearestNeighbours(ShiftModel):
         if self.neighbours > most:
             raise ValueError(f"neighbours is {self.neighbours}, but there are only {most} train conditions")
 
-        def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
-            return nearest_mean(f, train.shifts, wanted, setting.neighbours, setting.temperature)
+        def solve(setting: Setting, f: Floats, train: Pseudobulk) -> Nearest:
+            return Nearest(f, train.shifts, setting.neighbours, setting.temperature)
 
         counts = (self.neighbours,) if self.neighbours else tuple(min(k, most) for k in NEIGHBOURS)
         temperatures = (self.temperature,) if self.temperature else TEMPERATURES

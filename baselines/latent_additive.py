@@ -72,7 +72,11 @@ class _Net(CellNet):
         width, latent, dropout = setting.width, model.latent, model.dropout
         self.table = table
         self.composer = Composer(
-            table.widths, width=width, n_identities=table.identities, identity_dropout=model.identity_dropout
+            table.widths,
+            width=width,
+            n_identities=table.identities,
+            identity_dropout=model.identity_dropout,
+            n_treatments=len(table.treatments.names),
         )
         self.encoder = layers(len(mean), width, latent, dropout)
         self.perturb = tail(width, latent, dropout)

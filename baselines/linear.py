@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,6 +13,7 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.gene_embedding import gene_scores
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import Affine, Described, ShiftRule
 from bench.training.selection import choose
 
 #: Candidates for a rank or a ridge where the other is given.
@@ -42,6 +43,11 @@ def bilinear_ridge(y: Floats, g: Floats, p: Floats, ridge: float) -> Floats:
     left = np.linalg.solve(g.T @ g + ridge * np.eye(g.shape[1]), g.T @ y @ p.T)
     solution: Floats = np.linalg.solve(p @ p.T + ridge * np.eye(p.shape[0]), left.T).T
     return solution
+
+
+def _embed(condition: str, g: Floats, index: Mapping[str, int]) -> Floats:
+    """Sum of the rows of ``g [G, k]`` of a condition's targets ``[k]``."""
+    return np.asarray(sum((g[index[gene]] for gene in constituents(condition)), np.zeros(g.shape[1])))
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class Linear(ShiftModel):
                 name: (datamodule.train_shift if n else shift, n)
                 for name, shift, n in zip(names, shifts, missing, strict=True)
             },
+            self._rule_of(best, train, control, datamodule),
         )
         k = min(best.rank, len(train.conditions))
         self.fit_report.parameters = {"fit": k * k + len(datamodule.genes) * (k + 1)}
@@ -104,17 +111,29 @@ class Linear(ShiftModel):
         datamodule: PerturbationDataModule,
         names: Sequence[str],
     ) -> Floats:
+        g, k, centre = self._solve(setting, train, control, datamodule)
+        index = datamodule.dataset.gene_index
+        mean = train.shifts.mean(axis=0)
+        return np.array(
+            [mean if datamodule.dataset.unmeasured(n) else centre + g @ k @ _embed(n, g, index) for n in names]
+        )
+
+    def _solve(
+        self, setting: Setting, train: Pseudobulk, control: Floats, datamodule: PerturbationDataModule
+    ) -> tuple[Floats, Floats, Floats]:
+        """Gene scores ``G [G, k]``, ``K [k, k]`` and ``b [G]``."""
         g = gene_scores(np.vstack([train.means, control]), setting.rank)
         index = datamodule.dataset.gene_index
-
-        def embed(condition: str) -> Floats:
-            return np.asarray(sum((g[index[gene]] for gene in constituents(condition)), np.zeros(g.shape[1])))
-
         # The control is a column of zeros on both sides, as in the paper's code; it only damps the mean.
         centre = train.shifts.sum(axis=0) / (len(train.conditions) + 1)
         usable = [i for i, name in enumerate(train.conditions) if not datamodule.dataset.unmeasured(name)]
         y = np.column_stack([*(train.shifts[i] - centre for i in usable), -centre])
-        p = np.column_stack([*(embed(train.conditions[i]) for i in usable), np.zeros(g.shape[1])])
-        k = bilinear_ridge(y, g, p, setting.ridge)
-        mean = train.shifts.mean(axis=0)
-        return np.array([mean if datamodule.dataset.unmeasured(n) else centre + g @ k @ embed(n) for n in names])
+        p = np.column_stack([*(_embed(train.conditions[i], g, index) for i in usable), np.zeros(g.shape[1])])
+        return g, bilinear_ridge(y, g, p, setting.ridge), centre
+
+    def _rule_of(
+        self, setting: Setting, train: Pseudobulk, control: Floats, datamodule: PerturbationDataModule
+    ) -> ShiftRule:
+        """The same for any condition of measured genes."""
+        g, k, centre = self._solve(setting, train, control, datamodule)
+        return ShiftRule((Described(tuple(datamodule.genes), g),), Affine((g @ k).T, centre))

@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import constant
 
 
 class NoChange(ShiftModel):
@@ -16,5 +17,5 @@ class NoChange(ShiftModel):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Nothing to learn."""
         zero = np.zeros(len(datamodule.genes))
-        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (zero, 0)))
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (zero, 0)), constant(zero))
         self.fit_report.parameters = {"fit": 0}

@@ -7,6 +7,7 @@ import numpy as np
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import constant
 
 
 def nonctl_shift(train: Pseudobulk) -> Floats:
@@ -36,5 +37,5 @@ class NonctlMean(ShiftModel):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train cells."""
         shift = nonctl_shift(datamodule.pseudobulk("train").by_condition())
-        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)))
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)), constant(shift))
         self.fit_report.parameters = {"fit": len(datamodule.genes)}

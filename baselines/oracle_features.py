@@ -12,6 +12,7 @@ from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import targets
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import Affine
 
 
 class OracleFeatures(ShiftModel):
@@ -55,9 +56,8 @@ class OracleFeatures(ShiftModel):
         scaled = (values / max(scale, 1e-12)).astype(np.float32)
         bank = FeatureBank("true_network", genes, scaled, "the true network of the simulated data")
 
-        def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
-            w, b = ridge_regression(f, train.shifts, setting.ridge)
-            return b + wanted @ w
+        def solve(setting: Setting, f: Floats, train: Pseudobulk) -> Affine:
+            return Affine(*ridge_regression(f, train.shifts, setting.ridge))
 
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
         _, _, width = predict_from_features(self, datamodule, [bank], settings, solve, standardise=False)

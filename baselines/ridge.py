@@ -11,6 +11,7 @@ from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
 from bench.data.features.resolve import load_banks
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import Affine
 
 #: The grid: powers of ten between hardly any penalty and one under which little but the mean is left.
 RIDGES = (100.0, 10.0, 1_000.0, 1.0, 10_000.0, 0.1, 100_000.0, 0.01)
@@ -80,10 +81,9 @@ class Ridge(ShiftModel):
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Choose the penalty, then solve for W."""
 
-        def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
+        def solve(setting: Setting, f: Floats, train: Pseudobulk) -> Affine:
             v = cell_weights(train.cells) if self.cell_weights else None
-            w, b = ridge_regression(f, train.shifts, setting.ridge, v)
-            return b + wanted @ w
+            return Affine(*ridge_regression(f, train.shifts, setting.ridge, v))
 
         settings = [Setting(ridge) for ridge in ((self.ridge,) if self.ridge else RIDGES)]
         banks = load_banks(self.features, datamodule)

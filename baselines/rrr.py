@@ -44,6 +44,27 @@ class Setting:
     ridge: float
 
 
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """``mean + (b + f W) V'``.
+
+    Attributes:
+        weights: ``W [F, K]``.
+        intercept: ``b [K]``.
+        components: ``V [G, K]``.
+        mean: Mean train shift ``[G]``.
+    """
+
+    weights: Floats
+    intercept: Floats
+    components: Floats
+    mean: Floats
+
+    def __call__(self, features: Floats) -> Floats:
+        """Shifts ``[N, G]``."""
+        return np.asarray(self.mean + (self.intercept + features @ self.weights) @ self.components.T)
+
+
 class ReducedRankRidge(ShiftModel):
     """Predict ``b + V W f``: ridge regression on the scores of the train shifts' principal components ``V``.
 
@@ -56,6 +77,8 @@ class ReducedRankRidge(ShiftModel):
     Source: reduced-rank regression (Izenman 1975) with the components of the shifts themselves in place of those of
     the fitted shifts: ridge on principal-component scores.
     """
+
+    solved_by = Reduced
 
     def __init__(self, features: str = "card", rank: int = 0, ridge: float = 0.0) -> None:
         super().__init__()
@@ -78,11 +101,11 @@ class ReducedRankRidge(ShiftModel):
                 f"{len(datamodule.genes)} genes have at most {most} components"
             )
 
-        def solve(setting: Setting, f: Floats, train: Pseudobulk, wanted: Floats) -> Floats:
+        def solve(setting: Setting, f: Floats, train: Pseudobulk) -> Reduced:
             v = leading_components(train.shifts, setting.rank)
             mean = train.shifts.mean(axis=0)
             w, b = ridge_regression(f, (train.shifts - mean) @ v, setting.ridge)
-            return np.asarray(mean + (b + wanted @ w) @ v.T)
+            return Reduced(w, b, v, mean)
 
         ranks = (self.rank,) if self.rank else RANKS
         points = product(ranks, (self.ridge,) if self.ridge else RIDGES) if self.rank or self.ridge else GRID

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import ShiftModel
+from bench.models.shift_rules import constant
 
 
 class TrainMean(ShiftModel):
@@ -16,5 +17,6 @@ class TrainMean(ShiftModel):
 
     def fit(self, datamodule: PerturbationDataModule) -> None:
         """Average the train shifts."""
-        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (datamodule.train_shift, 0)))
+        shift = datamodule.train_shift
+        self.keep(datamodule, dict.fromkeys(datamodule.predicted_conditions, (shift, 0)), constant(shift))
         self.fit_report.parameters = {"fit": len(datamodule.genes)}

@@ -21,6 +21,14 @@ gears_lists.fill_cache()
 _ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk():
+    """No test cuts the power: what a kernel has taken is written, and a disk need not be waited for 6,000 times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 #: Files with the longest tests. They begin first: at the end, one worker would wait for the other.
 _LONG = {
     "test_killed",

@@ -54,7 +54,7 @@ _SMALL: dict[str, Any] = {
 
 #: Models whose encoder an objective pretrains, and those of them whose objective sees no label: a file each.
 PRETRAINED = sorted(name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl."))
-SELF_SUPERVISED = [name for name in PRETRAINED if name != "supervised"]
+SELF_SUPERVISED = [name for name in PRETRAINED if name not in ("supervised", "biojepa_ac")]
 
 
 class Diary(Logger):
@@ -115,21 +115,27 @@ def predict(
     name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any
 ) -> tuple[PerturbationModel, PerturbationDataModule, Predicted]:
     """Fit a registered model (a learned one made small), predict, and read the predictions back."""
-    given = latents_of(dataset, folder / "cells.h5ad") if name == "embeddings" else {}
+    return predict_task(name, Task(dataset, split), folder, **arguments)
+
+
+def predict_task(
+    name: str, task: Task, folder: Path, **arguments: Any
+) -> tuple[PerturbationModel, PerturbationDataModule, Predicted]:
+    """The same on a task, whose truth is computed once however many models are asked."""
+    given = latents_of(task.dataset, folder / "cells.h5ad") if name == "embeddings" else {}
     model = registry.load(name)(**{**small(name), **given, **arguments})
-    module = PerturbationDataModule(Task(dataset, split))
+    module = PerturbationDataModule(task)
     run.fit(model, module, 1)
-    run.predict(model, module, folder / "p.h5ad", spec_of(name, Task(dataset, split)))
-    facts = truth.load(Task(dataset, split))
-    got = read(folder / "p.h5ad", facts.units, facts.genes, {})
-    return model, module, got
+    run.predict(model, module, folder / "p.h5ad", spec_of(name, task))
+    facts = truth.load(task)
+    return model, module, read(folder / "p.h5ad", facts.units, facts.genes, {})
 
 
 def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments: Any) -> tuple[Record, Scored]:
     """Fit, predict and score a registered model (a learned one made small)."""
-    predict(name, dataset, split, folder, **arguments)
-    spec, facts = spec_of(name, Task(dataset, split)), truth.load(Task(dataset, split))
-    return score_predictions(folder / "p.h5ad", folder, Task(dataset, split), facts, spec, BUDGET)
+    task = Task(dataset, split)
+    predict_task(name, task, folder, **arguments)
+    return score_predictions(folder / "p.h5ad", folder, task, truth.load(task), spec_of(name, task), BUDGET)
 
 
 N_MADE = 12

@@ -116,3 +116,57 @@ def dense(dataset: Dataset, rows: object) -> np.ndarray:
 def rows_of(dataset: Dataset, barcodes: object) -> list[int]:
     """Rows of the cells of some barcodes."""
     return [dataset.barcode_index[b] for b in barcodes]
+
+
+#: Simple molecules: a functional group on a ring, both as SMILES.
+GROUPS = {
+    "hydroxy": "O",
+    "carboxy": "OC(=O)",
+    "amino": "N",
+    "carbamoyl": "NC(=O)",
+    "chloro": "Cl",
+    "cyano": "N#C",
+    "sulfamoyl": "NS(=O)(=O)",
+}
+RINGS = {
+    "benzene": "c1ccccc1",
+    "cyclohexane": "C1CCCCC1",
+    "pyridine": "c1ccncc1",
+    "naphthalene": "c1ccc2ccccc2c1",
+    "thiophene": "c1cccs1",
+}
+DOSES = (0.1, 1.0, 10.0)
+
+
+def chemical_counts(
+    doses: tuple[float, ...] = DOSES, cells: int = 16, controls: int = 100, seed: int = 0
+) -> tuple[sp.csr_matrix, pd.DataFrame]:
+    """Poisson counts of 35 compounds at some doses, and vehicles, in two lines.
+
+    On log rates a compound acts by its ring and by its group, in full at high doses: by Hill's curve of exponent 1 with
+    half of the effect at 1 uM. obs has compound, dose_uM (vehicles have none), SMILES, cell_line.
+    """
+    rng = np.random.default_rng(seed)
+    base = rng.uniform(0.5, 3.0, N_GENES)
+    act = {part: 1.2 * rng.normal(size=N_GENES) * (rng.random(N_GENES) < 0.3) for part in (*GROUPS, *RINGS)}
+    wanted = [("DMSO", np.nan, "", np.zeros(N_GENES), controls)]
+    for group, head in GROUPS.items():
+        for ring, tail in RINGS.items():
+            effect = act[group] + act[ring]
+            wanted += [(f"{group}-{ring}", dose, head + tail, effect * dose / (dose + 1.0), cells) for dose in doses]
+    rows, obs = [], []
+    for line in range(2):
+        of_line = base * np.exp(rng.normal(0, 0.4, N_GENES))
+        for name, dose, smiles, effect, n in wanted:
+            rows.append(rng.poisson(of_line * np.exp(effect) * rng.uniform(0.7, 1.3, (n, 1))))
+            about = {"compound": name, "dose_uM": dose, "SMILES": smiles, "cell_line": f"line{line}"}
+            obs.append(pd.DataFrame(about, index=range(n)))
+    frame = pd.concat(obs, ignore_index=True)
+    frame.index = pd.Index([f"cell{i:05d}" for i in range(len(frame))])
+    return sp.csr_matrix(np.vstack(rows).astype(np.float32)), frame
+
+
+def chemical_file(folder: Path, **options: object) -> Path:
+    """The file of a chemical screen, ``chemical.h5ad``, as a user would bring it: without a card."""
+    counts, obs = chemical_counts(**options)  # type: ignore[arg-type]
+    return write_h5ad(folder / "chemical.h5ad", counts, obs)

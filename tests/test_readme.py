@@ -31,6 +31,7 @@ def test_the_readmes_rows_are_those_of_the_committed_boards():
         assert [line for line in table.splitlines() if line not in lines] == []
 
 
+@pytest.mark.slow
 def test_the_committed_csvs_are_what_the_records_give():
     assert min(everything.check(registry.tracks(), ROOT / "leaderboards")) >= 2
 
@@ -53,6 +54,7 @@ def test_all_baselines_stand_on_the_committed_boards(split):
         assert set(table["n_conditions"]) == {table.loc["linear", "n_conditions"]}
 
 
+@pytest.mark.slow
 def test_the_worked_example_makes_a_row(tmp_path, monkeypatch, capsys):
     """The documents' own lines, with scikit-learn alone, on the built-in data."""
     from bench.cli.main import main

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser, boards_flag
+from bench.cli.output import tell
 from bench.core.errors import BenchError
 from bench.core.files import refuse_installed
 
@@ -45,7 +46,7 @@ def leaderboard(argv: Sequence[str]) -> int:
                 show(track, table, zero, sorted({record.spec.split_seed for record in zero}))
     note(f"{len(changed)} files changed" if changed else "no file changed")
     for path in changed:
-        print(path)
+        tell(path)
     return 0
 
 
@@ -72,7 +73,7 @@ def publish(argv: Sequence[str]) -> int:
 
     run_ids = _run_ids(options.suite, options.source) if options.suite else options.run_ids
     for line in copy_records(run_ids, options.source, options.leaderboards, options.force):
-        print(line)
+        tell(line)
     if options.suite:
         _publish_claims(options.suite, options.source, options.leaderboards)
     return 0
@@ -111,7 +112,7 @@ def _publish_claims(name: str, source: Path, target: Path) -> None:
         there = claims.read(path)
         claims.write(target, there.suite, there.verdicts)
         everything.regenerate(registry.tracks(), target)
-        print(claims.place(target, there.suite))
+        tell(claims.place(target, there.suite))
 
 
 def prune(argv: Sequence[str]) -> int:
@@ -136,6 +137,6 @@ def prune(argv: Sequence[str]) -> int:
 
     lines = remove(options.leaderboards, options.names, options.outdated, options.dry_run)
     for line in lines:
-        print(line)
+        tell(line)
     note(f"{len(lines)} records {'would be ' if options.dry_run else ''}removed")
     return 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser, split_kind
-from bench.core.errors import unknown
+from bench.cli.output import tell, tell_text
+from bench.core.errors import BenchError, unknown
+from bench.core.text import message
 
 _CARD_NOTES = r"""What a card leaves out is guessed from the file and printed; null = the file has no such column.
 Patterns are those of a shell: NTC-* is every label that begins with NTC-. An example, of a screen with guide numbers:
@@ -68,7 +69,9 @@ def data(argv: Sequence[str]) -> int:
         dest="cells",
         help="also write cells.h5ad: every cell without its label, for an encoder of yours to embed",
     )
-    features = verbs.add_parser("features", help="print which perturbed genes have features, in each part of a split")
+    features = verbs.add_parser(
+        "features", help="print which perturbed genes have features; --from makes a features file"
+    )
     features.add_argument("name", metavar="NAME")
     features.add_argument(
         "--features",
@@ -77,6 +80,20 @@ def data(argv: Sequence[str]) -> int:
         help="card (default: what the card names), pca, coexpression, pairs:FILE, FILE.parquet, .csv or .npz, "
         "view_a, view_b; several joined by +",
     )
+    features.add_argument(
+        "--from",
+        default=None,
+        dest="source",
+        metavar="SOURCE",
+        help="make a features file: string (pairs of genes with a score), go (GO annotations: GAF, or GEARS' gene2go), "
+        "table (numbers per gene, or pairs with weights)",
+    )
+    features.add_argument("--file", default=None, metavar="FILE", help="what --from reads: a file or an address")
+    features.add_argument("--out", type=Path, default=Path("features.parquet"), help="the features file")
+    features.add_argument("--info", default=None, metavar="FILE", help="STRING's protein.info, which names proteins")
+    features.add_argument("--obo", default=None, metavar="FILE", help="ontology (.obo): terms bring their ancestors")
+    features.add_argument("--min-score", type=float, default=0.4, help="smallest score of a pair, 0 to 1")
+    features.add_argument("--width", type=int, default=None, help="features (default: 32 of a graph, all of a table)")
     features.add_argument("--split", default=None)
     features.add_argument("--split-file", type=Path, default=None)
     features.add_argument("--seed", type=int, default=1)
@@ -91,19 +108,19 @@ def data(argv: Sequence[str]) -> int:
         from bench.data import cards
 
         for name in cards.names():
-            print(f"{name:<26}  {cards.find_card(name).description}")
+            tell(f"{name:<26}  {cards.find_card(name).description}")
         return 0
     if options.verb == "card":
         from bench.data.guess import guess_file, to_yaml
 
         guess = guess_file(options.file)
-        sys.stdout.write("".join(f"# {remark}\n" for remark in guess.remarks) + to_yaml(guess.card))
+        tell_text("".join(f"# {message(remark)}\n" for remark in guess.remarks) + to_yaml(guess.card))
         return 0
     if options.verb == "fetch":
         from bench.data.fetch.fetch import fetch_and_check
 
         for line in fetch_and_check(options.name, options.to, options.force, options.given):
-            print(line, flush=True)
+            tell(line)
         return 0
     if options.verb == "split":
         from bench.data.describe import describe_split
@@ -117,7 +134,11 @@ def data(argv: Sequence[str]) -> int:
         kind = split_kind(options.split, options.split_file)
         task = kind, options.seed, options.control_fold, options.split_file
         for path in export_task(options.name, *task, options.out, options.cells):
-            print(path)
+            tell(path)
+        return 0
+    if options.verb == "features" and (options.source or options.file):
+        for line in _make_features(options):
+            print(line)
         return 0
     if options.verb == "features":
         from bench.data.coverage import describe_features
@@ -125,10 +146,20 @@ def data(argv: Sequence[str]) -> int:
         kind = split_kind(options.split, options.split_file)
         task = kind, options.seed, options.control_fold, options.split_file
         for line in describe_features(options.name, options.features, *task):
-            print(line)
+            tell(line)
         return 0
     from bench.data.describe import describe
 
     for line in describe(options.name):
-        print(line)
+        tell(line)
     return 0
+
+
+def _make_features(options: argparse.Namespace) -> Iterator[str]:
+    """``bench data features NAME --from``."""
+    if options.file is None or options.source is None:
+        raise BenchError("--from and --file go together: bench data features NAME --from string|go|table --file FILE.")
+    from bench.data.features.make.build import build
+
+    more = {"info": options.info, "obo": options.obo, "least": options.min_score, "width": options.width}
+    return build(options.name, options.source, options.file, options.out, **more)

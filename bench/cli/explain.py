@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.cli.flags import Parser, folders_flag
+from bench.cli.output import tell
 
 
 def explain(argv: Sequence[str]) -> int:
@@ -19,5 +20,5 @@ def explain(argv: Sequence[str]) -> int:
     from bench.reports.explain import explain as describe
 
     for line in describe(" ".join(options.word), options.leaderboards):
-        print(line)
+        tell(line)
     return 0

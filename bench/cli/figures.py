@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser, folders_flag
+from bench.cli.output import tell
 
 
 def figures(argv: Sequence[str]) -> int:
@@ -24,5 +25,5 @@ def figures(argv: Sequence[str]) -> int:
     for path in draw(
         registry.by_verb("run"), options.leaderboards, options.data, options.split, options.out, options.models
     ):
-        print(path)
+        tell(path)
     return 0

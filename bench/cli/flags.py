@@ -54,14 +54,14 @@ def _nearest_flags(message: str, options: Sequence[str]) -> str:
     return text + ("" if text.endswith("?") else ".")
 
 
-def add_data_flags(parser: Any) -> None:
-    """Add the flags that name data and split."""
+def add_data_flags(parser: Any, splits: str = "") -> None:
+    """Add the flags that name data and split; ``splits`` = what else the split may be."""
     parser.add_argument("--data", default="simulated", help="a data set's name, a card (.yaml) or an .h5ad file")
     parser.add_argument(
         "--split",
         default=None,
         help="simulation, simulation_single, combo_seen0/1/2, single, doubles, custom, unseen_context, "
-        "few_shot_context:k=5, double_holdout; any with :label_fraction=0.25 (default: the data set's own)",
+        f"few_shot_context:k=5, double_holdout; any with :label_fraction=0.25{splits} (default: the data set's own)",
     )
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 
@@ -125,6 +125,9 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         )
     if track.takes == "predictions":
         parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
+        parser.add_argument(
+            "--log-artifacts", action="store_true", help="wandb keeps the predictions, and with --save the model"
+        )
         parser.add_argument("--save", action="store_true", help="keep the fitted model, for 'bench predict'")
     parser.add_argument("--force", action="store_true", help="repeat finished runs")
     format_flags(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.output import print_table
+from bench.cli.output import print_table, tell
 from bench.cli.run import config_of
 
 _DESCRIPTION = (
@@ -40,5 +40,5 @@ def frozen(argv: Sequence[str]) -> int:
     if in_table:
         note(str(paths[-1]))
     else:
-        print(paths[-1], flush=True)
+        tell(paths[-1])
     return 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from bench.cli.flags import Parser
 from bench.core.errors import unknown
+from bench.core.text import json_text
 
 
 def show_list(argv: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def show_list(argv: Sequence[str]) -> int:
     else:
         raise unknown("list", options.what, ("models", "baselines", "metrics", "datasets"))
     if options.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json_text(rows))
     else:
         width = max(map(len, rows), default=0)
         print("\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()) or f"no {options.what} yet")

@@ -24,6 +24,7 @@ from bench.cli.score import score
 from bench.cli.sweep import sweep
 from bench.core.conditions import written
 from bench.core.errors import BenchError, unknown
+from bench.core.text import message
 
 _EPILOG = """examples:
   bench run --model linear                                  the built-in data, a table at the end
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BenchError as error:
         if debug:
             traceback.print_exc()
-        print("error:", written(" ".join(line.strip() for line in str(error).splitlines())), file=sys.stderr)
+        print("error:", written(str(error)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return _interrupted()
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if debug or error.errno not in (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"error: {str(error.filename)[:200]!r}: {error.strerror}.", file=sys.stderr)
+        print("error:", message(f"{str(error.filename)[:200]!r}: {error.strerror}."), file=sys.stderr)
         return 2
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.conditions import written
 from bench.core.errors import BenchError
+from bench.core.text import escaped, message
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,17 @@ def check_formats(flags: Mapping[str, Any]) -> None:
         raise BenchError("--json and --csv are two forms of one table; choose one.")
 
 
+def tell(line: object) -> None:
+    """Print a line of the answer for people: at most a screen of it, and nothing that a terminal would obey."""
+    print(message(written(str(line))), flush=True)
+
+
+def tell_text(text: str) -> None:
+    """Print a text that is also for programs: as it is, but escaped where a person reads it on a terminal."""
+    sys.stdout.write(escaped(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
 def print_table(make: Callable[[], pd.DataFrame], flags: Mapping[str, Any]) -> bool:
     """Print a table as JSON or CSV, with undefined numbers as null or empty, where either was asked for.
 
@@ -45,8 +58,7 @@ def print_table(make: Callable[[], pd.DataFrame], flags: Mapping[str, Any]) -> b
         print(make().to_json(orient="records", indent=1, double_precision=15), flush=True)
     elif flags["csv"]:
         # As the files of the leaderboards: six significant digits are the same on every machine.
-        sys.stdout.write(make().to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-        sys.stdout.flush()
+        tell_text(make().to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return bool(flags["json"] or flags["csv"])
 
 
@@ -60,4 +72,4 @@ def print_result(result: Result, published: Path, flags: Mapping[str, Any]) -> N
         note(str(result.paths[-1]))
         return
     print_boards([result.leaderboards, published], result.paths)
-    print(result.paths[-1], flush=True)
+    tell(result.paths[-1])

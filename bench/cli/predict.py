@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.flags import Parser
-from bench.cli.output import check_formats, format_flags, print_table
+from bench.cli.output import check_formats, format_flags, print_table, tell
+from bench.core.text import escaped
 
 
 def predict(argv: Sequence[str]) -> int:
@@ -36,8 +37,8 @@ def predict(argv: Sequence[str]) -> int:
         note(new)
     table = home.summary(predicted)
     if not print_table(lambda: table, vars(options)):
-        print(table.to_string(index=False, float_format="%.3f"))
-        print(options.out, flush=True)
+        print(escaped(table.to_string(index=False, float_format="%.3f")))
+        tell(options.out)
     else:
         note(str(options.out))
     return 0

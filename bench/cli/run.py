@@ -67,6 +67,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
         leaderboards=flags["leaderboards"],
         force=flags["force"],
         save=flags.get("save", False),
+        artifacts=flags.get("log_artifacts", False),
         tracking=choice(
             flags.get("tracking", "off"), {word: word for word in ("offline", "online", "off")}, "tracking mode"
         ),
@@ -127,7 +128,7 @@ def _one_model_each(argv: Sequence[str]) -> list[list[str]]:
 
 def _bars(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """What the models of these configurations have to beat, on the same tasks: a row each, with its own arguments."""
-    from bench.data.load import resolve
+    from bench.data.load import complete, resolve
     from bench.data.splits.kinds import asked
     from bench.runner.config import make_config
     from bench.runner.model_choice import choose
@@ -137,7 +138,10 @@ def _bars(configs: Sequence[RunConfig]) -> list[RunConfig]:
     for split in dict.fromkeys(config.split for config in configs):
         first = next(config for config in configs if config.split == split)
         same = {name: getattr(first, name) for name in TASK_FIELDS}
-        bars = asked(split or resolve(first.data)[0].split).kind.bars
+        card, guessed = resolve(first.data)
+        bars = asked(split or card.split).kind.bars
+        if (card if guessed else complete(card).card).kind == "chemical":
+            bars = (*bars, "same_dose_mean")
         made += [make_config(choose(name), {}, **same) for name in bars if name not in named]
     return made
 

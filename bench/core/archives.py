@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.core.door.arrays import read_npz
 from bench.core.errors import BenchError
 from bench.core.files import atomic
 
@@ -23,18 +22,10 @@ def keep(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def kept(path: Path, names: Iterable[str]) -> dict[str, Any] | None:
-    """Read arrays back, words as tuples; None where the file is absent, damaged or lacks one.
-
-    Every member carries a checksum at its end: all of it is read before any of it is parsed, as a header that claims a
-    smaller shape would stop short of that.
-    """
-    arrays: dict[str, Any] = {}
+    """Read arrays back, words as tuples; None where the file is absent, damaged or lacks one."""
+    wanted = tuple(names)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in names:
-                with io.BytesIO(archive.read(f"{name}.npy")) as member:
-                    found = np.lib.format.read_array(member, allow_pickle=False)
-                arrays[name] = tuple(found.tolist()) if found.dtype.kind == "U" else found
-    except Exception:
+        found = read_npz(path, "kept arrays", names=wanted)
+        return {name: tuple(a.tolist()) if (a := found[name]).dtype.kind == "U" else a for name in wanted}
+    except (BenchError, KeyError, ValueError):
         return None
-    return arrays

@@ -2,18 +2,26 @@
 
 A double keeps the constituent order of its file, because cell-gears sorts these strings when it draws a split;
 everywhere else a condition is the *set* of its constituents. A ``+`` inside a name is kept as :data:`INNER_PLUS`.
+
+In a screen of compounds at several doses, or for several times, these belong to a condition too: they follow its name
+after :data:`AT` (people read ``JQ1+ctrl @ 0.1 uM 24 h``). Its constituents are the compounds alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
+
+from bench.core.doses import Treatment, read_treatment
 
 CONTROL = "ctrl"
 
 #: Stands for a '+' inside a name, where a real one would separate; :func:`written` puts the plus back for people.
 INNER_PLUS = "\uff0b"
+#: Stands between the perturbations of a condition and its dose and time; :func:`written` makes it `` @ ``.
+AT = "\uff20"
+_AT_WRITTEN = " @ "
 
 
 def constituents(condition: str) -> tuple[str, ...]:
@@ -23,22 +31,63 @@ def constituents(condition: str) -> tuple[str, ...]:
         >>> constituents("SET+KLF1"), constituents("KLF1+ctrl"), constituents("ctrl")
         (('SET', 'KLF1'), ('KLF1',), ())
     """
-    return tuple(part for part in condition.split("+") if part != CONTROL)
+    return tuple(part for part in bare(condition).split("+") if part != CONTROL)
+
+
+def bare(condition: str) -> str:
+    """Return the name of a condition without its dose and time."""
+    return condition.partition(AT)[0]
+
+
+def treatment_of(condition: str) -> str:
+    """Return dose and time of a condition as they stand in its name; empty = there are none."""
+    return condition.partition(AT)[2]
+
+
+def treated(name: str, treatment: str) -> str:
+    """Return the name of a condition at a dose or for a time; the control has neither.
+
+    Example:
+        >>> name = treated("JQ1+ctrl", "0.1 uM")
+        >>> written(name), bare(name), treatment_of(name), constituents(name), treated("ctrl", "0.1 uM")
+        ('JQ1+ctrl @ 0.1 uM', 'JQ1+ctrl', '0.1 uM', ('JQ1',), 'ctrl')
+    """
+    return f"{name}{AT}{treatment}" if treatment and name != CONTROL else name
+
+
+def read_treated(condition: str) -> Treatment:
+    """Return dose and time of a condition as numbers."""
+    return read_treatment(treatment_of(condition)) or Treatment()
 
 
 def identity(condition: str) -> frozenset[str]:
-    """Return what a condition *is*: the set of its constituents (``A+B`` is ``B+A``, ``ctrl+A`` is ``A+ctrl``)."""
-    return frozenset(constituents(condition))
+    """Return what a condition *is*: the set of its constituents (``A+B`` is ``B+A``, ``ctrl+A`` is ``A+ctrl``).
+
+    Dose and time are a member of the set where there are any.
+    """
+    name, at, treatment = condition.partition(AT)
+    members = frozenset(constituents(name))
+    return members | {at + treatment} if at else members
 
 
-def single(gene: str) -> str:
-    """Return the name of the single perturbation of a gene.
+def identity_name(condition: str) -> str:
+    """Write a condition's identity as one string: its constituents sorted, then its dose and time.
+
+    Example:
+        >>> identity_name("SET+KLF1"), identity_name("KLF1+ctrl")
+        ('KLF1+SET', 'KLF1')
+    """
+    return treated("+".join(sorted(set(constituents(condition)))), treatment_of(condition))
+
+
+def single(gene: str, treatment: str = "") -> str:
+    """Return the name of the single perturbation of a gene, at a dose or for a time where one is given.
 
     Example:
         >>> single("KLF1")
         'KLF1+ctrl'
     """
-    return f"{gene}+{CONTROL}"
+    return treated(f"{gene}+{CONTROL}", treatment)
 
 
 def matches(label: str, patterns: Collection[str]) -> bool:
@@ -98,19 +147,44 @@ def written(name: str) -> str:
         >>> written(from_label("(+)-JQ1", [], ""))
         '(+)-JQ1+ctrl'
     """
-    return name.replace(INNER_PLUS, "+")
+    return name.replace(INNER_PLUS, "+").replace(AT, _AT_WRITTEN)
 
 
 def spellings(names: Iterable[str]) -> dict[str, str]:
-    """Map what people write for a name with a ``+`` inside to that name; all other names need no map.
+    """Map what people write for a name with a ``+`` inside, or a dose, to that name; all other names need no map.
 
     Example:
         >>> name = from_label("(+)-JQ1", [], "")
         >>> spellings(["KLF1+ctrl", name]) == {"(+)-JQ1": name, "(+)-JQ1+ctrl": name}
         True
+        >>> sorted(spellings([treated("JQ1+ctrl", "0.1 uM")]))
+        ['JQ1 @ 0.1 uM', 'JQ1+ctrl @ 0.1 uM']
     """
-    inner = [name for name in names if INNER_PLUS in name]
-    return {text: name for name in inner for text in (written(name).removesuffix(f"+{CONTROL}"), written(name))}
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(each for whole in names for each in (bare(whole), whole)):
+        if INNER_PLUS in name or AT in name:
+            short = treated(bare(name).removesuffix(f"+{CONTROL}"), treatment_of(name))
+            found |= {written(short): name, written(name): name}
+    return found
+
+
+def from_written(text: str, spelled: Mapping[str, str]) -> str:
+    """Return the GEARS name of what people write: ``KLF1``, ``B+A``, ``JQ1 @ 100 nM``.
+
+    Args:
+        text: What they write.
+        spelled: Names with a spelling of their own, see :func:`spellings`.
+
+    Example:
+        >>> from_written("KLF1", {}), written(from_written("JQ1 @ 100 nM", {}))
+        ('KLF1+ctrl', 'JQ1+ctrl @ 0.1 uM')
+    """
+    if text in spelled:
+        return spelled[text]
+    name, at, amounts = text.rpartition("@")
+    if at and (treatment := read_treatment(amounts)):
+        return treated(from_written(name.strip(), spelled), treatment.text())
+    return from_label(text, (CONTROL,), "+")
 
 
 def merge_spellings(names: Iterable[str]) -> dict[str, str]:

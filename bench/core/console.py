@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -18,14 +18,35 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 
 from bench.core.conditions import written
+from bench.core.text import amount, escaped, message
+
+
+class _Escaped:
+    """What is printed, with names in it that a terminal would obey written out; the styles are ours and stay."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self.inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
+            yield segment if segment.control else Segment(escaped(segment.text), segment.style)
+
+
+class _Escapes(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(each) for each in renderables]
+
 
 # Without a terminal there is no width to ask for: 100 columns, as the tables are laid out.
 #: Standard error: progress, notes, legends, warnings.
 console = Console(stderr=True, highlight=False, soft_wrap=False, width=None if sys.stderr.isatty() else 100)
 #: Standard output: boards, comparisons, lists. Colour and bold appear on a terminal only.
 answer = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 100)
+for _each in (console, answer):
+    _each.push_render_hook(_Escapes())
 
 
 def about(seconds: float) -> str:
@@ -118,19 +139,6 @@ class Stages:
             self._begun, self._runs_left = None, self._runs_left - 1
 
 
-def amount(n_bytes: float) -> str:
-    """Write an amount of bytes for people, in units of 1,000.
-
-    Example:
-        >>> amount(512), amount(38_356_412), amount(2_526_631_614)
-        ('512 bytes', '38.4 MB', '2.5 GB')
-    """
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes:.0f} bytes"
-
-
 class Transfer:
     """A progress bar over the bytes of one file; where stderr is no terminal, a plain line now and then.
 
@@ -181,7 +189,7 @@ class Transfer:
 
 def note(text: str) -> None:
     """Print one line for people."""
-    console.print(written(text), markup=False)
+    console.print(message(written(text)), markup=False)
 
 
 def seed_text(seeds: list[int]) -> str:

@@ -48,8 +48,11 @@ def seal(path: Path) -> None:
         handle.write(_SEAL + digest.encode())
 
 
-def check_seal(path: Path) -> None:
+def check_seal(path: Path) -> bool:
     """Compare a file with its seal, if it has one, before a library that trusts its content opens it.
+
+    Returns:
+        Whether it has one.
 
     Raises:
         BenchError: It is not what was sealed.
@@ -59,17 +62,18 @@ def check_seal(path: Path) -> None:
     with open(path, "rb") as handle:
         left = handle.seek(0, os.SEEK_END) - length
         if left < 0:
-            return
+            return False
         handle.seek(left)
         found = handle.read()
         if not found.startswith(_SEAL):
-            return
+            return False
         handle.seek(0)
         while left and (block := handle.read(min(left, 1 << 20))):
             digest.update(block)
             left -= len(block)
     if found[len(_SEAL) :] != digest.hexdigest().encode():
         raise BenchError(f"{path}: damaged, or changed since it was written. Run again, or write it anew.")
+    return True
 
 
 def sha256_arrays(*arrays: np.ndarray[Any, Any]) -> str:

@@ -15,7 +15,7 @@ class Unit(NamedTuple):
     """A perturbation in a context.
 
     Attributes:
-        perturbation: GEARS name (see :mod:`bench.core.conditions`).
+        perturbation: GEARS name, with dose and time where a screen has several (see :mod:`bench.core.conditions`).
         context: Name of the cell type or line.
     """
 

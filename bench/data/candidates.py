@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import matches, parts_of
 from bench.data.cards import Card, Role
-from bench.data.labels import BLANK, MISSING, as_text, is_control, looks_like_control, quoted
+from bench.data.labels import BLANK, MISSING, as_text, cut_doses, is_control, looks_like_control, quoted
 
 #: Names of the perturbation's column in files of GEARS, scPerturb, PerturBench and Replogle, the likeliest first.
 NAMES = ("condition", "perturbation", "guide_identity", "gene", "target_gene", "perturbation_name", "guide_ids")
@@ -145,7 +145,8 @@ def _judge(column: str, counts: pd.Series[Any], genes: Genes, card: Card | None)
     controls = tuple(label for label in labels if _is_control(label, mark, card))
     left_out = set(controls) | {label for label in labels if card and matches(label, card.drop)}
     others = [label for label in labels if label not in left_out]
-    targets = {p for label in others for p in parts_of(label, mark) if not looks_like_control(p)}
+    undosed = cut_doses(others, card)[0] if card else others
+    targets = {p for label in undosed for p in parts_of(label, mark) if not looks_like_control(p)}
     if card and card.strip:
         targets = {re.sub(f"(?:{card.strip})$", "", target) for target in targets}
     by_column = {name: len(targets & names) for name, names in genes.items()}

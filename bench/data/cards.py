@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -21,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from bench.core.door.documents import read_yaml
+from bench.core.doses import HOURS, HOURS_NAMES, MOLAR, MOLAR_NAMES, unit_of
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 
@@ -52,8 +53,8 @@ class Columns(BaseModel):
     total: str | None = Field(
         default=None, description="obs column of a cell's counts over all genes, to normalise a subset of genes by"
     )
-    dose: str | None = Field(default=None, description="obs column of the dose; all doses are one condition")
-    time: str | None = Field(default=None, description="obs column of the time; all times are one condition")
+    dose: str | None = Field(default=None, description="obs column of the dose; see kind")
+    time: str | None = Field(default=None, description="obs column of the time; see kind")
     donor: str | None = Field(default=None, description="obs column of the donor; all donors are one condition")
 
 
@@ -94,7 +95,15 @@ class Card(BaseModel):
     strip: str | None = Field(default=None, description="regular expression cut off each constituent's end (guide no.)")
     dose: str | None = Field(default=None, description="regular expression of a label's dose, which its group is")
     drop: Labels = Field(default=(), description="labels, or patterns, of cells that are left out")
-    kind: Literal["genetic", "chemical"] | None = Field(default=None, description="chemical: labels name no genes")
+    kind: Literal["genetic", "chemical"] | None = Field(
+        default=None,
+        description="chemical: a label is a compound, whole; its doses and times are conditions (else all are one)",
+    )
+    dose_unit: str = Field(default="uM", description="of doses that are numbers alone: pM, nM, uM, mM, M")
+    time_unit: str = Field(default="h", description="of times that are numbers alone: min, h, d")
+    smiles: str | None = Field(
+        default=None, description="obs column of the compounds' SMILES, or a csv with columns compound and smiles"
+    )
     expression: Literal["counts", "log1p"] = Field(default="log1p", description="what the values are")
     min_cells: int = Field(default=10, ge=2, description="fewer cells: trained on, not evaluated")
     split: str = Field(default="simulation", description="the default split")
@@ -107,6 +116,11 @@ class Card(BaseModel):
     def split_at(self) -> str:
         """What labels are split at; empty = nothing."""
         return "" if self.separator == "none" else self.separator
+
+    @property
+    def smiles_column(self) -> str | None:
+        """The obs column of SMILES; None = there is none, or a csv has them."""
+        return None if self.smiles is None or self.smiles.endswith((".csv", ".csv.gz")) else self.smiles
 
     @field_validator("separator", mode="before")
     @classmethod
@@ -135,6 +149,14 @@ class Card(BaseModel):
         if info.field_name == "dose" and groups != 1:
             raise ValueError(r"expected a regular expression with one group, the dose, e.g. '_(\d+)$'")
         return pattern
+
+    @field_validator("dose_unit", "time_unit")
+    @classmethod
+    def _is_a_unit(cls, unit: str, info: ValidationInfo) -> str:
+        known, names = (MOLAR, MOLAR_NAMES) if info.field_name == "dose_unit" else (HOURS, HOURS_NAMES)
+        if unit_of(unit, known) is None:
+            raise ValueError(f"expected one of {names}")
+        return unit
 
     @model_validator(mode="after")
     def _one_place(self) -> Card:
@@ -199,10 +221,7 @@ def read_card(path: Path) -> Card:
     Raises:
         BenchError: If it is not YAML, or a field is unknown, missing or of the wrong kind.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{path}: cannot be read as a YAML card: {error}") from error
+    content = read_yaml(path, "a YAML card")
     if not isinstance(content, dict):
         raise BenchError(
             f"{path}: a card is a YAML mapping with at least 'source'; see configs/datasets/ for examples."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, constituents, merge_spellings, written
+from bench.core.conditions import CONTROL, bare, constituents, merge_spellings, treatment_of, written
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
 from bench.core.units import Unit
@@ -44,6 +44,7 @@ class Dataset:
         evidence: ``full`` or ``smoke`` (rows are shown, claims are refused).
         notes: What a user should know about these data; stands in every record.
         card: The card that they were loaded from; None = they were built without one.
+        smiles: SMILES of compounds, as the file of a chemical screen has them.
         shallow_for: The split whose input controls lost counts in it (``input_depth``); empty = none did.
     """
 
@@ -63,6 +64,7 @@ class Dataset:
     evidence: str = "full"
     notes: tuple[str, ...] = field(default=())
     card: Card | None = None
+    smiles: Mapping[str, str] = field(default_factory=dict)
     shallow_for: str = ""
 
     def __eq__(self, other: object) -> bool:
@@ -75,6 +77,16 @@ class Dataset:
     def simulation(self) -> DrawnGenes | None:
         """The genes that a generator drew these cells from; None for any other data."""
         return genes_of(self.card)
+
+    @cached_property
+    def perturbations(self) -> tuple[str, ...]:
+        """``file_conditions`` without dose and time, each once: what a split is drawn on."""
+        return tuple(sorted(set(map(bare, self.file_conditions))))
+
+    @cached_property
+    def treated(self) -> bool:
+        """Whether conditions have a dose or a time."""
+        return any(map(treatment_of, self.conditions))
 
     @cached_property
     def gene_index(self) -> dict[str, int]:
@@ -174,6 +186,7 @@ def build(
     notes: Sequence[str] = (),
     identity: str | None = None,
     card: Card | None = None,
+    smiles: Mapping[str, str] | None = None,
     needs_perturbed: bool = True,
 ) -> Dataset:
     """Check names, merge spellings and fix the identity of a data set.
@@ -192,6 +205,7 @@ def build(
         notes: Notes collected while reading.
         identity: Hash to use instead of the content's own (for generated data).
         card: See :class:`Dataset`.
+        smiles: See :class:`Dataset`.
         needs_perturbed: Whether cells that are perturbed must be among them.
 
     Raises:
@@ -233,6 +247,7 @@ def build(
         min_cells=min_cells,
         evidence=evidence,
         card=card,
+        smiles=smiles or {},
     )
     return replace(built, notes=tuple(map(written, (*notes, *describe_problems(built, merged)))))
 

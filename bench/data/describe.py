@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from bench.core.conditions import CONTROL, constituents, written
+from bench.core.conditions import CONTROL, bare, constituents, read_treated, written
+from bench.core.errors import BenchError
+from bench.core.text import json_text
 from bench.data.candidates import FEW_CONDITIONS
 from bench.data.cards import Card
+from bench.data.dataset import Dataset
+from bench.data.features import fingerprints
+from bench.data.features.bank import shorten
+from bench.data.features.resolve import advice
 from bench.data.guess import to_yaml
 from bench.data.load import inspect, load
 from bench.data.remarks import filled_in
@@ -50,6 +56,7 @@ def describe(name: str | Card) -> Iterator[str]:
         f"{', ...' if len(dataset.contexts) > 5 else ''}); batches: {len(dataset.batches)}",
         f"evidence: {dataset.evidence}; default split: {card.split}; content hash {dataset.hash[:16]}",
     )
+    yield from _compounds(dataset)
     if len(perturbed) < FEW_CONDITIONS:
         yield (
             f"problem: only {len(perturbed)} conditions ({', '.join(map(written, perturbed))}): train, val and test "
@@ -64,8 +71,41 @@ def describe(name: str | Card) -> Iterator[str]:
             f"{each.min()} to {each.max()}, median {np.median(each):.0f}"
         )
     yield from (f"note: {written(note)}" for note in dataset.notes)
+    if how := advice(dataset):
+        yield f"to do: {how}"
+
+
+def _compounds(dataset: Dataset) -> Iterator[str]:
+    """Compounds of a chemical screen, their doses and times, and which of them have SMILES."""
+    if dataset.card is None or dataset.card.kind != "chemical":
+        return
+    perturbed = [name for name in dataset.conditions if name != CONTROL]
+    compounds = sorted({gene for name in perturbed for gene in constituents(name)})
+    yield f"compounds: {len(compounds)} ({shorten([*map(written, compounds)], 5)})"
+    for part, unit in (("dose", "uM"), ("time", "h")):
+        of: dict[str, set[float]] = {}
+        for name in perturbed:
+            if (value := getattr(read_treated(name), part)) is not None:
+                of.setdefault(bare(name), set()).add(value)
+        if of:
+            counts, every = [len(values) for values in of.values()], sorted(set().union(*of.values()))
+            each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+            listed = shorten([f"{value:g}" for value in every], 8)
+            yield f"{part}s: {listed} {unit}; {each} of each compound, median {np.median(counts):g}"
+    if dataset.smiles:
+        without = [written(name) for name in compounds if name not in dataset.smiles]
+        lacking = f"; none of {shorten(without, 5)}" if without else ""
+        yield f"SMILES: of {len(compounds) - len(without)} of {len(compounds)} compounds{lacking}"
+        with contextlib.suppress(BenchError):  # without rdkit, or where none can be read, a run says so
+            if invalid := fingerprints.morgan(dataset.smiles, "SMILES")[1]:
+                yield f"problem: {fingerprints.named_invalid(invalid)}"
+    elif dataset.card.smiles is None:
+        yield (
+            "features: nothing describes the compounds. Name their SMILES in the card (smiles: COLUMN of obs, or "
+            "FILE.csv with columns compound and smiles), or give a table of other features."
+        )
 
 
 def describe_split(name: str, kind: str | None, seed: int, fold: int, custom: Path | None) -> str:
     """``bench data split``: the split as JSON."""
-    return written(json.dumps(load_task(name, kind, seed, fold, custom).split.summary(), indent=1, ensure_ascii=False))
+    return written(json_text(load_task(name, kind, seed, fold, custom).split.summary()))

@@ -16,6 +16,7 @@ from bench.core.conditions import CONTROL, parts_of
 from bench.core.errors import BenchError
 from bench.data.candidates import Candidate, Genes, find_candidates
 from bench.data.cards import Card, Columns
+from bench.data.guess_compounds import guess_compounds, guess_treatments, with_compound
 from bench.data.io.h5ad import FIRST_ROWS, first_rows, numeric, open_h5ad, read_frame
 from bench.data.labels import BLANK, CONTROL_EXAMPLES, as_text, looks_like_control
 from bench.data.remarks import remarks_on
@@ -84,7 +85,8 @@ def guess_adata(adata: AnnData) -> Card:
         BenchError: No column looks like a perturbation label or no label like a control.
     """
     stored: Any = adata.X
-    block = sp.csr_matrix((0, 0)) if stored is None else sp.csr_matrix(numeric(stored[:FIRST_ROWS]))
+    readable = stored is not None and np.dtype(stored.dtype).kind in "fiub"  # what is not is said on reading
+    block = sp.csr_matrix(numeric(stored[:FIRST_ROWS])) if readable else sp.csr_matrix((0, 0))
     start = Card(name="adata", source=IN_MEMORY)
     advice = "Rename it: the column to 'condition', the label of unperturbed cells to 'ctrl'."
     return _guess(adata.obs, adata.var, block, "adata", lambda _: advice, start, False).card
@@ -128,8 +130,13 @@ def _guess(
         fields["control"] = _control_labels(obs[best.column], best)
     elif best.role:
         fields |= {"role": best.role, "control": card.control}
-    if any(re.match("dmso|vehicle", label, re.IGNORECASE) for label in best.controls) and not best.measured:
-        fields["kind"] = "chemical"
+    vehicle = any(re.match("dmso|vehicle", label, re.IGNORECASE) for label in best.controls)
+    names_no_genes = not best.measured and bool(vehicle or card.dose or card.smiles)
+    chemical = card.kind == "chemical" or ("kind" not in given and names_no_genes)
+    if chemical:
+        fields |= {"kind": "chemical", "separator": "none"}  # a '+' or '_' is a part of a compound's name
+        treated = with_compound(obs, best, card)
+        fields |= guess_compounds(free, treated, card)
     fields = {name: value for name, value in fields.items() if name not in given}
     if "role" in fields and "control" in given:
         del fields["role"]
@@ -141,6 +148,8 @@ def _guess(
         "gene": best.gene,
         "total": _total(everything, block) if counts else None,
     }
+    if chemical:
+        columns |= guess_treatments(free, treated)
     # Given ones last: what a card says stands.
     columns |= {name: getattr(card.columns, name) for name in known}
     whole = card.model_copy(update={**fields, "columns": Columns(**columns)})
@@ -224,8 +233,10 @@ def _control_labels(values: pd.Series[Any], best: Candidate) -> tuple[str, ...]:
 
 def is_complete(card: Card) -> bool:
     """Tell whether nothing is left to guess."""
-    columns = {"condition", "context", "batch", "gene", "total"}
-    return {"control", "separator", "expression"} <= card.model_fields_set and columns <= card.columns.model_fields_set
+    columns, fields = {"condition", "context", "batch", "gene", "total"}, {"control", "separator", "expression"}
+    if card.kind == "chemical" or card.dose or card.smiles:
+        columns, fields = columns | {"dose", "time"}, fields | {"kind", "smiles", "features"}
+    return fields <= card.model_fields_set and columns <= card.columns.model_fields_set
 
 
 def to_yaml(card: Card) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, INNER_PLUS, from_label, matches, parts_of, written
+from bench.core.conditions import AT, CONTROL, INNER_PLUS, from_label, matches, parts_of, written
 from bench.core.errors import BenchError
 from bench.data.cards import Card
 
@@ -33,6 +33,7 @@ _AROUND = r"[\W_]+|\d+|control|ctrl|guide|grna|sgrna|sg|rna|human|mouse|for|rep|
 _SHORT = r"(?:nt|wt|neg|nc)(?:[-_ .#]+(?:ctrl|control|guide|sg)?[-_ .#]*\d*)?"
 _CONTROL = re.compile(rf"(?:sg[-_ ]?)?(?:(?:{_CORE})(?:{_AROUND})*|{_SHORT})", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*\S)(\s*[-_ @:/#(]+\s*)(\d+(?:\.\d+)?)(\s*(?:[munpµ]?M|[munpµ]?g(?:/m?l)?|h|hr|%)?\)?)$")
+_UNIT = re.compile(r"\s*([^\W\d_]+)")
 #: A guide's number is small; a dose grows tenfold.
 _MOST_GUIDES = 12
 
@@ -138,17 +139,25 @@ def cut_doses(labels: Sequence[str], card: Card) -> tuple[list[str], list[str]]:
     """Cut the dose off labels where the card has a pattern for it.
 
     Returns:
-        The labels without it; and the doses that were found, the smallest first.
+        The labels without it; and the dose of each, with the unit that stands beside it, empty where it has none.
     """
     if card.dose is None:
-        return list(labels), []
-    pattern, doses, bare = re.compile(card.dose), set(), []
+        return list(labels), [""] * len(labels)
+    pattern, doses, cut = re.compile(card.dose), [], []
     for label in labels:
         match = None if matches(label, card.control) else pattern.search(label)
-        bare.append((label[: match.start()] + label[match.end() :]).strip() if match else label)
+        cut.append((label[: match.start()] + label[match.end() :]).strip() if match else label)
+        doses.append("")
         if match:
-            doses.add(match[1] or match[0])
-    return bare, sorted(doses, key=_natural)
+            beside = _UNIT.match(label[match.end(1) : match.end()]) if match[1] else None
+            doses[-1] = f"{match[1] or match[0]} {beside[1] if beside else ''}".strip()
+    return cut, doses
+
+
+def doses_in(labels: Sequence[str], card: Card) -> str:
+    """List the doses that are cut off labels, without units, the smallest first; empty = none are."""
+    found = {dose.split()[0] for dose in cut_doses(labels, card)[1] if dose}
+    return ", ".join(sorted(found, key=_natural)[:6])
 
 
 def name_labels(labels: Sequence[str], card: Card, source: str) -> list[str]:
@@ -162,18 +171,20 @@ def name_labels(labels: Sequence[str], card: Card, source: str) -> list[str]:
     Raises:
         BenchError: A label with nothing on one side of the separator; labels that people could not tell apart.
     """
-    column, mark = card.columns.condition, card.split_at
+    column, separator = card.columns.condition, card.split_at
     bare, _ = cut_doses(labels, card)
-    if odd := [label for label in labels if INNER_PLUS in label]:
-        raise BenchError(
-            f"{source}: obs['{column}'] has labels with the wide plus sign U+FF0B ({quoted(odd)}), which stands for a "
-            f"'+' inside a name here. Write an ordinary '+'."
-        )
-    names = [from_label(label, card.control, mark, card.strip) for label in bare]
+    for mark, sign, called in ((INNER_PLUS, "+", "plus"), (AT, "@", "at")):
+        if odd := [label for label in labels if mark in label]:
+            raise BenchError(
+                f"{source}: obs['{column}'] has labels with the wide {called} sign U+{ord(mark):04X} ({quoted(odd)}), "
+                f"which stands for a '{sign}' inside a name here. Write an ordinary '{sign}'."
+            )
+    names = [from_label(label, card.control, separator, card.strip) for label in bare]
     if cut := [label for label, name in zip(labels, names, strict=True) if "" in name.split("+")]:
         raise BenchError(
             f"{source}: obs['{column}'] has labels with nothing on one side of the separator "
-            f"'{mark}' ({quoted(cut)}). Correct them, or the card's separator ('none' = no label is a combination)."
+            f"'{separator}' ({quoted(cut)}). Correct them, or the card's separator ('none' = no label is a "
+            f"combination)."
         )
     of: dict[str, str] = {}
     for name in names:

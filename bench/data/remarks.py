@@ -40,7 +40,7 @@ def filled_in(before: Card, after: Card) -> str:
     """Name the fields that a guess gave another value than the default that it would have had; empty = none."""
     changed = [
         name
-        for name in ("control", "role", "separator", "kind", "expression")
+        for name in ("control", "role", "separator", "kind", "dose_unit", "smiles", "features", "expression")
         if getattr(before, name) != getattr(after, name)
     ]
     columns = [n for n in Columns.model_fields if getattr(before.columns, n) != getattr(after.columns, n)]

@@ -15,7 +15,7 @@ import torch
 from pydantic import JsonValue
 
 from bench.core.arguments import checked
-from bench.core.conditions import identity, written
+from bench.core.conditions import identity, treatment_of, written
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
@@ -23,6 +23,7 @@ from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
 from bench.models.kept import Asked, Kept, put_back
+from bench.models.shift_rules import Affine, ShiftRule
 from bench.training.fit import FitContext, FitReport
 
 #: Packages whose version is in every record already.
@@ -157,18 +158,32 @@ class ShiftModel(PerturbationModel):
     """A closed form that moves every input cell of a unit by the same shift.
 
     A subclass implements :meth:`fit`, calling :meth:`keep` with one shift per predicted condition, or
-    :meth:`keep_units` with one per predicted unit.
+    :meth:`keep_units` with one per predicted unit. One that keeps a rule with them answers for other conditions too,
+    away from its task.
+
+    Attributes:
+        solved_by: Class of its rule's solution.
     """
 
     emits_cells = False
+    solved_by: ClassVar[type[Any]] = Affine
+    _rule: ShiftRule | None = None
 
-    def keep(self, datamodule: PerturbationDataModule, shifts: dict[str, tuple[Floats, int]]) -> None:
+    def keep(
+        self,
+        datamodule: PerturbationDataModule,
+        shifts: dict[str, tuple[Floats, int]],
+        rule: ShiftRule | None = None,
+    ) -> None:
         """Keep the shifts of the conditions that will be asked for, the same in every context.
 
         Args:
             datamodule: The task.
             shifts: By condition: shift ``[G]`` and number of constituents that fell back.
+            rule: What gives the shifts of any others.
         """
+        # A rule is about perturbations; how much of a compound was given is not in it.
+        self._rule = None if any(treatment_of(name) for name in datamodule.dataset.conditions) else rule
         contexts = datamodule.dataset.contexts
         self.keep_units(datamodule, {Unit(name, c): found for name, found in shifts.items() for c in contexts})
 
@@ -209,7 +224,7 @@ class ShiftModel(PerturbationModel):
         return self._fallbacks[condition]
 
     def kept(self) -> Kept:
-        """The table of shifts, whose rows are numbered by condition and context."""
+        """The table of shifts, whose rows are numbered by condition and context, and the rule behind it."""
         conditions, contexts = self._names
         fallbacks: dict[str, JsonValue] = {**self._fallbacks}
         facts: dict[str, JsonValue] = {
@@ -217,13 +232,24 @@ class ShiftModel(PerturbationModel):
             "contexts": list(contexts),
             "fallbacks": fallbacks,
         }
-        return Kept(facts, dict(self.state_dict()))
+        table = Kept(facts, dict(self.state_dict()))
+        return table if self._rule is None else table.with_part(self._rule.kept().under("rule"))
 
     def restore(self, kept: Kept, asked: Asked) -> None:
-        """Take the shifts of the conditions asked for; a context that was not met has them where all contexts agree."""
-        row = kept.state["row"]
+        """Take the shifts of the conditions asked for, or make them by the rule.
+
+        A context that was not met has those of the table where all contexts agree.
+        """
+        row, table = kept.state["row"], kept.state["table"]
+        self._rule = ShiftRule.restored(kept.part("rule"), self.solved_by) if "rule" in kept.facts else None
         place = {identity(name): i for i, name in enumerate(kept.words("conditions")) if (row[i] >= 0).any()}
-        if absent := [name for name in asked.conditions if identity(name) not in place]:
+        absent = [name for name in asked.conditions if identity(name) not in place]
+        if absent and self._rule is not None:
+            made = torch.from_numpy(self._rule.shifts(absent)).to(table.dtype)
+            row = torch.cat([row, (len(table) + torch.arange(len(absent)))[:, None].expand(-1, row.shape[1])])
+            place |= {identity(name): len(row) - len(absent) + i for i, name in enumerate(absent)}
+            table = torch.cat([table, made])
+        elif absent:
             known = [written(name) for i, name in enumerate(kept.words("conditions")) if (row[i] >= 0).any()]
             raise BenchError(
                 f"the model keeps no shift of {shorten([*map(written, absent)], 5)}: it has those of {len(known)} "
@@ -242,9 +268,9 @@ class ShiftModel(PerturbationModel):
                         f"between contexts; it knows the contexts {shorten(met, 10)}."
                     )
                 rows[i, j] = at
-        self.register_buffer("table", torch.empty_like(kept.state["table"]))
+        self.register_buffer("table", torch.empty_like(table))
         self.register_buffer("row", torch.empty_like(rows))
-        put_back(self, {**kept.state, "row": rows})
+        put_back(self, {**kept.state, "table": table, "row": rows})
         fallbacks = kept.facts["fallbacks"]
         assert isinstance(fallbacks, dict)
         counts = {identity(name): int(str(count)) for name, count in fallbacks.items()}

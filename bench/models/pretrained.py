@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -25,6 +26,8 @@ from bench.training.pretraining import PretrainConfig, Pretraining
 
 #: Raised when checkpoints are laid out anew, so that older ones are not taken for one's own.
 LAYOUT = 2
+#: Arguments of the second stage: runs that differ in them alone share a checkpoint.
+SECOND_STAGE = frozenset(f.name for f in fields(ResponseConfig)) - {f.name for f in fields(PretrainConfig)}
 
 
 class Pretrained(EncoderMaker):
@@ -34,7 +37,12 @@ class Pretrained(EncoderMaker):
         objective: Views, heads and loss.
         architecture: Kind and sizes of the encoder.
         training: Budget and optimiser.
+
+    Attributes:
+        trained: The objective's heads after :meth:`make`, where it says that they are of use.
     """
+
+    trained: nn.ModuleDict
 
     def __init__(self, objective: Objective, architecture: EncoderConfig, training: PretrainConfig) -> None:
         self.objective, self.architecture, self.training = objective, architecture, training
@@ -50,9 +58,12 @@ class Pretrained(EncoderMaker):
         pretraining = self.pretraining(datamodule)
         if pretraining.more:
             model.inputs["pretrain_data"] = pretraining.more.hash
-        return pretraining.run(
+        encoder = pretraining.run(
             datamodule, model.fit_report, model.fit_context, checkpoint_folder(model, datamodule), model.warnings.append
         )
+        if pretraining.objective.keeps_heads:
+            self.trained = pretraining.objective.heads
+        return encoder
 
     def blank(self, genes: int, state: Mapping[str, torch.Tensor]) -> nn.Module:
         """The encoder alone: heads and teacher serve pretraining only."""
@@ -64,7 +75,7 @@ def checkpoint_folder(model: PerturbationModel, datamodule: PerturbationDataModu
     context = model.fit_context
     if context.folder is None:
         return None
-    second = {field.name for field in fields(ResponseConfig)} - {field.name for field in fields(PretrainConfig)}
+    second = getattr(model, "second_stage", SECOND_STAGE)
     arguments = recorded(type(model), context.arguments)
     identity = {
         "layout": LAYOUT,
@@ -86,9 +97,13 @@ class PretrainedModel(EncoderModel, abc.ABC):
         architecture: Kind and sizes of the encoder.
         training: Budget and optimiser of the pretraining.
         response: The second stage.
+
+    Attributes:
+        second_stage: Arguments on which the pretraining does not depend.
     """
 
     maker: Pretrained
+    second_stage: ClassVar[frozenset[str]] = SECOND_STAGE
 
     @checked
     def __init__(

@@ -32,7 +32,8 @@ class Composer(nn.Module):
     """Action vectors ``a = c * (1 + s) + t``.
 
     ``c`` is the mean of the linear maps of the known feature modalities, plus (optionally) a learned vector for the
-    perturbation's identity. ``s`` and ``t`` are linear maps, zero at the start, of an embedding of the mode.
+    perturbation's identity. ``s`` and ``t`` are linear maps, zero at the start, of an embedding of the mode; those of
+    dose and time are added to them, so that a compound's vector is scaled and shifted by its dose as by its mode.
 
     The identity vector lets a model fit each training perturbation; in training it is dropped at random per action, so
     that the features alone must work too, as they have to for perturbations never seen.
@@ -44,12 +45,13 @@ class Composer(nn.Module):
         mode_width: Width of the mode embedding.
         n_identities: Perturbations that have an identity vector; 0 = none.
         identity_dropout: Probability that an action's identity is dropped in training.
+        n_treatments: Numbers that say dose and time; 0 = there are none.
 
     Raises:
         BenchError: If there is neither a modality nor an identity.
 
     Source: BioJEPAC report v0.4 (protein 320, chemical 768, dna 1536, width 320, mode 64: 882,880 parameters);
-    averaging modalities and identities are additions.
+    averaging modalities, identities, dose and time are additions.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Composer(nn.Module):
         mode_width: int = 64,
         n_identities: int = 0,
         identity_dropout: float = 0.5,
+        n_treatments: int = 0,
     ) -> None:
         super().__init__()
         if not feature_widths and not n_identities:
@@ -78,6 +81,8 @@ class Composer(nn.Module):
         self.identity = nn.Embedding(n_identities + 1, width, padding_idx=0) if n_identities else None
         if self.identity is not None:
             nn.init.normal_(self.identity.weight[1:], std=_EMBEDDING_STD)
+        self.treatment_scale = linear(n_treatments, width, bias=False, zero=True) if n_treatments else None
+        self.treatment_shift = linear(n_treatments, width, bias=False, zero=True) if n_treatments else None
 
     def forward(
         self,
@@ -86,6 +91,7 @@ class Composer(nn.Module):
         mode: Tensor,
         identity: Tensor | None = None,
         generator: torch.Generator | None = None,
+        treatment: Tensor | None = None,
     ) -> Tensor:
         """Compose actions of any leading shape, e.g. ``[B, A]``.
 
@@ -95,6 +101,7 @@ class Composer(nn.Module):
             mode: Index into the modes, int64 ``[...]``.
             identity: 1 + index of the perturbation, 0 for unseen, int64 ``[...]``; ignored without identities.
             generator: Random stream for dropping identities in training.
+            treatment: Standardised logarithms of dose and time ``[..., n_treatments]``; ignored without any.
 
         Returns:
             ``[..., E]``. Exactly zero, whatever the mode, for an action of which nothing is known.
@@ -117,7 +124,10 @@ class Composer(nn.Module):
             content = content + self.identity(kept)
             defined = defined | (kept > 0)
         embedded = self.mode(mode)
-        action = content * (1 + self.scale(embedded)) + self.shift(embedded)
+        scale, shift = self.scale(embedded), self.shift(embedded)
+        if self.treatment_scale is not None and self.treatment_shift is not None and treatment is not None:
+            scale, shift = scale + self.treatment_scale(treatment), shift + self.treatment_shift(treatment)
+        action = content * (1 + scale) + shift
         out: Tensor = action * defined.unsqueeze(-1)
         return out
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import answer, console, note, seed_text
+from bench.core.text import escaped
 from bench.core.track import Column, Track
 from bench.data.features.bank import shorten
 from bench.reports.merged import merged
@@ -145,7 +146,7 @@ def as_text(track: Track, table: pd.DataFrame) -> str:
     plain = Console(width=100, file=io.StringIO(), no_color=True)
     plain.print(layout(track, table))
     assert isinstance(plain.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in plain.file.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in escaped(plain.file.getvalue()).splitlines()) + "\n"
 
 
 def show(track: Track, table: pd.DataFrame, found: Sequence[Record], seeds: Sequence[int]) -> None:

@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import answer
+from bench.core.door.documents import read_bytes
+from bench.core.door.limits import JSON_BYTES
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 from bench.core.track import Track
@@ -280,8 +282,8 @@ def read(path: Path) -> Claims:
         BenchError: It is not one.
     """
     try:
-        return Claims.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return Claims.model_validate_json(read_bytes(path, JSON_BYTES))
+    except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise BenchError(f"{path}: not a file of claims ({reason}). Delete it and run 'bench sweep' again.") from error
 

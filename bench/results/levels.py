@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
@@ -44,6 +46,34 @@ class Level(BaseModel):
     replicate: float | None
     skill: float | None = None
     skill_reason: str | None = None
+
+
+class Headline(NamedTuple):
+    """Mean skill of one run, or the primary metric of a track without families; ``None`` = undefined.
+
+    Attributes:
+        value: The mean.
+        low: Lower 95% bound.
+        high: Upper 95% bound.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def headline(track: Track, table: Table, honest: bool = True) -> Headline:
+    """What a run is ranked by, over all units.
+
+    Args:
+        track: Its track.
+        table: Values of one record.
+        honest: Whether the predictions were made from the input controls: without, there is no skill.
+    """
+    plan = plan_for([[table]], ALL)
+    placed = place(track, [[[table]]], ALL, plan, bars(track, [table], ALL, plan, None), [honest])
+    low, high = placed.bounds()
+    return Headline(_number(placed.headline.value[0]), _number(low[0]), _number(high[0]))
 
 
 def levels(track: Track, table: Table, honest: bool = True) -> dict[str, dict[str, Level]]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench.core.door.tables import check_parquet
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_json
 from bench.core.track import Track
@@ -102,13 +103,16 @@ def read(path: Path, blob: bytes | None = None) -> pa.Table:
         # Read at once: pyarrow's own reads of a small file, column by column, take as long as decoding it.
         source = pa.BufferReader(path.read_bytes() if blob is None else blob)
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
+            check_parquet(path, file.metadata, source.size())
             found = file.read(use_threads=False)
         if (found.schema.metadata or {}).get(_HASH) != _content(found):
             raise ValueError("its content is not what was written")
         found.validate()
     except FileNotFoundError as error:
         raise BenchError(f"{path}: missing. Delete its folder and run or publish again.") from error
-    except (OSError, ValueError, KeyError, MemoryError, pa.ArrowException) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # pyarrow's errors share no base but Exception
         reason = " ".join(str(error).split())[:200]
         raise BenchError(f"{path}: damaged ({reason}). Delete its folder and run or publish again.") from error
     return found

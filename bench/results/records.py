@@ -18,6 +18,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from bench.core.door.documents import read_bytes
+from bench.core.door.limits import JSON_BYTES
 from bench.core.errors import BenchError
 from bench.core.files import canonical_json, safe_name, sha256_json, write_text
 from bench.core.track import Track
@@ -242,10 +244,8 @@ def read(path: Path) -> Record:
         BenchError: Missing or damaged; see :func:`parse`.
     """
     try:
-        return parse(path.read_bytes())
-    except FileNotFoundError as error:
-        raise BenchError(f"no such record: {path}") from error
-    except (OSError, ValueError) as error:
+        return parse(read_bytes(path, JSON_BYTES))
+    except ValueError as error:
         raise BenchError(f"{path}: not a valid record ({error}). Delete it and run again.") from error
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import constituents
+from bench.core import conditions
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json
 from bench.core.track import Track
@@ -48,10 +48,8 @@ Mask = NDArray[np.bool_]
 Words = NDArray[Any]
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def identity_name(condition: str) -> str:
-    """Write a condition's identity as one string: its constituents sorted."""
-    return "+".join(sorted(set(constituents(condition))))
+#: Kept, as the same few names are asked for again and again.
+identity_name = functools.lru_cache(maxsize=1 << 14)(conditions.identity_name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from bench.core.console import Stages
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, unknown
 from bench.data import task as data_task
+from bench.data.naming import Naming
 from bench.data.task import Task
 from bench.runner import pipeline
 from bench.runner.config import RunConfig, make_config, spec_of
+from bench.runner.handed_in import opened, source_of
 from bench.runner.model_choice import ModelChoice, Named, choose
 from bench.runner.outside import score_file
 from bench.runner.result import Folders, Result
@@ -21,6 +24,9 @@ from bench.runner.tracking import Tracking
 
 if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
+
+#: Whether predictions must have all genes of the data.
+Genes: TypeAlias = Literal["all", "subset"]
 
 
 def load_task(
@@ -173,6 +179,10 @@ def score(
     task: Any = "simulated",
     name: str = "mine",
     *,
+    column: str | None = None,
+    control: str | Sequence[str] = (),
+    genes: Genes = "all",
+    gene_names: Sequence[str] = (),
     out: str | Path | None = None,
     leaderboards: str | Path | None = None,
     progress: bool = True,
@@ -180,12 +190,18 @@ def score(
     """Score predictions that any tool made.
 
     Args:
-        predictions: AnnData or an h5ad file: X = predicted expression (log1p), one row per cell or condition;
-            ``obs["condition"]`` = test conditions of the task; ``var_names`` hold the task's genes;
+        predictions: AnnData or an h5ad file (or a ``.vcc`` of cell-eval's ``prep``): X = predicted expression (log1p),
+            one row per cell or condition; a column of ``obs`` = test conditions of the task, by our names or by the
+            labels of the data; ``var_names`` hold the task's genes;
             ``uns["controls_used"]`` = ``input`` where they were made from the input controls, without which there is no
             skill and no rank.
-        task: As for :func:`run`.
+        task: As for :func:`run`; a file or an AnnData without a card is read by ``column`` and ``control`` too.
         name: The row's name.
+        column: Column of ``obs`` with the conditions (cell-eval, STATE: ``target_gene``); absent = the one that names
+            the most of them.
+        control: What unperturbed cells are called (cell-eval: ``non-targeting``), beside what the data's card says.
+        genes: ``all`` must be there; ``subset``: those that are there are scored, on a board of their own.
+        gene_names: Names of the columns, where ``var_names`` are numbers (STATE).
         out: Folder that keeps the score; absent = nothing is kept.
         leaderboards: Folder that keeps the record; absent = ``leaderboards`` in ``out``.
         progress: Whether progress is printed to standard error.
@@ -193,13 +209,25 @@ def score(
     Raises:
         BenchError: A missing condition or gene, NaN, predictions made for another task, a name that is taken.
     """
-    task, folders = as_task(task), Folders.of(out, leaderboards)
+    if genes not in get_args(Genes):
+        raise unknown("choice of genes", str(genes), get_args(Genes))
+    controls = (control,) if isinstance(control, str) else tuple(control)
+    task, folders = as_task(source_of(task, column, controls)), Folders.of(out, leaderboards)
+    naming = Naming(column=column, control=controls, gene_names=tuple(gene_names))
+    with _as_file(predictions) as path:
+        scored = score_file(path, name, task, folders.out, folders.leaderboards, progress, naming, genes == "subset")
+    return folders.result([scored])
+
+
+@contextlib.contextmanager
+def _as_file(predictions: Any) -> Iterator[Path]:
     if isinstance(predictions, str | Path):
-        path = Path(predictions)
-        return folders.result([score_file(path, name, task, folders.out, folders.leaderboards, progress)])
+        with opened(Path(predictions)) as path:
+            yield path
+        return
     if not hasattr(predictions, "write_h5ad"):
         raise BenchError(f"a {type(predictions).__name__} holds no predictions: expected an AnnData or an h5ad file.")
     with tempfile.TemporaryDirectory(prefix="bench-") as given:
         path = Path(given) / "predictions.h5ad"
         predictions.write_h5ad(path)
-        return folders.result([score_file(path, name, task, folders.out, folders.leaderboards, progress)])
+        yield path

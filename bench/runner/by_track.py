@@ -56,7 +56,8 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
         asked, embed, spec = encoder.encoder_of(config, seeds, *given)
         where = (config.out, config.leaderboards, config.force)
         inputs = {**sources(config.model), **getattr(embed, "inputs", {})}
-        paths.append(evaluation(track).run_encoder(asked, embed, spec, *where, inputs))
+        said = {"trained": embed.trained} if isinstance(embed, encoder.FrozenEncoder) else {}
+        paths.append(evaluation(track).run_encoder(asked, embed, spec, *where, inputs, **said))
     return paths
 
 

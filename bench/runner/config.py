@@ -45,6 +45,7 @@ class RunConfig(BaseModel):
         force: Whether to repeat finished runs.
         tracking: wandb mode.
         save: Whether the fitted models are kept, in the runs' folders.
+        artifacts: Whether wandb keeps the predictions, and the model where it is saved.
         label: The row's name, where it is not the model's: that of a shipped config, or one given in Python.
     """
 
@@ -64,6 +65,7 @@ class RunConfig(BaseModel):
     tracking: Tracking = "off"
     label: str | None = None
     save: bool = False
+    artifacts: bool = False
 
     @property
     def name(self) -> str:

@@ -1,11 +1,11 @@
-"""``bench genes``: the predictions of a run beside the truth, gene by gene."""
+"""``bench genes``: the predictions of a run beside the truth, gene by gene, as a table and as pictures."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import safe_name, write_text
 from bench.data.splits.split import Split
@@ -41,10 +41,10 @@ def task_of_run(folder: Path, record: Record, data: Any = None) -> Task:
             raise
         raise BenchError(f"{error} Name the file of run {record.run_id} by --data.") from error
     try:
-        content = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        content = read_json(folder / "split.json", "a split")
         content.pop("split_id", None)
         split = Split.model_validate(content)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (BenchError, ValueError, AttributeError) as error:
         raise BenchError(f"{folder}: its split.json cannot be read. Run it again.") from error
     for what, found, wanted in (("data", dataset.hash, spec.data_hash), ("split", split.split_id, spec.split_id)):
         if found != wanted:
@@ -68,7 +68,7 @@ def genes_of(folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:
     return by_gene(facts, predictions.read(folder / PREDICTIONS, facts.units, facts.genes, expected).y_hat, top)
 
 
-def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, Path]:
+def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
     """Write the table of a run into its folder.
 
     Args:
@@ -78,7 +78,7 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
         top: Genes of each condition.
 
     Returns:
-        The table, and the path of ``genes.csv``.
+        The table of all scored genes, that of each condition's first ``top``, and where the latter is: ``genes.csv``.
     """
     folder = out / safe_name("run", run_id)
     if not record_path(folder).is_file():
@@ -86,7 +86,26 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
             f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed."
         )
     record = records.read(record_path(folder))
-    table = genes_of(folder, task_of_run(folder, record, data), top)
+    task = task_of_run(folder, record, data)
+    table = genes_of(folder, task, top)
+    whole = genes_of(folder, task, None)
     path = folder / "genes.csv"
     write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-    return table, path
+    return whole, table, path
+
+
+def draw_genes(run_id: str, out: Path, table: pd.DataFrame) -> list[Path]:
+    """Draw a run gene by gene into its folder; return the files.
+
+    Args:
+        run_id: Of the run.
+        out: Folder of the runs.
+        table: All scored genes of its conditions, from :func:`write_genes`.
+    """
+    from bench.reports.figures import genes as figures
+
+    folder = out / safe_name("run", run_id)
+    record = records.read(record_path(folder))
+    spec = record.spec
+    heading = f"{spec.label} | {spec.dataset} | {spec.split} | seed {spec.split_seed} | run {run_id}"
+    return figures.draw(table, figures.Heading(heading, record.evidence == "smoke"), folder)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, constituents, from_label, identity, spellings, written
+from bench.core.conditions import CONTROL, constituents, from_written, identity, spellings, written
 from bench.core.errors import BenchError, unknown
 from bench.core.files import atomic, safe_name, seal
 from bench.data.aligned import on_genes
@@ -96,7 +96,7 @@ class SavedModel:
         inner, met = spellings(self.described.conditions), {identity(name): name for name in self.described.conditions}
         found = []
         for word in filter(None, (word.strip() for word in words)):
-            name = inner.get(word) or from_label(word, (CONTROL,), "+")
+            name = from_written(word, inner)
             if name == CONTROL:
                 raise BenchError(f"condition '{word}': the control itself; ask for perturbations, such as KLF1.")
             found.append(met.get(identity(name), name))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from bench.core.arguments import resolved
+from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 from bench.models import registry
@@ -96,13 +97,12 @@ def shipped_configs() -> dict[str, str]:
 
 
 def _read_config(path: Path) -> tuple[str, dict[str, Any]]:
-    import yaml
-
+    advice = "Expected class_path and init_args."
+    content = read_yaml(path, "a model config", advice)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return str(content["class_path"]), dict(content.get("init_args") or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise BenchError(f"{path}: not a model config ({error}). Expected class_path and init_args.") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchError(f"{path}: not a model config ({error}). {advice}") from error
 
 
 def _named(name: str) -> ModelChoice:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,11 +12,13 @@ import numpy as np
 from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.data.naming import CONDITION, Naming
 from bench.data.task import Task
 from bench.results import records, store
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
 from bench.runner.config import check_row_name, task_fields
+from bench.runner.handed_in import on_its_genes
 from bench.tracks.response import plausible, predicted_states, predictions, score
 from bench.tracks.response.control_noise import control_noise
 from bench.tracks.response.predictions import ControlsUsed, Predicted, controls_used
@@ -23,6 +26,8 @@ from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
 
+#: The column of the conditions is the one that names the most of them.
+ANY = Naming()
 _PROVENANCE = {"data_hash": "data hash", "split_id": "split id"}
 
 
@@ -39,6 +44,8 @@ def score_predictions(
     kind: Kind = "model",
     fitted: Record | None = None,
     outside: bool = False,
+    naming: Naming = predictions.OURS,
+    made_for: Mapping[str, str] | None = None,
 ) -> tuple[Record, score.Scored]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
@@ -57,6 +64,8 @@ def score_predictions(
         outside: Whether the predictions are of another tool: then what they say of themselves is not believed. Values
             that cannot be expression are refused, and such as carry the noise of the reference controls lose their
             skill; a model that was fitted here is warned of.
+        naming: How the file names conditions, contexts and genes.
+        made_for: What the file may say that it was made for, where that is not the task itself.
 
     Returns:
         The record, and what was scored by condition.
@@ -65,7 +74,7 @@ def score_predictions(
         BenchError: Predictions that cannot be scored.
     """
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
-    predicted = predictions.read(path, facts.units, facts.genes, expected)
+    predicted = predictions.read(path, facts.units, facts.genes, made_for or expected, naming)
     used, doubts = _examine(path, predicted, task, facts, outside)
     states = predicted_states.check(path, predicted.states, facts)
     scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells, states)
@@ -125,6 +134,8 @@ def _examine(
     if outside and verdict.refusal:
         raise BenchError(f"{path}: {verdict.refusal}.")
     doubts = [*([verdict.refusal] if verdict.refusal else []), *verdict.warnings]
+    if predicted.column != CONDITION:
+        doubts.append(f"its conditions were read from obs['{predicted.column}']")
     absent = [what for key, what in _PROVENANCE.items() if not predicted.uns.get(key)]
     if absent:
         doubts.append(f"the file names no {' and no '.join(absent)}: nobody can tell that it was made for this task")
@@ -155,16 +166,27 @@ def hand_in(record: Record, folder: Path, leaderboards: Path) -> Path:
     return path
 
 
-def score_file(file: Path, name: str, task: Task, out: Path, leaderboards: Path, shown: bool = True) -> Path:
+def score_file(
+    file: Path,
+    name: str,
+    task: Task,
+    out: Path,
+    leaderboards: Path,
+    shown: bool = True,
+    naming: Naming = ANY,
+    subset: bool = False,
+) -> Path:
     """Score a predictions file that any tool wrote; return the record's path.
 
     Args:
-        file: The predictions; one row per condition is enough.
+        file: The predictions, an h5ad file; one row per condition is enough.
         name: The row's name.
         task: The task that they were made for.
         out: Folder of the runs.
         leaderboards: Folder that gets the record.
         shown: Whether progress is printed.
+        naming: How the file names conditions and genes, beside what the card of the data says.
+        subset: Whether only those genes are scored that the file has; the row then stands on a board of its own.
 
     Raises:
         BenchError: Bad input; values that cannot be expression; a name that is a registered model's or could leave its
@@ -173,19 +195,27 @@ def score_file(file: Path, name: str, task: Task, out: Path, leaderboards: Path,
     check_row_name(name)
     if not file.is_file():
         raise BenchError(f"no such file: {file}")
+    naming = replace(naming, card=task.dataset.card)
+    made_for = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
+    genes = len(task.dataset.genes)
     with Stages(2, shown=shown) as stages:
         with stages.stage("truth"):
+            if subset:
+                task = on_its_genes(task, file, naming)
             facts = truth.load(task)
+        kept = len(facts.genes)
         spec = RunSpec(
             **task_fields(task),
             model=name,
             model_version=0,  # nobody here vouches for it
             arguments={},
-            variant={},
+            variant={} if kept == genes else {"genes": f"{kept} of {genes}"},
             pretrain_seed=task.split.seed,
             head_seed=task.split.seed,
         )
         folder = out / spec.run_id
         with stages.stage("score"):
-            record, _ = score_predictions(file, folder, task, facts, spec, Budget(), outside=True)
+            record, _ = score_predictions(
+                file, folder, task, facts, spec, Budget(), outside=True, naming=naming, made_for=made_for
+            )
     return hand_in(record, folder, leaderboards)

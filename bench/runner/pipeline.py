@@ -14,9 +14,11 @@ from bench.core.files import atomic, write_json
 from bench.data import guess as guessing
 from bench.data import load as data_load
 from bench.data import remarks
+from bench.data.features.resolve import advice
 from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.results.finished import finished
+from bench.results.levels import headline, levels
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
@@ -104,6 +106,8 @@ def tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple[
     with Stages(1 + STAGES_PER_RUN * len(draws), len(draws), shown) as stages:
         with stages.stage(f"read {card.name}"):
             dataset = data_load.load(card)
+        if how := advice(dataset):
+            note(how)
         for (split_seed, pretrain_seed, head_seed), fold in draws:
             name = f"{config.name} | {dataset.name} | seed {split_seed}" + (f" fold {fold}" if fold else "")
             stages.title(name)
@@ -210,11 +214,31 @@ def _one(
         facts = truth.load(task)
     write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    logger = tracking.start(config.tracking, folder, spec.run_id, spec.label, spec.model_dump(mode="json"))
-    path = folder / PREDICTIONS
     kept = None if config.force or config.save or instance is not None else earlier(config.out, spec)
     if kept is not None and sources(config.model).items() <= kept.record.hashes.items():
         return _score_again(config, task, spec, folder, stages, facts, kept)
+    kind = (load_class(config.model) if instance is None else type(instance)).row_kind
+    logger = tracking.start(config.tracking, folder, spec, kind, task.dataset.evidence)
+    try:
+        return _fitted(config, task, spec, folder, stages, instance, fitted, facts, logger)
+    except BaseException:
+        tracking.abort(logger)
+        raise
+
+
+def _fitted(
+    config: RunConfig,
+    task: Task,
+    spec: RunSpec,
+    folder: Path,
+    stages: Stages,
+    instance: PerturbationModel | None,
+    fitted: dict[str, Fitted],
+    facts: Truth,
+    logger: Any,
+) -> Record:
+    """Fit, predict and score."""
+    path = folder / PREDICTIONS
     model, costs = fit_and_predict(config, task, spec, path, stages, instance, logger)
     fitted[spec.run_id] = Fitted(config.model, model, config.arguments, task, spec)
     if config.save:
@@ -225,9 +249,23 @@ def _one(
             path, folder, task, facts, spec, budget, selection, model.warnings, model.inputs, model.row_kind
         )
         if logger:
-            levels = {name: level.model_dump() for name, level in score.levels(table)[ALL].items()}
-            tracking.finish(logger, levels, budget.model_dump(), score.wide(table))
+            values = score.table_of(table)
+            numbers = tracking.summary(
+                headline(TRACK, values, record.honest),
+                TRACK.families,
+                levels(TRACK, values, record.honest)[ALL],
+                budget.model_dump(),
+            )
+            tracking.finish(logger, numbers, score.wide(table), _artifacts(config, folder))
     return record
+
+
+def _artifacts(config: RunConfig, folder: Path) -> list[tracking.Artifact]:
+    """What is kept with a tracked run: its predictions, and its model where that was saved."""
+    if not config.artifacts:
+        return []
+    model = [tracking.Artifact("model", folder / MODEL)] if is_saved(folder / MODEL) else []
+    return [tracking.Artifact("predictions", folder / PREDICTIONS), *model]
 
 
 def _score_again(

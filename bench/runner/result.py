@@ -121,7 +121,7 @@ class Result:
         """Keep the fitted model: :func:`bench.load_model` reads it, and it predicts for cells of other files.
 
         Args:
-            folder: Gets ``model.json`` and ``weights.npz``.
+            folder: Gets ``model.json`` and ``weights.safetensors``.
 
         Returns:
             The folder.

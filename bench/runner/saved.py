@@ -1,25 +1,23 @@
-"""A fitted model in a folder: ``weights.npz`` (arrays alone, no pickles) and ``model.json``, which says what they are.
+"""A fitted model in a folder: ``weights.safetensors`` (arrays alone) and ``model.json``, which says what they are.
 
 Both carry a digest, and only registered models are rebuilt: nothing in such a folder is executed.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import platform
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 import bench
+from bench.core.door.documents import read_json
+from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, sha256_file, sha256_json, write_json
 from bench.core.given_files import recorded
@@ -29,12 +27,14 @@ from bench.models import registry
 from bench.results.spec import RunSpec
 
 if TYPE_CHECKING:
+    import torch
+
     from bench.models.base import PerturbationModel
     from bench.models.kept import Kept
 
 #: Raised when what a folder holds is laid out anew.
-SCHEMA = 1
-DESCRIPTION, WEIGHTS = "model.json", "weights.npz"
+SCHEMA = 2
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 
 
 class Description(BaseModel):
@@ -54,7 +54,7 @@ class Description(BaseModel):
         run: Data, split and seeds of the fit, and the run's id.
         versions: Of the software.
         facts: The model's own, see :class:`bench.models.kept.Kept`.
-        weights_sha256: Of ``weights.npz``.
+        weights_sha256: Of ``weights.safetensors``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -103,11 +103,13 @@ class Fitted:
         kept = self.model.kept()
         arrays = {f"state/{name}": tensor for name, tensor in kept.state.items()}
         arrays |= {f"table/{name}": tensor for name, tensor in kept.tables.items()}
-        values: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
-        _check_nan(values, f"model '{self.name}' was not saved")
+        _check_nan(arrays, f"model '{self.name}' was not saved")
+        from safetensors.torch import save_file
+
         with atomic(folder / WEIGHTS) as temporary:
-            with open(temporary, "wb") as handle:
-                np.savez(handle, **values)
+            # Copies: the format holds no tensor that shares its memory with another.
+            whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in arrays.items()}
+            save_file(whole, temporary)
             digest = sha256_file(temporary)
         data = self.task.dataset
         card = None if data.card is None else data.card.model_dump(mode="json", exclude={"folder"})
@@ -128,7 +130,7 @@ class Fitted:
             versions={
                 "perturb-ssl-bench": bench.__version__,
                 "python": platform.python_version(),
-                **{package: version(package) for package in ("torch", "numpy")},
+                **{package: version(package) for package in ("torch", "numpy", "safetensors")},
             },
             facts=kept.facts,
             weights_sha256=digest,
@@ -180,13 +182,10 @@ def read(folder: Path) -> tuple[Description, Kept]:
         raise BenchError(f"{folder}: it has no {WEIGHTS}. Copy the whole folder, or save the model again.")
     if sha256_file(path) != described.weights_sha256:
         raise BenchError(f"{path}: damaged, or altered since the model was saved. Copy it again, or save it again.")
-    import torch
-
     from bench.models.kept import Kept
 
-    arrays = _read_arrays(path)
-    _check_nan(arrays, str(path))
-    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    tensors = _read_arrays(path)
+    _check_nan(tensors, str(path))
     parts = [
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         for prefix in ("state/", "table/")
@@ -200,17 +199,14 @@ def _read_description(path: Path) -> Description:
             f"{path.parent}: no saved model: there is no {DESCRIPTION}. 'bench run --save' puts one into the run's "
             f"folder, under 'model'."
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found, digest = content.get("schema_version"), content.pop("digest", None)
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, RecursionError) as error:
-        raise BenchError(
-            f"{path}: damaged: no description of a model ({' '.join(str(error).split())[:100]})."
-        ) from error
+    content = read_json(path, "a description of a model: damaged")
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: damaged: not a description of a model.")
+    found, digest = content.get("schema_version"), content.pop("digest", None)
     if found != SCHEMA:
         raise BenchError(
             f"{path}: saved in layout {found}, and this version of bench reads layout {SCHEMA}. Fit the model again, "
-            f"or install the version that saved it ({str(content.get('versions', {}).get('perturb-ssl-bench'))[:20]})."
+            f"or install the version that saved it ({_version_of(content)})."
         )
     try:
         if digest != sha256_json(content):
@@ -220,21 +216,26 @@ def _read_description(path: Path) -> Description:
         raise BenchError(f"{path}: not what 'bench run --save' writes. Save the model again.") from error
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
-    """Every array of the file; objects, which would be pickles, are refused."""
-    arrays: dict[str, Any] = {}
+def _read_arrays(path: Path) -> dict[str, torch.Tensor]:
+    """Every array of the file; the format has no place for anything that could be executed."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    size_of(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                with io.BytesIO(archive.read(name)) as member:
-                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        found: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
         raise BenchError(f"{path}: no file of arrays ({' '.join(str(error).split())[:100]}).") from error
-    return arrays
+    return found
 
 
-def _check_nan(arrays: Mapping[str, Any], what: str) -> None:
+def _version_of(content: Mapping[str, Any]) -> str:
+    versions = content.get("versions")
+    return str(versions.get("perturb-ssl-bench") if isinstance(versions, dict) else None)[:20]
+
+
+def _check_nan(arrays: Mapping[str, torch.Tensor], what: str) -> None:
     # The scale of a latent that never varies is infinite, on purpose.
     for name, values in arrays.items():
-        if values.dtype.kind == "f" and np.isnan(values).any():
+        if values.isnan().any():
             raise BenchError(f"{what}: its weights hold NaN (first in '{name}'); it predicts nothing.")

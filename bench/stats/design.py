@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import constituents
+from bench.core.conditions import constituents, treatment_of
 from bench.core.typing import Floats
 from bench.core.units import Unit
 
@@ -72,19 +72,21 @@ def design(units: Sequence[Sequence[Unit]]) -> Design:
     """Put together the units that are tested under all split seeds.
 
     Args:
-        units: By seed; a condition is the set of its constituents.
+        units: By seed; a condition is the set of its constituents, at its dose. Doses of a compound are not
+            independent: they belong to the same cluster, as the combinations of a gene do.
     """
 
-    def key(unit: Unit) -> tuple[tuple[str, ...], str]:
-        return tuple(sorted(set(constituents(unit.perturbation)))), unit.context
+    def key(unit: Unit) -> tuple[tuple[str, ...], str, str]:
+        held = tuple(sorted(set(constituents(unit.perturbation))))
+        return held, treatment_of(unit.perturbation), unit.context
 
     first = {key(unit): unit for seed in units for unit in seed}
     union = sorted(first)
     position = {name: i for i, name in enumerate(union)}
-    genes = sorted({gene for held, _ in union for gene in held})
-    contexts = sorted({context for _, context in union})
-    of_gene = np.array([[gene in held for gene in genes] for held, _ in union], dtype=np.bool_)
-    of_context = np.array([[context == c for c in contexts] for _, context in union], dtype=np.bool_)
+    genes = sorted({gene for held, _, _ in union for gene in held})
+    contexts = sorted({context for *_, context in union})
+    of_gene = np.array([[gene in held for gene in genes] for held, _, _ in union], dtype=np.bool_)
+    of_context = np.array([[context == c for c in contexts] for *_, context in union], dtype=np.bool_)
     parts = [of_gene.reshape(len(union), len(genes))]
     if len(contexts) > 1:
         parts.append(of_context)

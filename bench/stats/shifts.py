@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.core.conditions import constituents, identity, single
+from bench.core.conditions import AT, constituents, identity, read_treated, single, treatment_of
+from bench.core.doses import read_treatment
 from bench.core.typing import Floats
 
 
@@ -97,6 +98,26 @@ def train_mean(shifts: Floats) -> Floats:
     return shifts.mean(axis=0) if len(shifts) else np.zeros(shifts.shape[1])
 
 
+def single_shift(gene: str, condition: str, shift_of: Mapping[frozenset[str], Floats]) -> Floats | None:
+    """Shift of a constituent alone, at the dose and time of a condition; None = there is none at any.
+
+    Where a compound is not known at that dose, its nearest one stands in: by the logs of the ratios of dose and time.
+
+    Args:
+        gene: The constituent, or compound.
+        condition: GEARS name; its dose and time are those that are asked for.
+        shift_of: Shift ``[G]`` of each train condition by identity.
+    """
+    exact = shift_of.get(identity(single(gene, treatment_of(condition))))
+    if exact is not None or not treatment_of(condition):
+        return exact
+    wanted = read_treated(condition)
+    at = {key: next(iter(key - {gene})) for key in shift_of if gene in key and len(key) == 2}
+    doses = {key: read_treatment(text[1:]) for key, text in at.items() if text.startswith(AT)}
+    near = [(wanted.distance(dose), text_of, key) for key, dose in doses.items() if dose for text_of in [at[key]]]
+    return shift_of[min(near, key=lambda one: one[:2])[2]] if near else None
+
+
 def additive(condition: str, shift_of: Mapping[frozenset[str], Floats], fallback: Floats) -> tuple[Floats, int]:
     """Sum of the constituents' single shifts.
 
@@ -113,7 +134,7 @@ def additive(condition: str, shift_of: Mapping[frozenset[str], Floats], fallback
     total = np.zeros_like(fallback)
     missing = 0
     for gene in constituents(condition):
-        known = shift_of.get(identity(single(gene)))
+        known = single_shift(gene, condition, shift_of)
         missing += known is None
         total = total + (fallback if known is None else known)
     return total, missing
@@ -135,3 +156,9 @@ def weighted_controls(means: Floats, weights: Floats) -> Floats:
 def shifts_by_identity(names: Sequence[str], shifts: Floats) -> dict[frozenset[str], Floats]:
     """Index shifts ``[T, G]`` by condition identity."""
     return {identity(name): shift for name, shift in zip(names, shifts, strict=True)}
+
+
+def singles(names: Sequence[str], shifts: Floats) -> tuple[tuple[str, ...], Floats]:
+    """Genes ``[N]`` of the single perturbations among some conditions, and their shifts ``[N, G]``."""
+    rows = [i for i, name in enumerate(names) if len(constituents(name)) == 1]
+    return tuple(constituents(names[i])[0] for i in rows), shifts[rows]

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import configs_dir
 from bench.core.seeds import seeds
@@ -30,6 +31,8 @@ def _seeds(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+#: Claims, and runs, of a suite.
+_MOST_CLAIMS, _MOST_RUNS = 10_000, 100_000
 #: Fields of a claim that may be lists, and stand in its name.
 _LISTED = ("better", "data", "metric", "subgroup")
 
@@ -38,9 +41,14 @@ def _spread(value: Any) -> Any:
     """A claim about several rows, data sets, metrics or subgroups is one about each; its name says which."""
     if not isinstance(value, list) or not all(isinstance(claim, dict) for claim in value):
         return value  # pydantic says what is wrong
-    found = []
+    found: list[Any] = []
     for claim in value:
         many = {key: claim[key] for key in _LISTED if isinstance(claim.get(key), list)}
+        if (n := len(found) + math.prod(map(len, many.values()))) > _MOST_CLAIMS:
+            raise ValueError(
+                f"its lists stand for {n:,} claims and more, one for each way to choose from them; at most "
+                f"{_MOST_CLAIMS:,} are made. Give shorter lists"
+            )
         for chosen in product(*many.values()):
             one = {**claim, **dict(zip(many, chosen, strict=True))}
             name = str(one.get("name", ""))
@@ -77,6 +85,12 @@ class Block(BaseModel):
     control_folds: Annotated[tuple[Literal[0, 1], ...], Field(min_length=1)] = (0,)
     variants: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
 
+    @property
+    def size(self) -> int:
+        """Number of its runs."""
+        lists = (self.models, self.data, self.splits, self.seeds, self.training_seeds or (1,), self.control_folds)
+        return math.prod(map(len, lists)) * len(self.variants)
+
 
 class Suite(BaseModel):
     """A suite file.
@@ -100,6 +114,15 @@ class Suite(BaseModel):
     frozen: tuple[Block, ...] = ()
     plan: tuple[Block, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Suite:
+        if (n := sum(block.size for _, block in self.blocks())) > _MOST_RUNS:
+            raise ValueError(
+                f"its blocks stand for {n:,} runs, one for each way to choose from their lists; at most {_MOST_RUNS:,} "
+                f"are planned. Give shorter lists, or several suites"
+            )
+        return self
 
     def blocks(self) -> Iterator[tuple[Verb, Block]]:
         """All blocks, runs first: a frozen encoder is taken from a run's checkpoint."""
@@ -144,10 +167,7 @@ def read(path: Path) -> Suite:
     """
     if not path.is_file():
         raise BenchError(f"no such suite: {path}. Shipped: {', '.join(names()) or 'none'}.")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+    content = read_yaml(path, "YAML")
     if not isinstance(content, dict):
         raise BenchError(f"{path}: not a suite: expected fields runs, frozen, claims; 'bench sweep --help' shows one.")
     try:
@@ -177,4 +197,9 @@ def _problem(error: ValidationError) -> str:
         return f"{where} is empty: the block would stand for no run. Name at least one."
     if first["type"] == "missing":
         return f"{where} is missing."
-    return f"{where}: {first['msg'].removeprefix('Value error, ').rstrip('.')}; it is {first['input']!r}."
+    said = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if isinstance(first["input"], str | int | float | None):
+        said += (
+            f"; it is {str(first['input'])[:100]!r}" if isinstance(first["input"], str) else f"; it is {first['input']}"
+        )
+    return f"{where}: {said}." if where else f"{said}."

@@ -48,9 +48,11 @@ class Objective(nn.Module, Part, abc.ABC):
         architecture: Kind and sizes of both.
         heads: What :meth:`make_heads` made; trained with the student and dropped after pretraining.
         mask: Share of genes that its views hide; monitors compare views that hide as many. 0 where it hides none.
+        keeps_heads: Whether its heads are of use after pretraining: they are then kept with the encoder's best step.
         search: Values of its arguments that ``trials`` draws settings from, beside the defaults.
     """
 
+    keeps_heads: ClassVar[bool] = False
     search: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     mask: float = MASK
@@ -66,6 +68,14 @@ class Objective(nn.Module, Part, abc.ABC):
     @abc.abstractmethod
     def make_heads(self, encoders: Encoders) -> dict[str, nn.Module]:
         """Make the modules that the loss needs beside the encoders, their weights drawn from torch's generator."""
+
+    def look(self, encoder: nn.Module) -> float | None:
+        """What is to be small at the step that is kept, of an encoder in evaluation; it must not look at test cells.
+
+        ``None`` = the part of held-out shifts that is not decoded from its latents, as for every objective whose heads
+        are dropped after pretraining.
+        """
+        return None
 
     @abc.abstractmethod
     def losses(self, batch: CellsBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:

@@ -157,9 +157,11 @@ class Pretraining(lightning.LightningModule):
                 curves = {f"val_{name}": number for name, number in agreement(*shifts).items()}
                 numbers = {f"monitor/{name}": number for name, number in (monitor.last | curves).items()}
                 context.logger.log_metrics(numbers | monitor.watch(), self.global_step)
-            return value
+            own = self.objective.look(self.exported())
+            return value if own is None else own
 
-        keep = KeepBest(self.exported(), look, max(1, self.steps // LOOKS))
+        best = nn.ModuleList([self.exported(), self.objective.heads]) if self.objective.keeps_heads else self.exported()
+        keep = KeepBest(best, look, max(1, self.steps // LOOKS))
         callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
         batch = min(self.config.batch_size, self._cells)
         report.flops = self.flops_per_cell() * batch * self.steps
@@ -180,15 +182,16 @@ class Pretraining(lightning.LightningModule):
         report.parameters["pretraining heads"] = sum(p.numel() for p in self.objective.heads.parameters())
         for line in self.more.notes if self.more else ():
             warn(line)
+        part = "predicted" if self.objective.keeps_heads else "decodable"
         report.error = keep.history[keep.best_step]
         kept = 1 - report.error
         if keep.best_step == 0:
             warn(
-                f"in {self.steps} steps of pretraining {monitor.of} never became more decodable than before: the "
+                f"in {self.steps} steps of pretraining {monitor.of} never became more {part} than before: the "
                 "encoder is the untrained one"
             )
         report.selection = (
-            f"pretraining step {keep.best_step} of {self.steps} by the decodable part of {monitor.of} ({kept:.2f})"
+            f"pretraining step {keep.best_step} of {self.steps} by the {part} part of {monitor.of} ({kept:.2f})"
             + ("" if self.taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
         return self.exported()

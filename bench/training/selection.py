@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from bench.core.conditions import bare
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule, Pseudobulk
@@ -36,7 +37,10 @@ def rounds(datamodule: PerturbationDataModule) -> tuple[list[tuple[Pseudobulk, P
     train, val = (datamodule.pseudobulk(part).by_condition() for part in ("train", "val"))
     if len(val.conditions) >= MIN_VAL_CONDITIONS:
         return [(train, val)], f"smallest squared error on {len(val.conditions)} val conditions"
-    folds = np.random.default_rng([datamodule.split.seed, 0xF01D]).permutation(len(train.conditions)) % FOLDS
+    # All doses of a compound are left out together.
+    number = {name: i for i, name in enumerate(dict.fromkeys(map(bare, train.conditions)))}
+    fold = np.random.default_rng([datamodule.split.seed, 0xF01D]).permutation(len(number)) % FOLDS
+    folds = fold[[number[bare(name)] for name in train.conditions]]
     found = [
         (part_of(train, np.flatnonzero(folds != k).tolist()), part_of(train, np.flatnonzero(folds == k).tolist()))
         for k in range(FOLDS)

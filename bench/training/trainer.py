@@ -16,6 +16,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
+from bench.core.door.limits import check_unpacked
+
 Precision = Literal["32-true", "bf16-mixed"]
 #: Share of the steps in which the learning rate rises. Source: BioJEPAC report (OneCycleLR, ``pct_start``).
 WARM_UP = 0.05
@@ -100,14 +102,15 @@ class KeepBest(Callback):
         module: What is kept.
         measure: The value, smaller is better; it must not look at test conditions.
         every: Steps between measurements; the last step is always measured.
+        curve: What the value is logged under; empty = it is not.
 
     Attributes:
         history: Value by step.
         best_step: Step of the smallest value.
     """
 
-    def __init__(self, module: nn.Module, measure: Callable[[], float], every: int) -> None:
-        self.module, self.measure, self.every = module, measure, max(1, every)
+    def __init__(self, module: nn.Module, measure: Callable[[], float], every: int, curve: str = "") -> None:
+        self.module, self.measure, self.every, self.curve = module, measure, max(1, every), curve
         self.history: dict[int, float] = {}
         self.best_step = 0
         self._weights: dict[str, torch.Tensor] = {}
@@ -130,16 +133,23 @@ class KeepBest(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Measure what there is before the first step; a resumed training has done so, and looks when it is time."""
         if not self.history:
-            self.look(trainer.global_step)
+            self._look(trainer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Measure every few steps."""
         if trainer.global_step % self.every == 0:
-            self.look(trainer.global_step)
+            self._look(trainer)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure the last step."""
-        self.look(trainer.global_step)
+        self._look(trainer)
+
+    def _look(self, trainer: Any) -> None:
+        step = trainer.global_step
+        new = step not in self.history
+        self.look(step)
+        if new and self.curve and trainer.logger:
+            trainer.logger.log_metrics({self.curve: self.history[step]}, step)
 
     def restore(self) -> None:
         """Put the best weights back."""
@@ -246,6 +256,7 @@ def _whole(path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:  # torch compares no checksums
+            check_unpacked(path, sum(member.file_size for member in archive.infolist()), path.stat().st_size)
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(damaged)

@@ -78,6 +78,7 @@ def test_an_encoder_from_the_command_line(capsys, here):
     assert {p: p.stat().st_mtime_ns for p in here.glob("runs/*/frozen.json")} == files
 
 
+@pytest.mark.slow
 def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
     from bench.models.ssl.mae import MAE as Model
 

@@ -74,6 +74,7 @@ def test_exported_cells_are_all_there_without_labels(capsys, here, task):
     assert abs(same - (share**2).sum()) < 0.05
 
 
+@pytest.mark.slow
 def test_the_latents_of_an_encoder_of_ours_give_its_rows(capsys, here, task):
     assert bench(capsys, "data", "export", "card.yaml", "task", "--all", *TASK[2:])[0] == 0
     cells = anndata.read_h5ad(here / "task/cells.h5ad")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import screens
 
-from bench.core.conditions import CONTROL, written
-from bench.core.console import amount
+from bench.core.conditions import CONTROL, bare, treatment_of, written
+from bench.core.text import amount
 from bench.data.cards import find_card, names
 from bench.data.load import load
 
@@ -41,6 +41,8 @@ PUBLISHED = {
         },
     ),
 }
+#: Dose and time of their conditions.
+TREATMENTS = {"sciplex3": {"0.01 uM 24 h", "0.1 uM 72 h"}, "openproblems23_pbmc": {"1 uM", "14.1 uM"}}
 FOUND = {
     "kang18": {"stim"},
     "sciplex3": set(COMPOUNDS),
@@ -66,8 +68,9 @@ def test_a_file_as_it_is_published_is_read(name, tmp_path):
     (tmp_path / card.source).parent.mkdir()
     adata.write_h5ad(tmp_path / card.source)
     dataset = load(card.model_copy(update={"folder": tmp_path}))
-    perturbed = [c.removesuffix(f"+{CONTROL}") for c in dataset.conditions if c != CONTROL]
-    assert set(map(written, perturbed)) == FOUND[name]
+    perturbed = [c for c in dataset.conditions if c != CONTROL]
+    assert {written(bare(c)).removesuffix(f"+{CONTROL}") for c in perturbed} == FOUND[name]
+    assert {treatment_of(c) for c in perturbed} == TREATMENTS.get(name, {""})
     assert len(dataset.barcodes) == 40 * len([label for label in labels if label is not None])
     assert len(dataset.contexts) == (len(others[card.columns.context]) if card.columns.context else 1)
     assert len(dataset.batches) == (len(others[card.columns.batch]) if card.columns.batch else 1)

@@ -82,6 +82,7 @@ def gain(data: Drawn, features: Floats) -> float:
     return float(np.mean(gains))
 
 
+@pytest.mark.slow
 def test_same_parameters_same_counts_within_ten_seconds() -> None:
     start = time.perf_counter()
     again = simulate(SIMULATED)

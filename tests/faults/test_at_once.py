@@ -21,7 +21,8 @@ slow = pytest.mark.slow
 MODELS = ("train_mean", "additive", "no_change", "linear")
 
 
-@pytest.mark.parametrize("n", [2, pytest.param(8, marks=slow)])
+@slow
+@pytest.mark.parametrize("n", [2, 8])
 def test_processes_that_make_the_same_run(warm, whole, tmp_path, n):
     folder = copy_of(whole, tmp_path / "tree")
     assert [answer["code"] for answer in warm(folder, *[RUN] * n)] == [0] * n
@@ -98,6 +99,7 @@ for i in range(6):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_put_records_on_one_board(tmp_path):
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     both = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name], env=env) for name in ("a", "b")]

@@ -43,6 +43,7 @@ def kill_at_moments(warm, whole, tmp_path, command, n):
     assert killed >= n // 2  # or the test says nothing
 
 
+@pytest.mark.slow
 def test_killed_at_some_moments(warm, whole, tmp_path):
     kill_at_moments(warm, whole, tmp_path, RUN, 2)
 
@@ -107,6 +108,7 @@ def test_killed_as_users_run_it(whole, tmp_path):
     assert numbers_of(folder).items() <= numbers_of(whole).items()
 
 
+@pytest.mark.slow
 def test_stale_temporaries_change_nothing(warm, whole, six, tmp_path):
     folder, boards = copy_of(whole, tmp_path / "tree"), tmp_path / "six"
     shutil.copytree(six, boards)

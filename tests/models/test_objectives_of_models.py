@@ -135,6 +135,7 @@ def test_a_loss_falls(name, encoder, module):
     assert np.mean(values[-3:]) < values[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lejepa", "simclr"])
 def test_a_short_pretraining_lowers_the_loss_and_does_not_collapse(name, module):
     settings = {**small(name), "width": 16, "epochs": 12, "batch_size": 64, "learning_rate": 3e-3, "momentum": 0.9}
@@ -232,6 +233,7 @@ def test_flops_by_hand(module):
     assert pretraining.flops_per_cell() == pytest.approx(2 * (first + 3 * rest), rel=0.01)
 
 
+@pytest.mark.slow
 def test_parameters_of_models_without_pretraining(module):
     for name, count in (("constant_encoder", 0), ("identity", 0), ("pca_encoder", 0)):
         model = registry.load(name)(**small(name))

@@ -20,6 +20,7 @@ def file(tmp_path):
     return write(tmp_path / "more.h5ad", x, genes, barcodes)
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_was_pretrained_on(tiny, tiny_split, file, tmp_path):
     task = Task(tiny, tiny_split)
     options = {**small("mae"), "progress": False, "out": tmp_path / "runs"}

@@ -84,6 +84,7 @@ def test_what_is_no_isotropic_gaussian_is_larger():
     assert sigreg(0.5 * samples("normal"), along) > 5 * normal  # too narrow, as well as too wide
 
 
+@pytest.mark.slow
 def test_descent_pulls_a_collapsed_batch_apart_into_a_gaussian():
     z = (0.05 * torch.randn(128, 4, generator=generator(3))).requires_grad_()
     adam = torch.optim.Adam([z], 0.05)

@@ -36,13 +36,20 @@ def record_of(folder, model, means, **options):
     return made_record(folder, model, {**means, DE: means["pearson_delta"]}, **options)
 
 
-@pytest.fixture
-def three(tmp_path):
-    """Three models, three seeds: pearson_delta a .6 .5 .4, b .3 .3 .3, floor .1 .2 .3."""
+@pytest.fixture(scope="module")
+def three_made(tmp_path_factory):
+    """The records of :func:`three`, made once."""
+    folder = tmp_path_factory.mktemp("three")
     for model, values in {"a": (0.6, 0.5, 0.4), "b": (0.3, 0.3, 0.3), "train_mean": (0.1, 0.2, 0.3)}.items():
         for seed, value in enumerate(values, 1):
-            record_of(tmp_path, model, {"pearson_delta": value, "r2": 0.5}, split_seed=seed, split_id=f"s{seed}")
-    return tmp_path
+            record_of(folder, model, {"pearson_delta": value, "r2": 0.5}, split_seed=seed, split_id=f"s{seed}")
+    return folder
+
+
+@pytest.fixture
+def three(three_made, tmp_path):
+    """Three models, three seeds: pearson_delta a .6 .5 .4, b .3 .3 .3, floor .1 .2 .3."""
+    return Path(shutil.copytree(three_made, tmp_path, dirs_exist_ok=True))
 
 
 def board(folder, **options):

@@ -161,6 +161,7 @@ def test_a_class_or_an_object_of_ones_own(here, adata):
         bench.run(cls, task, name="linear")
 
 
+@pytest.mark.slow
 def test_a_class_path_in_a_config_and_in_a_sweep(here, capsys):
     furnish(here)
     (here / "mypkg").mkdir()

@@ -64,6 +64,7 @@ def running(row):
     return None
 
 
+@pytest.mark.slow
 def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypatch):
     """One sweep of five runs; then the same command does what is left, and a third has nothing to do."""
     write(GOOD, BAD, SLOW, claims=[CLAIM])
@@ -169,6 +170,7 @@ def test_when_the_server_dies_others_take_over(tree):
     wait_for(lambda: not Path(f"/proc/{running('jepa')}").exists(), 10)  # no orphan goes on
 
 
+@pytest.mark.slow
 def test_a_killed_job_changes_no_other_that_is_running(tree):
     """Two jobs at once; one is killed, and the other goes on in the process that it had."""
     write(SLOW, SLOW.replace("models: jepa", "models: mae"))
@@ -194,6 +196,7 @@ def test_what_a_worker_is_sent_is_a_resolved_configuration(tree):
     assert {"rank", "ridge"} <= set(job.spec.arguments)
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_say_why(tree):
     write(GOOD)
     code = "import multiprocessing as m, sys; m.set_executable('/bin/false'); from bench.cli.main import main; "

@@ -34,7 +34,11 @@ TOKENS = {"encoder": "gene_transformer", "predictor": "fixed", "latent_target": 
 
 @pytest.mark.parametrize(
     ("name", "enough", "arguments"),
-    [("constant_encoder", False, {}), ("constant_encoder", True, {}), ("random_encoder", True, TOKENS)],
+    [
+        ("constant_encoder", False, {}),
+        ("constant_encoder", True, {}),
+        pytest.param("random_encoder", True, TOKENS, marks=pytest.mark.slow),
+    ],
 )
 def test_val_curves_are_logged_and_move_no_number(name, enough, arguments, tiny, tiny_split):
     """With val conditions that choose the step, and with folds; with a logger and without: the same weights."""

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import pickle
 from pathlib import Path
 from typing import Any
 
+from bench.core.door.documents import read_json
+from bench.core.door.pickles import read_pickle
+from bench.core.door.tables import first_bytes
 from bench.core.errors import BenchError
 from bench.data.cards import Card
-from bench.data.features.files import first_bytes
 
-#: All that such a pickle needs beside plain text; Python 2 called the module differently.
-_ADMITTED: dict[tuple[str, str], Any] = {
-    (module, name): kind
-    for module in ("builtins", "__builtin__")
-    for name, kind in (("set", set), ("frozenset", frozenset), ("dict", dict), ("list", list), ("str", str))
-}
 _EXPECTED = "Expected a pickle or JSON of {gene: set or list of GO terms}, such as GEARS' gene2go_all.pkl."
-
-
-class _Refused(Exception):
-    """A pickle asks for something other than plain containers."""
-
-
-class _Restricted(pickle.Unpickler):
-    """Looks every name up in a fixed table: nothing is imported, and nothing but containers can be called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return an admitted type.
-
-        Raises:
-            _Refused: For any other name.
-        """
-        if (module, name) not in _ADMITTED:
-            raise _Refused(f"{module}.{name}")
-        return _ADMITTED[module, name]
 
 
 def find_gene2go(file: str, card: Card | None, dataset: str) -> Path:
@@ -67,21 +43,9 @@ def read_gene2go(path: Path) -> dict[str, frozenset[str]]:
     Source of the format: cell-gears 0.1.2, ``PertData.__init__`` (which opens it with ``pickle.load``).
     """
     first_bytes(path)
-    try:
-        if path.suffix.lower() == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
-        else:
-            with open(path, "rb") as handle:
-                content = _Restricted(handle).load()
-    except _Refused as error:
-        raise BenchError(
-            f"{path}: this pickle asks for '{error}'; a gene2go file holds only dict, set, list and text. "
-            f"It was refused and nothing in it was executed. Do not open it elsewhere; get the file from its source."
-        ) from error
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise BenchError(f"{path}: not a readable gene2go file ({text}). {_EXPECTED}") from error
-    return _checked(content, path)
+    if path.suffix.lower() == ".json":
+        return _checked(read_json(path, "a readable gene2go file", _EXPECTED), path)
+    return _checked(read_pickle(path, "a gene2go file", _EXPECTED), path)
 
 
 def _checked(content: Any, path: Path) -> dict[str, frozenset[str]]:

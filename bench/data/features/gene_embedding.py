@@ -97,7 +97,7 @@ def spectral_embedding(adjacency: sp.csr_matrix, width: int = WIDTH, regularisat
     to unit length, which takes out the degree.
 
     Args:
-        adjacency: Symmetric 0/1 matrix without a diagonal ``[N, N]``, every degree at least 1.
+        adjacency: Symmetric matrix of weights from 0 without a diagonal ``[N, N]``, every degree above 0.
         width: Eigenvectors; at most ``N``.
         regularisation: 0 = the plain normalised Laplacian.
 

@@ -6,6 +6,7 @@ A specification is one bank, or several joined by ``+``; they stay separate, as 
 - ``coexpression``: correlation with all genes over train cells and input controls, reduced by SVD;
 - ``pairs:FILE``: spectral embedding of a gene-gene pair table (``.csv``, ``.csv.gz``; columns entity1, entity2);
 - ``FILE``: a table ``.parquet``, ``.csv``, ``.csv.gz`` or ``.npz`` with a row per gene (paths hold no ``+``);
+- ``fingerprints``, ``fingerprints:radius=3,bits=2048``: Morgan fingerprints of compounds, from the card's ``smiles``;
 - ``view_a``, ``view_b``: tables that simulated data ship;
 - ``card``: those that the data set's card names (``features:``), ``pca`` where it names none.
 """
@@ -23,6 +24,8 @@ from bench.core.conditions import constituents
 from bench.core.errors import BenchError, unknown
 from bench.core.typing import Floats
 from bench.data.cards import Card
+from bench.data.dataset import Dataset
+from bench.data.features import fingerprints
 from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.gene_embedding import correlation, gene_scores, leading
 from bench.data.features.gene_pairs import PAIR_SUFFIXES, read_pairs
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["FeatureBank", "load_banks", "targets"]
 
 MEASURED = ("pca", "coexpression")
+#: How features are made where there are none.
+HOW = "features from STRING, GO or a table: bench data features DATA --from string|go|table --file FILE"
 PAIRS = "pairs:"
 
 
@@ -46,6 +51,24 @@ def targets(conditions: Iterable[str]) -> tuple[str, ...]:
         ('KLF1', 'SET')
     """
     return tuple(sorted({gene for name in conditions for gene in constituents(name)}))
+
+
+def advice(dataset: Dataset) -> str:
+    """Say how to get features, where the card names none but those from expression and these describe few targets.
+
+    Returns:
+        A sentence; empty where over nine tenths of the perturbed genes are measured.
+    """
+    if dataset.card is None or set(dataset.card.features) - set(MEASURED) or dataset.card.kind == "chemical":
+        return ""
+    perturbed = targets(dataset.conditions)
+    without = [gene for gene in perturbed if gene not in dataset.gene_index]
+    if len(without) <= len(perturbed) / 10:
+        return ""
+    return (
+        f"{len(without)} of {len(perturbed)} perturbed genes are not measured, so features from expression say nothing "
+        f"of them; {HOW}"
+    )
 
 
 def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None = None) -> tuple[FeatureBank, ...]:
@@ -84,6 +107,8 @@ def load_banks(spec: str, datamodule: PerturbationDataModule, card: Card | None 
 def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from_card: bool) -> FeatureBank:
     if spec in MEASURED:
         return _measured(spec, datamodule)
+    if spec.partition(":")[0] == fingerprints.NAME:
+        return _fingerprints(spec, datamodule, card)
     drawn = genes_of(card)
     shipped = drawn.feature_tables if drawn else {}
     if drawn and spec in shipped:
@@ -93,7 +118,8 @@ def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from
     pairs = spec.startswith(PAIRS)
     file, suffixes = spec.removeprefix(PAIRS), PAIR_SUFFIXES if pairs else TABLE_SUFFIXES
     if not pairs and not _is_path(file):
-        raise unknown("features", spec, [*MEASURED, *shipped, "card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"])
+        others = ["card", f"{PAIRS}FILE", "FILE.parquet|.csv|.npz"]
+        raise unknown("features", spec, [*MEASURED, fingerprints.NAME, *shipped, *others])
     if not file.endswith(suffixes):
         raise BenchError(f"features '{spec}': expected a file that ends in {', '.join(suffixes)}.")
     # Data without a card: files are looked for in the same places, but beside it.
@@ -102,6 +128,23 @@ def _load(spec: str, datamodule: PerturbationDataModule, card: Card | None, from
     bank = read_pairs(path, f"pairs_{stem}") if pairs else read_table(path, f"table_{stem}")
     _check_overlap(bank, targets(datamodule.dataset.conditions))
     return bank
+
+
+def _fingerprints(spec: str, datamodule: PerturbationDataModule, card: Card | None) -> FeatureBank:
+    """Fingerprints of the compounds; others of a table than those of the data set are left out."""
+    smiles, source = dict(datamodule.dataset.smiles), f"SMILES of '{datamodule.dataset.name}'"
+    if card and card.smiles and card.smiles_column is None:
+        path = card.find(card.smiles, "smiles", "Choose other features, or get the file")
+        smiles, source = fingerprints.read_smiles(path), str(path)
+    perturbed = targets(datamodule.dataset.conditions)
+    if not (described := {name: smiles[name] for name in perturbed if name in smiles}):
+        there = f"; compounds there are {shorten(list(smiles), 3)}" if smiles else ""
+        raise BenchError(
+            f"features '{spec}': no compound of '{datamodule.dataset.name}' has SMILES ({shorten(perturbed, 3)}"
+            f"{there}). Name them in the card: smiles: COLUMN of obs, or smiles: FILE.csv with columns compound and "
+            f"smiles."
+        )
+    return fingerprints.morgan(described, source, *fingerprints.options_of(spec))[0]
 
 
 def _is_path(text: str) -> bool:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.core.door.arrays import Pickled, read_npz
+from bench.core.door.tables import first_bytes, read_csv, read_parquet
 from bench.core.errors import BenchError
 from bench.data.features.bank import FeatureBank, shorten
-from bench.data.features.files import first_bytes, read_csv, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".npz")
+TABLE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".npz")
 
 
 def _gene_names(names: pd.Series[Any], path: Path, what: str) -> tuple[str, ...]:
@@ -107,20 +106,16 @@ def _read_npz(path: Path) -> tuple[tuple[str, ...], np.ndarray[Any, Any]]:
     expected = "Expected arrays 'genes' (strings [N]) and 'values' (numbers [N, F])."
     first_bytes(path)
     try:
-        # Pickled objects run code when they are loaded: refused.
-        with np.load(path, allow_pickle=False) as arrays:
-            absent = [name for name in ("genes", "values") if name not in arrays]
-            if absent:
-                held = shorten(sorted(arrays.files), 5) or "nothing"
-                raise BenchError(f"{path}: no array '{absent[0]}', only {held}. {expected}")
-            genes, values = arrays["genes"], arrays["values"]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, TypeError, AttributeError) as error:
-        if "pickle" in str(error).lower() and zipfile.is_zipfile(path):
-            raise BenchError(
-                f"{path}: holds pickled Python objects, which are not loaded. {expected} "
-                f"Store gene names as strings: np.savez(..., genes=np.array(genes, dtype=str), values=values)."
-            ) from error
-        raise BenchError(f"{path}: not a readable npz file ({error}). {expected}") from error
+        arrays = read_npz(path, "a readable npz file", expected)
+    except Pickled as error:
+        raise BenchError(
+            f"{error} Store gene names as strings: np.savez(..., genes=np.array(genes, dtype=str), values=values)."
+        ) from error
+    absent = [name for name in ("genes", "values") if name not in arrays]
+    if absent:
+        held = shorten(sorted(arrays), 5) or "nothing"
+        raise BenchError(f"{path}: no array '{absent[0]}', only {held}. {expected}")
+    genes, values = arrays["genes"], arrays["values"]
     if genes.dtype.kind == "S":
         genes = np.char.decode(genes, "utf-8", "replace")
     if genes.ndim != 1 or genes.dtype.kind != "U":
@@ -134,8 +129,8 @@ def read_table(path: Path, name: str) -> FeatureBank:
     """Read a user's feature table.
 
     Args:
-        path: ``.parquet``, ``.csv``, ``.csv.gz`` (gene names in the index or the first column, the numeric columns are
-            features) or ``.npz`` (arrays ``genes [N]`` and ``values [N, F]``; pickled objects are refused).
+        path: ``.parquet``, ``.csv``, ``.tsv``, also gzipped (gene names in the index or the first column, the numeric
+            columns are features) or ``.npz`` (arrays ``genes [N]`` and ``values [N, F]``; pickled objects are refused).
         name: The bank's name.
 
     Raises:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
-from bench.core.console import amount
+from bench.core.door.limits import ALWAYS_ALLOWED, MOST_TIMES
 from bench.core.errors import BenchError
+from bench.core.text import amount
 from bench.data.fetch.download import full_disk, require_space
 
 
@@ -24,8 +25,6 @@ class _Readable(Protocol):
 
 Kind = Literal["hdf5", "zip", "tar", "gz", "page", "other"]
 
-#: An archive that unpacks to more than so many times its size, and to more than so many bytes, is a trap.
-MOST_TIMES, ALWAYS_ALLOWED = 100, 1 << 30
 #: Entries that an archive may have.
 _MOST_ENTRIES = 100_000
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bench.core.console import Transfer, amount
+from bench.core.console import Transfer
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import write_json
+from bench.core.text import amount
 
 if TYPE_CHECKING:
     from requests import Response
@@ -95,9 +96,9 @@ def discard(part: Path) -> None:
 def _known(part: Path, url: str) -> dict[str, Any]:
     """What an earlier attempt learned of the file; empty = there is no beginning to go on from."""
     try:
-        state = json.loads(_state_of(part).read_text(encoding="utf-8"))
+        state = read_json(_state_of(part), "the state of a download")
         return state if part.stat().st_size and state["url"] == url and state["version"] else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BenchError, OSError, KeyError, TypeError):
         return {}
 
 

@@ -7,9 +7,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from bench.core.console import Transfer, amount, note
+from bench.core.console import Transfer, note
+from bench.core.door.hdf5 import open_hdf5
 from bench.core.errors import BenchError
 from bench.core.files import atomic, locked, sha256_file
+from bench.core.text import amount
 from bench.data.cards import Card, find_card
 from bench.data.fetch import record
 from bench.data.fetch.archive import kind_of, unpack
@@ -196,13 +198,12 @@ def _put(card: Card, part: Path, target: Path, title: str) -> None:
 
 def _check_file(card: Card, path: Path, title: str) -> None:
     """Refuse what is no whole HDF5 file, or not the one of the card."""
-    import h5py
-
     if kind_of(path) != "hdf5":
         raise BenchError(f"{title}: not an HDF5 file.")
     try:
-        h5py.File(path, "r").close()
-    except OSError as error:
-        raise BenchError(f"{title}: a damaged or truncated HDF5 file ({error}).") from error
+        open_hdf5(path, "an HDF5 file").close()
+    except BenchError as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        raise BenchError(f"{title}: a damaged or truncated HDF5 file ({reason}).") from error
     if card.sha256 and (found := sha256_file(path)) != card.sha256:
         raise BenchError(f"{title}: wrong sha256: {found}, the card says {card.sha256}.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import write_json
 
@@ -55,12 +55,9 @@ def _damaged(path: Path) -> BenchError:
 
 
 def _read(path: Path) -> dict[str, object]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise _damaged(path) from error
+    content = read_json(path, "a record of fetched files", "Remove it, or correct it.")
     if not isinstance(content, dict):
         raise _damaged(path)
     return content

@@ -11,13 +11,28 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
 from bench.core.errors import BenchError
-from bench.data.io.links import refuse_links
+from bench.core.text import listed
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _DENSE_BLOCK_VALUES = 8_000_000
+#: Cells and genes (or peaks, or bins) that no file has, and that fit into the memory.
+_MOST_CELLS, _MOST_GENES = 1 << 31, 20_000_000
+#: What h5py, scipy and the memory say of a damaged matrix.
+_DAMAGE = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    AttributeError,
+)
 #: Rows from which it is guessed what values are.
 FIRST_ROWS = 200
 
@@ -26,38 +41,13 @@ def open_h5ad(path: Path) -> h5py.File:
     """Open an h5ad file for reading.
 
     Raises:
-        BenchError: No such file; not HDF5 (an HTML error page, say); truncated; without ``obs`` or ``var``; with links
-            to other files.
+        BenchError: As :func:`bench.core.door.hdf5.open_hdf5`; without ``obs`` or ``var``.
     """
-    if path.is_dir():
-        raise BenchError(f"{path}: a folder, not an h5ad file.")
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
-    try:
-        handle = h5py.File(path, "r")
-    except OSError as error:
-        try:
-            with path.open("rb") as stream:
-                start = stream.read(60)
-        except OSError as reason:
-            raise BenchError(f"{path}: cannot be read ({reason.strerror}).") from error
-        if not start:
-            raise BenchError(f"{path}: an empty file. Download or copy it again.") from error
-        if start.startswith(b"\x89HDF"):
-            raise BenchError(f"{path}: damaged or truncated HDF5 file ({error}). Download or copy it again.") from error
-        page = (
-            " It looks like a web page: the download answered with an error or a log-in page." if b"<" in start else ""
-        )
-        raise BenchError(f"{path}: not an h5ad file; it begins with {start[:30]!r}.{page}") from error
+    handle = open_hdf5(path, "an h5ad file")
     missing = [key for key in ("obs", "var") if key not in handle]
     if missing:
         handle.close()
         raise BenchError(f"{path}: not an h5ad file: it has no {', '.join(missing)}.")
-    try:
-        refuse_links(handle)
-    except BenchError:
-        handle.close()
-        raise
     return handle
 
 
@@ -74,12 +64,17 @@ def read_frame(handle: h5py.File, key: Literal["obs", "var", "raw/var"]) -> pd.D
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's notes on old layouts are not the user's concern
+            check_size(handle[key])
             frame = anndata.io.read_elem(handle[key])
             if not isinstance(frame, pd.DataFrame) and "/" not in key:
                 frame = getattr(anndata.read_h5ad(handle.filename, backed="r"), key)
+    except BenchError:
+        raise
     except Exception as error:
         raise BenchError(f"{handle.filename}: damaged: {key} cannot be read ({error}).") from error
-    return pd.DataFrame(frame)
+    table = pd.DataFrame(frame)
+    check_utf8([*table.columns, *table.index], handle.filename, key)
+    return table
 
 
 def _place(layer: str | None, raw: bool) -> str:
@@ -114,24 +109,34 @@ def elsewhere(handle: h5py.File, layer: str | None = None, raw: bool = False) ->
         if place == asked or not _is_there(handle, place):
             continue
         stored = handle[place]
-        some = np.ravel(stored[:FIRST_ROWS] if isinstance(stored, h5py.Dataset) else stored["data"][:100_000])
+        try:
+            check_size(stored)
+            some = numeric(
+                np.ravel(stored[:FIRST_ROWS] if isinstance(stored, h5py.Dataset) else stored["data"][:100_000])
+            )
+        except (*_DAMAGE, BenchError):
+            continue  # nothing to advise
         kind = "negative values" if (some < 0).any() else "whole numbers" if (some == np.floor(some)).all() else "reals"
         found.append(f"'{place}' ({kind}; in a card: {card})")
-    return f" There are also {', '.join(found)}." if found else ""
+    return f" There are also {listed(found, 6, 200)}." if found else ""
 
 
 def first_rows(handle: h5py.File, layer: str | None = None, raw: bool = False) -> sp.csr_matrix:
     """Read the first rows of the values; of a CSC matrix one row of its first values, as its rows are everywhere."""
     stored = stored_matrix(handle, layer, raw)
     try:
+        check_size(stored)
         if isinstance(stored, h5py.Dataset):
             return sp.csr_matrix(numeric(np.atleast_2d(stored[:FIRST_ROWS])))
+        n_genes = _sparse_shape(stored)[1]
         if str(stored.attrs.get("encoding-type", stored.attrs.get("h5sparse_format", ""))).startswith("csc"):
             return sp.csr_matrix(numeric(stored["data"][:1_000_000])[None])
         ends = stored["indptr"][: FIRST_ROWS + 1]
-        parts = (numeric(stored["data"][: ends[-1]]), stored["indices"][: ends[-1]], ends)
-        return sp.csr_matrix(parts, shape=(len(ends) - 1, int(parts[1].max(initial=0)) + 1))
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+        parts = (numeric(stored["data"][: ends[-1]]), _whole(stored["indices"][: ends[-1]]), _whole(ends))
+        matrix = sp.csr_matrix(parts, shape=(len(ends) - 1, n_genes))
+        matrix.check_format(full_check=True)
+        return matrix
+    except _DAMAGE as error:
         raise BenchError(f"{handle.filename}: damaged: {_place(layer, raw)} cannot be read ({error}).") from error
 
 
@@ -143,20 +148,20 @@ def read_matrix(handle: h5py.File, layer: str | None = None, raw: bool = False) 
     """
     stored = stored_matrix(handle, layer, raw)
     try:
+        check_size(stored)
         if isinstance(stored, h5py.Dataset):
             step = max(1, _DENSE_BLOCK_VALUES // max(1, stored.shape[1]))
             blocks = [sp.csr_matrix(numeric(stored[i : i + step])) for i in range(0, stored.shape[0], step)]
             return sp.csr_matrix(sp.vstack(blocks, format="csr"))
         kind = stored.attrs.get("encoding-type", stored.attrs.get("h5sparse_format", ""))
-        n_cells, n_genes = stored.attrs["shape"] if "shape" in stored.attrs else stored.attrs["h5sparse_shape"]
-        shape = (int(n_cells), int(n_genes))
-        parts = (numeric(stored["data"][:]), stored["indices"][:], stored["indptr"][:])
+        shape = _sparse_shape(stored)
+        parts = (numeric(stored["data"][:]), _whole(stored["indices"][:]), _whole(stored["indptr"][:]))
         matrix = (sp.csc_matrix if str(kind).startswith("csc") else sp.csr_matrix)(parts, shape=shape)
         matrix.check_format(full_check=True)
         matrix = matrix.tocsr()
         matrix.sum_duplicates()  # before the log, where a file splits an entry in two
         return matrix
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except _DAMAGE as error:
         raise BenchError(f"{handle.filename}: damaged: {_place(layer, raw)} cannot be read ({error}).") from error
 
 
@@ -175,10 +180,12 @@ def memory_matrix(adata: AnnData, name: str, layer: str | None = None, raw: bool
     if adata.isbacked:
         raise BenchError(f"{name}: X was left on disk (backed). Give the file's path, or adata.to_memory().")
     if (layer and layer not in adata.layers) or (raw and adata.raw is None):
-        raise BenchError(f"{name}: no {_place(layer, raw)}. Layers: {', '.join(map(str, adata.layers)) or 'none'}.")
+        raise BenchError(f"{name}: no {_place(layer, raw)}. Layers: {listed([*adata.layers])}.")
     stored: Any = adata.layers[layer] if layer else adata.raw.X if raw else adata.X
     if stored is None:
         raise BenchError(f"{name}: no X. Put the counts, or log1p of normalised counts, into adata.X.")
+    if (kind := np.dtype(stored.dtype)).kind not in "fiub":
+        raise BenchError(f"{name}: {_place(layer, raw)} holds {kind}; expected numbers.")
     if sp.issparse(stored):
         sparse: Any = stored
         matrix = sp.csr_matrix(sparse, copy=True)
@@ -192,6 +199,36 @@ def memory_matrix(adata: AnnData, name: str, layer: str | None = None, raw: bool
     return matrix
 
 
+def _sparse_shape(stored: h5py.Group) -> tuple[int, int]:
+    """The shape that a sparse matrix claims, which nothing that it stores bounds on both sides.
+
+    Raises:
+        ValueError: It is none that a matrix of cells and genes has.
+    """
+    n_cells, n_genes = stored.attrs["shape"] if "shape" in stored.attrs else stored.attrs["h5sparse_shape"]
+    shape = (int(n_cells), int(n_genes))
+    if not (0 <= shape[0] <= _MOST_CELLS and 0 <= shape[1] <= _MOST_GENES):
+        raise ValueError(f"it claims the shape {shape}")
+    return shape
+
+
+def _whole(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Positions in a sparse matrix.
+
+    Raises:
+        TypeError: They are no whole numbers.
+    """
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"its positions are {values.dtype}; expected whole numbers")
+    return values
+
+
 def numeric(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Widen the types that scipy's sparse matrices do not have (float16, bool)."""
+    """Widen the types that scipy's sparse matrices do not have (float16, bool).
+
+    Raises:
+        TypeError: They are no real numbers.
+    """
+    if values.dtype.kind not in "fiub":
+        raise TypeError(f"it holds {values.dtype}; expected numbers")
     return values.astype(np.float32) if values.dtype.kind == "b" or values.dtype == np.float16 else values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from bench.core.errors import BenchError
+from bench.core.door.hdf5 import check_size
+from bench.core.errors import BenchError, nearest
 from bench.core.files import sha256_arrays
+from bench.core.text import listed
 from bench.data.dataset import Dataset
 from bench.data.io.h5ad import numeric, open_h5ad, read_frame
 
@@ -98,12 +99,12 @@ def _find(handle: h5py.File, key: str) -> tuple[h5py.Dataset | h5py.Group, str]:
     has_x = isinstance(matrix, h5py.Group) or (isinstance(matrix, h5py.Dataset) and matrix.shape not in (None, ()))
     there = [*([X] if has_x else []), *keys]
     if key == "" and keys:
-        raise BenchError(f"{handle.filename}: say by --key where the latents are; there are {', '.join(there)}.")
+        raise BenchError(f"{handle.filename}: say by --key where the latents are; there are {listed(there, 20)}.")
     if (key or X) not in there:
         asked = X if key in ("", X) else f"obsm['{key}']"
-        near = difflib.get_close_matches(key, there, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BenchError(f"{handle.filename}: there is no {asked}.{hint} There are: {', '.join(there) or 'none'}.")
+        raise BenchError(
+            f"{handle.filename}: there is no {asked}.{nearest(key, there)} There are: {listed(there, 20)}."
+        )
     return (matrix, X) if key in ("", X) else (obsm[key], f"obsm['{key}']")
 
 
@@ -121,12 +122,13 @@ def _read(
     dense = isinstance(stored, h5py.Dataset)
     if not dense and "shape" not in stored.attrs:
         raise BenchError(f"{source} is a table; expected an array: adata.obsm[key] = frame.to_numpy().")
-    shape = tuple(map(int, stored.shape if dense else stored.attrs["shape"]))
+    shape = tuple(map(int, np.ravel((stored.shape or ()) if dense else stored.attrs["shape"])))
     if len(shape) != 2 or shape[0] != cells:
         raise BenchError(f"{source} has the shape {shape}; expected one row for each of the {cells} cells in obs.")
     if not 0 < shape[1] <= MAX_WIDTH:
         raise BenchError(f"{source} has {shape[1]} numbers for each cell; expected 1 to {MAX_WIDTH}.")
     try:
+        check_size(stored)
         if not dense:
             whole: Any = sp.csr_matrix(anndata.io.read_elem(stored))
             return np.asarray(whole[rows].toarray(), dtype=np.float32)
@@ -139,6 +141,8 @@ def _read(
             low, high = np.searchsorted(rows[order], (start, start + step))
             if high > low:
                 z[order[low:high]] = numeric(stored[start : start + step])[rows[order[low:high]] - start]
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
         raise BenchError(f"{handle.filename}: damaged: {place} cannot be read ({error}).") from error
     return z

@@ -19,8 +19,9 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.data.cards import Card
 from bench.data.dataset import Dataset, build, check_names
+from bench.data.io.compounds import smiles_of
 from bench.data.io.h5ad import elsewhere, memory_matrix, open_h5ad, read_frame, read_matrix
-from bench.data.io.tables import conditions_of, genes_of, kept_rows, labels_of, totals_of
+from bench.data.io.tables import column, conditions_of, genes_of, kept_rows, labels_of, totals_of
 from bench.data.values import TARGET_SUM, canonical, check_values, name_empty, normalise
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def read_tables(
     barcodes = obs.index.astype(str).to_numpy(dtype=str)
     context = batch = condition
     notes: list[str] = []
+    smiles: dict[str, str] = {}
     with problems.collect():
         genes = genes_of(var, card.columns.gene, source)
     with problems.collect(others):
@@ -124,6 +126,8 @@ def read_tables(
     with problems.collect():
         condition, about = conditions_of(obs, card, genes, source)
         notes += about
+        if (of := card.smiles_column) is not None:
+            smiles = smiles_of(column(obs, of, "obs", source), condition, source)
     with problems.collect():
         context = labels_of(obs, card.columns.context, source)
     with problems.collect():
@@ -157,5 +161,6 @@ def read_tables(
         evidence=card.evidence,
         notes=notes,
         card=card,
+        smiles=smiles,
         needs_perturbed=needs_perturbed,
     )

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, constituents, matches, written
 from bench.core.errors import BenchError
+from bench.core.text import listed
 from bench.data.cards import Card
 from bench.data.dataset import Strings
-from bench.data.labels import BLANK, as_text, cut_doses, name_labels, numbered, overlooked, quoted
+from bench.data.io.compounds import Given, at_doses
+from bench.data.labels import BLANK, as_text, cut_doses, doses_in, name_labels, numbered, overlooked, quoted
 
 #: Combinations of more perturbations are set aside: no split and no metric asks for them.
 LARGEST = 2
@@ -158,7 +160,15 @@ def conditions_of(obs: pd.DataFrame, card: Card, genes: Strings, source: str) ->
     notes += _about_labels(
         unique[perturbed].tolist(), [n for n, p in zip(names, perturbed, strict=True) if p], card, genes
     )
-    for covariate in ("dose", "time", "donor"):
+    chemical = card.kind == "chemical"
+    if chemical:
+        dose = _given(obs, card.columns.dose, source)
+        if dose is None and card.dose:
+            cut = np.array(cut_doses(unique.tolist(), card)[1])[inverse]
+            dose = Given(f"the labels of obs['{name}']", cut)
+        condition, about = at_doses(condition, dose, _given(obs, card.columns.time, source), card, source)
+        notes += about
+    for covariate in ("donor",) if chemical else ("dose", "time", "donor"):
         if (of := getattr(card.columns, covariate)) is not None:
             n = len(np.unique(labels_of(obs, of, source)))
             notes.append(f"{covariate}: obs['{of}'] has {n} values; cells of all of them are one condition")
@@ -167,10 +177,14 @@ def conditions_of(obs: pd.DataFrame, card: Card, genes: Strings, source: str) ->
         aside = np.isin(condition, sorted(larger))
         notes.append(
             f"{len(larger)} combinations of more than {LARGEST} perturbations were set aside with their "
-            f"{int(aside.sum())} cells: {', '.join(sorted(map(written, larger)))}"
+            f"{int(aside.sum())} cells: {listed(sorted(map(written, larger)), 30)}"
         )
         condition = np.where(aside, "", condition)
     return condition, notes
+
+
+def _given(obs: pd.DataFrame, name: str | None, source: str) -> Given | None:
+    return None if name is None else Given(f"obs['{name}']", as_text(column(obs, name, "obs", source))[0])
 
 
 def inverse_first(inverse: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -183,9 +197,12 @@ def inverse_first(inverse: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 def _about_labels(labels: list[str], names: list[str], card: Card, genes: Strings) -> list[str]:
     """Say what is unusual about the labels of perturbed cells."""
     notes = []
-    bare, doses = cut_doses(labels, card)
-    if doses:
-        notes.append(f"doses were cut off the labels ({', '.join(doses[:6])}): cells of all doses are one condition")
+    bare, _ = cut_doses(labels, card)
+    if (doses := doses_in(labels, card)) and card.kind != "chemical":
+        notes.append(
+            f"doses were cut off the labels ({doses}): cells of all doses are one condition; with kind: chemical each "
+            f"dose is one"
+        )
     if missed := overlooked(labels, names, card.split_at):
         notes.append(
             f"{len(missed)} labels look like controls and are not among the card's ({quoted(missed)}): if they are, "

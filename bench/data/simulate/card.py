@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-import yaml
-
+from bench.core.door.documents import parse_yaml
 from bench.core.errors import BenchError
 from bench.core.files import safe_name
 from bench.data.cards import Card
@@ -45,7 +44,10 @@ def varied(name: str, find: Callable[[str], Card]) -> Card:
         key, equals, value = part.partition("=")
         if not key or not equals or not value:
             raise BenchError(f"'{name}': expected parameter=value after the colon, got '{part}'.")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise BenchError(f"'{name}': parameter '{key}': {error}.") from error
     suffix = "_".join(f"{key}{value}" for key, value in values.items())
     made = card.model_copy(
         update={"name": safe_name("data set", f"{base}_{suffix}"), "parameters": {**card.parameters, **values}}

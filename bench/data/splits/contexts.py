@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.core.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, bare, constituents
 from bench.core.errors import BenchError
 from bench.core.units import Unit
 from bench.data.controls import MIN_STRATUM
@@ -104,7 +104,7 @@ def _few_shot(dataset: Dataset, seed: int, file: Path | None, k: float | None = 
         raise BenchError("split 'few_shot_context' takes k or share, not both.")
     contexts = draw_contexts(dataset, seed, "few_shot_context")
     units = _units(dataset)
-    names = sorted({unit.perturbation for unit in units if unit.context in contexts.test})
+    names = sorted({bare(unit.perturbation) for unit in units if unit.context in contexts.test})
     order = np.random.default_rng([seed, 0xF5]).permutation(names).tolist()
     count = ceil(share * len(order)) if share else int(5 if k is None else k)
     first = max(count, len(order) - ceil(KEPT * len(order)))
@@ -118,9 +118,9 @@ def _few_shot(dataset: Dataset, seed: int, file: Path | None, k: float | None = 
     in_val = [unit for unit in units if unit.context in contexts.val]
     parts = {
         "train": [u for u in units if u.context in contexts.train]
-        + [u for u in (*in_test, *in_val) if u.perturbation in shown],
-        "val": [u for u in in_val if u.perturbation not in shown],
-        "test": [u for u in in_test if u.perturbation in asked],
+        + [u for u in (*in_test, *in_val) if bare(u.perturbation) in shown],
+        "val": [u for u in in_val if bare(u.perturbation) not in shown],
+        "test": [u for u in in_test if bare(u.perturbation) in asked],
     }
     beside = f", and the cells of {count} of their {len(order)} perturbations" if count else ""
     return Drawn(parts, (_note(contexts.test, beside),), complete=True)

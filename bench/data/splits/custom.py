@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.core.conditions import identity, spellings
-from bench.core.errors import BenchError, unknown
+from bench.core.conditions import bare, from_written, identity, spellings
+from bench.core.door.documents import read_json
+from bench.core.errors import BenchError, nearest, unknown
 from bench.core.units import SEPARATOR, Unit
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import PARTS, Drawn, SplitKind
@@ -18,7 +17,7 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     """Read a custom split: ``{"train": [...], "val": [...], "test": [...]}``; conditions are matched as sets.
 
     A member is a condition, which is then in its part in every context, or a unit: the condition, `` | `` and one of
-    the contexts.
+    the contexts. A compound without a dose stands for all of its doses.
 
     Args:
         path: The file.
@@ -28,13 +27,8 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     Raises:
         BenchError: Not such a file, an unknown condition, or one condition in two parts.
     """
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
     form = '{"train": [...], "val": [...], "test": [...]}'
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"{path}: not a custom split: {error}. Expected {form}.") from error
+    content = read_json(path, "a custom split", f"Expected {form}.")
     if not isinstance(content, dict) or not all(isinstance(value, list) for value in content.values()):
         raise BenchError(f"{path}: not a custom split: expected lists of conditions, {form}.")
     for name in content:
@@ -43,16 +37,16 @@ def read_custom(path: Path, labels: Sequence[str], contexts: Sequence[str] = ())
     lists = {name: content.get(name, []) for name in PARTS}
     by_identity: dict[frozenset[str], list[str]] = {}
     as_written = spellings(labels)
-    for label in labels:
+    for label in dict.fromkeys([*labels, *map(bare, labels)]):
         by_identity.setdefault(identity(label), []).append(label)
     part_of: dict[tuple[frozenset[str], str], str] = {}
     parts: dict[str, list[str | Unit]] = {name: [] for name in PARTS}
     for name, members in lists.items():
         for member in members:
             condition, context = _of_unit(str(member), by_identity, contexts)
-            key = identity(as_written.get(condition, condition))
+            key = identity(_named(condition, as_written))
             if key not in by_identity:
-                near = _near(member, labels)
+                near = nearest(member, labels)
                 raise BenchError(f"{path}: condition '{condition}' in '{name}' is not in the data.{near}")
             if not key:  # the control is in every part, and in none
                 continue
@@ -74,9 +68,9 @@ def _of_unit(member: str, known: Mapping[frozenset[str], Sequence[str]], context
     return member, ""
 
 
-def _near(condition: object, labels: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(condition), labels, n=1)
-    return f" Did you mean '{near[0]}'?" if near else ""
+def _named(condition: str, as_written: Mapping[str, str]) -> str:
+    """The name of a condition; ``A+B`` and ``ctrl+A`` are read as they are."""
+    return from_written(condition, as_written) if "@" in condition else as_written.get(condition, condition)
 
 
 def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:

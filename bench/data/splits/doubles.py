@@ -57,7 +57,7 @@ def parts(labels: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
-    lists, notes = parts(dataset.file_conditions)
+    lists, notes = parts(dataset.perturbations)
     return Drawn(lists, tuple(notes), complete=bool(notes))
 
 

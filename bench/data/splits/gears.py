@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.conditions import CONTROL, constituents
+from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import cache_dir, sha256_json, write_json
 from bench.data.dataset import Dataset
@@ -92,7 +92,7 @@ def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[
     """The lists of :func:`draw_with_gears`, from the cache where they are there and whole."""
     path = cached_at(labels, kind, seed)
     with contextlib.suppress(Exception):  # whatever is wrong with a cache, it is made again
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, "kept lists")
         if content["hash"] == sha256_json(content["lists"]):
             return {name: list(content["lists"][name]) for name in PARTS}
     lists = draw_with_gears(labels, kind, seed)
@@ -102,7 +102,7 @@ def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[
 
 
 def _draw(dataset: Dataset, seed: int, file: Path | None, kind: str) -> Drawn:
-    return Drawn(cached_lists(dataset.file_conditions, kind, seed))
+    return Drawn(cached_lists(dataset.perturbations, kind, seed))
 
 
 KINDS = tuple(

@@ -30,7 +30,8 @@ class Drawn(NamedTuple):
 
     Attributes:
         parts: Members of ``train``, ``val`` and ``test``: conditions as the file spells them, which are in their part
-            in every context, or units, which are in one context only. Where two spellings of a condition are in
+            in every context, or units, which are in one context only. A name without dose and time stands for all doses
+            and times of it. Where two spellings of a condition are in
             different parts, the later part gets both.
         notes: What a user should know, one sentence each.
         complete: Whether conditions in no part are accounted for in the notes.

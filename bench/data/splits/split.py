@@ -6,20 +6,20 @@ see :mod:`bench.data.splits.kinds`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import ceil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from bench.core.conditions import CONTROL, constituents, identity, single
+from bench.core.conditions import CONTROL, bare, constituents, identity, single, treatment_of
 from bench.core.errors import BenchError
 from bench.core.files import board_name, sha256_json
 from bench.core.units import SEPARATOR, Unit
 from bench.data.controls import Pools, control_pools
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import INPUT_CELLS, INPUT_DEPTH, PARTS, VERSION, Drawn, asked
+from bench.data.splits.kinds import INPUT_CELLS, INPUT_DEPTH, PARTS, VERSION, asked
+from bench.data.splits.parts import by_identity, counted, merge_parts, refuse_parted, split_units, thinned
 
 
 class Split(BaseModel):
@@ -95,8 +95,9 @@ class Split(BaseModel):
 
     def summary(self) -> dict[str, object]:
         """What ``bench data split --json`` prints."""
+        treated = any(treatment_of(name) for name in self.test)
         pools = {"input": self.input_controls, "reference": self.reference_controls}
-        shown = {*PARTS, "unused", "subgroups", "control_fold"} | ({"notes"} if self.units is not None else set())
+        shown = {*PARTS, "unused", "subgroups", "control_fold"} | ({"notes"} if self.units or treated else set())
         lists = {} if self.units is None else {f"{part} units": self.units[part] for part in PARTS}
         lists |= {"unlabelled": self.unlabelled} if self.unlabelled else {}
         return {
@@ -112,78 +113,10 @@ def subgroup(condition: str, train: Sequence[str]) -> str:
 
     cell-gears labels before it carves out validation, so that some of its ``combo_seen2`` pairs lack a constituent.
     """
-    singles = {identity(name) for name in train}
+    singles = {identity(bare(name)) for name in train}
     genes = constituents(condition)
     seen = sum(identity(single(gene)) in singles for gene in genes)
     return "unseen_single" if len(genes) == 1 else f"combo_seen{seen}"
-
-
-def merge_parts(lists: Mapping[str, Sequence[str]], name_of: Mapping[str, str]) -> tuple[dict[str, list[str]], int]:
-    """Give merged conditions one part: test before val before train.
-
-    Args:
-        lists: Parts as drawn on the file's strings.
-        name_of: Merged name of each string.
-
-    Returns:
-        The parts with merged names, and how many conditions had spellings in different parts.
-    """
-    part_of: dict[str, str] = {}
-    moved = set()
-    for part in PARTS:  # the later part wins
-        for label in lists[part]:
-            name = name_of[label]
-            if part_of.get(name, part) != part:
-                moved.add(name)
-            part_of[name] = part
-    return {part: sorted(name for name, where in part_of.items() if where == part) for part in PARTS}, len(moved)
-
-
-def _split_units(dataset: Dataset, drawn: Drawn, kind: str) -> dict[str, tuple[Unit, ...]]:
-    """Sort the units of each part; a condition without a context stands for all of its contexts.
-
-    Raises:
-        BenchError: A unit in two parts.
-    """
-    name_of = {identity(name): name for name in dataset.conditions}
-    units: dict[str, tuple[Unit, ...]] = {}
-    part_of: dict[Unit, str] = {}
-    for part in PARTS:
-        found: set[Unit] = set()
-        for member in drawn.parts[part]:
-            whole = [name_of[identity(member if isinstance(member, str) else member.perturbation)]]
-            found.update(dataset.units_of(whole) if isinstance(member, str) else [Unit(whole[0], member.context)])
-        for unit in found:
-            if part_of.setdefault(unit, part) != part:
-                text = unit.text(dataset.contexts)
-                raise BenchError(f"split '{kind}': '{text}' is both in '{part_of[unit]}' and in '{part}'.")
-        units[part] = tuple(sorted(found))
-    return units
-
-
-def _thinned(
-    dataset: Dataset,
-    parts: dict[str, list[str]],
-    units: dict[str, tuple[Unit, ...]] | None,
-    fraction: float,
-    seed: int,
-) -> tuple[dict[str, list[str]], dict[str, tuple[Unit, ...]] | None, tuple[Unit, ...]]:
-    """Withhold the labels of some train members: of half as many as of a quarter, the quarter's are kept.
-
-    Returns:
-        The parts and units with the labelled train members alone, and the units of the others.
-    """
-    rng = np.random.default_rng([seed, 0x1AB])
-    if units is None:
-        names = parts["train"]
-        kept = sorted(rng.permutation(names)[: ceil(fraction * len(names))].tolist())
-        return {**parts, "train": kept}, None, dataset.units_of([name for name in names if name not in kept])
-    order = rng.permutation(len(units["train"]))
-    chosen = np.sort(order[: ceil(fraction * len(order))])
-    labelled = tuple(units["train"][i] for i in chosen.tolist())
-    without = tuple(unit for unit in units["train"] if unit not in set(labelled))
-    named = sorted({unit.perturbation for unit in labelled})
-    return {**parts, "train": named}, {**units, "train": labelled}, without
 
 
 def _keep_few(n: int, contexts: Sequence[str], inputs: Pools, cells: Pools, seed: int) -> None:
@@ -216,12 +149,15 @@ def draw(
     units = None
     moved = 0
     if any(isinstance(member, Unit) for members in drawn.parts.values() for member in members):
-        units = _split_units(dataset, drawn, kind)
+        units = split_units(dataset, drawn, kind)
         parts = {part: sorted({unit.perturbation for unit in units[part]}) for part in PARTS}
     else:
-        by_identity = {identity(name): name for name in dataset.conditions}
-        lists = {part: [str(member) for member in drawn.parts[part]] for part in PARTS}
-        parts, moved = merge_parts(lists, {label: by_identity[identity(label)] for label in dataset.file_conditions})
+        of_identity = by_identity(dataset)
+        members = {part: [str(member) for member in drawn.parts[part]] for part in PARTS}
+        lists = {part: [name for one in of for name in of_identity[identity(one)]] for part, of in members.items()}
+        parts, moved = merge_parts(lists, {name: name for name in dataset.conditions})
+    if dataset.treated:
+        refuse_parted(dataset, parts, units, kind)
     for part in ("train", "test"):
         if not parts[part]:
             sizes = ", ".join(f"{len(parts[name])} {name}" for name in PARTS)
@@ -230,7 +166,7 @@ def draw(
             )
     unlabelled: tuple[Unit, ...] = ()
     if wanted.label_fraction < 1:
-        parts, units, unlabelled = _thinned(dataset, parts, units, wanted.label_fraction, seed)
+        parts, units, unlabelled = thinned(dataset, parts, units, wanted.label_fraction, seed)
     named = {name for part in parts.values() for name in part} | {unit.perturbation for unit in unlabelled}
     unused = tuple(name for name in dataset.conditions if name not in named and name != CONTROL)
     groups: dict[str, list[str]] = {}
@@ -264,6 +200,8 @@ def draw(
     if small := [unit for unit in tested if len(dataset.unit_rows(unit)) < dataset.min_cells]:
         what = "conditions" if len(dataset.contexts) == 1 else "units (condition and context)"
         notes.append(f"{len(small)} test {what} have under {dataset.min_cells} cells: not evaluated")
+    if dataset.treated:
+        notes.append(counted(dataset, parts, units))
     return Split(
         kind=wanted.text,
         seed=seed,

@@ -126,6 +126,7 @@ class PerturbedNet(nn.Module):
             width=settings.action_width,
             n_identities=shape.targets,
             identity_dropout=settings.identity_dropout,
+            n_treatments=len(targets.table.treatments.names),
         )
         rank = settings.rank if shape.causal else 0
         self.head = MechanismHead(settings.action_width, shape.perturbed, rank, settings.masked, settings.compose)

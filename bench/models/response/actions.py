@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 from torch import nn
 
-from bench.core.conditions import constituents
+from bench.core.conditions import bare, constituents
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import targets
+from bench.data.features.treatments import Treatments
 from bench.models.kept import Kept, refuse_unknown, unknown_constituents
 from bench.nn.composer import MODES, Composer
 
@@ -24,12 +25,15 @@ class ActionTable(nn.Module):
 
     Attributes:
         seen: Genes that train conditions perturb.
+        treatments: Scales of dose and time, where conditions have any.
+        perturbation: Number of each condition's perturbation: the same for all doses of a compound ``[C]``.
         identities: Number of perturbed genes that occur in train conditions; they are numbered from 1, 0 = unseen.
         widths: Width of each feature bank.
     """
 
     present: torch.Tensor
     identity: torch.Tensor
+    treatment: torch.Tensor
 
     def __init__(self, datamodule: PerturbationDataModule, banks: Sequence[FeatureBank]) -> None:
         """Look up every constituent of every condition.
@@ -41,12 +45,17 @@ class ActionTable(nn.Module):
         super().__init__()
         self._banks = tuple(banks)
         seen = targets(datamodule.split.train)
+        self.treatments = Treatments.of(datamodule.split.train)
         self._look_up(datamodule.dataset.conditions, seen, (bank.standardised(seen) for bank in banks))
 
     def _look_up(self, conditions: Sequence[str], seen: tuple[str, ...], banks: Iterable[FeatureBank]) -> None:
         """Look up the constituents of conditions, given the genes of train conditions and standardised banks."""
+        number_of = {name: i for i, name in enumerate(dict.fromkeys(map(bare, conditions)))}
+        self.perturbation = torch.tensor([number_of[bare(name)] for name in conditions], dtype=torch.int64)
         genes = [constituents(name) for name in conditions]
         slots = max((len(names) for names in genes), default=1) or 1
+        doses = self.treatments(conditions).astype(np.float32)
+        self._number("treatment", np.repeat(doses[:, None], slots, axis=1))
         number = {gene: i + 1 for i, gene in enumerate(seen)}
         self.seen, self.identities = seen, len(seen)
         identity = np.zeros((len(conditions), slots), dtype=np.int64)
@@ -82,14 +91,17 @@ class ActionTable(nn.Module):
             for bank, given in zip(banks, self._banks, strict=True)
         ]
         tables = {f"bank_{i}": torch.tensor(bank.values) for i, bank in enumerate(banks)}
-        return Kept({"seen": list(self.seen), "banks": described}, tables=tables)
+        facts: dict[str, JsonValue] = {"seen": list(self.seen), "banks": described}
+        if (at := self.treatments).names:
+            facts["treatments"] = {"names": list(at.names), "mean": list(at.mean), "sd": list(at.sd)}
+        return Kept(facts, tables=tables)
 
     @classmethod
     def restored(cls, kept: Kept, conditions: Sequence[str]) -> ActionTable:
         """The table of other conditions, from what was kept of one.
 
         Raises:
-            BenchError: A condition with a gene of which nothing is known.
+            BenchError: A condition with a gene of which nothing is known, or without the dose that all others have.
         """
         described = kept.facts["banks"]
         assert isinstance(described, list)
@@ -105,6 +117,9 @@ class ActionTable(nn.Module):
         table = cls.__new__(cls)
         nn.Module.__init__(table)
         table._banks = ()
+        at = kept.facts.get("treatments", {})
+        assert isinstance(at, dict)
+        table.treatments = Treatments(**{name: tuple(values) for name, values in at.items()})  # type: ignore[arg-type]
         table._look_up(conditions, seen, banks)
         return table
 
@@ -131,4 +146,5 @@ class ActionTable(nn.Module):
         values, known = self.features(condition)
         identity = self.identity[condition]
         mode = torch.full_like(identity, MODES.index("unknown"))
-        return composer(values, known, mode, identity, generator), self.present[condition]
+        composed = composer(values, known, mode, identity, generator, self.treatment[condition])
+        return composed, self.present[condition]

@@ -44,7 +44,8 @@ def folds(task: ResponseTask, seed: int) -> Iterator[tuple[ResponseTask, Targets
     Yields:
         The task of each fold, its train targets being those that it keeps, and the targets that it leaves out.
     """
-    member = task.train.context if task.new_contexts else task.train.condition
+    # All doses of a compound are left out together.
+    member = task.train.context if task.new_contexts else task.table.perturbation[task.train.condition]
     members = torch.tensor(sorted(set(member.tolist())))
     fold = torch.from_numpy(np.random.default_rng([seed, 0xF01D]).permutation(len(members)) % FOLDS)
     for k in range(FOLDS):

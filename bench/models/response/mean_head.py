@@ -115,6 +115,7 @@ class MeanHead(lightning.LightningModule):
             width=settings.action_width,
             n_identities=task.table.identities,
             identity_dropout=settings.identity_dropout,
+            n_treatments=len(task.table.treatments.names),
         )
         if task.composer:
             self.composer.load_state_dict(task.composer, strict=False)

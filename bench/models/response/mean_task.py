@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from bench.core.conditions import constituents, single
+from bench.core.conditions import bare, constituents, single
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.dataset import Dataset
@@ -163,7 +163,7 @@ def base_residual(task: Task, residual: Residual) -> Residual:
     Where train units hold every perturbation that is tested, though in other contexts, its mean there is known of each:
     the train mean *of that perturbation* is then what ``train_mean`` stands for, as ``additive`` has it.
     """
-    tested, learned = ({u.perturbation for u in task.units_of(part)} for part in ("test", "train"))
+    tested, learned = ({bare(u.perturbation) for u in task.units_of(part)} for part in ("test", "train"))
     return "additive" if residual == "train_mean" and tested <= learned else residual
 
 

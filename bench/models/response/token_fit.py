@@ -86,7 +86,7 @@ def _train(
     if not steps:
         return float("inf"), 0
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
-    keep = KeepBest(kept, measure, max(1, steps // LOOKS)) if measure else None
+    keep = KeepBest(kept, measure, max(1, steps // LOOKS), f"val/{stage.name}") if measure else None
     pairs = PerturbationDataModule(task.datamodule.task, batch_size=PAIR_BATCH, seed=stage.seed)
     train(
         stage,

@@ -50,6 +50,7 @@ class TokenHead(nn.Module):
             # An identity that is always dropped is never learned, and would be noise in prediction: there is none then.
             n_identities=table.identities if settings.identity_dropout < 1 else 0,
             identity_dropout=settings.identity_dropout,
+            n_treatments=len(table.treatments.names),
         )
         if composer:
             self.composer.load_state_dict(composer, strict=False)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from bench.core.files import atomic
-from bench.reports.figures.data import FigureData
-
-if TYPE_CHECKING:
-    import altair as alt
+from bench.core.text import escaped
 
 FORMATS = ("pdf", "svg", "png")
 BLACK, GREY = "#000000", "#6b6b6b"
@@ -24,6 +21,20 @@ LINES = r"split(datum.label, '\n')"
 _FONT = "Liberation Sans, Arial, sans-serif"
 
 
+class Headed(Protocol):
+    """What stands above a figure."""
+
+    @property
+    def heading(self) -> str:
+        """Data, split, seeds and how much it is made of."""
+        ...
+
+    @property
+    def smoke(self) -> bool:
+        """Whether the data can carry no claim."""
+        ...
+
+
 def columns(n: int) -> int:
     """Panels per row for ``n`` panels: at most 5, without a nearly empty last row.
 
@@ -34,7 +45,7 @@ def columns(n: int) -> int:
     return min(range(min(n, 5), min(n, 3) - 1, -1), key=lambda c: -n % c)
 
 
-def finish(chart: alt.FacetChart, found: FigureData, title: str, read: str, width: int) -> alt.FacetChart:
+def finish(chart: Any, found: Headed, title: str, read: str, width: int) -> Any:
     """Give a chart its title, what to read, what to distrust, and the common look.
 
     Args:
@@ -49,7 +60,7 @@ def finish(chart: alt.FacetChart, found: FigureData, title: str, read: str, widt
     fits = max(int(width / 5.9), 80)
     smoke = ["Smoke data: a trial of the plumbing, too few conditions for any claim."] if found.smoke else []
     small = [line for text in (read, *smoke) for line in textwrap.wrap(text, fits)]
-    done: alt.FacetChart = (
+    return (
         chart.properties(
             title=alt.TitleParams([title, *textwrap.wrap(found.heading, fits)], subtitle=small, anchor="start"),
             padding=12,
@@ -70,7 +81,6 @@ def finish(chart: alt.FacetChart, found: FigureData, title: str, read: str, widt
         .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=0, orient="bottom", symbolOpacity=1)
         .configure_view(stroke="#cccccc")
     )
-    return done
 
 
 def render(chart: Any) -> dict[str, bytes]:
@@ -83,7 +93,7 @@ def render(chart: Any) -> dict[str, bytes]:
     import vl_convert
 
     with alt.data_transformers.enable("default", max_rows=None):
-        spec = chart.to_dict()
+        spec = _escaped(chart.to_dict())
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     svg = vl_convert.vegalite_to_svg(spec, vl_version=version)
     return {
@@ -91,6 +101,15 @@ def render(chart: Any) -> dict[str, bytes]:
         "svg": svg.encode(),
         "png": vl_convert.svg_to_png(svg, scale=2.0),
     }
+
+
+def _escaped(part: Any) -> Any:
+    """A chart's specification without controls in its texts, which end the process that draws them."""
+    if isinstance(part, dict):
+        return {escaped(str(key)): _escaped(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_escaped(value) for value in part]
+    return escaped(part) if isinstance(part, str) else part
 
 
 def write(path: Path, content: bytes) -> None:

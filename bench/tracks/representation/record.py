@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,23 @@ from bench.tracks.representation.track import TRACK
 FILE = f"{TRACK.file}.json"
 
 
+class Trained(NamedTuple):
+    """What is known of how an encoder was made.
+
+    Attributes:
+        budget: What it cost.
+        selection: How its settings and its step were chosen.
+        warnings: What a reader should know before believing it.
+    """
+
+    budget: Budget = Budget()
+    selection: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+UNTRAINED = Trained()
+
+
 def make(
     dataset: Dataset,
     spec: RunSpec,
@@ -28,6 +45,7 @@ def make(
     scores: RepresentationScores,
     wall_s: float,
     inputs: Mapping[str, str] = MappingProxyType({}),
+    trained: Trained = UNTRAINED,
 ) -> tuple[Record, Table]:
     """Put a record together.
 
@@ -38,6 +56,7 @@ def make(
         scores: From :func:`bench.tracks.representation.protocol.evaluate`.
         wall_s: Seconds that embedding and protocol took.
         inputs: Hashes of what defines the encoder beside the spec.
+        trained: What making the encoder cost, and how its settings were chosen.
 
     Returns:
         The record and its values by unit.
@@ -58,9 +77,9 @@ def make(
         git_dirty=dirty,
         packages=records.package_versions(),
         hardware=records.hardware(),
-        budget=Budget(predict_s=round(wall_s, 3)),
-        selection=None,
-        warnings=(),
+        budget=trained.budget.model_copy(update={"predict_s": round(wall_s, 3)}),
+        selection=trained.selection,
+        warnings=trained.warnings,
         numbers=dict(scores.numbers),
         values_hash=table.hash,
     )

@@ -21,6 +21,7 @@ from bench.tracks.representation import record as frozen_record
 from bench.tracks.representation.embedding import Embedder
 from bench.tracks.representation.heldout import HeldOut
 from bench.tracks.representation.pca_width import chosen_pca
+from bench.tracks.representation.record import UNTRAINED, Trained
 from bench.tracks.representation.track import TRACK
 
 
@@ -32,6 +33,7 @@ def run_encoder(
     leaderboards: Path,
     force: bool = False,
     inputs: Mapping[str, str] = MappingProxyType({}),
+    trained: Trained = UNTRAINED,
 ) -> Path:
     """Evaluate an encoder, write its record and that of every reference; what is finished is not repeated.
 
@@ -43,6 +45,7 @@ def run_encoder(
         leaderboards: Folder that gets a copy of it.
         force: Whether to repeat a finished one.
         inputs: Hashes of what defines the encoder beside the spec: the file of a class from elsewhere.
+        trained: What making it cost, and how its settings were chosen.
 
     Returns:
         The path of the encoder's record in its run's folder.
@@ -58,7 +61,7 @@ def run_encoder(
         raise BenchError(f"{label}: its spec is of another data set or split than the cells it is evaluated on.")
     cells = heldout.draw(task, spec.split_seed)
     evaluation = _Evaluation(cells, out, leaderboards, force)
-    path = evaluation.finish("model", spec, lambda: embed, inputs)
+    path = evaluation.finish("model", spec, lambda: embed, inputs, trained)
     seed = spec.split_seed
     components = functools.cache(lambda: chosen_pca(task, cells, seed))
     makers: dict[str, Callable[[], Embedder]] = {
@@ -85,6 +88,7 @@ class _Evaluation:
         spec: RunSpec,
         make: Callable[[], Embedder],
         inputs: Mapping[str, str] = MappingProxyType({}),
+        trained: Trained = UNTRAINED,
     ) -> Path:
         """Evaluate where there is no finished record; put it under the leaderboards and return its path."""
         path = self.out / spec.run_id / frozen_record.FILE
@@ -94,7 +98,7 @@ class _Evaluation:
             shuffle = spec.model == references.SHUFFLED
             scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
             wall_s = time.perf_counter() - begin
-            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s, inputs)
+            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s, inputs, trained)
             records.write(path, record, table)
         _hand_in(path, record, self.leaderboards)
         return path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.core.conditions import constituents
+from bench.core.conditions import identity_name
 from bench.core.typing import Floats
 from bench.tracks.representation.metrics import METRICS, NAMES
 
@@ -50,4 +50,4 @@ def unit_key(unit: Unit) -> str:
         'A+B | K562'
     """
     perturbation, context = unit
-    return f"{'+'.join(sorted(constituents(perturbation)))} | {context}"
+    return f"{identity_name(perturbation)} | {context}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import answer, console, seed_text
+from bench.core.text import escaped
 from bench.tracks.representation import across_table
 from bench.tracks.representation.across_table import number_text
 from bench.tracks.representation.metrics import CHANCE, PRIMARY
@@ -70,7 +71,7 @@ def as_text(table: pd.DataFrame) -> str:
     plain = Console(width=100, file=io.StringIO(), no_color=True)
     plain.print(layout(table))
     assert isinstance(plain.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in plain.file.getvalue().splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in escaped(plain.file.getvalue()).splitlines()) + "\n"
 
 
 def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, from_label, identity, spellings, written
+from bench.core.conditions import from_written, identity, spellings, written
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
@@ -81,7 +81,7 @@ def read(path: Path, uns: Mapping[str, Any], units: Sequence[Unit], columns: NDA
     inner = spellings(unit.perturbation for unit in units)
     out = np.full((len(units), int(state.max()) + 1, len(columns)), np.nan)
     for i, (label, context) in enumerate(keys):
-        t = position.get((identity(inner.get(label) or from_label(label, (CONTROL,), "+")), context))
+        t = position.get((identity(from_written(label, inner)), context))
         if t is not None:
             out[t, state[i]] = shift[i, columns]
     return out

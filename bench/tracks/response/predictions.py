@@ -10,20 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.conditions import CONTROL, from_label, identity, spellings, written
+from bench.core.conditions import identity, written
+from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
+from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
 from bench.core.files import atomic, check_seal, seal
+from bench.core.text import listed
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.data.naming import CONDITION, Naming, absent_genes, rows_by_identity
 from bench.tracks.response import predicted_states
 from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: Conditions, contexts and genes as we name them.
+OURS = Naming(column=CONDITION)
 ControlsUsed: TypeAlias = Literal["input", "all", "unknown"]
 CONTROLS_USED: tuple[ControlsUsed, ...] = get_args(ControlsUsed)
 
@@ -38,6 +47,7 @@ class Predicted:
         uns: What the file says of itself; ``controls_used`` is ``unknown`` where it says nothing.
         cells: The predicted cells, if every unit has at least 10 rows; else None.
         states: Predicted shifts by state of the input cells ``[T, K, G]``, where the file holds some.
+        column: obs column of the conditions.
     """
 
     y_hat: Floats
@@ -45,6 +55,7 @@ class Predicted:
     uns: dict[str, str]
     cells: PredictedCells | None = None
     states: Floats | None = None
+    column: str = CONDITION
 
 
 def write(
@@ -77,55 +88,47 @@ def write(
         seal(temporary)
 
 
-def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapping[str, str]) -> Predicted:
+def read(
+    path: Path,
+    units: Sequence[Unit],
+    genes: Sequence[str],
+    expected: Mapping[str, str],
+    naming: Naming = OURS,
+) -> Predicted:
     """Read and check predictions, and average them over the cells of each unit.
 
-    A file without ``obs['context']`` is accepted where all units are of one context.
+    A file without contexts is accepted where all units are of one context.
 
     Args:
         path: The file.
         units: Units that must be there ``[T]``; others are ignored.
         genes: Genes that must be there, in the order wanted ``[G]``.
         expected: ``uns`` entries that must agree where the file has them (``data_hash``, ``split_id``).
+        naming: How the file names conditions, contexts and genes.
 
     Raises:
         BenchError: Damaged file, missing unit or gene, wrong data or split, NaN or infinite values.
     """
-    import anndata
-
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
-    check_seal(path)  # a flipped bit in X is still a number, and one elsewhere can make HDF5 loop for ever
-    try:
-        table = anndata.read_h5ad(path)
-    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
-        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    table = open_table(path)
     uns = _provenance(table.uns, path)
     for key, value in expected.items():
         if uns.get(key, value) != value:
             raise BenchError(
                 f"{path}: made for {key} {uns[key]}, but the task has {value}. Predict again for this task."
             )
-    if "condition" not in table.obs:
-        raise BenchError(
-            f"{path}: no obs column 'condition' (there are: {', '.join(map(str, table.obs.columns)) or 'none'})."
-        )
-    position = {str(name): i for i, name in enumerate(table.var_names)}
-    if len(position) != table.n_vars:
-        raise BenchError(f"{path}: duplicate gene names in var_names.")
-    absent = [gene for gene in genes if gene not in position]
-    if absent:
-        raise BenchError(
-            f"{path}: {len(absent)} of {len(genes)} genes are missing from var_names ({', '.join(absent[:5])})."
-        )
+    column, names = naming.conditions(table.obs, [unit.perturbation for unit in units], path)
+    columns_of = naming.genes(table.var, genes, path)
+    if (lacking := absent_genes(columns_of, genes, path)) is not None:
+        raise lacking
+    position = {name: i for i, name in enumerate(columns_of)}
     columns = np.array([position[gene] for gene in genes])
 
-    rows_of = _rows_by_unit(table.obs, units, path)
+    contexts = {unit.context for unit in units}
+    rows_of = _rows_by_unit(rows_by_identity(names), naming.contexts(table.obs, contexts), units, path, naming is OURS)
     counts = _fallbacks(table.obs, path)
     x: Any = table.X
     if x is None:
         raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell, or per unit.")
-    contexts = {unit.context for unit in units}
     y_hat = np.empty((len(units), len(genes)))
     fallbacks = np.zeros(len(units), dtype=np.int64)
     for i, (unit, rows) in enumerate(zip(units, rows_of, strict=True)):
@@ -139,7 +142,30 @@ def read(path: Path, units: Sequence[Unit], genes: Sequence[str], expected: Mapp
     enough = min(map(len, rows_of), default=0) >= MIN_CELLS
     cells = PredictedCells(x, rows_of, columns) if enough else None
     states = predicted_states.read(path, table.uns, units, columns)
-    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells, states)
+    return Predicted(y_hat, fallbacks, {"controls_used": "unknown", **uns}, cells, states, column)
+
+
+def open_table(path: Path) -> AnnData:
+    """Open a file of predictions, once nothing in it can do harm.
+
+    Raises:
+        BenchError: It is not there, changed since it was written, not to be opened, or no AnnData.
+    """
+    import anndata
+
+    size_of(path)
+    vouched = check_seal(path)  # a flipped bit in X is still a number
+    with open_hdf5(path, "a readable predictions h5ad", vouched) as handle:
+        check_size(handle)
+    try:
+        table = anndata.read_h5ad(path)
+        for what, names in (("obs", table.obs.columns), ("var", table.var_names), ("obs", table.obs_names)):
+            check_utf8(names, path, what)
+    except BenchError:
+        raise
+    except Exception as error:  # h5py and anndata raise a dozen kinds for damaged files
+        raise BenchError(f"{path}: not a readable predictions h5ad ({error}).") from error
+    return table
 
 
 def controls_used(uns: Mapping[str, str]) -> ControlsUsed:
@@ -147,34 +173,32 @@ def controls_used(uns: Mapping[str, str]) -> ControlsUsed:
     return cast(ControlsUsed, uns.get("controls_used", "unknown"))  # checked when it was read
 
 
-def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple[NDArray[np.int64], ...]:
+def _rows_by_unit(
+    rows_of: Mapping[frozenset[str], NDArray[np.int64]],
+    context: pd.Series[str] | None,
+    units: Sequence[Unit],
+    path: Path,
+    ours: bool,
+) -> tuple[NDArray[np.int64], ...]:
     """Rows of each unit, in file order.
 
     Raises:
         BenchError: A condition without rows, one without rows in its context, or several contexts and no column.
     """
-    codes, labels = pd.factorize(obs["condition"].astype(str))
-    inner = spellings(unit.perturbation for unit in units)
-    # Several labels may mean one condition.
-    names = [identity(inner.get(label) or from_label(label, (CONTROL,), "+")) for label in labels]
-    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    group = np.array([number[name] for name in names], dtype=np.int64)[codes]
-    ends = np.cumsum(np.bincount(group, minlength=len(number)))[:-1]
-    rows_of = dict(zip(number, np.split(np.argsort(group, kind="stable"), ends), strict=True))
     conditions = list(dict.fromkeys(unit.perturbation for unit in units))
-    if lacking := [name for name in conditions if identity(name) not in rows_of]:
-        raise BenchError(
-            f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({', '.join(lacking[:5])})."
-        )
+    if lacking := [written(name) for name in conditions if identity(name) not in rows_of]:
+        advice = "" if ours else " To be asked for what the file holds, and for nothing else: --split predicted."
+        first = ", ".join(lacking[:5])
+        raise BenchError(f"{path}: {len(lacking)} of {len(conditions)} test conditions are missing ({first}).{advice}")
     contexts = sorted({unit.context for unit in units})
-    if "context" not in obs:
+    if context is None:
         if len(contexts) > 1:
             raise BenchError(
                 f"{path}: no obs column 'context', and the test conditions are measured in {len(contexts)} contexts "
                 f"({', '.join(contexts[:5])}). Say of each row which context it predicts."
             )
         return tuple(rows_of[identity(unit.perturbation)] for unit in units)
-    where = obs["context"].astype(str).to_numpy(dtype=str)
+    where = context.to_numpy(dtype=str)
     found = []
     for unit in units:
         rows = rows_of[identity(unit.perturbation)]
@@ -182,8 +206,8 @@ def _rows_by_unit(obs: pd.DataFrame, units: Sequence[Unit], path: Path) -> tuple
         if not len(found[-1]):
             advice = "Predict every context" + (", or leave the column out." if len(contexts) == 1 else ".")
             raise BenchError(
-                f"{path}: condition '{unit.perturbation}' has test cells in context '{unit.context}' but no prediction "
-                f"there; its rows say {', '.join(sorted(set(where[rows].tolist())))}. {advice}"
+                f"{path}: condition '{written(unit.perturbation)}' has test cells in context '{unit.context}' but no "
+                f"prediction there; its rows say {listed(sorted(set(where[rows].tolist())))}. {advice}"
             )
     return tuple(found)
 

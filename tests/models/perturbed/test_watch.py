@@ -32,6 +32,7 @@ def test_numbers_of_blocks_by_hand():
     assert "effective_rank_i" not in blocks(None, other)
 
 
+@pytest.mark.slow
 def test_the_kept_step_is_the_best_on_val_where_there_are_enough(task, simulated):
     assert "default: only 2 val conditions" in fitted(task).fit_report.selection
     model = fitted(simulated, min_steps=40)

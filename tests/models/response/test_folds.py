@@ -171,6 +171,7 @@ def test_folds_take_steps_where_features_say_all(tmp_path):
     assert error < 0.5
 
 
+@pytest.mark.slow
 def test_folds_take_none_where_features_say_nothing(tmp_path):
     steps, error = fitted(*planted(tmp_path, 0.0))
     assert steps == 0

@@ -96,6 +96,7 @@ def test_permuted_labels_teach_nothing(name, simulated, tmp_path, monkeypatch):
     assert discrimination(data) > 0.65
 
 
+@pytest.mark.slow
 def test_val_conditions_choose_rate_and_step(simulated):
     """With 10 or more of them; what is kept is never worse on val than the base."""
     model = registry.load("constant_encoder")(**{**small("constant_encoder"), "head_steps": 40, "head_seeds": 2})

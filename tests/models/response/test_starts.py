@@ -84,8 +84,11 @@ def ten_units(tmp_path) -> PerturbationDataModule:
 @pytest.mark.parametrize(
     "name",
     [
-        *("identity", "noise_encoder", "constant_encoder"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("pca_encoder", "random_encoder", *SELF_SUPERVISED)),
+        "identity",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("noise_encoder", "constant_encoder", "pca_encoder", "random_encoder", *SELF_SUPERVISED)
+        ),
     ],
 )
 def test_every_encoder_can_be_fitted_to_ten_units(name, tmp_path):

@@ -1,8 +1,10 @@
 """Records, their CSV and the table; the verb, with an encoder that needs no training."""
 
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,8 +80,10 @@ def data():
     return screens.tiny_screen(cells=40)
 
 
-@pytest.fixture
-def folder(data, tmp_path):
+@pytest.fixture(scope="module")
+def folder_made(data, tmp_path_factory):
+    """The records of :func:`folder`, made once."""
+    made = tmp_path_factory.mktemp("folder")
     for seed, split in ((1, screens.hand_split(data)), (2, screens.hand_split(data, 2))):
         for model, mrr, kind in (
             ("jepa", 0.4 + 0.1 * seed, "model"),
@@ -88,9 +92,15 @@ def folder(data, tmp_path):
             ("random", 0.1, "reference"),
             ("shuffled", 0.01, "reference"),
         ):
-            put(tmp_path, fake(data, split, model, mrr, kind))
-    regenerate(tmp_path)
-    return tmp_path
+            put(made, fake(data, split, model, mrr, kind))
+    regenerate(made)
+    return made
+
+
+@pytest.fixture
+def folder(folder_made, tmp_path):
+    """Three encoders and references on two split seeds, with their CSVs."""
+    return Path(shutil.copytree(folder_made, tmp_path, dirs_exist_ok=True))
 
 
 def test_rows_are_sorted_and_references_stand_last(folder):

@@ -84,6 +84,7 @@ def test_the_loading_is_that_of_least_squares(case):
     assert control_noise(task, facts, y).loading == pytest.approx(fit[0][-1], rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_p_of_predictions_that_are_not_sums_is_uniform_at_most():
     """40 screens, each with a prediction of its own: none is found, and small p are no more common than they should."""
     found = []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import screens
-from harness import predict
+from harness import predict_task
 
 import bench
 from bench.cli.main import main
@@ -94,7 +94,7 @@ def test_a_good_prediction_and_no_change_are_not_doubted(task, facts, honest):
 @pytest.mark.parametrize("model", CLOSED)
 def test_closed_forms_pass_on_simulated_data(model, tmp_path):
     task = simulated()
-    _, _, got = predict(model, task.dataset, task.split, tmp_path)
+    _, _, got = predict_task(model, task, tmp_path)
     assert not plausible.judge(task, truth.load(task), got.y_hat).refusal
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.conditions import constituents, single
+from bench.core.conditions import constituents, single, treatment_of
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.dataset import Dataset
@@ -21,7 +21,8 @@ def singles_of(units: Sequence[Unit], train: Sequence[Unit]) -> dict[int, tuple[
     found = {}
     for i, unit in enumerate(units):
         genes = constituents(unit.perturbation)
-        parts = [spelled.get(Unit(single(gene), unit.context).identity) for gene in genes]
+        alone = [single(gene, treatment_of(unit.perturbation)) for gene in genes]
+        parts = [spelled.get(Unit(name, unit.context).identity) for name in alone]
         known = tuple(part for part in parts if part is not None)
         if len(genes) > 1 and len(known) == len(genes):
             found[i] = known

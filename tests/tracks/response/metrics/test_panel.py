@@ -77,6 +77,7 @@ def test_crps_written_out() -> None:
     np.testing.assert_allclose(crps(x, y), across - within / 2, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_legacy_numbers_hardly_see_what_a_model_knows() -> None:
     """Why cell-level r is never ranked on. In a weak screen the train mean comes within .05 of the true means, while
     its pearson_delta is far below; in a strong one the shared control cell still gives a model of nothing over half."""
@@ -104,7 +105,7 @@ def epistasis(t, shifts: np.ndarray) -> np.ndarray:
     return evaluate(METRICS["epistasis_r"], replace(evaluation, epistasis=every)).values
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     t = task(seed=seed, doubles_only=True, epistatic_share=0.0)
     rng = np.random.default_rng(seed)
@@ -157,6 +158,7 @@ def test_cells_of_a_perfect_model() -> None:
     np.testing.assert_array_equal(without["half_replicate"], table["half_replicate"])
 
 
+@pytest.mark.slow
 def test_a_thousand_conditions_take_seconds(make_evaluation) -> None:
     evaluation = make_evaluation(conditions=300, genes=2000)
     begin = time.process_time()

@@ -1,0 +1,1 @@
+"""``bench data features --from``: features of genes from what public databases ship."""
