@@ -72,7 +72,7 @@ def predict_units(
         The setting.
     """
     setting = choose_for_contexts(settings, solve, datamodule, model.fit_report)
-    train, units = datamodule.pseudobulk("train"), datamodule.task.units
+    train, units = datamodule.pseudobulk("train"), datamodule.predicted_units
     elsewhere = Elsewhere(train)
     predicted = solve(setting, train, units)
     model.keep_units(

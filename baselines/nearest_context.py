@@ -22,7 +22,7 @@ class NearestContext(ShiftModel):
         place = {name: i for i, name in enumerate(datamodule.dataset.contexts)}
         elsewhere = Elsewhere(train)
         found = {}
-        for unit in datamodule.task.units:
+        for unit in datamodule.predicted_units:
             rows = rows_of(train, unit.perturbation)
             others = means[[place[train.contexts[row]] for row in rows]]
             away = ((others - means[place[unit.context]]) ** 2).sum(axis=1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.runner.boards import board, compare
     from bench.runner.embed import embed, score_embeddings
     from bench.runner.home import load_model
+    from bench.runner.planner import plan
     from bench.runner.result import Result
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "embed",
     "load_model",
     "load_task",
+    "plan",
     "predict",
     "run",
     "score",
@@ -47,6 +49,7 @@ _HOMES = {
     "embed": "bench.runner.embed",
     "load_model": "bench.runner.home",
     "load_task": "bench.runner.api",
+    "plan": "bench.runner.planner",
     "predict": "bench.runner.api",
     "run": "bench.runner.api",
     "score": "bench.runner.api",

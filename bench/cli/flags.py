@@ -74,7 +74,7 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         track: The track; a flag that it has no use for is not offered.
         description: What the verb does.
     """
-    head = track.takes == "predictions"
+    head = track.takes in ("predictions", "candidates")
     parser = typed_parser(f"bench {track.verb}", description)
     parser.add_argument(
         "--model",
@@ -110,6 +110,7 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
             default=None,
             help="3 or 3,10,50: control cells of each held-out context that models see; a board for each",
         )
+    if track.takes == "predictions":
         parser.add_argument("--tracking", type=str, default="offline", help="wandb: offline, online or off")
         parser.add_argument(
             "--log-artifacts", action="store_true", help="wandb keeps the predictions, and with --save the model"

@@ -18,6 +18,7 @@ from bench.cli.figures import figures
 from bench.cli.frozen import frozen
 from bench.cli.genes import genes
 from bench.cli.lists import show_list
+from bench.cli.plan import plan
 from bench.cli.predict import predict
 from bench.cli.profiles import profiles
 from bench.cli.run import run
@@ -37,6 +38,7 @@ _EPILOG = """examples:
 
 _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (run, "fit a model, predict, score, print the board"),
+    "plan": (plan, "which perturbation leads to a state: models judged, or a saved one asked"),
     "predict": (predict, "a saved model on the control cells of a new file"),
     "score": (score, "score a predictions file of any tool, print the board"),
     "leaderboard": (boards.leaderboard, "records -> CSVs; --check compares"),

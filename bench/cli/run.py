@@ -85,21 +85,34 @@ def underscored(word: str, names: Container[str]) -> str:
 
 def run(argv: Sequence[str]) -> int:
     """``bench run``."""
-    found = [
-        config_of(words, "run", "Fit a model, predict the test conditions, score them, and print the board.")
-        for words in _one_model_each(argv)
-    ]
-    asked = [each for each in found if each is not None]
-    if not asked:
+    found = configs_of(argv, "run", "Fit a model, predict the test conditions, score them, and print the board.")
+    if found is None:
         return 0
     from bench.runner.api import run_configs
 
-    configs = [one for config, flags in asked for one in _by_input_cells(config, flags["input_cells"])]
-    flags = asked[0][1]
-    if flags["with_bars"]:
-        configs = [*_bars(configs), *configs]
+    configs, flags = found
     print_result(run_configs(configs), Path(flags["published"]), flags)
     return 0
+
+
+def configs_of(argv: Sequence[str], verb: str, description: str) -> tuple[list[RunConfig], dict[str, Any]] | None:
+    """Read a command line that may name several models: their configurations, and those of the bars asked for.
+
+    Args:
+        argv: See :func:`config_of`, as all else.
+        verb: Of a track that takes predictions.
+        description: What the verb does.
+
+    Returns:
+        The configurations, and the flags of the first model.
+    """
+    found = [config_of(words, verb, description) for words in _one_model_each(argv)]
+    asked = [each for each in found if each is not None]
+    if not asked:
+        return None
+    configs = [one for config, flags in asked for one in _by_input_cells(config, flags["input_cells"])]
+    flags = asked[0][1]
+    return [*_bars(configs), *configs] if flags["with_bars"] else configs, flags
 
 
 def _one_model_each(argv: Sequence[str]) -> list[list[str]]:

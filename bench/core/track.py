@@ -103,8 +103,8 @@ class Track:
         floor_text: What skill 0 is, in words.
         ceiling_text: What skill 1 is, in words.
         columns: What people see of a board.
-        takes: What is evaluated: a model's predictions of the test units; its frozen encoder, which has no head; or
-            profiles of wells, which an encoder may have made too.
+        takes: What is evaluated: a model's predictions of the test units; its predictions for all candidates of a task;
+            its frozen encoder, which has no head; or profiles of wells, which an encoder may have made too.
         statuses: Whether records may say, in a word, why a task could not be asked; boards then have a column for it.
         folds: Control folds that its boards know.
         numbers: Names of numbers of a whole run, without a value per unit.
@@ -122,12 +122,17 @@ class Track:
     columns: tuple[Column, ...]
     suffix: str = ""
     file: str = "record"
-    takes: Literal["predictions", "encoder", "profiles"] = "predictions"
+    takes: Literal["predictions", "candidates", "encoder", "profiles"] = "predictions"
     statuses: bool = False
     folds: tuple[Literal[0, 1], ...] = (0, 1)
     numbers: tuple[str, ...] = ()
     legend: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def claims_skill(self) -> bool:
+        """Whether a claim about ``skill`` is about it: of the tracks that have one, the one of the plain boards."""
+        return bool(self.families) and not self.suffix
 
     @property
     def families(self) -> dict[str, str]:

@@ -150,11 +150,13 @@ class PerturbationDataModule(lightning.LightningDataModule):
         task: The cells, and who is train, val and test.
         batch_size: Perturbed cells per batch.
         seed: Seed of batch order and pairing.
+        asked: Units that a model will be asked for; absent = the evaluated test units of the task.
     """
 
-    def __init__(self, task: Task, batch_size: int = 512, seed: int = 1) -> None:
+    def __init__(self, task: Task, batch_size: int = 512, seed: int = 1, asked: Sequence[Unit] | None = None) -> None:
         super().__init__()
         self.task, self.batch_size, self.seed = task, batch_size, seed
+        self.predicted_units = task.units if asked is None else tuple(asked)
 
     @property
     def dataset(self) -> Dataset:
@@ -256,9 +258,9 @@ class PerturbationDataModule(lightning.LightningDataModule):
 
     @property
     def predicted_conditions(self) -> tuple[str, ...]:
-        """Test conditions that are evaluated in some context, each once: see :attr:`bench.data.task.Task.units`."""
-        return tuple(dict.fromkeys(unit.perturbation for unit in self.task.units))
+        """Conditions that are asked for in some context, each once: as a rule, test conditions that are evaluated."""
+        return tuple(dict.fromkeys(unit.perturbation for unit in self.predicted_units))
 
     def predict_dataloader(self) -> RoleLoader:
-        """Input cells (:class:`InputBatch`), once per evaluated unit."""
-        return loader_for("predict", self.predicted_conditions, _Inputs(self, self.task.units))
+        """Input cells (:class:`InputBatch`), once per unit that is asked for."""
+        return loader_for("predict", self.predicted_conditions, _Inputs(self, self.predicted_units))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -90,6 +90,26 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
     @abc.abstractmethod
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
         """Predict the batch's condition for its control cells: ``[cells, genes]``, log1p."""
+
+    @torch.no_grad()
+    def predict_means(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> torch.Tensor:
+        """Predict the mean expression of many conditions from the same control cells.
+
+        Args:
+            controls: Expression of control cells ``[B, G]``, float32.
+            conditions: Indices into ``data.conditions``, among those that the model was told that it will be asked for.
+            context: Index into ``data.contexts``.
+
+        Returns:
+            ``[C, G]``, float64, log1p.
+        """
+        where = torch.full((len(controls),), context)
+        batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
+        return torch.stack([self.predict_step(batch).double().mean(dim=0) for batch in batches])
+
+    def members(self) -> Iterator[PerturbationModel]:
+        """The model with each of its networks alone, where its predictions are means over several; else none."""
+        yield from ()
 
     def record_banks(self, banks: Sequence[FeatureBank], datamodule: PerturbationDataModule) -> None:
         """Keep which feature banks the model is given, and warn of perturbed genes that none of them describes.

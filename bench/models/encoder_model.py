@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,6 +25,21 @@ from bench.training.trainer import one_thread
 
 #: The feature spec of the track in which the frozen encoder describes the perturbed genes.
 FROM_ENCODER = "from_encoder"
+
+
+class _Once(nn.Module):
+    """Encodes a tensor once, however often it is given the same; for as long as the tensor is kept."""
+
+    def __init__(self, encode: Callable[[torch.Tensor], Encoded]) -> None:
+        super().__init__()
+        self._encode, self._known = [encode], dict[tuple[int, int], Encoded]()  # in a list: no module of this one
+
+    def forward(self, cells: torch.Tensor) -> Encoded:
+        """Encode ``[B, G]``."""
+        key = (cells.data_ptr(), len(cells))
+        if key not in self._known:
+            self._known[key] = self._encode[0](cells)
+        return self._known[key]
 
 
 class EncoderModel(PerturbationModel, abc.ABC):
@@ -126,6 +142,26 @@ class EncoderModel(PerturbationModel, abc.ABC):
         """Predict what the response makes of the input cells, in float64."""
         with one_thread(self.small):
             return self.response.predict(batch, self.encoder, self.standardised)
+
+    @torch.no_grad()
+    def predict_means(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> torch.Tensor:
+        """As of any model; the control cells, which are the same for all conditions, are encoded once."""
+        encoder, standardised = _Once(self.encoder), _Once(self.standardised)
+        where = torch.full((len(controls),), context)
+        batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
+        with one_thread(self.small):
+            means = [self.response.predict(batch, encoder, standardised).mean(dim=0) for batch in batches]
+        return torch.stack(means)
+
+    def members(self) -> Iterator[PerturbationModel]:
+        """The model with the networks of each head seed alone, one after the other; to be used before the next."""
+        networks = self.response.networks
+        try:
+            for one in networks if len(networks) > 1 else ():
+                self.response.networks = nn.ModuleList([one])
+                yield self
+        finally:
+            self.response.networks = networks
 
     def fallbacks(self, condition: str) -> int:
         """Count constituents that have no feature and are in no train condition."""

@@ -90,6 +90,32 @@ WORDS: dict[str, str] = {
         "Half of the cells of a condition predict its other half: as good as an experiment of half the size. A model "
         "beats it only by having less noise than half of the cells."
     ),
+    "E1": (
+        "Mean reciprocal rank of the perturbation that made a bag of 20 cells, among the test perturbations of its "
+        "context, ordered by how alike their predicted shifts are to the measured one. 1 = always first; a random "
+        "order of C candidates gives (1 + 1/2 + ... + 1/C) / C."
+    ),
+    "hit@1": "How often the right perturbation is the first of the candidates, for bags of 20 cells.",
+    "hit@10": "How often the right perturbation is among the first ten candidates, for bags of 20 cells.",
+    "E2": (
+        "As E1, but with the train perturbations among the candidates too, of which a model has seen the cells: it is "
+        "harder, and shows whether a model prefers what it has seen."
+    ),
+    "seen": (
+        "How often a train perturbation is the first candidate though a test perturbation made the cells: a bias "
+        "towards what was seen, to be read against the share of train perturbations among the candidates."
+    ),
+    "E3": "As E1, for test pairs among all pairs of perturbed genes, most of which nobody has measured.",
+    "E4": (
+        "Regret of steering: bring control cells to the state of one test perturbation by another one. How much "
+        "farther than the best the chosen one is, by measured cells, where doing nothing counts 1. 0 is as good as "
+        "choosing by an experiment; above 1 it would have been better to do nothing."
+    ),
+    "E5": (
+        "Reversal: bring perturbed cells back to control by a second perturbation, judged by measured pairs. 0 is as "
+        "good as choosing by an experiment, 1 as choosing at random. Whether any choice helps says e5_regret, where 1 "
+        "is doing nothing; it is undefined where none does."
+    ),
     "encoder": "The model whose frozen encoder the row is about. Below the models stand references, then chance.",
     "MRR": (
         "Mean reciprocal rank: a mean of 20 cells looks, among all conditions, for the other half of the cells of its "

@@ -185,7 +185,7 @@ def track_of(claim: Claim, groups: Sequence[tuple[Track, leaderboard.Groups]]) -
         BenchError: No track has its metric.
     """
     for track, here in groups:
-        if claim.metric in track.metrics or (claim.metric == SKILL and track.families):
+        if claim.metric in track.metrics or (claim.metric == SKILL and track.claims_skill):
             return track, here
     raise BenchError(f"claim '{claim.name}': no track has the metric '{claim.metric}'.")
 

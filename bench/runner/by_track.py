@@ -1,4 +1,4 @@
-"""What is done for a track, by what it takes: a model's predictions, or its frozen encoder."""
+"""What is done for a track, by what it takes: a model's predictions, of tests or candidates, or its frozen encoder."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
         from bench.runner import pipeline
 
         return pipeline.run(config, task)
+    if track.takes == "candidates":
+        from bench.runner import candidates
+
+        return candidates.run(track, config, task)
     from bench.runner import encoder
 
     paths = []
@@ -53,7 +57,7 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
         where = (config.out, config.leaderboards, config.force)
         inputs = {**sources(config.model), **getattr(embed, "inputs", {})}
         said = {"trained": embed.trained} if isinstance(embed, encoder.FrozenEncoder) else {}
-        paths.append(_evaluation(track).run_encoder(asked, embed, spec, *where, inputs, **said))
+        paths.append(evaluation(track).run_encoder(asked, embed, spec, *where, inputs, **said))
     return paths
 
 
@@ -63,12 +67,16 @@ def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
         from bench.runner import pipeline
 
         return pipeline.finished_run(config, spec)
-    found: Path | None = _evaluation(track).finished(spec, config.out, config.leaderboards, sources(config.model))
+    if track.takes == "candidates":
+        from bench.runner import candidates
+
+        return candidates.finished(track, config, spec)
+    found: Path | None = evaluation(track).finished(spec, config.out, config.leaderboards, sources(config.model))
     return found
 
 
-def _evaluation(track: Track) -> ModuleType:
-    """How a track evaluates an encoder."""
+def evaluation(track: Track) -> ModuleType:
+    """How a track evaluates an encoder, or predictions for all candidates."""
     module = registry.module(track, "run")
-    assert module is not None, f"the track {track.name} takes encoders and has no run.py"
+    assert module is not None, f"the track {track.name} takes {track.takes} and has no run.py"
     return module

@@ -71,7 +71,7 @@ class SavedModel:
         names = self.names(conditions)
         dataset = load_cells(cells)
         x = on_genes(dataset, self.described.genes, self.described.normalised_to)
-        chosen = _controls(dataset, max_cells)
+        chosen = controls_by_context(dataset, max_cells)
         model = self.restored(names, tuple(chosen))
         blocks, rows = [], []
         dense = {context: x[of].toarray() for context, of in chosen.items()}
@@ -170,7 +170,7 @@ def load_model(folder: str | Path, out: str | Path = "runs") -> SavedModel:
     return SavedModel(*read(place), str(place))
 
 
-def _controls(dataset: Dataset, max_cells: int) -> dict[str, NDArray[np.int64]]:
+def controls_by_context(dataset: Dataset, max_cells: int) -> dict[str, NDArray[np.int64]]:
     """Rows of the control cells by context, in the order of the file; contexts without any are left out."""
     controls, rng = dataset.cells_of[CONTROL], np.random.default_rng(0)
     found = {}

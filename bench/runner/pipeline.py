@@ -34,6 +34,7 @@ from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
 
 if TYPE_CHECKING:
+    from bench.data.datamodule import PerturbationDataModule
     from bench.models.base import PerturbationModel
 
 STAGES_PER_RUN = 5
@@ -71,7 +72,7 @@ def run(
     if config.save:
         check_saved(config.model, made)
     paths, done = [], []
-    for each, spec, stages in _tasks(config, task, shown):
+    for each, spec, stages in tasks(config, task, shown):
         folder = config.out / spec.run_id
         again = config.force or (config.save and not is_saved(folder / MODEL))
         record = None if again else finished(TRACK, record_path(folder), spec, sources(config.model))
@@ -86,7 +87,7 @@ def run(
     return paths
 
 
-def _tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple[Task, RunSpec, Stages]]:
+def tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple[Task, RunSpec, Stages]]:
     """Each task of a config with the spec of its run, and the progress to report to; the cells are read once."""
     if given is not None:
         _, pretrain_seed, head_seed = config.seeds[0]
@@ -120,6 +121,51 @@ def _title(config: RunConfig, task: Task) -> str:
     return f"{config.name} | {task.dataset.name} | seed {task.split.seed}"
 
 
+def fit(
+    config: RunConfig,
+    module: PerturbationDataModule,
+    spec: RunSpec,
+    stages: Stages,
+    instance: PerturbationModel | None = None,
+    logger: Any = None,
+) -> tuple[PerturbationModel, dict[str, float]]:
+    """Fit a model on a task.
+
+    Args:
+        config: Model and arguments.
+        module: The task, and what will be asked of the model.
+        spec: What they resolve to.
+        stages: Progress.
+        instance: The model as an object.
+        logger: Lightning logger.
+
+    Returns:
+        The fitted model, and what it cost: seconds, and MiB at the peak.
+    """
+    from bench.runner import fit as run_stage
+    from bench.training.fit import FitContext
+
+    model = make_model(config, instance)
+    with stages.stage("fit"):
+        # Checkpoints are told apart by arguments, which nobody vouches for where an object was given.
+        kept = None if instance is not None else config.out / "encoders"
+        context = FitContext(spec.head_seed, logger, kept, config.arguments, config.force, stages.say)
+        return model, run_stage.fit(model, module, spec.pretrain_seed, context)
+
+
+def budget_of(model: PerturbationModel, costs: dict[str, float]) -> Budget:
+    """What a fitted model cost, by its own ledger and by the clock."""
+    ledger = model.fit_report
+    return Budget(
+        cells_seen=ledger.cells_seen,
+        steps=ledger.steps,
+        flops=ledger.flops,
+        trials=ledger.trials,
+        parameters=ledger.parameters,
+        **costs,
+    )
+
+
 def fit_and_predict(
     config: RunConfig,
     task: Task,
@@ -145,15 +191,9 @@ def fit_and_predict(
     """
     from bench.data.datamodule import PerturbationDataModule
     from bench.runner import fit as run_stage
-    from bench.training.fit import FitContext
 
-    model = make_model(config, instance)
     module = PerturbationDataModule(task, seed=spec.pretrain_seed)
-    with stages.stage("fit"):
-        # Checkpoints are told apart by arguments, which nobody vouches for where an object was given.
-        kept = None if instance is not None else config.out / "encoders"
-        context = FitContext(spec.head_seed, logger, kept, config.arguments, config.force, stages.say)
-        costs = run_stage.fit(model, module, spec.pretrain_seed, context)
+    model, costs = fit(config, module, spec, stages, instance, logger)
     if logger and (latents := run_stage.val_latents(model, module)):
         _picture(path.with_name("embedding.png"), *latents, spec.label, logger)
     with stages.stage("predict"):
@@ -204,17 +244,9 @@ def _fitted(
     if config.save:
         fitted[spec.run_id].save(folder / MODEL)
     with stages.stage("score"):
-        ledger = model.fit_report
-        budget = Budget(
-            cells_seen=ledger.cells_seen,
-            steps=ledger.steps,
-            flops=ledger.flops,
-            trials=ledger.trials,
-            parameters=ledger.parameters,
-            **costs,
-        )
+        budget, selection = budget_of(model, costs), model.fit_report.selection
         record, table = score_predictions(
-            path, folder, task, facts, spec, budget, ledger.selection, model.warnings, model.inputs, model.row_kind
+            path, folder, task, facts, spec, budget, selection, model.warnings, model.inputs, model.row_kind
         )
         if logger:
             values = score.table_of(table)

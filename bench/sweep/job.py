@@ -98,6 +98,8 @@ def command(job: Job) -> str:
     words = ["bench", job.verb, *model, "--data", config.data, "--split", spec.split]
     words += ["--seed", str(spec.split_seed)]
     if job.track.takes == "predictions":
-        words += ["--tracking", config.tracking, "--control-fold", str(spec.control_fold)]
+        words += ["--tracking", config.tracking]
+    if job.track.takes != "encoder":
+        words += ["--control-fold", str(spec.control_fold)]
     words += ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
     return shlex.join([*words, *(f"--{name}={value}" for name, value in (by_name | config.variant).items())])

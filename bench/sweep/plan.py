@@ -152,7 +152,7 @@ def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> 
     for verb, config in everything:
         made[verb].setdefault((names[config.data], board_name(str(config.split))), set()).add(label(config))
     verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
-    if ranked := next((track for track in registry.tracks() if track.families), None):
+    if ranked := next((track for track in registry.tracks() if track.claims_skill), None):
         verb_of[SKILL] = ranked.verb
     for claim in suite.claims:
         where = f"suite '{suite.name}', claim '{claim.name}':"

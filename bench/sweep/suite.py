@@ -1,6 +1,6 @@
 """A suite: models x data sets x splits x seeds in one file, and what is claimed of the rows that they make.
 
-``configs/suites/<name>.yaml``. Every entry of ``runs`` and ``frozen`` is a product; together they are the suite.
+``configs/suites/<name>.yaml``. Every entry of ``runs``, ``frozen`` and ``plan`` is a product; all are the suite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.core.files import configs_dir
 from bench.results.claim import Claim, Names, Seeds
 
 Scalar = bool | int | float | str
-Verb = Literal["run", "frozen"]
+Verb = Literal["run", "frozen", "plan"]
 
 
 #: Claims, and runs, of a suite.
@@ -89,6 +89,7 @@ class Suite(BaseModel):
         published: Whether its rows stand on the published boards.
         runs: What ``bench run`` does.
         frozen: What ``bench frozen`` does, after the runs.
+        plan: What ``bench plan`` does, after these.
         claims: About the rows.
     """
 
@@ -99,6 +100,7 @@ class Suite(BaseModel):
     published: bool = True
     runs: tuple[Block, ...] = ()
     frozen: tuple[Block, ...] = ()
+    plan: tuple[Block, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
 
     @model_validator(mode="after")
@@ -114,6 +116,7 @@ class Suite(BaseModel):
         """All blocks, runs first: a frozen encoder is taken from a run's checkpoint."""
         yield from (("run", block) for block in self.runs)
         yield from (("frozen", block) for block in self.frozen)
+        yield from (("plan", block) for block in self.plan)
 
 
 def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], tuple[int, int], int, str]]:
@@ -159,7 +162,7 @@ def read(path: Path) -> Suite:
         suite = Suite.model_validate({"name": path.stem, **content})
     except ValidationError as error:
         raise BenchError(f"{path}: {_problem(error)}") from error
-    if not suite.runs and not suite.frozen:
+    if not list(suite.blocks()):
         raise BenchError(f"{path}: nothing to run: 'runs' and 'frozen' are empty. Add a block with models and data.")
     twice = sorted({claim.name for claim in suite.claims if [c.name for c in suite.claims].count(claim.name) > 1})
     if twice:
@@ -175,7 +178,7 @@ def _problem(error: ValidationError) -> str:
     place = first["loc"]
     where = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {"runs": Block, "frozen": Block, "claims": Claim}
+        kinds: dict[str, type[BaseModel]] = {"runs": Block, "frozen": Block, "plan": Block, "claims": Claim}
         known = kinds.get(str(place[0]), Suite).model_fields
         return f"{'.'.join(str(part) for part in place[:-1]) or 'the file'}: {unknown('field', str(place[-1]), known)}"
     if first["type"] == "too_short":

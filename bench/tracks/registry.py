@@ -1,7 +1,8 @@
 """All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
 
-A track that takes encoders also has a ``run.py`` with ``run_encoder`` and ``finished``; one whose boards are not laid
-out like the others has a ``table.py`` with ``show``.
+A track that takes encoders also has a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for
+candidates a ``run.py`` with ``asked`` and ``evaluate``; one whose boards are not laid out like the others has a
+``table.py`` with ``show``.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Pretraining(lightning.LightningModule):
                 teacher=make_teacher(student),
                 architecture=architecture,
                 genes=self.genes,
-                conditions=len(datamodule.dataset.conditions),
+                conditions=int(datamodule.dataset.condition.max()) + 1,  # those that some cell is of
                 checkpoint_activations=config.checkpoint_activations,
             )
         )

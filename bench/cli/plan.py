@@ -1,0 +1,116 @@
+"""``bench plan``: how well a model's predictions choose perturbations; with --run, what a saved one would choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.cli.flags import Parser
+from bench.cli.output import check_formats, format_flags, print_table
+from bench.cli.run import configs_of
+from bench.core.errors import BenchError
+
+_DESCRIPTION = (
+    "Fit a model once, predict every candidate perturbation, and print how well the right one is found by these "
+    "predictions. E1: which held-out perturbation made these cells; E2: with train perturbations among the candidates; "
+    "E3: which pair; E4: steer to a state; E5: reversal to control; E6: E3 by a search in two stages; E7: E1 in a "
+    "context that was held out (--split unseen_context). With --run RUN --target STATE.h5ad, a saved model is asked "
+    "instead: 'bench plan --run x --help' shows the flags."
+)
+
+
+def plan(argv: Sequence[str]) -> int:
+    """``bench plan``."""
+    if any(word.partition("=")[0] in ("--run", "--target") for word in argv):
+        return _ask(argv)
+    words, task = _without_task(argv)
+    found = configs_of(words, "plan", _DESCRIPTION)
+    if found is None:
+        return 0
+    configs, flags = found
+    from bench.core.console import note
+    from bench.reports.merged import merged
+    from bench.reports.text import print_boards
+    from bench.results import everything
+    from bench.runner import by_track
+    from bench.tracks import registry
+    from bench.tracks.planning.track import columns_of
+
+    track = registry.by_verb("plan")
+    paths = [path for config in configs for path in by_track.run(track, config)]
+    folders = [configs[0].leaderboards, Path(flags["published"])]
+    in_table = print_table(lambda: merged(folders, paths)[0], flags)
+    if not in_table:
+        print_boards(folders, paths, None if task is None else columns_of(task))
+    everything.regenerate(registry.tracks(), configs[0].leaderboards)
+    if in_table:
+        note(str(paths[-1]))
+    else:
+        print(paths[-1], flush=True)
+    return 0
+
+
+def _ask(argv: Sequence[str]) -> int:
+    """Ask a saved model which perturbations lead from a start to a target."""
+    parser = Parser(
+        prog="bench plan",
+        description="Rank perturbations by how near a model that 'bench run --save' kept predicts them to come to the "
+        "state of the target's cells. Candidates are predicted, not measured.",
+    )
+    parser.add_argument("--run", required=True, metavar="RUN_ID|FOLDER", help="a run with a saved model, or its folder")
+    parser.add_argument(
+        "--target", required=True, type=Path, help="h5ad file with cells of the goal; labels are not used"
+    )
+    parser.add_argument("--start", type=Path, help="h5ad file with cells to start from (default: the data's controls)")
+    parser.add_argument(
+        "--candidates", default="all", help="all, pairs, or a text file with a perturbation per line (KLF1, SET+KLF1)"
+    )
+    parser.add_argument("--avoid", default="", help="genes that no candidate may perturb: KLF1,SET")
+    parser.add_argument("--top", type=int, default=20, help="rows (default: 20)")
+    parser.add_argument("--figure", type=Path, help="also draw start, goal and candidates: .png, .svg or .pdf")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    format_flags(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    options = parser.parse_args(argv)
+    check_formats(vars(options))
+    if options.figure and options.figure.suffix.lstrip(".") not in (formats := ("pdf", "svg", "png")):
+        raise BenchError(f"--figure {options.figure}: expected a name that ends in .{', .'.join(formats)}.")
+    from bench.core.console import note
+    from bench.runner import planner
+
+    made = planner.search(
+        options.run, options.target, options.start, options.candidates, options.avoid, options.top, options.runs
+    )
+    if not print_table(lambda: made.table, vars(options)):
+        print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"))
+    note(f"{made.considered:,} candidates, of which the model was called for {made.calls:,}")
+    for line in (*made.notes, planner.CAVEAT):
+        note(line)
+    if options.figure:
+        from bench.reports.figures import plan as picture
+        from bench.reports.figures.style import render, write
+
+        drawn = picture.table(made.route.start, made.route.goal, made.means, made.others, made.table)
+        write(options.figure, render(picture.chart(drawn))[options.figure.suffix.lstrip(".")])
+        note(str(options.figure))
+    return 0
+
+
+#: Tasks by which a table is narrowed, and how their metrics begin; E7 is E1 in another split.
+_TASKS = {"E1": "e1", "E2": "e2", "E3": "e3", "E4": "e4", "E5": "e5", "E6": "e6", "E7": "e1"}
+
+
+def _without_task(argv: Sequence[str]) -> tuple[list[str], str | None]:
+    """Take ``--task`` out of a command line: all tasks are done, and the table shows one.
+
+    Raises:
+        BenchError: No such task.
+    """
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--task=") else [word])]
+    if "--task" not in words:
+        return words, None
+    i = words.index("--task")
+    named = words[i + 1].upper() if i + 1 < len(words) else ""
+    if named not in _TASKS:
+        raise BenchError(f"--task '{named}': expected one of {', '.join(_TASKS)}; without it, the table shows all.")
+    return [*words[:i], *words[i + 2 :]], _TASKS[named]
