@@ -175,7 +175,7 @@ def rebuilt(data, x):
 def test_small_arguments_reduce_every_learned_model():
     for name in NAMES:
         if registry.entries()[name].kind == "model":
-            response = issubclass(registry.load(name), EncoderModel)
+            response = issubclass(registry.load(name), EncoderModel) and name != "biojepa_ac"  # trained in one stage
             assert ({"head_steps", "head_seeds"} if response else {"epochs", "hidden"}) <= set(small(name)), name
 
 

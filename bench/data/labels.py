@@ -59,6 +59,8 @@ def as_text(values: pd.Series[Any]) -> tuple[NDArray[np.str_], NDArray[np.bool_]
     Returns:
         The labels ``[cells]``, and which of them are missing (:data:`MISSING`).
     """
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "SV":  # bytes, of which pandas knows no missing ones
+        values = values.astype(object)
     kept: Any = values.cat.categories.to_series() if isinstance(values.dtype, pd.CategoricalDtype) else values
     if pd.api.types.is_float_dtype(kept.dtype) and len(whole := kept.dropna()) and (whole == np.floor(whole)).all():
         kept = kept.astype("Int64")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,13 +20,20 @@ from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 
-@pytest.fixture(scope="session")
-def clean_tree():
-    """As if the code's tree had no uncommitted changes."""
+@contextmanager
+def as_published() -> Iterator[None]:
+    """As if the code's tree had no uncommitted changes, and the small board's suite were the only one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "git_state", lambda: ("0" * 40, False))
         patch.setattr(suites, "names", lambda: ["small"])
         patch.setattr(suites, "find", lambda name: SUITE)
+        yield
+
+
+@pytest.fixture
+def clean_tree():
+    """See :func:`as_published`."""
+    with as_published():
         yield
 
 
@@ -35,8 +44,14 @@ def task(tiny):
 
 
 @pytest.fixture(scope="session")
-def original(clean_tree, task, tmp_path_factory) -> Path:
+def original(task, tmp_path_factory) -> Path:
     """The leaderboard as it was published."""
+    with as_published():
+        return published(task, tmp_path_factory)
+
+
+def published(task, tmp_path_factory) -> Path:
+    """Make it."""
     runs, folder = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("boards")
     made = [scored(name, task, runs) for name in ("train_mean", "additive", *LEARNED)]
     store.add(folder, TRACK, [one[:2] for one in made], {record.run_id: kept for record, _, kept in made})
@@ -47,7 +62,7 @@ def original(clean_tree, task, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def boards(original, tmp_path) -> Path:
+def boards(original, clean_tree, tmp_path) -> Path:
     """A copy to damage."""
     return Path(shutil.copytree(original, tmp_path / "boards"))
 

@@ -58,7 +58,7 @@ def first(board, label):
     return next(entry for entry in board.entries() if entry.record.spec.label == label)
 
 
-def test_nothing_is_wrong_with_what_was_published(original, audit):
+def test_nothing_is_wrong_with_what_was_published(clean_tree, original, audit):
     report = audit(original)
     assert failures(report) == [] and report.exit_code == OK and report.all_ok
     by_name = {}

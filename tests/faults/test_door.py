@@ -3,10 +3,10 @@
 import warnings
 
 import h5py
-import mutations
 import numpy as np
 import pytest
 from command import bench, furnish
+from faults import mutations
 
 from bench.core.door import limits
 
@@ -54,7 +54,7 @@ def test_hostile_names_on_the_terminal(capsys, tmp_path, monkeypatch):
         ["data", "card", "h.h5ad"],
         ["data", "split", "h.h5ad", "--split", "doubles"],
     ):
-        code, out, err = bench(capsys, "data", *argv)
+        code, out, err = bench(capsys, *argv)
         assert code == 0, err
         for line in (out + err).split("\n"):
             assert not mutations.UNSEEN.search(line), ascii(line)

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -12,6 +13,7 @@ from harness import one_entry
 from bench.core.errors import BenchError
 from bench.core.files import configs_dir
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.features.treatments import Treatments
 from bench.data.task import Task
 from bench.models import registry
 from bench.models.response.token_head import TokenHead
@@ -69,7 +71,7 @@ SEEN = {
     "genes": range(5000),
     "cells_dataloader": lambda size, more: [],
     "representation_rows": lambda part: [],
-    "dataset": SimpleNamespace(conditions=("ctrl",)),
+    "dataset": SimpleNamespace(condition=np.zeros(1, dtype=np.int64)),
 }
 
 
@@ -77,7 +79,9 @@ def test_published_parameter_counts():
     model, seen = published(), SimpleNamespace(**SEEN)
     with torch.device("meta"):
         pretraining = model.maker.pretraining(seen)
-        table = SimpleNamespace(widths={"protein": 320, "chemical": 768, "dna": 1536}, identities=817)
+        table = SimpleNamespace(
+            widths={"protein": 320, "chemical": 768, "dna": 1536}, identities=817, treatments=Treatments()
+        )
         composer = Composer(table.widths, width=model.response.config.action_width)
         torch.nn.Module.__init__(module := torch.nn.Module())
         vars(module).update(vars(table))

@@ -252,8 +252,8 @@ def test_what_is_refused_is_told_and_does_not_meet_the_next_try(module, finished
     rewritten(checkpoint(tmp_path), reshaped)
     again, steps, _ = pretrain("mae", module, tmp_path)
     assert steps == 30 and same(finished[1], again)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "last.ckpt: of another shape:" in said and "training starts anew" in said
+    said = "".join(capsys.readouterr().err.split())  # a long path is broken into lines anywhere
+    assert "last.ckpt:ofanothershape:" in said and "trainingstartsanew" in said
     assert pretrain("mae", module, tmp_path)[1] == 0
 
 
@@ -311,7 +311,8 @@ def test_every_argument_of_a_pretraining_is_in_one_of_the_two_lists_of_some_kind
                 "features", "residual", "latent_target", "predictor", "decoder", "action_width", "identity_dropout",
                 "align_epochs", "context_mask",
             }  # fmt: skip
-            assert moved != head, (name, key, parameter)
+            one_stage = name == "biojepa_ac"  # it has no second
+            assert moved != (head and not one_stage), (name, key, parameter)
 
 
 def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_path):

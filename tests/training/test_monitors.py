@@ -69,8 +69,9 @@ def test_the_teacher_gets_no_gradient_and_the_student_does(name, module):
     batch = next(iter(module.cells_dataloader(64)))
     sum(model.objective.losses(batch, torch.Generator().manual_seed(1)).values()).backward()
     assert not any(p.requires_grad or p.grad is not None for p in model.teacher.parameters())
-    assert all(float(p.grad.abs().sum()) >= 0 for p in model.student.parameters())
-    assert any(float(p.grad.abs().sum()) > 0 for p in model.student.parameters())
+    reached = [p.grad is not None for p in model.student.parameters()]
+    assert all(reached) or not model.objective.mask  # what stands for hidden genes is reached where some are hidden
+    assert any(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in model.student.parameters())
     trained = {id(p) for group in model.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
     assert trained == {id(p) for part in (model.student, model.objective.heads) for p in part.parameters()}
 

@@ -7,6 +7,7 @@ import torch
 from perturbed_fits import fitted
 
 from bench.core.errors import BenchError
+from bench.data.features.treatments import Treatments
 from bench.models.perturbed_vae.net import PerturbedNet
 from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
 
@@ -14,6 +15,7 @@ from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
 class Table(torch.nn.Module):
     identities = 80
     widths: ClassVar = {"view_a": 16, "view_b": 16}
+    treatments = Treatments()
 
 
 @pytest.mark.parametrize("genes", [500, 2_000])
