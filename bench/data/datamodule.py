@@ -156,7 +156,12 @@ class PerturbationDataModule(lightning.LightningDataModule):
     def __init__(self, task: Task, batch_size: int = 512, seed: int = 1, asked: Sequence[Unit] | None = None) -> None:
         super().__init__()
         self.task, self.batch_size, self.seed = task, batch_size, seed
-        self.predicted_units = task.units if asked is None else tuple(asked)
+        self._asked = None if asked is None else tuple(asked)
+
+    @property
+    def predicted_units(self) -> tuple[Unit, ...]:
+        """Units that a model will be asked for."""
+        return self.task.units if self._asked is None else self._asked
 
     @property
     def dataset(self) -> Dataset:
