@@ -21,7 +21,7 @@ from bench.results.finished import finished as finished_record
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.runner import by_track, pipeline
-from bench.runner.config import RunConfig, make_model
+from bench.runner.config import RunConfig, budget_of, make_model
 from bench.runner.model_choice import sources
 from bench.tracks.response.predictions import write
 
@@ -102,7 +102,7 @@ def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path,
     with stages.stage("score"):
         hashes = {"predictions": sha256_file(written), **model.inputs}
         stored = {unit: mean.astype(np.float32) for unit, mean in means.items()}  # as the file has them
-        budget, selection = pipeline.budget_of(model, costs), model.fit_report.selection
+        budget, selection = budget_of(model.fit_report, costs), model.fit_report.selection
         record: Record
         record, table = evaluation.evaluate(
             task, stored, fallbacks, spec, model.row_kind, budget, selection, model.warnings, hashes

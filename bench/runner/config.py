@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -16,6 +17,7 @@ from bench.core.given_files import recorded
 from bench.data.task import Task
 from bench.models import registry
 from bench.results.board import REPLICATE
+from bench.results.records import Budget
 from bench.results.spec import RunSpec
 from bench.runner import model_choice
 from bench.runner.model_choice import ModelChoice, instance_arguments, load_class, resolve_arguments
@@ -23,6 +25,7 @@ from bench.runner.tracking import Tracking
 
 if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
+    from bench.training.fit import FitReport
 
 #: (split, pretrain, head) seeds of a run.
 Seeds = tuple[int, int, int]
@@ -153,6 +156,23 @@ def make_model(config: RunConfig, instance: PerturbationModel | None = None) -> 
         return load_class(config.model)(**config.arguments)
     except (TypeError, ValueError) as error:
         raise BenchError(f"model '{config.model}': {error}.") from error
+
+
+def budget_of(report: FitReport, costs: Mapping[str, float] = MappingProxyType({})) -> Budget:
+    """What a fit cost, by the model's own count and by the clock.
+
+    Args:
+        report: Filled by the fit.
+        costs: Seconds and MiB, by the budget's names.
+    """
+    return Budget(
+        cells_seen=report.cells_seen,
+        steps=report.steps,
+        flops=report.flops,
+        trials=report.trials,
+        parameters=report.parameters,
+        **costs,
+    )
 
 
 def spec_of(config: RunConfig, task: Task, pretrain_seed: int, head_seed: int) -> RunSpec:

@@ -16,9 +16,8 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, load_task
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
-from bench.results.records import Budget
 from bench.results.spec import RunSpec
-from bench.runner.config import RunConfig, make_model, spec_of
+from bench.runner.config import RunConfig, budget_of, make_model, spec_of
 from bench.runner.model_choice import load_class
 from bench.tracks.representation.embedding import Embedder
 from bench.tracks.representation.record import Trained
@@ -51,14 +50,7 @@ class FrozenEncoder:
     def trained(self) -> Trained:
         """What making it cost, and how its settings were chosen."""
         report = self.model.fit_report
-        budget = Budget(
-            cells_seen=report.cells_seen,
-            steps=report.steps,
-            flops=report.flops,
-            trials=report.trials,
-            parameters=report.parameters,
-        )
-        return Trained(budget, report.selection, tuple(self.model.warnings))
+        return Trained(budget_of(report), report.selection, tuple(self.model.warnings))
 
     def __call__(self, cells: NDArray[Any]) -> NDArray[Any]:
         """Embed cells ``[n, D]``."""

@@ -19,11 +19,11 @@ from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.results.finished import finished
 from bench.results.levels import headline, levels
-from bench.results.records import Budget, Record
+from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
 from bench.runner import tracking
-from bench.runner.config import RunConfig, make_model, spec_of
+from bench.runner.config import RunConfig, budget_of, make_model, spec_of
 from bench.runner.model_choice import load_class, sources
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.runner.rescore import PREDICTIONS, Kept, earlier
@@ -153,19 +153,6 @@ def fit(
         return model, run_stage.fit(model, module, spec.pretrain_seed, context)
 
 
-def budget_of(model: PerturbationModel, costs: dict[str, float]) -> Budget:
-    """What a fitted model cost, by its own ledger and by the clock."""
-    ledger = model.fit_report
-    return Budget(
-        cells_seen=ledger.cells_seen,
-        steps=ledger.steps,
-        flops=ledger.flops,
-        trials=ledger.trials,
-        parameters=ledger.parameters,
-        **costs,
-    )
-
-
 def fit_and_predict(
     config: RunConfig,
     task: Task,
@@ -244,7 +231,7 @@ def _fitted(
     if config.save:
         fitted[spec.run_id].save(folder / MODEL)
     with stages.stage("score"):
-        budget, selection = budget_of(model, costs), model.fit_report.selection
+        budget, selection = budget_of(model.fit_report, costs), model.fit_report.selection
         record, table = score_predictions(
             path, folder, task, facts, spec, budget, selection, model.warnings, model.inputs, model.row_kind
         )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.tracks.matching.consensus import Consensus
 from bench.tracks.matching.options import Options
-from bench.tracks.matching.outcome import Outcome, among, design, failed, judged, names_of
+from bench.tracks.matching.outcome import Outcome, among, design, failed, names_of, outcome_of
 from bench.tracks.matching.pairs import LABELS, multi_label
 from bench.tracks.matching.precision import rank
 
@@ -57,14 +57,5 @@ def cross_matching(
     passed = [i for i, (name, gate) in enumerate(zip(names, gates, strict=True)) if gate is None or name in gate]
     counts["n_gated"] = float(len(names) - len(passed))
     gated = whole if len(passed) == len(names) else among(passed, x, paired, True)
-    ap, found = judged(gated, names_of(gated, paired), names, meta["modality"].tolist(), options)
-    nothing = not len(gated.query)
-    return Outcome(
-        status="unpaired" if nothing else "",
-        reason=f"no pair of replicable perturbations ({len(passed)} of {len(names)} are)" if nothing else "",
-        labels=labels,
-        chance=np.asarray(chance),
-        found=found,
-        ap=ap,
-        counts=counts,
-    )
+    given = names_of(gated, paired), names, meta["modality"].tolist()
+    return outcome_of(gated, given, (labels, chance), len(passed), options, counts)

@@ -103,3 +103,35 @@ def among(rows: Sequence[int], x: Floats, paired: Paired, absolute: bool) -> Pre
         return pairs[inside[pairs].all(axis=1)]
 
     return rank(x, [kept(pairs) for pairs in paired.positives], kept(paired.negatives), absolute)
+
+
+def outcome_of(
+    gated: Precision,
+    given: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    designed: tuple[tuple[str, ...], Floats],
+    passed: int,
+    options: Options,
+    counts: dict[str, float | None],
+) -> Outcome:
+    """Judge what is left after the gate; nothing being left is a result too.
+
+    Args:
+        gated: Rankings of what passed.
+        given: Label of each ranking, and name and modality of each row.
+        designed: From :func:`design`.
+        passed: How many rows did.
+        options: See there.
+        counts: Of pairs and of what was gated.
+    """
+    names, rows, modalities = given
+    ap, found = judged(gated, names, rows, modalities, options)
+    nothing = not len(gated.query)
+    return Outcome(
+        status="unpaired" if nothing else "",
+        reason=f"no pair of replicable perturbations ({passed} of {len(rows)} are)" if nothing else "",
+        labels=designed[0],
+        chance=np.asarray(designed[1]),
+        found=found,
+        ap=ap,
+        counts=counts,
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pandas as pd
 
 from bench.data.profiles.wells import COMPOUND
 from bench.tracks.matching.consensus import Consensus
 from bench.tracks.matching.options import Options
-from bench.tracks.matching.outcome import Outcome, among, design, failed, judged, names_of
+from bench.tracks.matching.outcome import Outcome, among, design, failed, names_of, outcome_of
 from bench.tracks.matching.pairs import LABELS, multi_label, single_label
 from bench.tracks.matching.precision import Precision, rank
 
@@ -53,16 +54,5 @@ def target_matching(profiles: Consensus, replicable: frozenset[str] | None, opti
     passed = [i for i, name in enumerate(profiles.perturbation) if replicable is None or name in replicable]
     counts["n_gated"] = float(len(profiles) - len(passed))
     gated = whole if len(passed) == len(profiles) else among(passed, profiles.x, paired, compounds)
-    modality = [profiles.modality] * len(profiles)
-    ap, found = judged(gated, names(gated), profiles.perturbation, modality, options)
-    nothing = not len(gated.query)
-    return Outcome(
-        status="unpaired" if nothing else "",
-        reason=f"no pair of replicable perturbations ({len(passed)} of {len(profiles)} are)" if nothing else "",
-        labels=labels,
-        chance=np.asarray(chance),
-        found=found,
-        ap=ap,
-        counts=counts,
-        warnings=said,
-    )
+    given = names(gated), profiles.perturbation, [profiles.modality] * len(profiles)
+    return replace(outcome_of(gated, given, (labels, chance), len(passed), options, counts), warnings=said)
