@@ -33,6 +33,8 @@ bench: $(STAMP) ## run MODEL on DATA and print the board
 # Two workers share the cores: a thread each. A worker that dies says where (PYTHONFAULTHANDLER).
 test test-slow test-kernels test-all: export OMP_NUM_THREADS = 1
 test test-slow test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
+# numba (scanpy, copairs) would set the threads of torch to its own number, and two spinning pools share two cores.
+test test-slow test-kernels test-all: export NUMBA_NUM_THREADS = 1
 test test-slow test-kernels test-all: export PYTHONFAULTHANDLER = 1
 # A file's tests stay with one worker, so that what they share is made once; tests/conftest.py says which begin first.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations=10

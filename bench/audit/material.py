@@ -11,6 +11,7 @@ from bench.audit.second.truth import Material
 from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
+from bench.data.splits.kinds import asked
 from bench.data.splits.split import Split, draw
 from bench.data.task import Task, load_dataset
 
@@ -87,6 +88,9 @@ def material_of(task: Task) -> Material:
         for pool in (split.input_cells, split.input_controls, split.reference_controls)
     ]
     controls = data.cells_of[CONTROL]
+    of_context = [controls[data.context[controls] == c] for c in range(len(data.contexts))]
+    wanted = asked(split.kind)
+    spared = split.held_out_contexts if wanted.input_cells is not None or wanted.input_depth < 1 else ()
     targets = np.zeros((len(units), len(data.genes)), dtype=np.bool_)
     for t, unit in enumerate(units):
         for gene in constituents(unit.perturbation):
@@ -104,6 +108,11 @@ def material_of(task: Task) -> Material:
         inputs=pools[0],
         seen=pools[1],
         reference=pools[2],
-        controls=[controls[data.context[controls] == c] for c in range(len(data.contexts))],
+        controls=of_context,
+        replicate=[
+            np.setdiff1d(of_context[c], pools[2][c]) if name in spared and len(of_context[c]) else pools[0][c]
+            for c, name in enumerate(data.contexts)
+        ],
+        deep=data.x if data.deep is None else data.deep,
         seed=split.seed,
     )

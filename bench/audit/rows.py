@@ -50,7 +50,7 @@ class Judge:
         """Compare a task's floor (the mean train shift) and replicate with those of the second implementation."""
         truth, name = self.truth, "floor and replicate recomputed"
         mean = np.broadcast_to(truth.train_delta, truth.c_in.shape)
-        halves = scores.on_halves(truth, lambda half: truth.y[scores.complement(half)] - truth.c_in)
+        halves = scores.on_halves(truth, lambda half: truth.y[scores.complement(half)] - truth.c_rep)
         said, n = [], 0
         for field_, computed in (("floor", scores.everything(truth, mean)), ("half_replicate", halves)):
             worst, compared = difference(_recorded(entry, field_), self._ordered(computed), FROM_CELLS)

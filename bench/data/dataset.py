@@ -46,6 +46,7 @@ class Dataset:
         card: The card that they were loaded from; None = they were built without one.
         smiles: SMILES of compounds, as the file of a chemical screen has them.
         shallow_for: The split whose input controls lost counts in it (``input_depth``); empty = none did.
+        deep: ``x`` as it was before; None = none did.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Dataset:
     card: Card | None = None
     smiles: Mapping[str, str] = field(default_factory=dict)
     shallow_for: str = ""
+    deep: sp.csr_matrix | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)

@@ -49,4 +49,4 @@ def shallow(dataset: Dataset, split: Split) -> Dataset:
     order[rows] = dataset.x.shape[0] + np.arange(len(rows))
     x = sp.vstack([dataset.x, fewer], format="csr")[order]
     x.sort_indices()
-    return replace(dataset, x=x, shallow_for=split.split_id)
+    return replace(dataset, x=x, shallow_for=split.split_id, deep=dataset.x)

@@ -10,7 +10,10 @@ import screens
 from bench.core.errors import BenchError
 from bench.data.splits.split import draw
 from bench.data.task import Task
+from bench.results.tables import ALL
 from bench.stats.counts import Counts, recover, thin
+from bench.tracks.response.evaluate import over_units, replicates
+from bench.tracks.response.truth import truth
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +68,16 @@ def test_thinned_cells_are_those_of_a_shallower_sequencing():
     np.testing.assert_allclose(thinned.mean(axis=0), 1e4 * rates / 1000, rtol=0.05)
     # Variance of c / n at n near 250: rate (1 - rate / 1000) / 4 counts, in units of 1e4 / 250.
     np.testing.assert_allclose(thinned.var(axis=0), rates / 4 * (1e4 / 250) ** 2, rtol=0.12)
+
+
+@pytest.mark.parametrize("option", ["input_cells=3", "input_depth=0.2"])
+def test_a_replicate_is_what_the_cells_allow_however_few_models_see(screen, option):
+    """Its shift is measured from all controls outside the reference, so that the ceiling stays where it was."""
+    kinds = ("unseen_context", f"unseen_context:{option}")
+    whole, few = (truth.compute(Task(screen, draw(screen, kind, 1))) for kind in kinds)
+    assert np.abs(few.c_in - whole.c_in).max() > 0.05
+    np.testing.assert_allclose(few.c_rep, whole.c_in, rtol=0, atol=1e-6)
+    for metric in ("pearson_delta", "discrimination"):
+        values = [over_units(each, replicates(each))[metric, ALL]["half_replicate"] for each in (whole, few)]
+        assert np.isfinite(values[0]).any()
+        np.testing.assert_allclose(values[1], values[0], rtol=0, atol=1e-4)

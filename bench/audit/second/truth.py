@@ -35,6 +35,8 @@ class Material:
         seen: Rows of the input controls, by context.
         reference: Rows of the reference controls, by context.
         controls: Rows of all controls, by context.
+        replicate: Rows of ``deep`` from which a replicate's shift is measured, by context.
+        deep: ``x`` before cells lost counts for the split.
         seed: Seed of the split.
     """
 
@@ -49,6 +51,8 @@ class Material:
     seen: list[Rows]
     reference: list[Rows]
     controls: list[Rows]
+    replicate: list[Rows]
+    deep: Any
     seed: int
 
 
@@ -62,6 +66,7 @@ class Truth:
         d_var: Sampling variance of the true shift ``[11, T, G]``.
         c_in: Mean of the input cells ``[T, G]``.
         c_ref: Mean of the reference controls ``[T, G]``.
+        c_rep: Mean of the controls from which a replicate's shift is measured ``[T, G]``.
         significant: Benjamini-Hochberg at 5% over expressed genes ``[T, G]``.
         expressed: ``[G]``.
         scored: Expressed and not perturbed ``[T, G]``.
@@ -81,6 +86,7 @@ class Truth:
     d_var: Floats
     c_in: Floats
     c_ref: Floats
+    c_rep: Floats
     significant: Bools
     expressed: Bools
     scored: Bools
@@ -125,6 +131,7 @@ def measure(m: Material) -> Truth:
         d_var=d_var,
         c_in=c_in[m.context],
         c_ref=c_ref[m.context],
+        c_rep=np.stack([_mean(m.deep, rows) for rows in m.replicate])[m.context],
         significant=_significant(z[0], expressed),
         expressed=expressed,
         scored=expressed & ~m.targets,

@@ -30,6 +30,7 @@ _THREADS = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
 #: Seconds that interrupted jobs have to put away what they were writing.

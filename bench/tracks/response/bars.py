@@ -152,7 +152,7 @@ def _replicate_draws(truth: Truth) -> tuple[dict[str, Floats], dict[str, Floats]
     pattern, size = [], []
     identity: dict[str, list[Floats]] = {}
     for half in range(len(truth.half_y)):
-        other, moved = truth.half_y[half ^ 1], moved_shifts(truth, half)
+        other, moved = truth.replicate(half), moved_shifts(truth, half)
         answer = answer_of(align(truth, other, half))
         assert answer.pattern is not None
         assert answer.size is not None

@@ -77,16 +77,16 @@ def against_halves(truth: Truth, y_hat: Floats) -> View:
 def replicates(truth: Truth) -> View:
     """Look at one half as a prediction of the other: ``half_replicate``, the mean over halves.
 
-    The complement of half h is h ^ 1. It is handed in as a shift of the input cells, so that its delta is measured from
-    the input controls while the truth's is measured from the reference controls. The variance of its cells is that of
-    all the unit's cells. The published forms, which share their controls, know no halves.
+    The complement of half h is h ^ 1. Its shift is measured from controls that models see (``truth.c_rep``), while the
+    truth's is measured from the reference controls. The variance of its cells is that of all the unit's cells. The
+    published forms, which share their controls, know no halves.
     """
 
     def view(rows: Rows, metrics: Sequence[Metric]) -> list[Columns]:
         plain, spread = _plain(metrics), empty_cache()["spread"]
         values = np.full((len(truth.half_y), len(metrics), len(truth.cells[rows])), np.nan)
         for half in range(len(truth.half_y)):
-            other = truth.half_y[half ^ 1][rows]
+            other = truth.replicate(half)[rows]
             sample = None if plain else half_sample(truth, half ^ 1, rows)
             case = align(truth, other, half, None, rows, plain, truth.state_half[half ^ 1][rows])
             cells = None if plain else cells_part(truth, half, sample, rows)

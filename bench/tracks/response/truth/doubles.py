@@ -81,7 +81,7 @@ def doubles(
         train: Train units.
         seed: Seed of the halves.
         pools: Means of input cells and of reference controls by context ``[C, G]``.
-        facts: ``c_in``, ``c_ref``, ``train_y``, ``train_delta``, ``half_y`` and ``scored`` of the truth.
+        facts: ``c_rep``, ``c_ref``, ``train_y``, ``train_delta``, ``half_y`` and ``scored`` of the truth.
 
     Returns:
         ``double_row [T]`` (-1 = not a double of two train singles), ``additive [4, D, G]`` (see
@@ -95,12 +95,12 @@ def doubles(
     if found:
         additive = additive_shifts(dataset, found, seed, *pools).astype(np.float32)
         at = np.array(list(found))
-        c_in, c_ref, scored = facts["c_in"][at], facts["c_ref"][at], facts["scored"][at]
+        c_rep, c_ref, scored = facts["c_rep"][at], facts["c_ref"][at], facts["scored"][at]
         halves = additive[1:3].astype(np.float64)
         mine = np.tile(facts["train_delta"], (len(at), 1))
         truth_side = (halves + additive[3], facts["train_y"] - c_ref)
         values = [
-            agreement((facts["half_y"][h, at] - c_ref, *truth_side), (facts["half_y"][h ^ 1, at] - c_in, halves, mine),
+            agreement((facts["half_y"][h, at] - c_ref, *truth_side), (facts["half_y"][h ^ 1, at] - c_rep, halves, mine),
                       scored)
             for h in range(len(facts["half_y"]))
         ]  # fmt: skip

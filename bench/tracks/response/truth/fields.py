@@ -32,6 +32,8 @@ class Truth:
         y: Mean of the unit's test cells ``[T, G]``.
         c_in: Mean of the input cells ``[T, G]``.
         c_ref: Mean of the reference controls ``[T, G]``.
+        c_rep: Mean of the controls from which a replicate's shift is measured ``[T, G]``: ``c_in``, or where a split
+            leaves models few or shallow cells of a context, of all its controls outside the reference, at full depth.
         train_delta: Mean over train units of (their mean - c_in), each counting once ``[G]``.
         control_sd: SD of the input controls, within contexts ``[G]``.
         expressed: Genes seen in at least 10 train cells (train conditions and input controls) ``[G]``.
@@ -86,6 +88,7 @@ class Truth:
     y: Floats
     c_in: Floats
     c_ref: Floats
+    c_rep: Floats
     train_delta: Floats
     control_sd: Floats
     expressed: Bools
@@ -127,6 +130,10 @@ class Truth:
     state_reasons: tuple[str, ...]
     stem: str = field(default="", init=False)
     _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def replicate(self, half: int) -> Floats:
+        """The complement of a half as a prediction of it ``[T, G]``: its shift from ``c_rep``, on the input cells."""
+        return np.asarray(self.half_y[half ^ 1] + (self.c_in - self.c_rep))
 
     @property
     def scored(self) -> Bools:

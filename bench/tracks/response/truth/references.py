@@ -67,17 +67,17 @@ def reference_draws(
         tested: Cells of the T test units, and their halves.
         context: Context of each unit ``[T]``.
         reference: Rows of the reference controls, by context.
-        facts: ``c_in`` and ``scored`` ``[T, G]``, ``half_y`` ``[2 H, T, G]``.
+        facts: ``c_rep`` and ``scored`` ``[T, G]``, ``half_y`` ``[2 H, T, G]``.
 
     Returns:
         ``c_ref_draws [C, 50, G]``: how far the mean of the reference controls moves; ``de_z_draws [50, T, G]``:
         Wilcoxon z of the units, float32; and ``replicate_de_draws [50, T]``: ``signed_rank_z`` of one half as a
         prediction of the other, mean over halves.
     """
-    units, genes = facts["c_in"].shape
+    units, genes = facts["c_rep"].shape
     # Half h is predicted by its complement h ^ 1.
     other = facts["half_y"][np.arange(len(facts["half_y"])) ^ 1]
-    predicted = np.stack([calls(y - facts["c_in"], y, facts["scored"]) for y in other])
+    predicted = np.stack([calls(y - facts["c_rep"], y, facts["scored"]) for y in other])
     moved = np.zeros((len(reference), DRAWS, genes))
     z = np.zeros((DRAWS, units, genes), dtype=np.float32)
     agreement = np.full((DRAWS, units), np.nan)

@@ -22,6 +22,7 @@ from bench.core.files import cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.dataset import Dataset
+from bench.data.splits.kinds import asked
 from bench.data.task import Task
 from bench.stats.differential import Bools, benjamini_hochberg, t_test_top, wilcoxon
 from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mean
@@ -132,6 +133,26 @@ def _control_sd(dataset: Dataset, seen: Rows) -> Floats:
     return sd
 
 
+def _replicate_controls(task: Task, c_in: Floats) -> Floats:
+    """Mean of the controls that a replicate is measured from, by context ``[C, G]``; see :class:`Truth`.
+
+    What the cells allow does not depend on how many of them, or how much of each, a split shows to models.
+    """
+    dataset, split = task.dataset, task.split
+    wanted = asked(split.kind)
+    if wanted.input_cells is None and wanted.input_depth >= 1:
+        return c_in
+    x, controls = dataset.x if dataset.deep is None else dataset.deep, dataset.cells_of[CONTROL]
+    out = c_in.copy()
+    for name in split.held_out_contexts:
+        c = dataset.contexts.index(name)
+        own = controls[dataset.context[controls] == c]
+        spare = own[~np.isin(dataset.barcodes[own], split.reference_controls[name])]
+        if len(spare):  # a context with too few controls is not evaluated
+            out[c] = row_mean(x, spare)
+    return out
+
+
 def compute(task: Task) -> Truth:
     """Compute the truth of a task in float64.
 
@@ -147,6 +168,7 @@ def compute(task: Task) -> Truth:
     groups = [dataset.unit_rows(unit) for unit in units]
     pools = _pools(task)
     c_in, c_ref = (np.stack([row_mean(dataset.x, rows) for rows in pools[key]]) for key in ("in", "ref"))
+    c_rep = _replicate_controls(task, c_in)
     seen = np.unique(np.concatenate(pools["seen"]))  # where those of all contexts stand in, rows are in several pools
     train_rows = np.concatenate([task.rows("train"), seen])
     expressed = expressing_cells(dataset.x, train_rows) >= MIN_EXPRESSING_CELLS
@@ -179,6 +201,7 @@ def compute(task: Task) -> Truth:
     shared: dict[str, Any] = {
         "c_in": c_in[context],
         "c_ref": c_ref[context],
+        "c_rep": c_rep[context],
         "train_delta": train_mean(shifts),
         "train_y": train_mean(train.mean),
         "half_y": half_y,
