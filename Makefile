@@ -43,7 +43,7 @@ test: $(STAMP) ## the test suite, without what is marked slow
 	$(PYTEST) -m 'not slow' $(ARGS)
 
 test-slow: $(STAMP) ## what is marked slow, alone
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m 'slow and not hours' $(ARGS)
 
 # Sums are rounded otherwise on another processor: the kernels of an old one, of torch, numpy, MKL and oneDNN.
 test-kernels: export ATEN_CPU_CAPABILITY = default

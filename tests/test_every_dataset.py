@@ -35,7 +35,7 @@ def test_a_card_whose_file_is_absent_says_where_to_get_and_put_it(name, tmp_path
 
 
 #: Their generator is tested on small screens; a whole one takes ten seconds.
-LARGE = {name for name in names() if find_card(name).source == "simulated_contexts"}
+LARGE = {name for name in names() if find_card(name).source == "simulated_contexts"} | {"simulated_hard"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in names()])

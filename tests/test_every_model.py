@@ -21,25 +21,25 @@ from bench.runner.model_choice import choose
 from bench.tracks.response.track import TRACK
 
 NAMES = sorted(registry.entries())
-#: Encoders meet a task in shared code: one that is trained and one that is not stand for the others in the fast suite.
+#: Encoders meet a task in shared code: one stands for the others in the fast suite.
 #: Importing cell-gears takes 20 seconds of each process that fits it.
-STANDING_FOR_OTHERS = {"jepa", "identity", "perturbed_vae"}
+STANDING_FOR_OTHERS = {"jepa", "perturbed_vae"}
 LEFT_TO_SLOW = {
     name
     for name, entry in registry.entries().items()
     if name == "gears" or (entry.kind == "model" and name not in STANDING_FOR_OTHERS)
 }
 FITTED = [pytest.param(name, marks=pytest.mark.slow) if name in LEFT_TO_SLOW else name for name in NAMES]
-#: Learned models meet two contexts in shared code: two of them stand for the others in the fast suite.
+#: Learned models meet two contexts in shared code: one of them stands for the others in the fast suite.
 TWO_CONTEXTS = [
     pytest.param(2, name, marks=pytest.mark.slow)
-    if name == "gears" or (registry.entries()[name].kind == "model" and name not in ("jepa", "perturbed_vae"))
+    if name == "gears" or (registry.entries()[name].kind == "model" and name != "perturbed_vae")
     else (2, name)
     for name in NAMES
 ]
 #: Of models that meet an unseen context: the shared response with and without pretraining, and a net of its own.
 ACROSS = [
-    name if name in ("identity", "latent_additive") else pytest.param(name, marks=pytest.mark.slow)
+    name if name == "identity" else pytest.param(name, marks=pytest.mark.slow)
     for name in NAMES
     if not registry.load(name).needs_simulation
 ]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from harness import spec_of
 
 from bench.data.datamodule import PerturbationDataModule
@@ -18,6 +19,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "minimal.md"
 SMALL = {"head_steps": 20, "head_seeds": 1, "head_width": 16, "width": 16}
 
 
+@pytest.mark.slow
 def test_both_models_of_the_page_fit_and_predict(tmp_path, monkeypatch, tiny, tiny_split):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     assert len(blocks) == 2

@@ -8,11 +8,11 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays, sha256_json
-from bench.data.cards import Card, find_card
+from bench.data.cards import Card, find_card, names
 from bench.data.dataset import Dataset, build
 from bench.data.guess import Guess, guess_file, is_complete
 from bench.data.io.read import read_h5ad
-from bench.data.simulate.card import generator_of, parameters_of, varied
+from bench.data.simulate.card import asked_as, generator_of, parameters_of, varied
 from bench.data.simulate.generators import Generator
 from bench.data.values import normalise
 
@@ -51,6 +51,7 @@ def _find(source: str | Path | Card) -> tuple[Guess, bool]:
     if isinstance(source, Card):
         return Guess(source, ()), False
     name = str(source)
+    name = asked_as(name, names(), find_card)
     if ":" in name and not Path(name).exists():
         return Guess(varied(name, find_card), ()), False
     if name.endswith((".h5ad", ".h5", ".hdf5")) or (Path(name).is_file() and not name.endswith((".yaml", ".yml"))):

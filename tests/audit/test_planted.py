@@ -283,6 +283,7 @@ def test_a_tree_with_changes(boards, audit):
     caught(audit(boards), HASH, "made from a clean commit", "additive")
 
 
+@pytest.mark.slow
 def test_a_csv_edited_by_hand_a_byte_that_is_no_text_and_one_too_many(boards, audit):
     path = boards / "tiny__doubles.csv"
     text = path.read_bytes()

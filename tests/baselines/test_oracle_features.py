@@ -31,6 +31,7 @@ def truth():
     return simulate(SIMULATED)
 
 
+@pytest.mark.slow
 def test_equals_scikit_learn_on_the_generators_features(small, truth, tmp_path):
     """All columns keep their scale: one factor makes their mean variance over the train targets 1."""
     data, split = small
@@ -89,7 +90,8 @@ def test_a_file_that_calls_itself_simulated_is_refused(small, tmp_path):
         predict("oracle_features", dataclasses.replace(data, card=card), split, tmp_path)
 
 
-@pytest.mark.parametrize("dataset", ["simulated", pytest.param("simulated_hard", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["simulated", "simulated_hard"])
 def test_it_stands_above_ridge_on_the_noisy_views(dataset):
     """By squared error to the planted shifts, over three splits: else it would be no head-room."""
     dataset = load.load(find_card(dataset))

@@ -71,6 +71,7 @@ def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     assert main(["leaderboard", "--check", "--leaderboards", str(tmp_path / "boards")]) == 0
 
 
+@pytest.mark.slow
 def test_an_encoder_of_this_project_and_figures(capsys, tmp_path):
     data = "simulated_profiles:cells=1,plates=2,compounds=18"
     words = ["--data", data, "--encoder", "jepa", "--epochs", "2", "--width", "8", "--seed", "1-2"]

@@ -48,6 +48,7 @@ def test_every_bar_is_a_model():
         assert set(kind.bars) <= set(registry.entries()), kind.name
 
 
+@pytest.mark.slow
 def test_few_control_cells_are_a_board_each(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     counts, obs = screens.tiny_counts(cells=12, controls=40, contexts=3)

@@ -32,9 +32,9 @@ from simulation_statistics import (
 )
 
 from bench.core.errors import BenchError
-from bench.data.cards import find_card
+from bench.data.cards import find_card, names
 from bench.data.load import resolve
-from bench.data.simulate.card import parameters_of
+from bench.data.simulate.card import asked_as, parameters_of
 from bench.data.simulate.screens import SIMULATED, SIMULATED_HARD, Simulation, SimulationParameters, simulate
 
 SPLIT_SEEDS = (1, 2, 3)
@@ -162,6 +162,7 @@ def test_replicate_stands_above_train_mean(strong: Drawn) -> None:
     assert headroom_z(s, strong.splits) > 3
 
 
+@pytest.mark.slow
 def test_features_that_know_something_help_and_random_ones_do_not(strong: Drawn) -> None:
     assert gain(strong, strong.simulation.truth.network_features) >= 0.15
     assert gain(strong, control_loadings(strong.screen)) >= 0.03
@@ -244,3 +245,18 @@ def test_another_network_by_name() -> None:
 def test_names_with_parameters_that_make_no_data(name: str, message: str) -> None:
     with pytest.raises(BenchError, match=re.escape(message)):
         resolve(name)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["simulated:seed=2", "simulated:n_genes=200,n_singles=30", "simulated_hard:seed=1", "simulated:cells_spread=0.3"],
+)
+def test_a_varied_screen_is_found_by_the_name_that_boards_give_it(given):
+    card = resolve(given)[0]
+    assert resolve(card.name)[0] == card
+    assert asked_as(card.name, names(), find_card) == given
+
+
+def test_other_names_stay_as_they_are():
+    for name in ("simulated", "simulated_hard", "norman_slice", "simulated_seed", "simulated_sed2", "mine_seed2"):
+        assert asked_as(name, names(), find_card) == name

@@ -62,7 +62,8 @@ def test_processes_that_make_different_runs(warm, whole, tmp_path, n):
     assert everything.check(registry.tracks(), at_once / "boards")[0] == len(csvs_of(serial / "boards"))
 
 
-@pytest.mark.parametrize("n", [2, pytest.param(8, marks=slow)])
+@slow
+@pytest.mark.parametrize("n", [2, 8])
 def test_leaderboards_at_once(warm, six, tmp_path, n):
     folder = without_csvs(six, tmp_path / "tree")
     (folder / "runs" / "leaderboards" / "gone__simulation.csv").write_text("of no record\n")

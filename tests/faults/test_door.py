@@ -19,7 +19,9 @@ def _quiet(monkeypatch):
         yield
 
 
-@pytest.mark.parametrize(("n", "seed"), [(252, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("n", "seed"), [(126, 0), pytest.param(10_000, 1, marks=[pytest.mark.slow, pytest.mark.hours])]
+)
 def test_mutated_files(tmp_path, n, seed):
     inputs = mutations.Inputs(tmp_path)
     for kind in inputs.kinds:
@@ -63,6 +65,7 @@ def test_hostile_names_on_the_terminal(capsys, tmp_path, monkeypatch):
     assert (code, out) == (2, "") and "\\x1b[31m\\u202e" in err and "\x1b" not in err
 
 
+@pytest.mark.slow
 def test_a_heap_that_steps_on_by_nothing(tmp_path, capsys):
     """Bytes of a heap of texts set to zero: of these, HDF5 has looped for ever."""
     furnish(tmp_path)

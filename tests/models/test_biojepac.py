@@ -103,7 +103,8 @@ def test_published_parameter_counts():
 # All of it
 
 
-@pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("few", [True, False])
 def test_end_to_end_and_the_same_again(tiny, tiny_split, few):
     split = tiny_split
     if not few:
@@ -169,6 +170,7 @@ def test_it_is_listed_among_the_models(capsys):
     assert "biojepac" not in baselines
 
 
+@pytest.mark.slow
 def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsys):
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)

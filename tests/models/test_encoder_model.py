@@ -114,7 +114,7 @@ def test_the_latent_that_a_start_has_is_standardised_by_train_cells(module):
     np.testing.assert_allclose(z.std(axis=0), 1, atol=1e-3)
 
 
-@pytest.mark.parametrize(("rate", "untrained"), [(1e-12, True), (1e-2, False)])
+@pytest.mark.parametrize(("rate", "untrained"), [(1e-12, True), pytest.param(1e-2, False, marks=pytest.mark.slow)])
 def test_pretraining_that_improves_nothing_is_told(rate, untrained, module):
     arguments = {**small("vicreg"), "learning_rate": rate, "epochs": 8}
     model = registry.load("vicreg")(**arguments)

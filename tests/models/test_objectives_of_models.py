@@ -202,7 +202,14 @@ def test_mae_sees_nothing_of_what_it_reconstructs(module):
 # The ledger
 
 
-@pytest.mark.parametrize("name", [name for name in PRETRAINED if name != "biojepa_ac"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "jepa" else pytest.param(name, marks=pytest.mark.slow)
+        for name in PRETRAINED
+        if name != "biojepa_ac"
+    ],
+)
 def test_ledger_of_a_pretrained_model(name, module):
     settings = {**small(name), "epochs": 3, "batch_size": 60}
     model = registry.load(name)(**settings)

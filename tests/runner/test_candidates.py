@@ -24,9 +24,12 @@ from bench.sweep.suite import Suite
 from bench.tracks import registry as tracks
 from bench.tracks.planning import run as evaluation
 
-#: Closed forms, an encoder with the shared response, and networks of their own.
-KINDS = ["additive", "nearest_context", "random_encoder", "latent_additive"]
-KINDS += [pytest.param(name, marks=pytest.mark.slow) for name in ("ridge", "vicreg", "supervised", "perturbed_vae")]
+#: Closed forms, encoders with the shared response, and networks of their own.
+KINDS = ["additive", "nearest_context", "latent_additive"]
+KINDS += [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("ridge", "random_encoder", "vicreg", "supervised", "perturbed_vae")
+]
 PLAN = ["plan", "--data", "t.yaml", "--split", "custom", "--split-file", "split.json"]
 
 

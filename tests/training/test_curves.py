@@ -35,7 +35,7 @@ TOKENS = {"encoder": "gene_transformer", "predictor": "fixed", "latent_target": 
 @pytest.mark.parametrize(
     ("name", "enough", "arguments"),
     [
-        ("constant_encoder", False, {}),
+        pytest.param("constant_encoder", False, {}, marks=pytest.mark.slow),
         ("constant_encoder", True, {}),
         pytest.param("random_encoder", True, TOKENS, marks=pytest.mark.slow),
     ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from bench.core.door.documents import parse_yaml
@@ -54,6 +55,25 @@ def varied(name: str, find: Callable[[str], Card]) -> Card:
     )
     parameters_of(made)
     return made
+
+
+def asked_as(name: str, known: Iterable[str], find: Callable[[str], Card]) -> str:
+    """How a data set of this name is asked for: ``simulated_seed2`` is ``simulated:seed=2``; others by their name.
+
+    Args:
+        name: As records and boards have it.
+        known: Names of cards.
+        find: Finds a card by name.
+    """
+    for base in sorted((each for each in known if name.startswith(f"{each}_")), key=len, reverse=True):
+        if name in known or (generator := generator_of(find(base))) is None:
+            continue
+        keys = "|".join(sorted((field.name for field in fields(generator.defaults)), key=len, reverse=True))
+        given = re.compile(rf"_({keys})(-?[0-9][0-9.e+-]*|True|False)")
+        rest = name[len(base) :]
+        if re.fullmatch(rf"(?:{given.pattern})+", rest):
+            return f"{base}:" + ",".join(f"{key}={value}" for key, value in given.findall(rest))
+    return name
 
 
 def parameters_of(card: Card) -> Any:

@@ -81,15 +81,10 @@ def ten_units(tmp_path) -> PerturbationDataModule:
     return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        "identity",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("noise_encoder", "constant_encoder", "pca_encoder", "random_encoder", *SELF_SUPERVISED)
-        ),
-    ],
+    ["identity", "noise_encoder", "constant_encoder", "pca_encoder", "random_encoder", *SELF_SUPERVISED],
 )
 def test_every_encoder_can_be_fitted_to_ten_units(name, tmp_path):
     """What cannot be learned by heart will not be learned. A constant encoder cannot tell contexts: it must fail."""

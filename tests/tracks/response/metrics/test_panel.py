@@ -105,7 +105,8 @@ def epistasis(t, shifts: np.ndarray) -> np.ndarray:
     return evaluate(METRICS["epistasis_r"], replace(evaluation, epistasis=every)).values
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     t = task(seed=seed, doubles_only=True, epistatic_share=0.0)
     rng = np.random.default_rng(seed)
@@ -125,6 +126,7 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     assert epistasis(t, 0.5 * t.additive + 0.5 * t.true_additive).mean() < 0.0
 
 
+@pytest.mark.slow
 def test_planted_interactions_are_found() -> None:
     t = task(doubles_only=True)
     resolved = t.facts.epistasis_resolved
