@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 # The environment is stamped by the content of what it is made from, so a pull that changes neither costs nothing.
 STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
+# Empty = bytecode is kept, also where the shell says otherwise: compiling all anew costs each process eight seconds.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup bench test test-slow test-kernels test-all lint leaderboards audit bundle clean
 

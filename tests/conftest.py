@@ -42,8 +42,21 @@ _LONG = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; all else stays in order."""
+    """Put the longest files first, all else stays in order; leave most cases of thinned tests to the slow part."""
+    thinned: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("thinned"):
+            thinned.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in thinned.values():
+        mark = cases[0].get_closest_marker("thinned")
+        assert mark
+        (n,) = mark.args
+        fast = {round(i * (len(cases) - 1) / max(1, n - 1)) for i in range(n)}
+        for i, case in enumerate(cases):
+            if i not in fast:
+                case.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.stem not in _LONG)
 
 

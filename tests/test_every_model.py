@@ -30,11 +30,9 @@ LEFT_TO_SLOW = {
     if name == "gears" or (entry.kind == "model" and name not in STANDING_FOR_OTHERS)
 }
 FITTED = [pytest.param(name, marks=pytest.mark.slow) if name in LEFT_TO_SLOW else name for name in NAMES]
-#: Learned models meet two contexts in shared code: one of them stands for the others in the fast suite.
+#: Two contexts are met in shared code: a closed form and a learned model stand for the others in the fast suite.
 TWO_CONTEXTS = [
-    pytest.param(2, name, marks=pytest.mark.slow)
-    if name == "gears" or (registry.entries()[name].kind == "model" and name != "perturbed_vae")
-    else (2, name)
+    (2, name) if name in ("additive", "perturbed_vae") else pytest.param(2, name, marks=pytest.mark.slow)
     for name in NAMES
 ]
 #: Of models that meet an unseen context: the shared response with and without pretraining, and a net of its own.
@@ -144,6 +142,7 @@ def test_an_unseen_context_is_unseen(name, tmp_path):
     np.testing.assert_array_equal(before.y_hat, after.y_hat)
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("name", FITTED)
 def test_train_cells_do_change_the_fit(name, fitted, tmp_path):
     """The test above can only pass for the right reason if fitting depends on something at all."""

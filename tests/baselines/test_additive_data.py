@@ -49,12 +49,14 @@ def interactions(case):
     return evaluate(METRICS["epistasis_r"], replace(case, epistasis=every)).values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIM_NOTHING)
 def test_multiples_of_the_sum_claim_no_interaction(name, task):
     values = epistasis(registry.load(name)(), *task)
     assert len(values) == 100 and (values == 0.0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["linear", "knn", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_FORMS)]
 )

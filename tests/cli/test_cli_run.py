@@ -54,6 +54,7 @@ def test_a_run_is_not_repeated_unless_forced(capsys, here, monkeypatch):
     assert not list(here.rglob("*.tmp"))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("stage", ["fit", "predict", "predict_step", "score"])
 def test_ctrl_c_leaves_no_record(capsys, here, monkeypatch, stage):
     def interrupt(*_, **__):

@@ -30,6 +30,7 @@ def test_several_models_are_one_board(here, capsys):
     assert "--rank" in err
 
 
+@pytest.mark.slow
 def test_bars_stand_beside_a_model(here, capsys, monkeypatch):
     from bench.data.splits import custom, kinds
 

@@ -61,6 +61,7 @@ def test_a_wrong_pair_table(rows, header, words, tmp_path):
     refused(lambda: read_pairs(path, "p"), path, *words)
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("table", ["CORUM", "HuMAP", "Reactome", "SIGNOR", "StringDB"])
 def test_real_pair_tables(table, real_data, norman):
     path = real_data / "gene_pairs" / f"{table}.csv.gz"

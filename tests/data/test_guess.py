@@ -39,6 +39,7 @@ def reread(card, folder):
     return read_card(folder / "again.yaml")
 
 
+@pytest.mark.thinned(14)
 @pytest.mark.parametrize("separator", ["+", "_", "|", ",", ";"])
 @pytest.mark.parametrize("control", ["ctrl", "control", "non-targeting", "NT", "DMSO", "Control"])
 @pytest.mark.parametrize("filled", [False, True])

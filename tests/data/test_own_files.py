@@ -35,6 +35,7 @@ def found(dataset):
     return {identity(name) for name in dataset.conditions}
 
 
+@pytest.mark.thinned(11)
 @pytest.mark.parametrize("separator", ["+", "_", "|", ";", ",", " + ", " || "])
 @pytest.mark.parametrize("column", ["gene_target", "guide_identity", "perturbation_name", "sgRNA", "leiden"])
 def test_a_column_is_judged_by_what_is_in_it(tmp_path, column, separator):

@@ -74,6 +74,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.thinned(9)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
 def test_log_values_of_any_layout(log, reference, layout, compression, tmp_path):
@@ -84,6 +85,7 @@ def test_log_values_of_any_layout(log, reference, layout, compression, tmp_path)
     assert_same(read_h5ad(path, card()), reference)
 
 
+@pytest.mark.thinned(11)
 @pytest.mark.parametrize("layout", [*LAYOUTS])
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.float32, np.float64])
 def test_counts_are_normalised_to_what_log_values_read_as(counts, reference, layout, dtype, tmp_path):
@@ -184,6 +186,7 @@ def test_rows_are_filtered_before_anything_else(log, reference, tmp_path):
     assert_same(read_h5ad(path, card(filter={"dataset": "a"})), reference)
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("layout", ["csr", "csc", "dense"])
 def test_the_whole_matrix_is_never_dense(layout, tmp_path, monkeypatch):
     n, g = 3_000, 10_000

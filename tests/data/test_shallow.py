@@ -70,6 +70,7 @@ def test_thinned_cells_are_those_of_a_shallower_sequencing():
     np.testing.assert_allclose(thinned.var(axis=0), rates / 4 * (1e4 / 250) ** 2, rtol=0.12)
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("option", ["input_cells=3", "input_depth=0.2"])
 def test_a_replicate_is_what_the_cells_allow_however_few_models_see(screen, option):
     """Its shift is measured from all controls outside the reference, so that the ceiling stays where it was."""

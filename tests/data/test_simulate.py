@@ -170,6 +170,7 @@ def test_features_that_know_something_help_and_random_ones_do_not(strong: Drawn)
     assert np.mean([gain(strong, rng.standard_normal((500, 10))) for _ in range(3)]) <= 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_planted_interactions_show_only_when_planted(seed: int) -> None:
     on = drawn(replace(SIMULATED, seed=seed))
@@ -210,6 +211,7 @@ def test_truth_is_what_the_cells_show(strong: Drawn) -> None:
     assert len(truth.network.data) < 0.05 * 500**2
 
 
+@pytest.mark.slow
 def test_weak_screen(weak: Drawn) -> None:
     s = weak.screen
     signal, noise = signal_to_noise(s)

@@ -69,12 +69,14 @@ def hostile_card(here, name):
     return [*RUN[:4], "h.yaml", *RUN[5:]]
 
 
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("name", [*HOSTILE, "d\n", ""])
 def test_hostile_names_of_data_sets(capsys, here, name):
     refuse(capsys, hostile_card(here, name), "h.yaml", "name")
     assert not (here / "runs").exists()
 
 
+@pytest.mark.slow
 def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     counts, obs = screens.tiny_counts(cells=12, controls=60)
     genes = np.array([*GENE_NAMES, *screens.GENES[len(GENE_NAMES) :]], dtype=object)
@@ -105,6 +107,7 @@ def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
         assert code == 0 and "Traceback" not in err
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_on_the_command_line(capsys, here, name):
     for argv in (
@@ -120,6 +123,7 @@ def test_hostile_names_on_the_command_line(capsys, here, name):
         assert err.splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_of_rows(capsys, here, name):
     code, out, err = bench(capsys, *SCORE[:1], "t.h5ad", *SCORE[2:-2], f"--name={name}")
@@ -161,6 +165,7 @@ def test_hostile_model_configs(capsys, here, text):
     assert (code, out) == (2, "") and "Traceback" not in err, err
 
 
+@pytest.mark.thinned(19)
 @pytest.mark.parametrize("field", ["dataset", "model", "split"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_records_with_hostile_names(capsys, here, field, name):

@@ -118,6 +118,7 @@ def test_the_supervised_loss_does_see_labels(module):
         assert objective.losses(batch, generator(1)) != objective.losses(other, generator(1))
 
 
+@pytest.mark.thinned(6)
 @pytest.mark.parametrize("name", PRETRAINED)
 @pytest.mark.parametrize("encoder", ["mlp", "gene_transformer"])
 def test_a_loss_falls(name, encoder, module):

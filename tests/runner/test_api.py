@@ -233,6 +233,7 @@ def test_published_boards_are_found_from_everywhere(tmp_path, monkeypatch):
     assert published_boards() == tmp_path / "own"
 
 
+@pytest.mark.slow
 def test_published_rows_stand_beside_ones_own(here, capsys, monkeypatch):
     """From a folder that is no checkout: rows of the published boards, and compare on standard output."""
     furnish(here)

@@ -98,6 +98,7 @@ def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypat
     assert again.values_hash == first.values_hash
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_run_again(files, tmp_path):
     (path,) = pipeline.run(config_for(files, tmp_path))
     first = records.read(path)

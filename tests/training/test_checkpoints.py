@@ -172,6 +172,7 @@ def test_without_a_folder_nothing_is_written(module, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
 def test_a_damaged_checkpoint_is_replaced(damage, module, finished, tmp_path):
     tmp_path = shutil.copytree(finished[0], tmp_path / "copy")

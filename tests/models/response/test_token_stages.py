@@ -86,6 +86,7 @@ def steps_of(stage, batch, n):
 # The second stage
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize(("predictor", "mask"), [("report", 0.6), ("report", 0.0), ("fixed", 0.0)])
 def test_the_action_loss_falls_and_leaves_encoder_and_decoder_alone(parts, predictor, mask):
     stage = stages(parts, predictor=predictor, context_mask=mask)

@@ -49,6 +49,7 @@ def by_metric(frame, column="value"):
     return {name: part[column].to_numpy() for name, part in frame.groupby("metric", sort=False)}
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize(("dtype", "size"), [(np.float32, 0.3), (np.float64, 0.0)])
 def test_a_constant_is_exactly_at_chance_in_every_task_and_metric(facts, lines, dtype, size):
     for known in (facts, lines):

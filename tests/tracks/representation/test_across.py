@@ -90,6 +90,7 @@ def test_a_planted_encoder_scores_one(task):
     assert found["across_batch_area"] == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_constant_encoder_is_exactly_at_chance_and_noise_about(task):
     constant = protocol.evaluate(task, lambda cells: np.full((len(cells), 3), 0.1, np.float32), 1).summary()
     latents = np.random.default_rng(0).normal(size=(len(task.dataset.barcodes), 16))

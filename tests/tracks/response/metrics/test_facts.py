@@ -31,6 +31,7 @@ def test_a_fact_is_computed_once_per_side_and_argument(make_evaluation: MakeEval
     assert of_truth(replace(evaluation), 2.0) is not first  # a changed evaluation knows nothing
 
 
+@pytest.mark.thinned(15)
 @pytest.mark.parametrize("name", METRICS)
 def test_cases_that_share_facts_score_like_cases_of_their_own(name: str, make_evaluation: MakeEvaluation) -> None:
     """Whatever was evaluated before on the same truth or with the same prediction must not be seen in a value."""

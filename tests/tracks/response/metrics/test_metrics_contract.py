@@ -141,6 +141,7 @@ def test_a_noisier_prediction_is_no_better(metric: Metric, make_evaluation: Make
     assert means[0] <= means[1] < means[2]
 
 
+@pytest.mark.thinned(15)
 @every_metric
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=8, deadline=None)
