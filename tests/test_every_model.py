@@ -102,6 +102,7 @@ def test_predicts_every_test_condition_for_the_input_cells(name, contexts, fitte
     assert all(number >= 0 for number in model.fit_report.parameters.values())
 
 
+@pytest.mark.thinned(12)
 @pytest.mark.parametrize("name", FITTED)
 def test_what_no_model_may_see_changes_nothing(name, fitted, tmp_path):
     """Test cells and reference controls are replaced by noise: predictions must be the same to the last bit.

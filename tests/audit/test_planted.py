@@ -80,6 +80,7 @@ def test_rows_without_predictions_are_skipped_and_never_counted_as_verified(boar
     assert not [check for check in report.checks if check.name == "metrics recomputed" and check.status == "ok"]
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("metric", ["pearson_delta", "signed_rank_z", "wmse"])
 def test_an_edited_metric_with_all_hashes_made_anew(metric, boards, audit):
     def change(record, table):
@@ -303,6 +304,7 @@ def edited(path, change):
     path.write_text(json.dumps(content, sort_keys=True, indent=2) + "\n")
 
 
+@pytest.mark.slow
 def test_claims_edited_deleted_or_about_something_else(boards, audit):
     path = claims.place(boards, "small")
     text = path.read_bytes()

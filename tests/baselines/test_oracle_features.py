@@ -57,6 +57,7 @@ def regulation(parameters):
     return tuple(drawn.genes.tolist()), drawn.outgoing
 
 
+@pytest.mark.slow
 def test_its_features_are_the_cause_and_not_the_shifts(truth):
     """They are the network's effects on programs, which know neither cells nor interactions nor saturation."""
     genes, features = regulation(SIMULATED)

@@ -31,6 +31,7 @@ def card(tmp_path_factory):
     return write_experiment(folder / "screen", wells, left_out=["P1CR1", "P1CR2"]), folder / "latents"
 
 
+@pytest.mark.slow
 def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     path, latents = card
     code, out, err = _run(capsys, tmp_path, "--data", str(path), "--correction", "plate_z", "--no-figures")

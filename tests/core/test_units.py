@@ -26,6 +26,7 @@ def test_a_unit_is_its_set_of_constituents_and_its_context(a, b, context):
     assert (Unit(f"{a}+ctrl", context).identity == Unit(f"ctrl+{b}", context).identity) == (a == b)
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("name", ["train_mean", "additive", "nonctl_mean", "no_change"])
 def test_closed_forms_move_each_context_from_its_own_controls(name, tmp_path):
     """Their shift of a condition is the same in every context; what it is added to is not."""

@@ -59,6 +59,7 @@ def test_a_control_written_twice_fills_singles_too(tmp_path):
     assert {identity(c) for c in load(guess_card(path)).conditions} == {identity(c) for c in NAMES}
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("dtype", [np.int64, np.float32, np.float64])
 def test_counts_are_told_from_logs(tmp_path, dense, dtype):

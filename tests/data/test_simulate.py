@@ -140,6 +140,7 @@ def test_signal_to_noise(strong: Drawn) -> None:
     assert ((ratio >= 0.5) & (ratio <= 2.0)).all(), ratio
 
 
+@pytest.mark.slow
 def test_significant_genes(strong: Drawn) -> None:
     found = significant_genes(strong.screen, every=3)
     assert (found >= 20).mean() >= 0.5

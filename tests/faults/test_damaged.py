@@ -65,6 +65,7 @@ def error_of(work):
 few_and_many = pytest.mark.parametrize("n", [6, pytest.param(40, marks=slow)])
 
 
+@pytest.mark.thinned(1)
 @few_and_many
 @pytest.mark.parametrize("name", ["runs.jsonl", "values.parquet", "task.parquet", "values.draws.parquet"])
 def test_damaged_stores(six, tmp_path, n, name):

@@ -19,6 +19,7 @@ def fitted(request, tiny, tiny_split):
     return model, spec_of(request.param, task)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("role", ["train", "val", "test"])
 def test_predictions_are_made_from_the_predict_loader_only(role, fitted, module, tmp_path, monkeypatch):
     model, spec = fitted

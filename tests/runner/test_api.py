@@ -139,6 +139,7 @@ def test_python_and_the_command_line_give_one_record(here, capsys):
     assert cli(capsys, *RUN, "--csv", "--json")[0] == 2
 
 
+@pytest.mark.slow
 def test_a_class_or_an_object_of_ones_own(here, adata):
     """Half of the mean shift has the pattern of the whole and half its size."""
     task = bench.load_task(adata, split="doubles")

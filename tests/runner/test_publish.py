@@ -83,6 +83,7 @@ def test_one_id_stands_for_predictions_and_encoder(tmp_path):
     assert [entry.record.run_id for entry in collect(target)] == [run.run_id] and set(encoders(target)) == {"jepa"}
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("steps", "off", "said"),
     [

@@ -96,6 +96,7 @@ def homes(tiny, tmp_path_factory):
 QUICK = ("ridge", "pca_encoder", "latent_additive")
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in KINDS]
 )

@@ -1,6 +1,7 @@
 """Actions of conditions: what is known of each perturbed gene, and what is not."""
 
 import numpy as np
+import pytest
 import torch
 from harness import small
 
@@ -46,6 +47,7 @@ def test_without_features_only_train_targets_are_known(module):
     assert not action[0].any() and action[1].all() and not action[2, 1].any()
 
 
+@pytest.mark.slow
 def test_a_model_reports_the_fallbacks_of_its_table(module, tmp_path, monkeypatch):
     monkeypatch.setattr(encoder_model, "load_banks", lambda spec, data: (bank(data, without=("G08", "G09")),))
     model = registry.load("constant_encoder")(**small("constant_encoder"))

@@ -101,6 +101,7 @@ def near(a, b):
     return a.keys() == b.keys() and all(torch.allclose(a[key], b[key], rtol=0, atol=WITHIN) for key in a)
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize(
     "name", [name if name in ("jepa", "mae") else pytest.param(name, marks=pytest.mark.slow) for name in PRETRAINED]
 )

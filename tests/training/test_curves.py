@@ -64,6 +64,7 @@ def test_val_curves_are_logged_and_move_no_number(name, enough, arguments, tiny,
         assert diary.curve("val/base_mse")
 
 
+@pytest.mark.slow
 def test_pretraining_logs_how_well_val_shifts_are_decoded(module):
     diary = Diary()
     model = registry.load("mae")(**small("mae"))

@@ -85,6 +85,7 @@ def test_one_metric_per_family() -> None:
     assert next(iter(METRICS)) == "pearson_delta"
 
 
+@pytest.mark.thinned(30)
 @every_metric
 @pytest.mark.parametrize("awkward", [False, True])
 def test_any_prediction(metric: Metric, awkward: bool, make_evaluation: MakeEvaluation, predict: Predict) -> None:
@@ -114,6 +115,7 @@ def test_perfect_prediction_is_best(metric: Metric, make_evaluation: MakeEvaluat
     np.testing.assert_allclose(values, metric.best, atol=1e-5 if metric.name == "spearman_de" else 1e-12)
 
 
+@pytest.mark.thinned(60)
 @every_metric
 @pytest.mark.parametrize("constant", [0.0, 0.3, -0.3, 1e-9])
 def test_constant_prediction_gets_chance_exactly(
