@@ -13,9 +13,12 @@ Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
 Ceiling: TypeAlias = Literal["replicate", "noise_free"]
 #: How far the mean of a closed form may be from a published one: what another order of a float64 sum leaves.
 CLOSED_FORM = 1e-9
-#: The same of a trained model, relative to 1 or to the value where that is larger. Known so far: another processor
-#: moved a mean of ranks (``spearman_de``) by 2e-5 and a single condition by 5e-4; this is twice the latter.
-LEARNED = 1e-3
+#: The same of a trained model, relative to 1 or to the value where that is larger. 21 fits (``simulated``, doubles) were
+#: made on two processors: 19 agree within 6e-6 in every metric; of the two others most means moved by up to 1.5e-3,
+#: those of :data:`BY_CALLS` by up to 6e-3. Each tolerance is about twice the largest.
+LEARNED = 3e-3
+#: The same where single genes are counted, or where an error is not bounded.
+BY_CALLS = 1.2e-2
 #: The value of a perfect score where more is not better.
 _BEST: dict[str, float] = {"one": 1.0, "zero": 0.0}
 

@@ -90,8 +90,8 @@ def test_one_id_stands_for_predictions_and_encoder(tmp_path):
         (0, 0.0, "reproduces"),
         (0, 1e-12, "reproduces within 1e-09"),
         (0, 1e-6, "differs, most in spearman_de by 1e-06, where 1e-09 is tolerated (kept)"),
-        (100, 2e-5, "reproduces within 0.001"),  # what another processor did to a trained model
-        (100, 5e-3, "differs, most in spearman_de by 0.005, where 0.001 is tolerated (kept)"),
+        (100, 2e-5, "reproduces within 0.003"),  # what another processor did to a trained model
+        (100, 5e-3, "differs, most in spearman_de by 0.005, where 0.003 is tolerated (kept)"),
     ],
 )
 def test_a_record_reproduces_within_a_tolerance_that_is_wider_for_trained_models(tmp_path, steps, off, said):

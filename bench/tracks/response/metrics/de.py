@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from bench.core.track import BY_CALLS
 from bench.tracks.response.metrics.cache import cached
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import (
@@ -143,6 +144,7 @@ def _register_recall(k: int, significant: bool) -> None:
         undefined=undefined,
         formula=f"overlap of the top {k} scored genes by abs d_hat with the top {k} by abs Wilcoxon z, / {k}{only}",
         source="overlap at N of cell-eval (Adduri et al. 2025)",
+        tolerance=BY_CALLS,
         trap="which conditions count hangs on the truth alone; it leaves out weak ones, where de_recall is chance"
         if significant
         else "k is fixed (min(k, n called) rewards calling few); ties share a place: no luck of gene order",
@@ -219,6 +221,7 @@ def top20_de_mse(evaluation: Evaluation) -> FloatT:
     chance=0.5,
     range=(0.0, 1.0),
     undefined=few_significant,
+    tolerance=BY_CALLS,
     formula="share of significant scored genes with sign(d_hat) = sign(d); sign 0 counts .5",
     source="DE direction match of cell-eval (Adduri et al. 2025)",
     trap="genes left unmoved count one half instead of dropping out; rounding noise is no direction",

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from bench.core.track import BY_CALLS
 from bench.tracks.response.metrics.cache import cached
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT, FloatTG, Standard, divide, standardise
@@ -53,6 +54,7 @@ def r2_of_means(evaluation: Evaluation) -> FloatT:
     chance=None,
     range=(-math.inf, 1.0),
     undefined=flat,
+    tolerance=BY_CALLS,
     formula="1 - sum (d - d_hat)^2 / sum (d - mean d)^2 over scored genes",
     source="scikit-learn r2_score(d, d_hat)",
     trap="with swapped arguments a prediction of 0.2 x truth scores -15 instead of .36 (PerturBench)",

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from bench.core.errors import BenchError, unknown
-from bench.core.track import Better, Ceiling, MetricInfo
+from bench.core.track import LEARNED, Better, Ceiling, MetricInfo
 from bench.tracks.response.metrics.cache import lookup
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT
@@ -64,6 +64,7 @@ class Metric:
         ceiling: what skill 1 is: see :class:`bench.core.track.MetricInfo`.
         influence: `Evaluation` -> [T], by how much a condition moves the mean beyond its own value, because it is
             compared with in the values of others.
+        tolerance: see :class:`bench.core.track.MetricInfo`.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Metric:
     undefined: Callable[[Evaluation], BoolT] = never
     ceiling: Ceiling = "replicate"
     influence: Compute | None = None
+    tolerance: float = LEARNED
 
     @property
     def info(self) -> MetricInfo:
@@ -99,6 +101,7 @@ class Metric:
             by_gallery=bool(self.needs & GALLERIES),
             ranked=self.ranked,
             ceiling=self.ceiling,
+            tolerance=self.tolerance,
         )
 
     @property
@@ -140,6 +143,7 @@ def metric(
     undefined: Callable[[Evaluation], BoolT] = never,
     ceiling: Ceiling = "replicate",
     influence: Compute | None = None,
+    tolerance: float = LEARNED,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the metric `name`; arguments as in `Metric`.
 
@@ -153,7 +157,7 @@ def metric(
             raise ValueError(f"two metrics are called '{name}': one in {taken}, one in {compute.__module__}")
         METRICS[name] = Metric(
             name, compute, better, chance, range, family, needs, ranked, formula, source, trap, undefined, ceiling,
-            influence,
+            influence, tolerance,
         )  # fmt: skip
         return compute
 
