@@ -15,7 +15,7 @@ STAMP := $(VENV)/.stamp-$(shell cat pyproject.toml constraints.txt | cksum | cut
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow test-kernels test-all lint leaderboards audit bundle clean
+.PHONY: help setup bench test test-ci test-slow test-kernels test-all lint leaderboards audit bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,16 +34,19 @@ bench: $(STAMP) ## run MODEL on DATA and print the board
 	@$(BIN)/bench run --model $(MODEL) --data $(DATA) --split $(SPLIT) --seed $(SEEDS) $(ARGS)
 
 # Two workers share the cores: a thread each. A worker that dies says where (PYTHONFAULTHANDLER).
-test test-slow test-kernels test-all: export OMP_NUM_THREADS = 1
-test test-slow test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
+test test-ci test-slow test-kernels test-all: export OMP_NUM_THREADS = 1
+test test-ci test-slow test-kernels test-all: export OPENBLAS_NUM_THREADS = 1
 # numba (scanpy, copairs) would set the threads of torch to its own number, and two spinning pools share two cores.
-test test-slow test-kernels test-all: export NUMBA_NUM_THREADS = 1
-test test-slow test-kernels test-all: export PYTHONFAULTHANDLER = 1
+test test-ci test-slow test-kernels test-all: export NUMBA_NUM_THREADS = 1
+test test-ci test-slow test-kernels test-all: export PYTHONFAULTHANDLER = 1
 # A file's tests stay with one worker, so that what they share is made once; tests/conftest.py says which begin first.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations=10
 
-test: $(STAMP) ## the test suite, without what is marked slow
-	$(PYTEST) -m 'not slow' $(ARGS)
+test: $(STAMP) ## the test suite, without what takes long
+	$(PYTEST) -m 'not slow and not ci' $(ARGS)
+
+test-ci: $(STAMP) ## what that leaves to CI
+	$(PYTEST) -m 'ci and not slow' $(ARGS)
 
 test-slow: $(STAMP) ## what is marked slow, alone
 	$(PYTEST) -m 'slow and not hours' $(ARGS)
@@ -54,7 +57,7 @@ test-kernels: export OPENBLAS_CORETYPE = Prescott
 test-kernels: export MKL_ENABLE_INSTRUCTIONS = SSE4_2
 test-kernels: export ONEDNN_MAX_CPU_ISA = SSE41
 test-kernels: $(STAMP) ## the same as on an older processor
-	$(PYTEST) -m 'not slow' $(ARGS)
+	$(PYTEST) -m 'not slow and not ci' $(ARGS)
 
 test-all: $(STAMP) ## the whole test suite
 	$(PYTEST) $(ARGS)

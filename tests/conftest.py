@@ -44,7 +44,7 @@ _LONG = {
 
 @pytest.hookimpl(tryfirst=True)  # before cases are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first, all else stays in order; leave most cases of thinned tests to the slow part."""
+    """Put the longest files first, all else stays in order; leave most cases of thinned tests to CI."""
     thinned: dict[str, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("thinned"):
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fast = {round(i * (len(cases) - 1) / max(1, n - 1)) for i in range(n)}
         for i, case in enumerate(cases):
             if i not in fast:
-                case.add_marker(pytest.mark.slow)
+                case.add_marker(pytest.mark.ci)
     items.sort(key=lambda item: item.path.stem not in _LONG)
 
 

@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "minimal.md"
 SMALL = {"head_steps": 20, "head_seeds": 1, "head_width": 16, "width": 16}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_both_models_of_the_page_fit_and_predict(tmp_path, monkeypatch, tiny, tiny_split):
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.S)
     assert len(blocks) == 2

@@ -13,9 +13,9 @@ Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
 Ceiling: TypeAlias = Literal["replicate", "noise_free"]
 #: How far the mean of a closed form may be from a published one: what another order of a float64 sum leaves.
 CLOSED_FORM = 1e-9
-#: The same of a trained model, relative to 1 or to the value where that is larger. 21 fits (``simulated``, doubles) were
-#: made on two processors: 19 agree within 6e-6 in every metric; of the two others most means moved by up to 1.5e-3,
-#: those of :data:`BY_CALLS` by up to 6e-3. Each tolerance is about twice the largest.
+#: The same of a trained model, relative to 1 or to the value where that is larger. 21 fits (``simulated``, doubles)
+#: were made on two processors: 19 agree within 6e-6 in every metric; of the two others most means moved by up to
+#: 1.5e-3, those of :data:`BY_CALLS` by up to 6e-3. Each tolerance is about twice the largest.
 LEARNED = 3e-3
 #: The same where single genes are counted, or where an error is not bounded.
 BY_CALLS = 1.2e-2

@@ -284,7 +284,7 @@ def test_a_tree_with_changes(boards, audit):
     caught(audit(boards), HASH, "made from a clean commit", "additive")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_csv_edited_by_hand_a_byte_that_is_no_text_and_one_too_many(boards, audit):
     path = boards / "tiny__doubles.csv"
     text = path.read_bytes()
@@ -304,7 +304,7 @@ def edited(path, change):
     path.write_text(json.dumps(content, sort_keys=True, indent=2) + "\n")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_claims_edited_deleted_or_about_something_else(boards, audit):
     path = claims.place(boards, "small")
     text = path.read_bytes()

@@ -12,7 +12,7 @@ from bench.core.errors import BenchError
 from bench.results import store
 from bench.tracks.response.track import TRACK
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.ci
 #: A screen of the generator that is drawn in a second; its name says all that it is made from.
 SMALL = "simulated:n_genes=200,n_singles=30,n_doubles=0,n_controls=300"
 

@@ -21,7 +21,7 @@ from bench.tracks.response.truth import truth
 
 #: The plain sum, and what is a multiple of it: exactly chance, as is the train mean.
 CLAIM_NOTHING = ("no_change", "train_mean", "additive", "matching_mean")
-SLOW_FORMS = ("nonctl_mean", "ridge", "rrr", "oracle_features")
+OTHERS = ("nonctl_mean", "ridge", "rrr", "oracle_features")
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +49,15 @@ def interactions(case):
     return evaluate(METRICS["epistasis_r"], replace(case, epistasis=every)).values
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("name", CLAIM_NOTHING)
 def test_multiples_of_the_sum_claim_no_interaction(name, task):
     values = epistasis(registry.load(name)(), *task)
     assert len(values) == 100 and (values == 0.0).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["linear", "knn", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_FORMS)]
-)
+@pytest.mark.ci
+@pytest.mark.parametrize("name", ["linear", "knn", *(pytest.param(name, marks=pytest.mark.ci) for name in OTHERS)])
 def test_no_closed_form_is_credited_with_an_interaction(name, task):
     """With the planted shifts of the singles 0; the noise of their cells in a prediction can only lower it."""
     module, facts = task

@@ -31,7 +31,7 @@ def truth():
     return simulate(SIMULATED)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_equals_scikit_learn_on_the_generators_features(small, truth, tmp_path):
     """All columns keep their scale: one factor makes their mean variance over the train targets 1."""
     data, split = small
@@ -57,7 +57,7 @@ def regulation(parameters):
     return tuple(drawn.genes.tolist()), drawn.outgoing
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_its_features_are_the_cause_and_not_the_shifts(truth):
     """They are the network's effects on programs, which know neither cells nor interactions nor saturation."""
     genes, features = regulation(SIMULATED)

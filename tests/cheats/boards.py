@@ -162,6 +162,8 @@ def _shipped(name: str, good: str, seeds: tuple[int, ...]) -> Board:
     return Board(name, lambda seed: bench.load_task(name, "simulation", seed=seed), seeds, good)
 
 
+#: Tried in seconds.
+FAST = ("generated", "norman_slice")
 #: By name; the real slice only where it is.
 BOARDS = {
     board.name: board

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from cheats.boards import BOARDS, ready
+from cheats.boards import BOARDS, FAST, ready
 from cheats.registry import cheats
 from cheats.table import REFERENCES, answers, scores
 
-pytestmark = pytest.mark.slow
 #: Boards on which nobody can earn much.
 LITTLE = {"norman_slice", "weak", "common_program"}
+CASES = [pytest.param(name, marks=pytest.mark.ci if name in FAST else pytest.mark.slow) for name in BOARDS]
 
 
-@pytest.fixture(params=list(BOARDS))
+@pytest.fixture(params=CASES)
 def board(request):
     """A board's name; the real slice only where it is."""
     if request.param == "norman_slice":
@@ -28,7 +28,7 @@ def test_no_cheat_earns(board):
     assert not wrong, "\n".join([board, *(f"{name}: {said}" for name, said in wrong.items())])
 
 
-@pytest.mark.parametrize("board", [name for name in BOARDS if name not in LITTLE], indirect=True)
+@pytest.mark.parametrize("board", [case for case in CASES if case.values[0] not in LITTLE], indirect=True)
 def test_the_good_model_is_good(board):
     """A bar that nobody clears would let every cheat pass."""
     assert scores(ready(board))["model"].skill > 0.05

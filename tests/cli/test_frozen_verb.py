@@ -63,7 +63,7 @@ def check_outcome(folder, model, out, err, dataset, width):
     return record, numbers
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_an_encoder_from_the_command_line(capsys, here):
     code, out, err = bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)
     assert code == 0, err
@@ -102,7 +102,7 @@ def test_a_pretrained_encoder_keeps_its_checkpoint_for_the_run(capsys, here):
     assert len(list(here.glob("runs/encoders/mae-*/last.ckpt"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_several_seeds_are_one_row(capsys, here):
     code, out, err = bench(capsys, "frozen", "--model", "random_encoder", "--width", "16", "--seed", "1-2", *TASK)
     assert code == 0, err
@@ -113,7 +113,7 @@ def test_several_seeds_are_one_row(capsys, here):
     assert (here / last(out)).is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_tampered_csv_fails_the_check(capsys, here):
     assert bench(capsys, "frozen", "--model", "pca_encoder", "--components", "8", *TASK)[0] == 0
     check = ["leaderboard", "--leaderboards", "runs/leaderboards", "--check"]

@@ -133,7 +133,7 @@ def same_values(runs, file, mine, ours):
     assert known[0] == pytest.approx(known[1], rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_bad_input(capsys, here, task):
     data = task.dataset
     z = np.ones((len(data.barcodes), 2), np.float32)

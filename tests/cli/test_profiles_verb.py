@@ -31,7 +31,7 @@ def card(tmp_path_factory):
     return write_experiment(folder / "screen", wells, left_out=["P1CR1", "P1CR2"]), folder / "latents"
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     path, latents = card
     code, out, err = _run(capsys, tmp_path, "--data", str(path), "--correction", "plate_z", "--no-figures")
@@ -72,7 +72,7 @@ def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     assert main(["leaderboard", "--check", "--leaderboards", str(tmp_path / "boards")]) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_an_encoder_of_this_project_and_figures(capsys, tmp_path):
     data = "simulated_profiles:cells=1,plates=2,compounds=18"
     words = ["--data", data, "--encoder", "jepa", "--epochs", "2", "--width", "8", "--seed", "1-2"]

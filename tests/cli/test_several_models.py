@@ -30,7 +30,7 @@ def test_several_models_are_one_board(here, capsys):
     assert "--rank" in err
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_bars_stand_beside_a_model(here, capsys, monkeypatch):
     from bench.data.splits import custom, kinds
 
@@ -49,7 +49,7 @@ def test_every_bar_is_a_model():
         assert set(kind.bars) <= set(registry.entries()), kind.name
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_few_control_cells_are_a_board_each(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     counts, obs = screens.tiny_counts(cells=12, controls=40, contexts=3)

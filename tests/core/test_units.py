@@ -39,7 +39,7 @@ def test_closed_forms_move_each_context_from_its_own_controls(name, tmp_path):
         np.testing.assert_allclose(table, np.tile(facts.train_delta, (len(table), 1)), atol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_record_of_several_contexts_has_every_unit(tmp_path):
     data, split = contexts.lines()
     task = Task(data, split)

@@ -136,7 +136,7 @@ def test_genes_silent_in_training_are_not_described(spec, tiny, tiny_split):
 # Specifications
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_simulated_data_ship_their_tables():
     card = find_card("simulated_hard")
     dataset = data_load.load(card)

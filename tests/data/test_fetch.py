@@ -379,7 +379,7 @@ def test_cards_that_cannot_be_fetched(tmp_path, capsys, monkeypatch):
     refuse(capsys, ["data", "fetch", "norman", "--to", tmp_path / "file"], "cannot write to", "--to")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_two_at_once(tmp_path, server, screen):
     """Both end well, and the bytes are asked for once."""
     card = write_card(tmp_path, server.put("t", zipped(**{"t.h5ad": screen})))

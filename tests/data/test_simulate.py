@@ -140,7 +140,7 @@ def test_signal_to_noise(strong: Drawn) -> None:
     assert ((ratio >= 0.5) & (ratio <= 2.0)).all(), ratio
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_significant_genes(strong: Drawn) -> None:
     found = significant_genes(strong.screen, every=3)
     assert (found >= 20).mean() >= 0.5
@@ -163,7 +163,7 @@ def test_replicate_stands_above_train_mean(strong: Drawn) -> None:
     assert headroom_z(s, strong.splits) > 3
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_features_that_know_something_help_and_random_ones_do_not(strong: Drawn) -> None:
     assert gain(strong, strong.simulation.truth.network_features) >= 0.15
     assert gain(strong, control_loadings(strong.screen)) >= 0.03
@@ -171,7 +171,7 @@ def test_features_that_know_something_help_and_random_ones_do_not(strong: Drawn)
     assert np.mean([gain(strong, rng.standard_normal((500, 10))) for _ in range(3)]) <= 0.02
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("seed", SEEDS)
 def test_planted_interactions_show_only_when_planted(seed: int) -> None:
     on = drawn(replace(SIMULATED, seed=seed))
@@ -212,7 +212,7 @@ def test_truth_is_what_the_cells_show(strong: Drawn) -> None:
     assert len(truth.network.data) < 0.05 * 500**2
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_weak_screen(weak: Drawn) -> None:
     s = weak.screen
     signal, noise = signal_to_noise(s)

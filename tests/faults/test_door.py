@@ -63,7 +63,7 @@ def test_hostile_names_on_the_terminal(capsys, tmp_path, monkeypatch):
     assert (code, out) == (2, "") and "\\x1b[31m\\u202e" in err and "\x1b" not in err
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_heap_that_steps_on_by_nothing(tmp_path, capsys):
     """Bytes of a heap of texts set to zero: of these, HDF5 has looped for ever."""
     furnish(tmp_path)

@@ -76,7 +76,7 @@ def test_hostile_names_of_data_sets(capsys, here, name):
     assert not (here / "runs").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     counts, obs = screens.tiny_counts(cells=12, controls=60)
     genes = np.array([*GENE_NAMES, *screens.GENES[len(GENE_NAMES) :]], dtype=object)
@@ -132,7 +132,10 @@ def test_hostile_names_of_rows(capsys, here, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["日本 🧬", *(pytest.param(name, marks=slow) for name in ("-rf", "a\nb", "it's", "<b>x", "[red]x", "$(touch x)"))],
+    [
+        "日本 🧬",
+        *(pytest.param(name, marks=pytest.mark.ci) for name in ("-rf", "a\nb", "it's", "<b>x", "[red]x", "$(touch x)")),
+    ],
 )
 def test_hostile_names_of_files(capsys, here, name):
     for old, ending in (("split.json", ".json"), ("t.yaml", ".yaml"), ("t.h5ad", ".h5ad")):

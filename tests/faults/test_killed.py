@@ -78,7 +78,7 @@ def kill_leaderboards(warm, six, tmp_path, deaths):
         shutil.rmtree(folder)
 
 
-@slow
+@pytest.mark.ci
 def test_a_leaderboard_killed_at_some_writes(warm, six, tmp_path):
     kill_leaderboards(warm, six, tmp_path, [{"die_at": i} for i in (4,)])
 

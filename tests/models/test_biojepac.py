@@ -170,7 +170,7 @@ def test_it_is_listed_among_the_models(capsys):
     assert "biojepac" not in baselines
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_runs_from_the_command_line_at_reduced_size(tmp_path, monkeypatch, capsys):
     furnish(tmp_path)
     monkeypatch.chdir(tmp_path)

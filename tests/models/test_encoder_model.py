@@ -20,7 +20,7 @@ from bench.runner import fit as run
 from bench.training.looked import looked_at
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_features_from_an_encoder_are_its_decoder_weights(module):
     """Against sklearn: ridge regression of each gene on the standardised components."""
     model = registry.load("pca_encoder")(**small("pca_encoder"), features=FROM_ENCODER, components=8)
@@ -74,7 +74,7 @@ def test_an_encoder_that_says_nothing_has_no_features(module):
         run.fit(model, module, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_features_can_be_joined_with_those_of_an_encoder(module):
     model = registry.load("identity")(**small("identity"), features="pca+from_encoder")
     run.fit(model, module, 1)
@@ -107,7 +107,7 @@ def test_constant_latents_carry_nothing_of_their_own(module, monkeypatch):
     np.testing.assert_array_equal(shift_of(model, module, module.predicted_conditions), 0)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_latent_that_a_start_has_is_standardised_by_train_cells(module):
     model = registry.load("pca_encoder")(**small("pca_encoder"), components=5)
     run.fit(model, module, 1)
@@ -117,7 +117,7 @@ def test_the_latent_that_a_start_has_is_standardised_by_train_cells(module):
     np.testing.assert_allclose(z.std(axis=0), 1, atol=1e-3)
 
 
-@pytest.mark.parametrize(("rate", "untrained"), [(1e-12, True), pytest.param(1e-2, False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("rate", "untrained"), [(1e-12, True), pytest.param(1e-2, False, marks=pytest.mark.ci)])
 def test_pretraining_that_improves_nothing_is_told(rate, untrained, module):
     arguments = {**small("vicreg"), "learning_rate": rate, "epochs": 8}
     model = registry.load("vicreg")(**arguments)

@@ -72,7 +72,7 @@ def test_a_width_that_is_none():
         registry.load("noise_encoder")(width=0)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_it_runs(module):
     model = registry.load("noise_encoder")(**small("noise_encoder"))
     run.fit(model, module, 1)

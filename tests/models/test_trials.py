@@ -85,7 +85,7 @@ def test_one_trial_changes_no_record():
     assert recorded(JEPA, {**given, "trials": 4})["trials"] == 4
 
 
-@pytest.mark.parametrize("frozen", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("frozen", [pytest.param(False, marks=pytest.mark.ci), True])
 def test_a_trial_is_the_run_that_has_its_setting(frozen):
     """The chosen one predicts, or embeds, exactly as the same model with that setting typed in."""
     data = screens.tiny_screen(contexts=4, cells=14, controls=40)

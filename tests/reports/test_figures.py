@@ -113,7 +113,7 @@ def test_letters_are_large_enough(drawn):
             assert min(sizes) >= 11
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_pictures_are_the_same_every_time(folder, drawn, tmp_path):
     for path in figures.draw(TRACK, folder, "d", None, tmp_path, ROWS):
         if path.suffix != ".pdf":  # vl-convert numbers a PDF's parts in the order of a hash table

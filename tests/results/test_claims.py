@@ -159,7 +159,7 @@ def test_a_metric_that_no_condition_defines(tmp_path):
     assert one.differences[0].mean is None
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_file_is_checked_against_the_records(tmp_path, capsys):
     folder = tmp_path
     record_rows(folder, {"a": 0.5, "b": 0.4, "e": 0.5, "train_mean": 0.25})

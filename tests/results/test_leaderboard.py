@@ -328,7 +328,7 @@ def test_tertiles_and_subgroups_have_files_of_their_own(three):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_last_bit_of_a_value_changes_no_byte(three, tmp_path_factory):
     """Other processors add in another order: what people read must be the same, ties and zeros above all."""
     for seed in (1, 2, 3):

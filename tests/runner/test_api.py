@@ -139,7 +139,7 @@ def test_python_and_the_command_line_give_one_record(here, capsys):
     assert cli(capsys, *RUN, "--csv", "--json")[0] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_class_or_an_object_of_ones_own(here, adata):
     """Half of the mean shift has the pattern of the whole and half its size."""
     task = bench.load_task(adata, split="doubles")
@@ -234,7 +234,7 @@ def test_published_boards_are_found_from_everywhere(tmp_path, monkeypatch):
     assert published_boards() == tmp_path / "own"
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_published_rows_stand_beside_ones_own(here, capsys, monkeypatch):
     """From a folder that is no checkout: rows of the published boards, and compare on standard output."""
     furnish(here)

@@ -92,7 +92,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_from_the_command_line(capsys, here):
     code, out, err = bench(capsys, *PLAN, "--model", "train_mean,additive", "--task", "E1")
     assert code == 0, err

@@ -45,7 +45,7 @@ def test_rows_are_the_shifts_of_the_cells(ran):
         result.genes(top=0)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_command_line_writes_them(ran, tmp_path, capsys):
     task, result, folder = ran
     data = task.dataset

@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypat
     assert again.values_hash == first.values_hash
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_damaged_record_is_run_again(files, tmp_path):
     (path,) = pipeline.run(config_for(files, tmp_path))
     first = records.read(path)
@@ -108,7 +108,7 @@ def test_a_damaged_record_is_run_again(files, tmp_path):
         assert one_entry(path).table.hash == records.read(path).values_hash == first.values_hash
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
     both = pipeline.run(config_for(files, tmp_path, folds=[0, 1]))
     seeds = pipeline.run(config_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
@@ -139,7 +139,7 @@ def clean(monkeypatch):
     monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, False))
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_publishing_says_what_happened(files, tmp_path, clean):
     (path,) = pipeline.run(config_for(files, tmp_path))
     source, target = tmp_path / "boards", tmp_path / "committed"

@@ -109,7 +109,7 @@ def test_a_saved_model_predicts_what_it_predicted(name, homes):
     assert got.obs["condition"].tolist() == names
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_perturbation_that_the_data_do_not_have_is_predicted_from_its_features(tiny, homes):
     """No model sees a test condition's cells: one that was fitted where G11 is called G40 says what is to come out."""
     label = np.array(tiny.conditions)[tiny.condition]
@@ -312,7 +312,7 @@ def test_the_command_line_takes_a_run_home(tiny, tmp_path):
     assert float(lines[1].split(",")[3]) == pytest.approx(shift, rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_keeps_its_model_where_it_is_asked_to(tmp_path, monkeypatch, capsys):
     """A finished run without a model is fitted again; one with it is not; its id is enough to predict."""
     monkeypatch.chdir(tmp_path)

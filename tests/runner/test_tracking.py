@@ -63,7 +63,7 @@ def run(tiny, folder, name, **fields):
     return pipeline.run(config, task, shown=False)[0]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_is_named_grouped_and_summed_up(tiny, tmp_path, opened):
     path = run(tiny, tmp_path, "train_mean", artifacts=True, save=True)
     (one,), record = opened, json.loads(path.read_text())
@@ -88,7 +88,7 @@ def test_a_run_is_named_grouped_and_summed_up(tiny, tmp_path, opened):
     assert one.codes == [0]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_steps_go_on_from_stage_to_stage_and_val_curves_are_there(tiny, tmp_path, opened):
     run(tiny, tmp_path, "jepa")
     (one,) = opened
@@ -122,7 +122,7 @@ def test_seeds_and_folds_are_in_the_name_where_they_differ(tiny):
     assert len(found["name"]) == len(found["group"]) == 128 and max(map(len, found["tags"])) == 64
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_offline_a_run_is_files_in_its_folder(tiny, tmp_path):
     path = run(tiny, tmp_path, "train_mean")
     folders = [each for each in (path.parent / "wandb").iterdir() if each.name.startswith("offline-run-")]

@@ -139,7 +139,7 @@ def shipped():
     return {name: configs(suites.find(name), PLACES) for name in suites.names()}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
     for name, found in shipped.items():
         check_claims(suites.find(name), found)
@@ -149,7 +149,7 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 LACKING = {("run", "simulated", "simulation", "gears"): "its records were of scoring version 3, and its fits are long"}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
     made = [one for name, found in shipped.items() if suites.find(name).published for one in found]

@@ -207,7 +207,7 @@ def test_workers_that_cannot_start_say_why(tree):
     assert done.returncode == 2 and "error: the workers cannot start" in done.stderr, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_what_another_sweep_holds_is_waited_for(tree):
     """Two processes; the run that the other does meanwhile is taken as it is."""
     write(GOOD)

@@ -47,7 +47,7 @@ def test_without_features_only_train_targets_are_known(module):
     assert not action[0].any() and action[1].all() and not action[2, 1].any()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_model_reports_the_fallbacks_of_its_table(module, tmp_path, monkeypatch):
     monkeypatch.setattr(encoder_model, "load_banks", lambda spec, data: (bank(data, without=("G08", "G09")),))
     model = registry.load("constant_encoder")(**small("constant_encoder"))

@@ -35,7 +35,7 @@ TOKENS = {"encoder": "gene_transformer", "predictor": "fixed", "latent_target": 
 @pytest.mark.parametrize(
     ("name", "enough", "arguments"),
     [
-        pytest.param("constant_encoder", False, {}, marks=pytest.mark.slow),
+        pytest.param("constant_encoder", False, {}, marks=pytest.mark.ci),
         ("constant_encoder", True, {}),
         pytest.param("random_encoder", True, TOKENS, marks=pytest.mark.slow),
     ],
@@ -64,7 +64,7 @@ def test_val_curves_are_logged_and_move_no_number(name, enough, arguments, tiny,
         assert diary.curve("val/base_mse")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_pretraining_logs_how_well_val_shifts_are_decoded(module):
     diary = Diary()
     model = registry.load("mae")(**small("mae"))

@@ -32,7 +32,7 @@ def tree(place):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_same_boards_give_the_same_bytes(bundle, small_boards):
     """Also over an earlier bundle, and with another clock, zone and order of hashes."""
     before = tree(bundle)

@@ -195,7 +195,7 @@ def test_with_the_base_of_all_features_that_help_are_used_too_little(tmp_path, m
     assert error < worse < 1
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_where_all_genes_are_known_no_fold_chooses(tiny):
     """From singles to doubles: folds, which leave genes out that are known here, chose no step at all on real cells."""
     split = splits.draw(tiny, "doubles", 1)

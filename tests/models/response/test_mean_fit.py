@@ -127,7 +127,7 @@ def test_a_learnable_residual_is_kept_and_an_unlearnable_one_is_not(simulated):
     assert steps < 150  # 88 conditions are overfitted long before
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_head_seeds_are_averaged(module):
     arguments = {**small("constant_encoder"), "residual": "none"}
     names = module.predicted_conditions

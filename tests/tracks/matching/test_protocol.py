@@ -93,7 +93,7 @@ def wells():
     return small()
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_what_is_asked_for_does_not_depend_on_profiles_or_gate(wells):
     noise = wells.with_values(np.random.default_rng(0).normal(size=wells.x.shape), "noise")
     for question in questions(wells):

@@ -90,7 +90,7 @@ def test_a_planted_encoder_scores_one(task):
     assert found["across_batch_area"] == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_constant_encoder_is_exactly_at_chance_and_noise_about(task):
     constant = protocol.evaluate(task, lambda cells: np.full((len(cells), 3), 0.1, np.float32), 1).summary()
     latents = np.random.default_rng(0).normal(size=(len(task.dataset.barcodes), 16))
@@ -106,7 +106,7 @@ def test_a_constant_encoder_is_exactly_at_chance_and_noise_about(task):
             assert summary[name] == pytest.approx(summary[chance], abs=5 * error + 0.02), name
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_shuffled_labels_of_held_out_cells_are_at_chance(task):
     data = task.dataset
     planted = by_cell(task, np.eye(len(data.conditions))[data.condition])
@@ -118,7 +118,7 @@ def test_shuffled_labels_of_held_out_cells_are_at_chance(task):
     assert found["context_all"] == pytest.approx(found["context_chance"], abs=0.02)  # as the encoder does not say it
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_corrupted_test_cells_change_nothing_that_is_fitted(task):
     rows = across.draw(task, heldout.draw(task, 1), 1)
     held = np.concatenate([task.rows("test"), rows["target_reference"], rows["source_reference"]])
@@ -138,7 +138,7 @@ def test_corrupted_test_cells_change_nothing_that_is_fitted(task):
         np.testing.assert_array_equal(mine.weights, theirs.weights)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_values_are_sklearns_balanced_accuracy():
     """One perturbation in each context: the value of its unit is the balanced accuracy of the context."""
     task = several_contexts(["G00"])

@@ -298,7 +298,7 @@ def test_a_reference_cannot_be_impersonated_nor_a_task_swapped(data, tmp_path):
         run.run_encoder(Task(data, screens.hand_split(data, 2)), embed, spec_of(Task(data, split)), tmp_path, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys, monkeypatch):
     def encoder_of(config, seeds):
         task = Task(data, screens.hand_split(data, seeds[0]))

@@ -131,7 +131,7 @@ def test_one_row_per_condition_scores_like_its_cells(tiny, tiny_split, facts, tm
     )
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_table_holds_what_each_metric_gives_on_a_case_of_its_own(facts, monkeypatch):
     """Blocks, threads, galleries and products of matrices change no number: every metric, on every view, one by one."""
     monkeypatch.setattr(panel, "BLOCK_VALUES", 3 * len(facts.genes))

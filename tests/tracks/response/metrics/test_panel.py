@@ -126,7 +126,7 @@ def test_without_interactions_nobody_scores_for_noise(seed: int) -> None:
     assert epistasis(t, 0.5 * t.additive + 0.5 * t.true_additive).mean() < 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_planted_interactions_are_found() -> None:
     t = task(doubles_only=True)
     resolved = t.facts.epistasis_resolved

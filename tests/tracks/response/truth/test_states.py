@@ -159,7 +159,7 @@ def _whole(known) -> sp.csr_matrix:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_splitting_counts_leaves_no_contrast_where_there_is_none(monkeypatch):
     """Three screens each; the standard error of one is about .05."""
     found = {

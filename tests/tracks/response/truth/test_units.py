@@ -141,7 +141,7 @@ def by_loops(facts, y_hat, rows, centred):
     return out
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_score_table_has_a_row_for_each_unit(many):
     task, facts = many
     none = np.zeros(len(facts.units), dtype=np.int64)
