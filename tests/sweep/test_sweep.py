@@ -230,9 +230,11 @@ def test_what_another_sweep_holds_is_waited_for(tree):
     sweep = run_all([job], 1, Path("runs"), watch, LocalExecutor)
 
     def finish():
-        wait_for(lambda: watch.waited)
-        Path("aside.json").rename(Path("runs") / job.spec.run_id / "record.json")
-        other.communicate("\n")
+        try:
+            wait_for(lambda: watch.waited)
+        finally:  # else the sweep waits for ever
+            Path("aside.json").rename(Path("runs") / job.spec.run_id / "record.json")
+            other.communicate("\n")
 
     helper = threading.Thread(target=finish)
     helper.start()
