@@ -17,6 +17,7 @@ from bench.cli.explain import explain
 from bench.cli.figures import figures
 from bench.cli.frozen import frozen
 from bench.cli.genes import genes
+from bench.cli.identify import identify
 from bench.cli.lists import show_list
 from bench.cli.plan import plan
 from bench.cli.predict import predict
@@ -53,6 +54,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
+    "identify": (identify, "whether latents are the true ones; --check: what data show of the assumptions"),
     "profiles": (profiles, "replicates, targets and modalities matched by profiles of wells"),
     "data": (data.data, "check, card, fetch, split, features, export, list"),
     "list": (show_list, "models, baselines, metrics, datasets"),

@@ -125,7 +125,7 @@ class Track:
     columns: tuple[Column, ...]
     suffix: str = ""
     file: str = "record"
-    takes: Literal["predictions", "candidates", "encoder", "profiles"] = "predictions"
+    takes: Literal["predictions", "candidates", "encoder", "profiles", "latents"] = "predictions"
     statuses: bool = False
     folds: tuple[Literal[0, 1], ...] = (0, 1)
     numbers: tuple[str, ...] = ()

@@ -77,7 +77,7 @@ class Card(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="used in paths and tables")
     description: str = Field(default="", description="one line for people")
-    source: str = Field(description="a path, or the name of a generator: simulated, simulated_contexts")
+    source: str = Field(description="a path, or the name of a generator: simulated, simulated_contexts, latents")
     url: str | None = Field(default=None, description="where to get the file; an address alone can be fetched")
     size: int | None = Field(default=None, gt=0, description="bytes that url sends")
     checksum: str | None = Field(default=None, description="of what url sends: md5:... or sha256:...")

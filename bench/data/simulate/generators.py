@@ -11,6 +11,8 @@ from bench.data.simulate.base import Cells, DrawnGenes
 from bench.data.simulate.contexts import cells as contexts
 from bench.data.simulate.contexts import design
 from bench.data.simulate.contexts.parameters import SIMULATED_CONTEXTS
+from bench.data.simulate.latents import truth as latents
+from bench.data.simulate.latents.parameters import G1
 from bench.data.simulate.parameters import SIMULATED
 
 P = TypeVar("P")
@@ -38,4 +40,5 @@ GENERATORS: dict[str, Generator[Any]] = {
     "simulated_contexts": Generator(
         SIMULATED_CONTEXTS, contexts.GENERATOR_VERSION, design.draw_genes, contexts.draw_cells
     ),
+    "latents": Generator(G1, latents.GENERATOR_VERSION, latents.draw_genes, latents.simulate_latents),
 }

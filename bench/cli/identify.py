@@ -1,0 +1,161 @@
+"""``bench identify``: are a model's latents the true ones; with --check, what data show of the assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cli.flags import Parser
+from bench.cli.output import check_formats, format_flags, print_table
+from bench.core.errors import BenchError
+from bench.core.seeds import seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DESCRIPTION = (
+    "Draw screens of cells whose latents are known, train every row on them, and print how well the true latents are "
+    "recovered: matched and judged on other cells, within conditions and pooled, beside closed forms, a look-up of the "
+    "perturbation, a random rotation and noise. Intervals are over data seeds. With --check DATA, any data set is "
+    "measured for what the theory assumes of it."
+)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="bench identify", description=_DESCRIPTION)
+    add = parser.add_argument
+    add(
+        "--model",
+        default="perturbed_vae",
+        help="perturbed_vae, jepa, mae, vicreg, ... or a reference; arguments after a colon "
+        "(perturbed_vae:ablation=no_align,alpha=0.05); several parted by blanks or semicolons",
+    )
+    add("--data", default="g1", help="g1, g2, g3, with parameters or not: g1:magnitude=1, g3:rho=0.5 (default: g1)")
+    add("--data-seed", default="1-5", help="seeds of the screens, which intervals are over (default: 1-5)")
+    add("--seed", default="1", help="training seeds, averaged within a screen (default: 1)")
+    add("--steps", type=int, default=1_000, help="optimiser steps of every trained row (default: 1000)")
+    add("--hidden", type=int, default=128, help="width of their hidden layers (default: 128)")
+    add("--batch-size", type=int, default=128, help="cells of a step (default: 128)")
+    add("--against", default="conditional_vae", help="the row that models are compared with")
+    add("--no-references", action="store_true", help="the named rows alone, and the one that they are compared with")
+    add("--check", default=None, metavar="DATA", help="measure the assumptions on any data set instead")
+    add("--latents", type=int, default=0, help="with --check: latents that perturbations are to be separated into")
+    add("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    add("--leaderboards", type=Path, default=Path("runs/leaderboards"), help="folder that gets the records")
+    add("--force", action="store_true", help="repeat finished runs")
+    format_flags(parser)
+    add("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def identify(argv: Sequence[str]) -> int:
+    """``bench identify``."""
+    flags = _parser().parse_args(list(argv))
+    given = vars(flags)
+    check_formats(given)
+    if flags.check is not None:
+        return _check(flags.check, flags.latents, given)
+    from bench.core.console import note
+    from bench.results import everything
+    from bench.runner.identify import identify as run
+    from bench.runner.latents import BESIDE, Effort
+    from bench.tracks import registry
+
+    named = flags.model.replace(";", " ").split()
+    if not named:
+        raise BenchError("--model: no row is named; expected perturbed_vae, say.")
+    beside = (flags.against,) if flags.no_references else (*BESIDE, flags.against)
+    effort = Effort(flags.steps, flags.hidden, flags.batch_size)
+    found = run(
+        (*beside, *named),
+        flags.data,
+        seeds(flags.data_seed),
+        seeds(flags.seed),
+        effort,
+        flags.out,
+        flags.leaderboards,
+        flags.force,
+    )
+    label = found.records[0].spec.dataset
+    everything.regenerate(registry.tracks(), flags.leaderboards)
+    table = found.table(flags.against)
+    if print_table(lambda: table, given):
+        note(str(found.paths[-1]))
+        return 0
+    _show(table, label, len(set(seeds(flags.data_seed))), flags.against, found.unanswerable)
+    print(found.paths[-1], flush=True)
+    return 0
+
+
+def _check(data: str, latents: int, flags: Mapping[str, Any]) -> int:
+    from bench.core.console import note
+    from bench.data.task import load_dataset
+    from bench.tracks.identifiability.assumptions import check
+
+    if latents < 0:
+        raise BenchError(f"--latents {latents}: expected 0 or more.")
+    dataset = load_dataset(data)
+    table = check(dataset, latents)
+    if not print_table(lambda: table, flags):
+        width = int(table["assumption"].str.len().max())
+        print(f"{dataset.name}: what the theory of identifiability assumes, measured on expression")
+        for row in table.to_dict("records"):
+            print(f"  {row['assumption']:<{width}}  {_number(row['value'], 3):>8}  {row['meaning']}")
+    if len(dataset.contexts) > 1:
+        note(f"{len(dataset.contexts)} contexts: the one with most cells was measured")
+    return 0
+
+
+def _number(value: float, digits: int = 2) -> str:
+    if value != value:  # NaN
+        return "-"
+    text = f"{value:.0f}" if value == round(value) and abs(value) >= 2 else f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def _show(table: pd.DataFrame, data: str, n: int, against: str, unanswerable: str) -> None:
+    """Print the board for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.core.console import answer, console
+    from bench.tracks.identifiability.track import TRACK
+
+    shown = [c for c in TRACK.columns if not c.optional or table[c.metric].notna().any()]
+    view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    view.add_column("row", no_wrap=True, max_width=44)
+    for column in shown:
+        view.add_column(column.title, justify="right", no_wrap=True)
+    compared = bool((table["claim"] != "").any())
+    if compared:
+        view.add_column(f"MCC above {against}", justify="right", no_wrap=True)
+        view.add_column("by .05", no_wrap=True)
+    for row in table.to_dict("records"):
+        cells = [_level(row, column.metric) for column in shown]
+        extra = [_interval(row, "above"), str(row["claim"])] if compared else []
+        style = None if row["kind"] == "model" else "dim"
+        view.add_row(Text(str(row["model"])), *cells, *extra, style=style)
+    answer.print(Text(f"{data} | cells of known latents | {n} data seeds", style="bold"))
+    answer.print(view)
+    for line in dict.fromkeys(f"{row['model']}: {row['note']}" for row in table.to_dict("records") if row["note"]):
+        console.print(Text(line, style="yellow"))
+    if unanswerable:
+        answer.print(Text(unanswerable))
+    console.print(Text(TRACK.legend, style="dim"))
+
+
+def _level(row: Mapping[Hashable, Any], name: str) -> str:
+    text = _number(row[name])
+    high = row[f"{name}_high"]
+    if name.startswith("mcc") and high == high:
+        text += f"±{_number(high - row[name])}"
+    return text
+
+
+def _interval(row: Mapping[Hashable, Any], name: str) -> str:
+    if row[name] != row[name]:
+        return ""
+    if row[f"{name}_low"] != row[f"{name}_low"]:
+        return _number(row[name])
+    return f"{_number(row[name])} [{_number(row[f'{name}_low'])}, {_number(row[f'{name}_high'])}]"

@@ -1,0 +1,119 @@
+"""``bench identify``: draw screens of known latents, make every row on each, score it, and keep a record of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.core.console import note
+from bench.core.errors import BenchError
+from bench.results import leaderboard, records, store
+from bench.results.records import Record
+from bench.runner.latents import Effort, Maker, maker
+from bench.tracks.identifiability import claim
+from bench.tracks.identifiability import record as of_record
+from bench.tracks.identifiability.problem import Problem, load
+from bench.tracks.identifiability.score import score
+from bench.tracks.identifiability.track import TRACK
+
+
+@dataclass(frozen=True)
+class Identified:
+    """What was found.
+
+    Attributes:
+        records: Of all rows and seeds that were asked for.
+        paths: Where each lies.
+        unanswerable: Why nothing can be claimed of these data; empty = it can.
+    """
+
+    records: tuple[Record, ...]
+    paths: tuple[Path, ...]
+    unanswerable: str
+
+    def table(self, against: str = claim.AGAINST) -> pd.DataFrame:
+        """The board, see :func:`bench.tracks.identifiability.claim.table`."""
+        return claim.table(self.records, self.unanswerable, against)
+
+
+def identify(
+    rows: Sequence[str],
+    data: str,
+    data_seeds: Sequence[int],
+    seeds: Sequence[int],
+    effort: Effort,
+    out: Path,
+    leaderboards: Path,
+    force: bool = False,
+) -> Identified:
+    """Make a board; what has a record already is not made again.
+
+    Args:
+        rows: Names, see :func:`bench.runner.latents.maker`.
+        data: ``g1``, ``g2``, ``g3``, with parameters or not.
+        data_seeds: Seeds of the screens.
+        seeds: Training seeds; a row that does not depend on them is made once.
+        effort: What a trained row may spend.
+        out: Folder of the runs.
+        leaderboards: Folder that gets a copy of the records.
+        force: Whether to make everything again.
+
+    Raises:
+        BenchError: Unknown rows, or data whose latents nobody knows.
+    """
+    makers = {name: maker(name, effort) for name in dict.fromkeys(rows)}
+    found: list[tuple[Record, Path]] = []
+    unanswerable = ""
+    for data_seed in data_seeds:
+        problem = load(data, data_seed)
+        unanswerable = problem.unanswerable
+        fresh = []
+        for name, one in makers.items():
+            for seed in seeds if one.drawn else seeds[:1]:
+                made = _one(problem, name, one, seed, out, force)
+                fresh.append(made)
+        # Each screen is kept when it is done: an interrupted board goes on where it stopped.
+        store.add(leaderboards, TRACK, [(record, None) for record, _ in fresh])
+        found += fresh
+    if unanswerable:
+        note(unanswerable)
+    return Identified(tuple(record for record, _ in found), tuple(path for _, path in found), unanswerable)
+
+
+def _one(problem: Problem, name: str, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:
+    """The record of a row, read or made."""
+    row = one.row(problem)
+    spec = of_record.spec_of(problem, row, seed)
+    path = out / spec.run_id / of_record.FILE
+    if path.is_file() and not force:
+        try:
+            there = records.read(path)
+            if there.track_version == TRACK.version:
+                return there, path
+        except BenchError as error:
+            note(f"{error} It is made again.")
+    begin = time.perf_counter()
+    made = one.make(problem, seed)
+    spent = time.perf_counter() - begin
+    numbers = score(problem, made.latents)
+    budget = made.budget.model_copy(update={"fit_s": round(spent, 3)})
+    record = of_record.make(problem, spec, row, numbers, budget, made.warnings, made.selection)
+    records.write(path, record, None)
+    where = f"{spec.label} | {problem.name} | data seed {problem.seed}, seed {seed}"
+    note(f"{where}: MCC {numbers['mcc_within']:.3f}, {spent:.1f} s")
+    return record, path
+
+
+def known(leaderboards: Path, data: str) -> list[Record]:
+    """Records of a data set that are kept, of the newest version.
+
+    Args:
+        leaderboards: Their folder.
+        data: Name of the data set, as records have it.
+    """
+    found = leaderboard.current(store.collect(TRACK, [leaderboards], data))
+    return [entry.record for entry in found if entry.record.spec.dataset == data]

@@ -1,0 +1,238 @@
+"""Rows of the track ``identifiability``: who can be asked for latents, by name, and what it says of held-out cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.core.errors import BenchError, unknown
+from bench.core.typing import Floats
+from bench.data.datamodule import PerturbationDataModule
+from bench.models import registry
+from bench.models.encoder_model import EncoderModel
+from bench.models.latents import perturbed
+from bench.models.latents.vae import fit_vae
+from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
+from bench.results.records import Budget
+from bench.runner.config import budget_of
+from bench.runner.model_choice import choose, resolve_arguments
+from bench.tracks.identifiability.latents import Latents
+from bench.tracks.identifiability.problem import Problem
+from bench.tracks.identifiability.record import Row
+from bench.tracks.identifiability.references import REFERENCES
+from bench.training.fit import FitContext
+
+#: Variational autoencoders of one block, and whether each is told the perturbation.
+VAES = {"vae": False, "conditional_vae": True}
+#: Rows that stand beside every model.
+BESIDE = (*REFERENCES, *VAES, "random_encoder")
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What every trained row may spend.
+
+    Attributes:
+        steps: Optimiser steps.
+        hidden: Width of hidden layers.
+        batch_size: Cells per step.
+    """
+
+    steps: int = 1_000
+    hidden: int = 128
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("hidden", 1), ("batch_size", 6)):
+            if getattr(self, name) < least:
+                raise BenchError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {least} or more.")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Latents, what making them cost, and what there is to say."""
+
+    latents: Latents
+    budget: Budget
+    warnings: tuple[str, ...] = ()
+    selection: str | None = None
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A row that can be made on any screen.
+
+    Attributes:
+        row: Its identity, for a screen.
+        make: Its latents, under a training seed.
+        drawn: Whether another training seed gives other latents.
+    """
+
+    row: Callable[[Problem], Row]
+    make: Callable[[Problem, int], Made]
+    drawn: bool = True
+
+
+def maker(named: str, effort: Effort) -> Maker:
+    """Find a row.
+
+    Args:
+        named: A reference, ``vae``, ``conditional_vae``, ``perturbed_vae`` or a model with an encoder; arguments of a
+            model after a colon: ``perturbed_vae:ablation=no_align,alpha=0.05``.
+        effort: What it may spend, where it is trained.
+
+    Raises:
+        BenchError: No such row, a model without latents, or an argument that it does not have.
+    """
+    name, _, text = named.partition(":")
+    given = _arguments(named, text)
+    if name in REFERENCES or name in VAES:
+        if given:
+            raise BenchError(f"'{named}': {name} takes no arguments.")
+        return _reference(name) if name in REFERENCES else _vae(name, effort)
+    if name not in registry.entries():
+        raise unknown("row", name, (*BESIDE, *_with_latents()))
+    if name == "perturbed_vae":
+        return _perturbed(given, effort)
+    choice = choose(name)
+    if not issubclass(choice.model_class, EncoderModel):
+        raise BenchError(
+            f"model '{name}' has no latents of single cells; those that have: {', '.join(_with_latents())}."
+        )
+    return _encoder(name, given, effort)
+
+
+def _with_latents() -> list[str]:
+    """Registered models that embed cells."""
+    return ["perturbed_vae", *sorted(n for n in registry.entries() if issubclass(choose(n).model_class, EncoderModel))]
+
+
+def _arguments(named: str, text: str) -> dict[str, str]:
+    found = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not key or not equals or not value:
+            raise BenchError(f"'{named}': expected argument=value after the colon, got '{part}'.")
+        found[key.strip().replace("-", "_")] = value.strip()
+    return found
+
+
+def _reference(name: str) -> Maker:
+    found = REFERENCES[name]
+
+    def make(problem: Problem, seed: int) -> Made:
+        return Made(found.make(problem, seed), Budget(trials=1))
+
+    return Maker(lambda problem: Row(name, found.kind), make, found.drawn)
+
+
+def _places(problem: Problem) -> NDArray[np.int64]:
+    """Index of each condition of the truth in the task's data set."""
+    names = problem.task.dataset.conditions
+    return np.array([names.index(str(name)) for name in problem.truth.conditions])
+
+
+def _vae(name: str, effort: Effort) -> Maker:
+    def make(problem: Problem, seed: int) -> Made:
+        module = PerturbationDataModule(problem.task, seed=seed)
+        model = fit_vae(module, told=VAES[name], width=problem.width, learning_rate=3e-3, **asdict(effort))
+        condition = torch.from_numpy(_places(problem)[problem.code])
+        z = model.embed(torch.from_numpy(problem.x), condition).double().numpy()
+        size = sum(p.numel() for p in model.parameters())
+        cells = effort.steps * effort.batch_size
+        return Made(
+            Latents(z), Budget(steps=effort.steps, cells_seen=cells, trials=1, parameters={"autoencoder": size})
+        )
+
+    return Maker(lambda problem: Row(name, arguments=asdict(effort)), make)
+
+
+def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
+    def arguments(problem: Problem) -> dict[str, Any]:
+        p = problem.truth.parameters
+        ours = {
+            "d_v": p.d_v,
+            "d_i": max(p.d_i, 1),
+            "hidden": effort.hidden,
+            "batch_size": effort.batch_size,
+            # Steps are what is asked for; half of them the weight of the divergences rises, as by default.
+            "epochs": 2,
+            "warm_up": 1,
+            "min_steps": effort.steps,
+            "action_width": 32,  # of a mechanism of ten latents, not of 35
+            # Every perturbation is one of training: there is nothing that its features would have to stand in for.
+            "identity_dropout": 0.0,
+        }
+        return resolve_arguments(choose("perturbed_vae"), {**ours, **given})
+
+    def make(problem: Problem, seed: int) -> Made:
+        model = PerturbedVAE(**arguments(problem))
+        _fit(problem, model, seed, lambda module: model.fit(module))
+        places, n = _places(problem), problem.n_singles
+        said = perturbed.read(model, problem.x, places[problem.code], places[:n].tolist(), places[n:-1].tolist())
+        block = said.invariant
+        if block is not None and not problem.z_i.shape[1]:
+            block = None  # the screen has no background to be found: the model's single latent for it is not judged
+        latents = Latents(said.perturbed, block, said.effects, said.graph, said.shifts if len(said.shifts) else None)
+        warnings = tuple(word for word in model.warnings if "have no features" not in word)
+        return Made(latents, budget_of(model.fit_report), warnings, model.fit_report.selection)
+
+    def row(problem: Problem) -> Row:
+        resolved = arguments(problem)
+        return Row("perturbed_vae", "model", PerturbedVAE.version, resolved, {k: resolved[k] for k in given})
+
+    return Maker(row, make)
+
+
+def _encoder(name: str, given: Mapping[str, str], effort: Effort) -> Maker:
+    choice = choose(name)
+    known = registry.arguments(choice.model_class)
+
+    def arguments(problem: Problem) -> dict[str, Any]:
+        cells = min(len(problem.task.rows("train")) + len(problem.task.dataset.cells_of["ctrl"]), 10_240)
+        ours = {
+            "width": problem.width,
+            "components": problem.width,
+            "heads": 1,  # a width need not be a multiple of it
+            "hidden": effort.hidden,
+            "batch_size": effort.batch_size,
+            "epochs": max(1, round(effort.steps / -(-cells // effort.batch_size))),
+        }
+        return resolve_arguments(choice, {**{k: v for k, v in ours.items() if k in known}, **given})
+
+    def make(problem: Problem, seed: int) -> Made:
+        resolved = arguments(problem)
+        model: Any = choice.model_class(**resolved)
+        _fit(problem, model, seed, model.freeze_encoder, evaluates_encoder=True)
+        with torch.inference_mode():
+            z: Floats = model.embed(torch.from_numpy(problem.x)).double().numpy()
+        return Made(Latents(z), budget_of(model.fit_report), tuple(model.warnings), model.fit_report.selection)
+
+    def row(problem: Problem) -> Row:
+        resolved = arguments(problem)
+        kind = choice.model_class.row_kind
+        return Row(name, kind, choice.model_class.version, resolved, {k: resolved[k] for k in given})
+
+    return Maker(row, make)
+
+
+def _fit(
+    problem: Problem,
+    model: Any,
+    seed: int,
+    fit: Callable[[PerturbationDataModule], None],
+    evaluates_encoder: bool = False,
+) -> None:
+    """Fit a model as a run would; nothing is written."""
+    model.fit_context = FitContext(head_seed=seed, evaluates_encoder=evaluates_encoder)
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    try:
+        fit(PerturbationDataModule(problem.task, seed=seed))
+    except ValueError as error:
+        raise BenchError(f"'{type(model).__name__}' on {problem.name}: {error}.") from error
