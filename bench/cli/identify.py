@@ -14,6 +14,8 @@ from bench.core.seeds import seeds
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.runner.latents import Effort
+
 _DESCRIPTION = (
     "Draw screens of cells whose latents are known, train every row on them, and print how well the true latents are "
     "recovered: matched and judged on other cells, within conditions and pooled, beside closed forms, a look-up of the "
@@ -34,11 +36,18 @@ def _parser() -> Parser:
     add("--data", default="g1", help="g1, g2, g3, with parameters or not: g1:magnitude=1, g3:rho=0.5 (default: g1)")
     add("--data-seed", default="1-5", help="seeds of the screens, which intervals are over (default: 1-5)")
     add("--seed", default="1", help="training seeds, averaged within a screen (default: 1)")
-    add("--steps", type=int, default=1_000, help="optimiser steps of every trained row (default: 1000)")
+    add("--steps", type=int, default=1_500, help="optimiser steps of every trained row (default: 1500)")
     add("--hidden", type=int, default=128, help="width of their hidden layers (default: 128)")
     add("--batch-size", type=int, default=128, help="cells of a step (default: 128)")
     add("--against", default="conditional_vae", help="the row that models are compared with")
     add("--no-references", action="store_true", help="the named rows alone, and the one that they are compared with")
+    add(
+        "--curves",
+        type=Path,
+        default=None,
+        metavar="FOLDER",
+        help="also along noise, number of perturbations and hits of each: curves.csv and a figure",
+    )
     add("--check", default=None, metavar="DATA", help="measure the assumptions on any data set instead")
     add("--latents", type=int, default=0, help="with --check: latents that perturbations are to be separated into")
     add("--out", type=Path, default=Path("runs"), help="folder of the runs")
@@ -78,6 +87,8 @@ def identify(argv: Sequence[str]) -> int:
         flags.force,
     )
     label = found.records[0].spec.dataset
+    if flags.curves is not None:
+        _curves(flags, effort, (*beside, *named))
     everything.regenerate(registry.tracks(), flags.leaderboards)
     table = found.table(flags.against)
     if print_table(lambda: table, given):
@@ -86,6 +97,21 @@ def identify(argv: Sequence[str]) -> int:
     _show(table, label, len(set(seeds(flags.data_seed))), flags.against, found.unanswerable)
     print(found.paths[-1], flush=True)
     return 0
+
+
+def _curves(flags: Any, effort: Effort, rows: Sequence[str]) -> None:
+    """Make the boards along each axis, and draw them."""
+    from bench.core.console import note
+    from bench.core.files import write_text
+    from bench.reports.figures.identifiability import STEM, draw_curves
+    from bench.runner.identify import along
+    from bench.runner.identify import identify as run
+
+    where = (seeds(flags.data_seed), seeds(flags.seed), effort, flags.out, flags.leaderboards, flags.force)
+    table = along(flags.data, lambda data: run(rows, data, *where))
+    write_text(flags.curves / f"{STEM}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    for path in draw_curves(table, flags.data, flags.curves):
+        note(f"figure: {path}")
 
 
 def _check(data: str, latents: int, flags: Mapping[str, Any]) -> int:
@@ -124,16 +150,15 @@ def _show(table: pd.DataFrame, data: str, n: int, against: str, unanswerable: st
 
     shown = [c for c in TRACK.columns if not c.optional or table[c.metric].notna().any()]
     view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    view.add_column("row", no_wrap=True, max_width=44)
+    view.add_column("row", max_width=32, overflow="fold")
     for column in shown:
         view.add_column(column.title, justify="right", no_wrap=True)
     compared = bool((table["claim"] != "").any())
     if compared:
-        view.add_column(f"MCC above {against}", justify="right", no_wrap=True)
-        view.add_column("by .05", no_wrap=True)
+        view.add_column("above [95%]: by .05?", no_wrap=True)
     for row in table.to_dict("records"):
         cells = [_level(row, column.metric) for column in shown]
-        extra = [_interval(row, "above"), str(row["claim"])] if compared else []
+        extra = [f"{_interval(row, 'above')} {row['claim']}".strip()] if compared else []
         style = None if row["kind"] == "model" else "dim"
         view.add_row(Text(str(row["model"])), *cells, *extra, style=style)
     answer.print(Text(f"{data} | cells of known latents | {n} data seeds", style="bold"))
@@ -142,13 +167,15 @@ def _show(table: pd.DataFrame, data: str, n: int, against: str, unanswerable: st
         console.print(Text(line, style="yellow"))
     if unanswerable:
         answer.print(Text(unanswerable))
+    elif compared:
+        console.print(Text(f"above: MCC less that of {against}, within each data seed.", style="dim"))
     console.print(Text(TRACK.legend, style="dim"))
 
 
 def _level(row: Mapping[Hashable, Any], name: str) -> str:
     text = _number(row[name])
     high = row[f"{name}_high"]
-    if name.startswith("mcc") and high == high:
+    if name == "mcc_within" and high == high:
         text += f"±{_number(high - row[name])}"
     return text
 

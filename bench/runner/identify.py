@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.core.console import note
 from bench.core.errors import BenchError
-from bench.results import leaderboard, records, store
+from bench.results import records, store
 from bench.results.records import Record
 from bench.runner.latents import Effort, Maker, maker
 from bench.tracks.identifiability import claim
@@ -108,12 +108,29 @@ def _one(problem: Problem, name: str, one: Maker, seed: int, out: Path, force: b
     return record, path
 
 
-def known(leaderboards: Path, data: str) -> list[Record]:
-    """Records of a data set that are kept, of the newest version.
+#: Along which parameters latents become harder to identify, and the values that are tried.
+AXES: dict[str, tuple[str, ...]] = {
+    "noise": tuple(f"noise={value}" for value in (0, 0.5, 1, 2)),
+    "perturbations": tuple(f"perturbations={value}" for value in (5, 12, 30, 100)),
+    "hits": tuple(f"min_hits={value},max_hits={value}" for value in (1, 2, 5, 10)),
+}
+
+
+def along(data: str, make: Callable[[str], Identified]) -> pd.DataFrame:
+    """The board of each value along each axis, on top of each other.
 
     Args:
-        leaderboards: Their folder.
-        data: Name of the data set, as records have it.
+        data: The screen that is varied.
+        make: Makes a board of a screen by name.
+
+    Returns:
+        Columns ``axis``, ``value``, and those of :func:`bench.tracks.identifiability.claim.table`.
     """
-    found = leaderboard.current(store.collect(TRACK, [leaderboards], data))
-    return [entry.record for entry in found if entry.record.spec.dataset == data]
+    parts = []
+    for axis, settings in AXES.items():
+        for setting in settings:
+            board = make(f"{data}{',' if ':' in data else ':'}{setting}").table()
+            board.insert(0, "axis", axis)
+            board.insert(1, "value", float(setting.rpartition("=")[2]))
+            parts.append(board)
+    return pd.concat(parts, ignore_index=True)

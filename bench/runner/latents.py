@@ -44,9 +44,15 @@ class Effort:
         batch_size: Cells per step.
     """
 
-    steps: int = 1_000
+    steps: int = 1_500
     hidden: int = 128
     batch_size: int = 128
+
+    @property
+    def variant(self) -> dict[str, int]:
+        """What differs from the usual effort: it is part of a trained row's name."""
+        usual = asdict(Effort())
+        return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("hidden", 1), ("batch_size", 6)):
@@ -150,7 +156,7 @@ def _vae(name: str, effort: Effort) -> Maker:
             Latents(z), Budget(steps=effort.steps, cells_seen=cells, trials=1, parameters={"autoencoder": size})
         )
 
-    return Maker(lambda problem: Row(name, arguments=asdict(effort)), make)
+    return Maker(lambda problem: Row(name, arguments=asdict(effort), variant=effort.variant), make)
 
 
 def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
@@ -181,11 +187,14 @@ def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
             block = None  # the screen has no background to be found: the model's single latent for it is not judged
         latents = Latents(said.perturbed, block, said.effects, said.graph, said.shifts if len(said.shifts) else None)
         warnings = tuple(word for word in model.warnings if "have no features" not in word)
-        return Made(latents, budget_of(model.fit_report), warnings, model.fit_report.selection)
+        masks = f"; masks on {said.on:.2f}, true {problem.truth.effects.mask.mean():.2f}" if said.on == said.on else ""
+        return Made(latents, budget_of(model.fit_report), warnings, f"{model.fit_report.selection}{masks}")
 
     def row(problem: Problem) -> Row:
         resolved = arguments(problem)
-        return Row("perturbed_vae", "model", PerturbedVAE.version, resolved, {k: resolved[k] for k in given})
+        return Row(
+            "perturbed_vae", "model", PerturbedVAE.version, resolved, effort.variant | {k: resolved[k] for k in given}
+        )
 
     return Maker(row, make)
 
@@ -217,7 +226,7 @@ def _encoder(name: str, given: Mapping[str, str], effort: Effort) -> Maker:
     def row(problem: Problem) -> Row:
         resolved = arguments(problem)
         kind = choice.model_class.row_kind
-        return Row(name, kind, choice.model_class.version, resolved, {k: resolved[k] for k in given})
+        return Row(name, kind, choice.model_class.version, resolved, effort.variant | {k: resolved[k] for k in given})
 
     return Maker(row, make)
 

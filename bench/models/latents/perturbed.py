@@ -23,6 +23,7 @@ class Said:
         effects: Size of each perturbation's effect, mask times mean ``[P, D]``.
         graph: Edges without a perturbation (effect, cause), in units of the latents' standard deviations ``[D, D]``;
             ``None`` = the prior has none.
+        on: Share of entries of the masks that are more likely on than off; NaN without masks.
         shifts: Mean of the prior under each further condition less that of the control ``[M, D]``.
     """
 
@@ -30,6 +31,7 @@ class Said:
     invariant: Floats | None
     effects: Floats
     graph: Floats | None
+    on: float
     shifts: Floats
 
 
@@ -56,12 +58,14 @@ def read(
     mechanism = net.effects(one).mechanism.of(where)
     z_v = _array(net.vae.read_perturbed(x, net.targets.multi_hot[u], mechanism).mean)
     q_i = net.vae.read_invariant(x)
-    effects = net.effects(torch.tensor(list(singles))).mechanism.shift.abs()
+    effect = net.effects(torch.tensor(list(singles)))
+    on = float("nan") if effect.logits is None else float((effect.logits[:, 0] > 0).float().mean())
     graph = None
     if net.vae.prior.edges is not None:
         sd = np.maximum(z_v.std(axis=0), 1e-12)
         graph = _array(net.vae.prior.edges.tril(-1)) * sd / sd[:, None]
-    return Said(z_v, None if q_i is None else _array(q_i.mean), _array(effects), graph, _prior_shifts(model, x, asked))
+    sizes, invariant = _array(effect.mechanism.shift.abs()), None if q_i is None else _array(q_i.mean)
+    return Said(z_v, invariant, sizes, graph, on, _prior_shifts(model, x, asked))
 
 
 def _prior_shifts(model: PerturbedVAE, x: torch.Tensor, asked: Sequence[int]) -> Floats:

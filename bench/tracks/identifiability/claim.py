@@ -82,7 +82,7 @@ def table(records: Sequence[Record], unanswerable: str = "", against: str = AGAI
     Args:
         records: Of one data set, all rows and seeds.
         unanswerable: See :func:`verdict`.
-        against: Label of the row that others are compared with.
+        against: Label, or model, of the row that others are compared with.
 
     Returns:
         Columns ``model``, ``kind``, ``n_seeds``, ``n_training_seeds``; of each metric mean, ``_low`` and ``_high``;
@@ -91,6 +91,8 @@ def table(records: Sequence[Record], unanswerable: str = "", against: str = AGAI
     rows: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         rows[record.spec.label].append(record)
+    # The row itself, or where it was made with another effort than usual, the first one of its name.
+    against = next((label for label, own in rows.items() if against in (label, own[0].spec.model)), against)
     other = by_data_seed(rows[against], PRIMARY) if against in rows else {}
     lines = []
     for label, own in rows.items():

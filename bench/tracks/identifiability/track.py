@@ -24,12 +24,10 @@ TRACK = Track(
         Column("pooled", "mcc_pooled", meaning="The same over all cells, where the perturbation's mean counts too."),
         Column("R2 i", "r2_i", meaning="How much of the latents that nothing moves is in the invariant block."),
         Column("R2 v", "r2_v", meaning="How much of the latents that perturbations move is in the other."),
-        Column("leak v", "leak_v", meaning="How much of these is in the invariant block, which should be 0."),
-        Column("leak i", "leak_i", meaning="How much of the background is in the other block, which should be 0."),
-        Column("label i", "label_i", meaning="How well the invariant block names the perturbation; 0 = not at all."),
+        Column("leak", "leak_v", meaning="How much of these is in the invariant block, which should be 0."),
         Column("mask", "mask_f1", meaning="F1 of which latents each perturbation hits."),
         Column("SHD", "shd", meaning="Wrong edges of the causal graph.", optional=True),
-        Column("doubles", "double_error", meaning="Error of predicted shifts of doubles; 1 = nothing.", optional=True),
+        Column("2x", "double_error", meaning="Error of predicted shifts of doubles; 1 = nothing.", optional=True),
     ),
     legend=(
         "Look first at MCC, within conditions, against true_regression (what can be read), random_rotation (all of the "
