@@ -34,8 +34,9 @@ def test_a_card_whose_file_is_absent_says_where_to_get_and_put_it(name, tmp_path
     assert not card.source.startswith("/")
 
 
-#: Their generator is tested on small screens; a whole one takes ten seconds.
-LARGE = {name for name in names() if find_card(name).source == "simulated_contexts"} | {"simulated_hard"}
+#: Their generators are tested on small screens; a whole one takes seconds.
+_WHOLE = ("simulated_contexts", "latents")
+LARGE = {name for name in names() if find_card(name).source in _WHOLE} | {"simulated_hard"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in names()])

@@ -78,8 +78,9 @@ def random_rotation(problem: Problem, seed: int) -> Latents:
 
 
 def noise(problem: Problem, seed: int) -> Latents:
-    """Numbers that were drawn without a look at anything."""
-    return Latents(np.random.default_rng([seed, 0x01]).standard_normal((len(problem.held), problem.width)))
+    """Numbers that were drawn without a look at anything, and a graph without edges."""
+    z = np.random.default_rng([seed, 0x01]).standard_normal((len(problem.held), problem.width))
+    return Latents(z, graph=np.zeros((problem.width, problem.width)))
 
 
 def true_regression(problem: Problem, seed: int) -> Latents:
