@@ -162,8 +162,10 @@ def _vae(name: str, effort: Effort) -> Maker:
 def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
     def arguments(problem: Problem) -> dict[str, Any]:
         p = problem.truth.parameters
+        # The model has one latent of background at least: where the screen has none, one block is not to be wider.
+        spare = 1 if given.get("ablation") == "no_sep" and not p.d_i else 0
         ours = {
-            "d_v": p.d_v,
+            "d_v": max(p.d_v - spare, 1),
             "d_i": max(p.d_i, 1),
             "hidden": effort.hidden,
             "batch_size": effort.batch_size,
