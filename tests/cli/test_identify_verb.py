@@ -16,6 +16,7 @@ def places(tmp_path):
     return ["--out", str(tmp_path / "runs"), "--leaderboards", str(tmp_path / "boards")]
 
 
+@pytest.mark.ci
 def test_a_board_is_printed_and_kept(places, tmp_path, capsys):
     assert main(["identify", "--model", "ica noise look_up", *SMALL, *places]) == 0
     out = capsys.readouterr().out

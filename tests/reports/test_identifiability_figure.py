@@ -17,6 +17,7 @@ def made(axes=("noise", "hits")):
     )
 
 
+@pytest.mark.ci
 def test_each_axis_has_a_panel_and_values_stand_in_their_order(tmp_path):
     found = chart(made(), "g1").to_dict()
     assert len(found["hconcat"]) == 2

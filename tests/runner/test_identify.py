@@ -55,6 +55,7 @@ def test_held_out_cells_are_in_no_training(problem):
     assert not doubles & set(problem.task.split.train) and not doubles & set(names)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["vae", "conditional_vae", "perturbed_vae", "perturbed_vae:ablation=no_sep"])
 def test_trained_rows_hand_in_what_can_be_scored(problem, name):
     one = maker(name, EFFORT)

@@ -54,6 +54,7 @@ def test_independent_sparse_perturbations_look_so(plain):
     assert plain["without effect"] == 0
 
 
+@pytest.mark.ci
 def test_what_is_broken_is_seen(plain):
     alike = measured(rho=0.5)
     assert alike["dependence"] == pytest.approx(0.5, abs=0.12)
