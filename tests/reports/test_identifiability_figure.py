@@ -1,6 +1,7 @@
 """The curves of MCC: a panel for each axis that was made, a line for each row."""
 
 import pandas as pd
+import pytest
 
 from bench.reports.figures.identifiability import chart, draw_curves
 
