@@ -81,7 +81,7 @@ class ProfilesConfig(BaseModel):
 
     Attributes:
         data: Name, card, or table of wells.
-        given: Flags of the verb by name, where they differ from its defaults: what is read, asked, and how it is judged.
+        given: Flags of the verb by name, where they differ from its defaults: what is read and asked, how it is judged.
         encoder: What makes the profiles, with one seed; ``None`` = they are the features, or the embedding, themselves.
         row: The row's name, where there is no encoder; empty = what the profiles are.
         source: Hash of the embedding that stands for the features, where the data were read already.

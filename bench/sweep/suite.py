@@ -223,8 +223,8 @@ def _problem(error: ValidationError) -> str:
     place = first["loc"]
     where = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        blocks = {"runs": Block, "frozen": Block, "plan": Block, "profiles": ProfilesBlock}
-        kinds: dict[str, type[BaseModel]] = {**blocks, "claims": Claim}
+        kinds: dict[str, type[BaseModel]] = {**dict.fromkeys(("runs", "frozen", "plan"), Block), "claims": Claim}
+        kinds["profiles"] = ProfilesBlock
         known = kinds.get(str(place[0]), Suite).model_fields
         return f"{'.'.join(str(part) for part in place[:-1]) or 'the file'}: {unknown('field', str(place[-1]), known)}"
     if first["type"] == "too_short":
