@@ -1,4 +1,4 @@
-"""Rows of profiles of wells in suites: what a block stands for, what is refused, and that a sweep makes what the verb does."""
+"""Rows of profiles of wells in suites: what a block stands for, what is refused, that a sweep does as the verb does."""
 
 import re
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_what_cannot_be_done_is_refused_before_data_are_read(block, message, tmp
 @pytest.mark.parametrize(
     ("claim", "message"),
     [
-        ("better: 'profile[correction=kpa]', worse: profile, split: x, metric: map", "Did you mean 'profile[correction=k"),
+        ("better: 'profile[correction=kpa]', worse: profile, split: x, metric: map", "Did you mean 'profile["),
         ("better: jepa, worse: profile, split: x, metric: map", "unknown row 'jepa'"),
         ("better: jepa, worse: profile, split: x, metric: pearson_delta", "unknown board"),
     ],
@@ -135,7 +135,8 @@ def test_a_sweep_makes_what_the_verb_makes_and_only_what_is_not_there(tmp_path, 
     ids = {job.spec.run_id for job in jobs}
     made = {path.parent.name: path for path in Path("runs").glob("*/profiles.json")}
     track = registry.by_verb("profiles")
-    assert set(made) == ids == {one.record.run_id for one in store.collect(track, [Path("runs/leaderboards")])} and len(ids) == 8
+    there = {one.record.run_id for one in store.collect(track, [Path("runs/leaderboards")])}
+    assert set(made) == ids == there and len(ids) == 8
     # Of a row with two questions, the job that came first did both.
     logs = {job.spec.run_id for job in jobs if job.log.is_file()}
     assert len(logs) == 4

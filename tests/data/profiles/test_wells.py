@@ -211,8 +211,9 @@ def test_every_card_is_valid_and_says_where_its_data_are(name, monkeypatch):
 
 
 def test_simulated_parameters_by_name():
-    found = load_wells("simulated_profiles:plates=1,cells=1,seed=3")
-    assert found.name == name_of("simulated_profiles:plates=1,cells=1,seed=3") == "simulated_profiles_plates1_cells1_seed3"
+    source = "simulated_profiles:plates=1,cells=1,seed=3"
+    found = load_wells(source)
+    assert found.name == name_of(source) == "simulated_profiles_plates1_cells1_seed3"
     with pytest.raises(BenchError, match="Parameters: seed, cells"):
         load_wells("simulated_profiles:rows=3")
     with pytest.raises(BenchError, match="Did you mean 'lincs_plate'"):
