@@ -18,7 +18,7 @@ _DESCRIPTION = (
 )
 
 
-def _parser(bars: str) -> Parser:
+def _parser() -> Parser:
     parser = Parser(prog="bench profiles", description=_DESCRIPTION)
     add = parser.add_argument
     add("--data", default="simulated_profiles", help="a card's name or file (configs/profiles), or one table of wells")
@@ -26,7 +26,8 @@ def _parser(bars: str) -> Parser:
     add("--features", default="profile", help="profile, or embedding: <plate>.h5 in place of features")
     add("--embeddings", type=Path, default=None, metavar="FOLDER", help="where these lie (default: with the profiles)")
     add("--encoder", default=None, help="an encoder of this project on the features; several parted by commas")
-    add("--with-bars", action="store_true", help=f"beside them the features and {bars}")
+    bars = "beside them the features, and encoders that learned nothing: constant, noise, random, identity, PCA"
+    add("--with-bars", action="store_true", help=bars)
     add("--seed", default="1", help="pretraining seeds of encoders: 1, 1-3 or 1,2,5")
     add("--preset", default="stable", help="stable or cellclip: all options below, as the published scripts have them")
     add("--correction", default=None, help="none, kpca, sphering, plate_z: fitted on negative controls only")
@@ -59,10 +60,7 @@ def _parser(bars: str) -> Parser:
 
 def profiles(argv: Sequence[str]) -> int:
     """``bench profiles``."""
-    from bench.runner import profiles as runner
-    from bench.tracks import registry
-
-    parser, track = _parser(", ".join(runner.BARS)), registry.by_verb("profiles")
+    parser = _parser()
     flags, rest = parser.parse_known_args(list(argv))
     check_formats(vars(flags))
     if rest and not flags.encoder:
@@ -74,7 +72,10 @@ def profiles(argv: Sequence[str]) -> int:
     from bench.reports.merged import merged
     from bench.reports.text import print_boards
     from bench.results import everything
+    from bench.runner import profiles as runner
+    from bench.tracks import registry
 
+    track = registry.by_verb("profiles")
     configs = runner.rows(
         track,
         flags.data,
