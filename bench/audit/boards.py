@@ -8,7 +8,6 @@ from pathlib import Path
 from bench.audit.records import Found
 from bench.audit.report import CLAIM, HASH, MISSING, Check, failed, passed, skipped
 from bench.core.errors import BenchError
-from bench.core.files import board_name
 from bench.core.track import Track
 from bench.results import claims, leaderboard
 from bench.results.claims import Claims
@@ -120,7 +119,7 @@ def _read(path: Path) -> Claims | str:
 def seeds_of(suite: Suite, data: str, split: str) -> tuple[int, ...]:
     """Split seeds that a suite runs on a data set and split."""
     blocks = [block for _, block in suite.blocks() if data in block.data]
-    return tuple(sorted({s for b in blocks if split in map(board_name, b.splits) for s in b.seeds}))
+    return tuple(sorted({seed for block in blocks for seed in block.split_seeds(split)}))
 
 
 def _as_committed(path: Path, content: Claims, suite: Suite) -> Check:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from bench.core.files import sha256_json
@@ -53,5 +56,10 @@ class RunSpec(BaseModel):
     @property
     def label(self) -> str:
         """The row's name: the model, and what differs from its defaults."""
-        changed = ",".join(f"{key}={value}" for key, value in sorted(self.variant.items()))
-        return f"{self.model}[{changed}]" if changed else self.model
+        return label(self.model, self.variant)
+
+
+def label(model: str, variant: Mapping[str, Any]) -> str:
+    """A row's name: the model's, and what differs from its defaults."""
+    changed = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
+    return f"{model}[{changed}]" if changed else model

@@ -1,4 +1,4 @@
-"""What is done for a track, by what it takes: a model's predictions, of tests or candidates, or its frozen encoder."""
+"""What is done for a track, by what it takes: predictions of tests or candidates, a frozen encoder, or profiles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.core.errors import BenchError
+from bench.core.given_files import recorded
 from bench.core.track import Track
 from bench.data.task import Task
+from bench.results import spec as run_spec
 from bench.results.spec import RunSpec
-from bench.runner.config import RunConfig
-from bench.runner.model_choice import sources
+from bench.runner.config import AnyConfig, ProfilesConfig
+from bench.runner.model_choice import load_class, sources
 from bench.tracks import registry
 
 
@@ -28,7 +30,7 @@ def check_folds(track: Track, folds: Sequence[int]) -> None:
         )
 
 
-def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]:
+def run(track: Track, config: AnyConfig, task: Task | None = None) -> list[Path]:
     """Do what a configuration says, for a track; return the records' paths, each in its run's folder.
 
     Args:
@@ -40,6 +42,10 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
         BenchError: Bad input of any kind.
     """
     check_folds(track, config.folds)
+    if isinstance(config, ProfilesConfig):
+        from bench.runner import profiles
+
+        return profiles.run(track, config)
     if track.takes == "predictions":
         from bench.runner import pipeline
 
@@ -61,8 +67,12 @@ def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]
     return paths
 
 
-def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
+def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    if isinstance(config, ProfilesConfig):
+        from bench.runner import profiles
+
+        return profiles.finished(track, config, spec)
     if track.takes == "predictions":
         from bench.runner import pipeline
 
@@ -75,8 +85,32 @@ def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
     return found
 
 
+def label(track: Track, config: AnyConfig) -> str:
+    """The row's name, as :attr:`bench.results.spec.RunSpec.label` has it; no data are read."""
+    if isinstance(config, ProfilesConfig):
+        from bench.runner import profiles
+
+        return profiles.label(track, config)
+    return run_spec.label(config.name, recorded(load_class(config.model), config.variant))
+
+
+def data_name(config: AnyConfig) -> str:
+    """What a record calls the data of a configuration; they are not read.
+
+    Raises:
+        BenchError: Unknown data.
+    """
+    if isinstance(config, ProfilesConfig):
+        from bench.runner import profiles
+
+        return profiles.data_name(config)
+    from bench.data import load
+
+    return load.resolve(config.data)[0].name
+
+
 def evaluation(track: Track) -> ModuleType:
-    """How a track evaluates an encoder, or predictions for all candidates."""
+    """How a track evaluates an encoder, predictions for all candidates, or profiles."""
     module = registry.module(track, "run")
     assert module is not None, f"the track {track.name} takes {track.takes} and has no run.py"
     return module

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
@@ -74,6 +74,61 @@ class RunConfig(BaseModel):
     def name(self) -> str:
         """The row's name: the label, or the model's (of an import path, the class')."""
         return self.label or model_choice.row_name(self.model)
+
+
+class ProfilesConfig(BaseModel):
+    """Profiles of wells that make one row by one seed, and how they are judged. As JSON and back it is the same.
+
+    Attributes:
+        data: Name, card, or table of wells.
+        given: Flags of the verb by name, where they differ from its defaults: what is read and asked, how it is judged.
+        encoder: What makes the profiles, with one seed; ``None`` = they are the features, or the embedding, themselves.
+        row: The row's name, where there is no encoder; empty = what the profiles are.
+        source: Hash of the embedding that stands for the features, where the data were read already.
+        out: Folder of the runs.
+        leaderboards: Folder that gets the records.
+        force: Whether what is finished is repeated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    given: dict[str, JsonValue] = {}
+    encoder: RunConfig | None = None
+    row: str = ""
+    source: str = ""
+    out: Path
+    leaderboards: Path
+    force: bool = False
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return self.encoder.name if self.encoder else self.row or str(self.given.get("features", "profile"))
+
+    @property
+    def model(self) -> str:
+        """What has to be imported; empty without an encoder."""
+        return self.encoder.model if self.encoder else ""
+
+    @property
+    def split(self) -> None:
+        """None is chosen: wells are asked what their groups allow."""
+        return
+
+    @property
+    def seeds(self) -> tuple[Seeds, ...]:
+        """One; of the pretraining, as nothing is drawn otherwise."""
+        return self.encoder.seeds if self.encoder else ((1, 1, 1),)
+
+    @property
+    def folds(self) -> tuple[Literal[0, 1], ...]:
+        """Controls of wells are in no folds."""
+        return (0,)
+
+
+#: What is run, for a track of any kind.
+AnyConfig: TypeAlias = RunConfig | ProfilesConfig
 
 
 def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) -> RunConfig:

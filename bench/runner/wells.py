@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import fields, replace
 
 import lightning
 import numpy as np
@@ -18,7 +16,7 @@ from bench.data.profiles.as_task import as_task
 from bench.data.profiles.wells import Mask, Wells
 from bench.models.response import ResponseConfig
 from bench.models.ssl.supervised import Supervised
-from bench.results.records import Budget
+from bench.results.profiles import Profiles
 from bench.runner.config import RunConfig, make_model
 from bench.runner.encoder import FrozenEncoder, check_encoder
 from bench.runner.model_choice import load_class, sources
@@ -30,60 +28,59 @@ from bench.training.pretraining import PretrainConfig
 _BLOCK = 1_024
 
 
-@dataclass(frozen=True)
-class EncodedWells:
-    """Latents of wells, and how they were made.
-
-    Attributes:
-        wells: The experiment, latents in place of features: centred and scaled by the negative controls, as a cosine
-            needs an origin.
-        kind: What the encoder's row is.
-        version: Of the model.
-        arguments: Of the encoder; those of the response, which is not used, are left out.
-        variant: Those that differ from the defaults.
-        budget: What the pretraining cost.
-        warnings: What a reader should know.
-        inputs: Hashes of what defines the encoder.
-        selection: How its step was chosen.
-    """
-
-    wells: Wells
-    kind: Literal["model", "control"]
-    version: int
-    arguments: Mapping[str, Any]
-    variant: Mapping[str, Any]
-    budget: Budget
-    warnings: tuple[str, ...]
-    inputs: Mapping[str, str]
-    selection: str | None
-
-
-def encode(wells: Wells, config: RunConfig, seed: int, fitted: Mask) -> EncodedWells:
-    """Pretrain an encoder (or take it from the checkpoint of an earlier run) and embed every well.
-
-    Args:
-        wells: Profiles.
-        config: Model, arguments and folder.
-        seed: Of the pretraining.
-        fitted: Negative controls that features and latents are centred and scaled by ``[N]``; the others are wells like
-            any other.
+def made_by(config: RunConfig) -> Profiles:
+    """What is known of an encoder's profiles before it is pretrained; arguments of its response, which is not used, are
+    left out.
 
     Raises:
-        BenchError: A model that has no encoder, needs labels, or does not fit these data.
+        BenchError: A model that has no encoder, or needs labels.
     """
     model_class = load_class(config.model)
     check_encoder(config.model, model_class)
     if issubclass(model_class, Supervised):
         raise BenchError(f"encoder '{config.model}' learns from labels, and wells have none here; choose another.")
+    second = {field.name for field in fields(ResponseConfig)} - {field.name for field in fields(PretrainConfig)}
+    arguments, variant = (
+        {name: value for name, value in recorded(model_class, given).items() if name not in second}
+        for given in (config.arguments, config.variant)
+    )
+    return Profiles(
+        name=config.name,
+        kind="control" if model_class.row_kind == "control" else "model",
+        version=model_class.version,
+        arguments=arguments,
+        variant=variant,
+        seed=config.seeds[0][1],
+        inputs=sources(config.model),
+    )
+
+
+def encode(wells: Wells, config: RunConfig, made: Profiles, fitted: Mask) -> tuple[Wells, Profiles]:
+    """Pretrain an encoder (or take it from the checkpoint of an earlier run) and embed every well.
+
+    Args:
+        wells: Profiles.
+        config: Model, arguments, one seed and folder.
+        made: From :func:`made_by`.
+        fitted: Negative controls that features and latents are centred and scaled by ``[N]``; the others are wells like
+            any other.
+
+    Returns:
+        The experiment, latents in place of features: centred and scaled by the negative controls, as a cosine needs an
+        origin; and how they were made.
+
+    Raises:
+        BenchError: A model that does not fit these data.
+    """
     task = as_task(replace(wells, control=fitted))
     model = make_model(config)
     model.fit_context = FitContext(
         folder=config.out / "encoders", arguments=config.arguments, fresh=config.force, evaluates_encoder=True
     )
-    lightning.seed_everything(seed, workers=True, verbose=False)
-    note(f"{config.name} | {wells.name} | seed {seed}: encoder on {len(wells)} wells without labels")
+    lightning.seed_everything(made.seed, workers=True, verbose=False)
+    note(f"{config.name} | {wells.name} | seed {made.seed}: encoder on {len(wells)} wells without labels")
     try:
-        model.freeze_encoder(PerturbationDataModule(task, seed=seed))
+        model.freeze_encoder(PerturbationDataModule(task, seed=made.seed))
     except ValueError as error:
         raise BenchError(f"encoder '{config.model}': {error}.") from error
     embed, x = FrozenEncoder(model, dict(model.inputs)), task.dataset.x
@@ -93,19 +90,11 @@ def encode(wells: Wells, config: RunConfig, seed: int, fitted: Mask) -> EncodedW
         raise BenchError(f"encoder '{config.model}': its latents are NaN or infinite on these wells. Lower its rate.")
     z = scale_of(z[fitted])(z)
     trained = embed.trained
-    second = {field.name for field in fields(ResponseConfig)} - {field.name for field in fields(PretrainConfig)}
-    arguments, variant = (
-        {name: value for name, value in recorded(model_class, given).items() if name not in second}
-        for given in (config.arguments, config.variant)
-    )
-    return EncodedWells(
-        wells=wells.with_values(z.astype(np.float64), sha256_arrays(z)),
-        kind="control" if model_class.row_kind == "control" else "model",
-        version=model_class.version,
-        arguments=arguments,
-        variant=variant,
+    made = replace(
+        made,
         budget=trained.budget,
         warnings=trained.warnings,
-        inputs={**sources(config.model), **embed.inputs},
+        inputs={**made.inputs, **embed.inputs},
         selection=trained.selection,
     )
+    return wells.with_values(z.astype(np.float64), sha256_arrays(z)), made

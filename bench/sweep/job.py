@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.core.track import Track
 from bench.runner import by_track
-from bench.runner.config import RunConfig
+from bench.runner.config import AnyConfig, ProfilesConfig
 from bench.runner.model_choice import load_class
 from bench.tracks import registry
 
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A run of one model on one task.
+    """A run of one model on one task, or a question that profiles are asked.
 
     Attributes:
         verb: Of ``bench``, as :attr:`bench.core.track.Track.verb`.
         config: With one seed and one control fold.
         spec: What it resolves to.
-        key: Jobs with one key share a checkpoint and are never done at once.
+        key: Jobs with one key share a checkpoint and are never done at once. Questions of one row have one key, and
+            the first that is done does them all.
     """
 
     verb: Verb
-    config: RunConfig
+    config: AnyConfig
     spec: RunSpec
     key: str
 
@@ -76,7 +77,7 @@ class Work(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verb: str
-    config: RunConfig
+    config: AnyConfig
     log: Path
     command: str
 
@@ -93,6 +94,9 @@ def work_of(job: Job) -> Work:
 def command(job: Job) -> str:
     """The command line that does the same by hand."""
     config, spec = job.config, job.spec
+    places = ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
+    if isinstance(config, ProfilesConfig):
+        return shlex.join(["bench", job.verb, *_flags(config), *places])
     by_name = {name: config.arguments[name] for name in load_class(config.model).named_by}
     model = ["--model", config.model, "--name", config.name] if by_name else ["--model", config.label or config.model]
     words = ["bench", job.verb, *model, "--data", config.data, "--split", spec.split]
@@ -101,5 +105,13 @@ def command(job: Job) -> str:
         words += ["--tracking", config.tracking]
     if job.track.takes != "encoder":
         words += ["--control-fold", str(spec.control_fold)]
-    words += ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
-    return shlex.join([*words, *(f"--{name}={value}" for name, value in (by_name | config.variant).items())])
+    return shlex.join([*words, *places, *(f"--{name}={value}" for name, value in (by_name | config.variant).items())])
+
+
+def _flags(config: ProfilesConfig) -> list[str]:
+    """A row of profiles as the command line has it."""
+    words = ["--data", config.data, *(f"--{name.replace('_', '-')}={value}" for name, value in config.given.items())]
+    if (encoder := config.encoder) is None:
+        return words
+    words += ["--encoder", encoder.label or encoder.model, "--seed", str(encoder.seeds[0][1])]
+    return [*words, *(f"--{name}={value}" for name, value in encoder.variant.items())]

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name
-from bench.core.given_files import recorded
-from bench.data.task import Task
 from bench.results.difference import FLOOR, SKILL
 from bench.runner import by_track
-from bench.runner.config import RunConfig, make_config, make_model, spec_of
+from bench.runner.config import AnyConfig, ProfilesConfig, RunConfig, make_config, make_model
 from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
 from bench.sweep.job import Job
-from bench.sweep.suite import Scalar, Suite, Verb, points
+from bench.sweep.suite import ProfilesBlock, Scalar, Suite, Verb, points
 from bench.tracks import registry
 
 #: Where runs are written: ``out``, ``leaderboards`` and ``tracking`` of :class:`bench.runner.config.RunConfig`.
 Places = Mapping[str, Any]
 
 
-def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
-    """The runs of a suite, each with one seed and one fold; no data are read.
+def configs(suite: Suite, places: Places) -> list[tuple[Verb, AnyConfig]]:
+    """The runs, and rows of profiles, of a suite, each with one seed and one fold; no data are read.
 
     Args:
         suite: The suite.
@@ -35,8 +34,11 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
     """
     chosen = _models(suite)
     made: dict[tuple[Verb, str, str], RunConfig] = {}
-    found = []
+    found: list[tuple[Verb, AnyConfig]] = []
     for verb, block in suite.blocks():
+        if isinstance(block, ProfilesBlock):
+            found += ((verb, config) for config in _rows(suite, verb, block, places))
+            continue
         for data, split, variant, (seed, training), fold, model in points(block):
             key = (verb, model, json.dumps(variant, sort_keys=True))
             if key not in made:
@@ -47,6 +49,21 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, RunConfig]]:
                     raise BenchError(f"suite '{suite.name}': {error}") from error
             one = {"data": data, "split": split, "seeds": ((seed, training, training),), "folds": (fold,)}
             found.append((verb, made[key].model_copy(update=one)))
+    return found
+
+
+def _rows(suite: Suite, verb: Verb, block: ProfilesBlock, places: Places) -> list[ProfilesConfig]:
+    """The rows of a block of profiles."""
+    from bench.runner import profiles
+
+    track, folders = registry.by_verb(verb), {name: places[name] for name in ("out", "leaderboards")}
+    found = []
+    try:
+        for data, given, variant in product(block.data, block.options, block.variants):
+            encoders = dict.fromkeys(block.encoders, variant)
+            found += profiles.rows(track, data, given, encoders, block.seeds, block.with_bars, **folders)
+    except BenchError as error:
+        raise BenchError(f"suite '{suite.name}': {error}") from error
     return found
 
 
@@ -87,70 +104,84 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
         BenchError: As for :func:`configs`; unknown data or split, data that are not there, a claim about rows that
             the suite does not make, or no job left.
     """
-    from bench.data import load
-    from bench.data.dataset import Dataset
-    from bench.data.splits import split as splits
+    from bench.sweep.specs import Resolver
 
     everything = configs(suite, places)
     check_claims(suite, everything)
-    loaded: dict[str, Dataset] = {}
-    tasks: dict[tuple[str, str, int, int], Task] = {}
-    jobs: dict[tuple[Verb, str], Job] = {}
+    resolver, jobs = Resolver(), dict[tuple[Verb, str], Job]()
     for verb, config in everything:
         if not _wanted(verb, config, only):
             continue
-        (split_seed, pretrain_seed, head_seed), fold = config.seeds[0], config.folds[0]
-        key = (config.data, str(config.split), split_seed, fold)
         try:
-            if config.data not in loaded:
-                loaded[config.data] = load.load(load.resolve(config.data)[0])
-            if key not in tasks:
-                dataset = loaded[config.data]
-                tasks[key] = Task(dataset, splits.draw(dataset, str(config.split), split_seed, fold))
+            for resolved, spec in resolver.specs(registry.by_verb(verb), config):
+                job = Job(verb, resolved, spec, _key(verb, resolved, spec.run_id))
+                jobs.setdefault((verb, spec.run_id), job)
         except BenchError as error:
             raise BenchError(f"suite '{suite.name}': {error}") from error
-        # An encoder has no head: one encoder, one record.
-        head_seed = pretrain_seed if registry.by_verb(verb).takes == "encoder" else head_seed
-        spec = spec_of(config, tasks[key], pretrain_seed, head_seed)
-        jobs.setdefault((verb, spec.run_id), Job(verb, config, spec, _key(verb, config, spec.run_id)))
     if not jobs:
         raise BenchError(f"suite '{suite.name}': no run holds {' and '.join(repr(w) for w in only)}; see --dry-run.")
+    if not only:
+        _check_boards(suite, list(jobs.values()))
     return list(jobs.values())
 
 
-def _key(verb: Verb, config: RunConfig, run_id: str) -> str:
-    """Runs that differ in the second stage alone train one encoder, whose checkpoint they share."""
+def _key(verb: Verb, config: AnyConfig, run_id: str) -> str:
+    """Runs that differ in the second stage alone train one encoder, whose checkpoint they share; so do rows of profiles
+    that differ in how they are judged. What one row of profiles is asked has one key.
+    """
     from bench.models.pretrained import PretrainedModel
 
+    if isinstance(config, ProfilesConfig):
+        of = config.model or json.dumps([config.name, config.given], sort_keys=True)
+        return f"{verb} {of} {config.data} {config.seeds}"
     if not issubclass(load_class(config.model), PretrainedModel):
         return f"{verb} {run_id}"
     return " ".join(map(str, (config.model, config.data, config.split, config.seeds, config.folds)))
 
 
-def label(config: RunConfig) -> str:
-    """The row's name, as :attr:`bench.results.spec.RunSpec.label` has it."""
-    variant = recorded(load_class(config.model), config.variant)
-    changed = ",".join(f"{key}={value}" for key, value in sorted(variant.items()))
-    return f"{config.name}[{changed}]" if changed else config.name
+def label(verb: Verb, config: AnyConfig) -> str:
+    """The row's name; no data are read."""
+    return by_track.label(registry.by_verb(verb), config)
 
 
-def _wanted(verb: Verb, config: RunConfig, only: Sequence[str]) -> bool:
-    words = f"{verb} {label(config)} {config.data} {config.split} seed={config.seeds[0][0]}"
+def _wanted(verb: Verb, config: AnyConfig, only: Sequence[str]) -> bool:
+    words = f"{verb} {label(verb, config)} {config.data} {config.split or ''} seed={config.seeds[0][0]}"
     return all(word in words for word in only)
 
 
-def check_claims(suite: Suite, everything: Sequence[tuple[Verb, RunConfig]]) -> None:
+def _check_boards(suite: Suite, jobs: Sequence[Job]) -> None:
+    """Refuse a claim about a board of profiles that the data turned out not to have.
+
+    Raises:
+        BenchError: Naming it.
+    """
+    metrics = {job.verb: job.track.metrics for job in jobs if isinstance(job.config, ProfilesConfig)}
+    for claim in suite.claims:
+        for verb, known in metrics.items():
+            made = {(job.spec.dataset, job.spec.split) for job in jobs if job.verb == verb}
+            if claim.metric in known and (claim.data, claim.split) not in made:
+                there = [split for data, split in made if data == claim.data]
+                raise BenchError(f"suite '{suite.name}', claim '{claim.name}': {unknown('board', claim.split, there)}")
+
+
+def check_claims(suite: Suite, everything: Sequence[tuple[Verb, AnyConfig]]) -> None:
     """Refuse a claim that could never be evaluated: its rows, its board or its metric are not of this suite.
 
     Raises:
         BenchError: Naming it; unknown data.
     """
-    from bench.data import load
-
-    names = {data: load.resolve(data)[0].name for data in dict.fromkeys(config.data for _, config in everything)}
+    names: dict[str, str] = {}
     made: dict[str, dict[tuple[str, str], set[str]]] = {track.verb: {} for track in registry.tracks()}
     for verb, config in everything:
-        made[verb].setdefault((names[config.data], board_name(str(config.split))), set()).add(label(config))
+        if isinstance(config, ProfilesConfig):  # what wells are asked is known with the data: see _check_boards
+            name, row = by_track.data_name(config), label(verb, config)
+            for claim in suite.claims:
+                if claim.data == name:
+                    made[verb].setdefault((name, claim.split), set()).add(row)
+            continue
+        if config.data not in names:
+            names[config.data] = by_track.data_name(config)
+        made[verb].setdefault((names[config.data], board_name(str(config.split))), set()).add(label(verb, config))
     verb_of = {metric: track.verb for track in reversed(registry.tracks()) for metric in track.metrics}
     if ranked := next((track for track in registry.tracks() if track.claims_skill), None):
         verb_of[SKILL] = ranked.verb

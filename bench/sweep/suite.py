@@ -1,6 +1,7 @@
 """A suite: models x data sets x splits x seeds in one file, and what is claimed of the rows that they make.
 
-``configs/suites/<name>.yaml``. Every entry of ``runs``, ``frozen`` and ``plan`` is a product; all are the suite.
+``configs/suites/<name>.yaml``. Every entry of ``runs``, ``frozen``, ``plan`` and ``profiles`` is a product; all are the
+suite.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
-from bench.core.files import configs_dir
-from bench.results.claim import Claim, Names, Seeds
+from bench.core.files import board_name, configs_dir
+from bench.results.claim import Claim, Names, Seeds, listed
 
 Scalar = bool | int | float | str
-Verb = Literal["run", "frozen", "plan"]
+Verb = Literal["run", "frozen", "plan", "profiles"]
 
 
 #: Claims, and runs, of a suite.
@@ -79,6 +80,47 @@ class Block(BaseModel):
         lists = (self.models, self.data, self.splits, self.seeds, self.training_seeds or (1,), self.control_folds)
         return math.prod(map(len, lists)) * len(self.variants)
 
+    def split_seeds(self, split: str) -> Seeds:
+        """Seeds under which a split is drawn, by the name that boards give it."""
+        return self.seeds if split in map(board_name, self.splits) else ()
+
+
+class ProfilesBlock(BaseModel):
+    """One product of a suite, of rows of profiles of wells.
+
+    Attributes:
+        data: Names, cards or tables as ``--data`` takes them.
+        options: Flags of the verb that differ from its defaults, a row each: ``{correction: plate_z}``; ``{}`` = none.
+        encoders: Names as ``--encoder`` takes them; empty = the features themselves.
+        variants: Arguments of the encoders that differ from their own; ``{}`` = none.
+        with_bars: Whether the features, and encoders that learned nothing, stand beside the encoders.
+        seeds: Of the pretraining.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Names
+    options: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
+    encoders: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    variants: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = ({},)
+    with_bars: bool = False
+    seeds: Seeds = (1,)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What is fitted."""
+        return self.encoders
+
+    @property
+    def size(self) -> int:
+        """Number of its rows by one seed, without bars."""
+        lists = (self.data, self.options, self.encoders or ("",), self.variants, self.seeds)
+        return math.prod(map(len, lists))
+
+    def split_seeds(self, split: str) -> Seeds:
+        """As of any block."""
+        return (1,)
+
 
 class Suite(BaseModel):
     """A suite file.
@@ -90,6 +132,7 @@ class Suite(BaseModel):
         runs: What ``bench run`` does.
         frozen: What ``bench frozen`` does, after the runs.
         plan: What ``bench plan`` does, after these.
+        profiles: What ``bench profiles`` does.
         claims: About the rows.
     """
 
@@ -101,6 +144,7 @@ class Suite(BaseModel):
     runs: tuple[Block, ...] = ()
     frozen: tuple[Block, ...] = ()
     plan: tuple[Block, ...] = ()
+    profiles: tuple[ProfilesBlock, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
 
     @model_validator(mode="after")
@@ -112,11 +156,12 @@ class Suite(BaseModel):
             )
         return self
 
-    def blocks(self) -> Iterator[tuple[Verb, Block]]:
+    def blocks(self) -> Iterator[tuple[Verb, Block | ProfilesBlock]]:
         """All blocks, runs first: a frozen encoder is taken from a run's checkpoint."""
         yield from (("run", block) for block in self.runs)
         yield from (("frozen", block) for block in self.frozen)
         yield from (("plan", block) for block in self.plan)
+        yield from (("profiles", block) for block in self.profiles)
 
 
 def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], tuple[int, int], int, str]]:
@@ -178,7 +223,8 @@ def _problem(error: ValidationError) -> str:
     place = first["loc"]
     where = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {"runs": Block, "frozen": Block, "plan": Block, "claims": Claim}
+        kinds: dict[str, type[BaseModel]] = {**dict.fromkeys(("runs", "frozen", "plan"), Block), "claims": Claim}
+        kinds["profiles"] = ProfilesBlock
         known = kinds.get(str(place[0]), Suite).model_fields
         return f"{'.'.join(str(part) for part in place[:-1]) or 'the file'}: {unknown('field', str(place[-1]), known)}"
     if first["type"] == "too_short":

@@ -1,8 +1,9 @@
 """All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
 
 A track that takes encoders also has a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for
-candidates a ``run.py`` with ``asked`` and ``evaluate``; one whose boards are not laid out like the others has a
-``table.py`` with ``show``.
+candidates a ``run.py`` with ``asked`` and ``evaluate``, one that takes profiles of wells a ``run.py`` with its options
+(``GIVEN``, ``options_of``), what it asks (``TASKS``, ``questions``, ``spec_of``, ``variant_of``, ``fitted_on``) and
+``run_profiles``; one whose boards are not laid out like the others has a ``table.py`` with ``show``.
 """
 
 from __future__ import annotations

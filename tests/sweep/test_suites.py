@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
-from bench.data import load
 from bench.results import claims, store
+from bench.runner import by_track
 from bench.sweep import suite as suites
 from bench.sweep.plan import check_claims, configs, folders, label
 from bench.tracks import registry
@@ -74,6 +74,9 @@ def test_a_claim_about_several_is_one_about_each(tmp_path):
         ),
         ("runs: [{models: a, data: x}]\nclaims: [{name: n, better: a, worse: [], data: x}]", "claims.0.worse is empty"),
         ("name: ../up\nruns: [{models: a, data: x}]", "name"),
+        ("profiles: [{encoders: jepa}]", "profiles.0.data is missing"),
+        ("profiles: [{data: x, encoder: jepa}]", "profiles.0: unknown field 'encoder'. Did you mean 'encoders'"),
+        ("profiles: [{data: x, options: []}]", "profiles.0.options is empty"),
         ("runs: [", "not YAML"),
         ("[1]", "not a suite"),
     ],
@@ -153,15 +156,17 @@ LACKING = {("run", "simulated", "simulation", "gears"): "its records were of sco
 def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
     made = [one for name, found in shipped.items() if suites.find(name).published for one in found]
-    names = {data: load.resolve(data)[0].name for data in {config.data for _, config in made}}
     for verb, config in made:
-        wanted[verb, names[config.data], config.split, label(config)].add((config.seeds[0], config.folds[0]))
+        row = (verb, by_track.data_name(config), config.split, label(verb, config))
+        wanted[row].add((config.seeds[0], config.folds[0]))
     for track in registry.tracks():
         for entry in store.collect(track, [ROOT / "leaderboards"]):
             spec = entry.record.spec
             if entry.record.kind != "reference":
                 seeds = (spec.split_seed, spec.pretrain_seed, spec.head_seed)
-                committed[track.verb, spec.dataset, spec.split, spec.label].add((seeds, spec.control_fold))
+                # What wells are asked is in the data, and in no suite: see tests/sweep/test_profiles_block.py.
+                split = None if track.takes == "profiles" else spec.split
+                committed[track.verb, spec.dataset, split, spec.label].add((seeds, spec.control_fold))
     assert sorted(set(committed) - set(wanted)) == []
     assert sorted(set(wanted) - set(committed)) == sorted(LACKING)
     assert dict(committed) == {row: runs for row, runs in wanted.items() if row not in LACKING}

@@ -15,7 +15,7 @@ from bench.core.files import safe_name, sha256_json
 from bench.data.profiles import embeddings, universe
 from bench.data.profiles.card import ProfileCard, find_card
 from bench.data.profiles.experiment import read_experiment
-from bench.data.profiles.simulate import SIMULATED_PROFILES, simulate
+from bench.data.profiles.simulate import SIMULATED_PROFILES, ProfileParameters, simulate
 from bench.data.profiles.tables import one_table
 from bench.data.profiles.universe import By
 from bench.data.profiles.wells import Wells, checked
@@ -54,13 +54,9 @@ def load_wells(source: str, asked: Asked = Asked()) -> Wells:
     Raises:
         BenchError: Whatever is wrong with the files, or a request that they cannot meet.
     """
-    name, _, given = source.partition(":") if not Path(source).exists() else (source, "", "")
-    card = find_card(name)
+    card, given = _card(source, asked.batches)
     if card.source == GENERATOR:
         return _listed(_simulated(card, given), asked)
-    if given:
-        raise BenchError(f"'{source}': parameters are for simulated data; '{name}' is read from {card.source}.")
-    card = _with_batches(card, asked.batches)
     path = _find(card)
     wells = one_table(path, card) if card.experiment is None else read_experiment(path, card)
     wells = checked(wells, str(path), asked.nan)
@@ -72,6 +68,27 @@ def load_wells(source: str, asked: Asked = Asked()) -> Wells:
     return _listed(wells, asked)
 
 
+def name_of(source: str, batches: Sequence[str] = ()) -> str:
+    """The name of the data set that :func:`load_wells` reads, without reading it.
+
+    Raises:
+        BenchError: No such card, or parameters that it does not have.
+    """
+    card, given = _card(source, batches)
+    return _drawn(card, given)[0] if card.source == GENERATOR else card.name
+
+
+def _card(source: str, batches: Sequence[str]) -> tuple[ProfileCard, str]:
+    """The card of a source, and what stands after its colon."""
+    name, _, given = source.partition(":") if not Path(source).exists() else (source, "", "")
+    card = find_card(name)
+    if card.source == GENERATOR:
+        return card, given
+    if given:
+        raise BenchError(f"'{source}': parameters are for simulated data; '{name}' is read from {card.source}.")
+    return _with_batches(card, batches), ""
+
+
 def _listed(wells: Wells, asked: Asked) -> Wells:
     if asked.universe == universe.ALL:
         return wells
@@ -80,6 +97,13 @@ def _listed(wells: Wells, asked: Asked) -> Wells:
 
 def _simulated(card: ProfileCard, given: str) -> Wells:
     """Wells of the generator under a card's parameters, and those that a name adds."""
+    name, parameters = _drawn(card, given)
+    drawn = simulate(parameters, name).wells
+    return checked(replace(drawn, evidence=card.evidence), card.name)
+
+
+def _drawn(card: ProfileCard, given: str) -> tuple[str, ProfileParameters]:
+    """Name and parameters of what the generator draws."""
     values = dict(card.parameters)
     for part in filter(None, given.split(",")):
         key, equals, value = part.partition("=")
@@ -92,8 +116,7 @@ def _simulated(card: ProfileCard, given: str) -> Wells:
     except (TypeError, ValueError) as error:
         known = ", ".join(asdict(SIMULATED_PROFILES))
         raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
-    drawn = simulate(parameters, safe_name("data set", f"{card.name}_{suffix}" if suffix else card.name)).wells
-    return checked(replace(drawn, evidence=card.evidence), card.name)
+    return safe_name("data set", f"{card.name}_{suffix}" if suffix else card.name), parameters
 
 
 def _with_batches(card: ProfileCard, batches: Sequence[str]) -> ProfileCard:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
 from bench.core.errors import BenchError, unknown
+from bench.core.files import sha256_file
 
 Task = Literal["replicability", "target", "cross"]
 Correction = Literal["none", "kpca", "sphering", "plate_z"]
@@ -96,3 +98,35 @@ def chosen(preset: str, given: Mapping[str, Any], features: str) -> Options:
         base = replace(base, plate_scale="none")
     known = {field.name for field in fields(Options)}
     return replace(base, **{name: value for name, value in given.items() if value is not None and name in known})
+
+
+#: What :func:`options_of` takes.
+GIVEN = ("preset", *(field.name for field in fields(Options)))
+
+
+def options_of(given: Mapping[str, Any], features: str) -> Options:
+    """The options that are meant by what was given, on a command line or in a suite.
+
+    Args:
+        given: Those of :data:`GIVEN`; of ``universe`` the path of its list, which stands in the row by its hash.
+        features: See :func:`chosen`.
+
+    Raises:
+        BenchError: An option or preset that there is not, a value that one does not have, no such list.
+    """
+    for name, value in given.items():
+        if name not in GIVEN:
+            raise unknown("option", name, GIVEN)
+        default = getattr(DEFAULT, name, "")
+        fits = isinstance(value, int | float) if isinstance(default, float) else isinstance(value, type(default))
+        if isinstance(value, bool) or not fits:
+            kind = {int: "a whole number", float: "a number"}.get(type(default), "text")
+            raise BenchError(f"option '{name}': expected {kind}; it is {value!r}.")
+    listed = given.get("universe", "all")
+    own = {name: value for name, value in given.items() if name not in ("preset", "universe")}
+    if listed != "all":
+        path = Path(listed)
+        if not path.is_file():
+            raise BenchError(f"--universe: no such file: {path}; expected 'all', or a table that lists wells.")
+        own["universe"] = sha256_file(path)[:12]
+    return chosen(given.get("preset", "stable"), own, features)

@@ -11,11 +11,12 @@ import pandas as pd
 
 from bench.core.files import file_part, write_json, write_text
 from bench.results.generated import to_csv
+from bench.results.profiles import Profiles
 from bench.tracks.matching.metrics import NUMBERS
 from bench.tracks.matching.options import Options
 from bench.tracks.matching.outcome import Outcome
 from bench.tracks.matching.protocol import Question
-from bench.tracks.matching.record import Profiles, by_label
+from bench.tracks.matching.record import by_label
 
 #: Files of a row's folder.
 FILES = ("ap.csv", "map.csv", "groups.csv", "pivot_map.csv", "pivot_found.csv", "manifest.json")

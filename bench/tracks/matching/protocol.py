@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.data.profiles.wells import COMPOUND, CRISPR, Group, Wells, fitting_controls
+from bench.data.profiles.wells import COMPOUND, CRISPR, Group, Mask, Wells, fitting_controls
 from bench.tracks.matching.consensus import Consensus, consensus
 from bench.tracks.matching.correction import MIN_CONTROLS, Corrected, correct
 from bench.tracks.matching.cross import cross_matching
@@ -71,6 +71,11 @@ def questions(
     return [question for question in out if question.task in tasks]
 
 
+def fitted_on(wells: Wells, options: Options) -> Mask:
+    """The negative controls that encoders and corrections are fitted on ``[N]``."""
+    return fitting_controls(wells) if options.controls == "split" else wells.control
+
+
 class Evaluation:
     """The answers of one kind of profiles; each is made when it is first asked for.
 
@@ -81,7 +86,7 @@ class Evaluation:
 
     def __init__(self, wells: Wells, options: Options) -> None:
         self.options = options
-        fitted = fitting_controls(wells) if options.controls == "split" else wells.control
+        fitted = fitted_on(wells, options)
         self.corrected: Corrected = correct(replace(wells, control=fitted), options)
         kept = np.flatnonzero(~fitted) if options.controls == "split" else np.arange(len(wells))
         self.wells = replace(wells, x=self.corrected.x).take(kept)

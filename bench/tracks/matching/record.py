@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,8 @@ from bench.core.conditions import INNER_PLUS
 from bench.core.files import file_part, sha256_json
 from bench.data.profiles.wells import Wells
 from bench.results import records, tables
-from bench.results.records import Budget, Record
+from bench.results.profiles import Profiles
+from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.results.tables import Table
 from bench.tracks.matching.options import Options
@@ -24,35 +24,6 @@ from bench.tracks.matching.track import TRACK
 
 #: Name of the file in a run's folder.
 FILE = f"{TRACK.file}.json"
-
-
-@dataclass(frozen=True)
-class Profiles:
-    """Who made the profiles.
-
-    Attributes:
-        name: Name of the row: ``profile``, ``embedding``, or an encoder's.
-        kind: See :class:`bench.results.records.Record`.
-        version: Of what made them.
-        arguments: Its arguments, resolved.
-        variant: Those that differ from its defaults.
-        seed: Of its pretraining.
-        budget: What it cost.
-        warnings: What a reader should know.
-        inputs: Hashes of what defines it beside the spec.
-        selection: How its weights were chosen.
-    """
-
-    name: str
-    kind: Literal["model", "control", "reference"] = "model"
-    version: int = 1
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    variant: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 1
-    budget: Budget = field(default_factory=Budget)
-    warnings: tuple[str, ...] = ()
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    selection: str | None = None
 
 
 def spec_of(wells: Wells, question: Question, profiles: Profiles, options: Options) -> RunSpec:
@@ -74,10 +45,15 @@ def spec_of(wells: Wells, question: Question, profiles: Profiles, options: Optio
         model=profiles.name,
         model_version=profiles.version,
         arguments={**profiles.arguments, **asdict(options)},
-        variant={**profiles.variant, **options.changed},
+        variant=variant_of(profiles, options),
         pretrain_seed=profiles.seed,
         head_seed=profiles.seed,
     )
+
+
+def variant_of(profiles: Profiles, options: Options) -> dict[str, Any]:
+    """What a row is named by beside who made its profiles."""
+    return {**profiles.variant, **options.changed}
 
 
 def make(wells: Wells, spec: RunSpec, profiles: Profiles, outcome: Outcome) -> tuple[Record, Table | None]:

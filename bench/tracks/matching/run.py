@@ -10,14 +10,18 @@ from pathlib import Path
 from bench.core.console import note
 from bench.data.profiles.wells import Wells
 from bench.results import records, store
+from bench.results.profiles import Profiles
 from bench.results.records import Record
 from bench.results.tables import Table
 from bench.tracks.matching import record as of_record
-from bench.tracks.matching.options import Options
+from bench.tracks.matching.options import GIVEN, TASKS, Options, options_of
 from bench.tracks.matching.output import write_tables
-from bench.tracks.matching.protocol import Evaluation, Question
-from bench.tracks.matching.record import Profiles
+from bench.tracks.matching.protocol import Evaluation, Question, fitted_on, questions
+from bench.tracks.matching.record import spec_of, variant_of
 from bench.tracks.matching.track import TRACK
+
+#: What is asked of a track that takes profiles: see :mod:`bench.tracks.registry`.
+__all__ = ["GIVEN", "TASKS", "fitted_on", "options_of", "questions", "run_profiles", "spec_of", "variant_of"]
 
 
 def run_profiles(
@@ -57,7 +61,7 @@ def run_profiles(
         spent = time.perf_counter() - begin
         begin = time.perf_counter()
         timed = replace(profiles, budget=profiles.budget.model_copy(update={"predict_s": round(spent, 3)}))
-        spec = of_record.spec_of(wells, question, timed, options)
+        spec = spec_of(wells, question, timed, options)
         made, table = of_record.make(wells, spec, timed, outcome)
         path = out / spec.run_id / of_record.FILE
         records.write(path, made, table)

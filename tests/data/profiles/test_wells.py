@@ -12,7 +12,7 @@ from plates import SUFFIX, frame_of, small, write_embeddings, write_experiment
 
 from bench.core.errors import BenchError
 from bench.data.profiles import card as cards
-from bench.data.profiles.load import Asked, load_wells
+from bench.data.profiles.load import Asked, load_wells, name_of
 from bench.data.profiles.universe import listed
 from bench.data.profiles.wells import Group
 
@@ -54,7 +54,7 @@ def test_missing_and_empty_plates_are_named_and_the_others_read(tmp_path, wells)
 
 def test_batches_are_a_flag_and_another_data_set(card, tmp_path):
     own = load_wells(str(card))
-    assert load_wells(str(card), Asked(batches=["B1"])).name == own.name
+    assert load_wells(str(card), Asked(batches=["B1"])).name == own.name == name_of(str(card), ["B1"])
     with pytest.raises(BenchError, match="none of the 1 plates"):
         load_wells(str(card), Asked(batches=["B2"]))
     with pytest.raises(BenchError, match="no plate with Batch = B9; there are B1, B2"):
@@ -211,8 +211,9 @@ def test_every_card_is_valid_and_says_where_its_data_are(name, monkeypatch):
 
 
 def test_simulated_parameters_by_name():
-    found = load_wells("simulated_profiles:plates=1,cells=1,seed=3")
-    assert found.name == "simulated_profiles_plates1_cells1_seed3"
+    source = "simulated_profiles:plates=1,cells=1,seed=3"
+    found = load_wells(source)
+    assert found.name == name_of(source) == "simulated_profiles_plates1_cells1_seed3"
     with pytest.raises(BenchError, match="Parameters: seed, cells"):
         load_wells("simulated_profiles:rows=3")
     with pytest.raises(BenchError, match="Did you mean 'lincs_plate'"):
