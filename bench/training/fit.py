@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
+from bench.core.files import sha256_json
+
 
 @dataclass
 class FitReport:
@@ -56,3 +60,7 @@ class FitContext:
     fresh: bool = False
     say: Callable[[str], None] = lambda text: None
     evaluates_encoder: bool = False
+
+    def stage_folder(self, name: str, described: Mapping[str, JsonValue]) -> Path | None:
+        """Where the checkpoint of a stage lies that is described so; ``None`` = nowhere."""
+        return None if self.folder is None else self.folder / f"{name}-{sha256_json(dict(described))[:12]}"

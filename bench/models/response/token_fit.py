@@ -23,8 +23,9 @@ from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionS
 from bench.nn.encoder import Encoded
 from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
+from bench.training.rounds import in_rounds
 from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
-from bench.training.trainer import KeepBest, train
+from bench.training.trainer import CHECKPOINTS, KeepBest, train
 
 #: Looks at the val conditions in one stage: a look costs as much as dozens of steps.
 LOOKS = 10
@@ -88,15 +89,19 @@ def _train(
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
     keep = KeepBest(kept, measure, max(1, steps // LOOKS), f"val/{stage.name}") if measure else None
     pairs = PerturbationDataModule(task.datamodule.task, batch_size=PAIR_BATCH, seed=stage.seed)
+    described = stage.described(task.datamodule)
     train(
         stage,
-        pairs.train_dataloader(),
+        in_rounds(pairs.train_dataloader(), steps, CHECKPOINTS),
         steps,
         stage.name,
         callbacks=[keep] if keep else [],
         precision=stage.settings.precision,
         logger=runtime.logger,
         say=runtime.say,
+        folder=runtime.stage_folder(stage.name, described),
+        fresh=runtime.fresh,
+        described=described,
     )
     return (keep.history[keep.best_step], keep.best_step) if keep else (float("inf"), steps)
 
