@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.conditions import constituents
-from bench.core.console import Stages
+from bench.core.console import Stages, note
 from bench.core.files import write_text
 from bench.data.task import Task
 from bench.evaluations.biojepac import suite
@@ -52,6 +52,8 @@ def run(config: RunConfig, tables: Tables, shown: bool = True) -> pd.DataFrame:
         path = config.out / spec.run_id / "suite_biojepac.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        if shown:
+            note(str(path))
         table.insert(0, "model", spec.label)
         table.insert(1, "data", task.dataset.name)
         table.insert(2, "split", task.split.kind)

@@ -165,7 +165,7 @@ def action_vectors(model: PerturbationModel, module: PerturbationDataModule) -> 
     index = torch.tensor([i for i, _ in singles], dtype=torch.int64)
     if not len(index):
         raise Missing("no action vectors: nothing is perturbed alone")
-    table = model._table
+    table = model.action_table
     values, present = as_published.actions(table, composer.eval(), index)
     wrong, _ = as_published.actions(table, composer, index, published=True)
     kept = [i for i in range(len(singles)) if bool(present[i, 0])]

@@ -69,7 +69,7 @@ def pathways(tables: Tables, dataset: Dataset) -> tuple[tuple[Pathways, ...], st
 def mechanisms(tables: Tables, dataset: Dataset) -> tuple[Mapping[str, str] | None, str]:
     """Mechanism of each perturbed gene or compound, and why there are none.
 
-    Simulated data have the program of genes that a regulator moves most, and the direction; those that move nothing have none.
+    Simulated data have the program of genes that a regulator moves most, and where to; who moves nothing has none.
 
     Raises:
         BenchError: A file that is none.

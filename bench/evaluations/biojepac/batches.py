@@ -42,8 +42,10 @@ def best_epoch(x: Floats, y: Codes, seed: int, epochs: int = EPOCHS) -> float:
     if len(classes) < 2:
         return float("nan")
     rng = np.random.default_rng([seed, 0xE5])
-    report = rng.random(len(y)) < 0.5
-    model = SGDClassifier(loss="log_loss", random_state=seed, learning_rate="constant", eta0=0.01)
+    order = np.lexsort((rng.random(len(y)), y))
+    report = np.zeros(len(y), dtype=np.bool_)
+    report[order[::2]] = True  # of every class
+    model = SGDClassifier(loss="log_loss", random_state=seed, learning_rate="constant", eta0=0.1)
     best = 0.0
     for _ in range(epochs):
         order = rng.permutation(np.flatnonzero(~report))
@@ -102,7 +104,7 @@ def _perturbation(latents: Latents, seed: int) -> Row:
     probe = unit_probe(normalise(latents.cells), latents.unit, latents.batch, seed)
     if probe is None:
         return absent(NAME, measure, "fewer than two test perturbations")
-    value = over_units(latents.units, probe.accuracy)
+    value = over_units(latents.units, probe.accuracy).within(0, 1)
     published = best_epoch(latents.controls[latents.partner], latents.unit, seed) if len(latents.controls) else None
     return Row(
         NAME,

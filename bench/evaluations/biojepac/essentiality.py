@@ -26,23 +26,31 @@ FOLDS, LEAST = 5, 10
 
 
 def left_out_scores(x: Floats, y: Codes, seed: int = 0) -> Floats:
-    """Score of each gene by a logistic regression that was fitted, and tuned, on other genes ``[n]``.
+    """Place of each gene, among those of its fold, by a logistic regression fitted and tuned on other genes ``[n]``.
+
+    Folds hold the classes in equal shares. Their scores are not comparable, as each has its own penalty: places are.
 
     Args:
         x: Features ``[n, F]``; standardised on the genes of each fit.
         y: 0 or 1 ``[n]``.
         seed: Of the folds.
+
+    Returns:
+        0 = the least likely of its fold to be essential, 1 = the likeliest.
     """
+    from scipy.stats import rankdata
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     inner = StratifiedKFold(3, shuffle=True, random_state=seed)
     model = GridSearchCV(LogisticRegression(max_iter=500), {"C": STRENGTHS}, scoring="roc_auc", cv=inner)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    found = cross_val_predict(make_pipeline(StandardScaler(), model), x, y, cv=folds, method="decision_function")
-    return np.asarray(found, dtype=np.float64)
+    found = np.zeros(len(y))
+    for fit, report in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
+        scores = make_pipeline(StandardScaler(), model).fit(x[fit], y[fit]).decision_function(x[report])
+        found[report] = (rankdata(scores) - 1) / max(len(report) - 1, 1)
+    return found
 
 
 def auroc(score: Floats, y: Codes) -> float:

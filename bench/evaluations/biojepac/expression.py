@@ -82,7 +82,7 @@ def rows(material: Material) -> Sequence[Row]:
     )
     found = []
     for measure, before, after, how in asked:
-        value = over_units(facts.units, _metric(after, ours))
+        value = over_units(facts.units, _metric(after, ours)).within(-1.0 if measure[0] == "r" else -np.inf, 1.0)
         found.append(
             Row(
                 NAME,
@@ -120,7 +120,7 @@ def rows(material: Material) -> Sequence[Row]:
                 f"published: {how}",
             )
         )
-    value = over_units(facts.units, _metric("severity_rho", ours))
+    value = over_units(facts.units, _metric("severity_rho", ours)).within(-1.0, 1.0)
     found.append(
         Row(
             NAME,

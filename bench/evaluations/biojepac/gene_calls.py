@@ -106,7 +106,7 @@ def _shared(evaluation: Evaluation) -> tuple[Floats, Floats]:
 def _calls(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
     true, said = _shared(ours)
     of_truth = calls(ours.d)
-    value = over_units(material.facts.units, balanced_accuracy(of_truth, calls(ours.d_hat), ours.scored))
+    value = over_units(material.facts.units, balanced_accuracy(of_truth, calls(ours.d_hat), ours.scored)).within(0, 1)
     answers = {
         "all unchanged": _mean(balanced_accuracy(of_truth, np.zeros_like(of_truth), ours.scored)),
         "train mean": _mean(balanced_accuracy(of_truth, calls(trivial.d_hat), ours.scored)),
@@ -131,7 +131,7 @@ def _calls(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
 def _direction(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
     values = evaluate(METRICS["direction_accuracy"], ours).values
     bar = evaluate(METRICS["direction_accuracy"], trivial).values
-    value = over_units(material.facts.units, values)
+    value = over_units(material.facts.units, values).within(0, 1)
     best, which = best_of({"a coin": 0.5 if value.n else None, "train mean": _mean(bar)})
     return Row(
         NAME,
@@ -155,7 +155,7 @@ def _list(material: Material, ours: Evaluation, trivial: Evaluation, k: int) -> 
     true, said = map(np.abs, _shared(ours))
     everything = np.ones_like(ours.scored)
     truth = np.abs(ours.de_z)
-    value = over_units(material.facts.units, overlap_at(k, truth, np.abs(ours.d_hat), ours.scored))
+    value = over_units(material.facts.units, overlap_at(k, truth, np.abs(ours.d_hat), ours.scored)).within(0, 1)
     luck = _mean(np.where(ours.scored.sum(axis=1) >= k, k / np.maximum(ours.scored.sum(axis=1), 1), np.nan))
     bar = _mean(overlap_at(k, truth, np.abs(trivial.d_hat), ours.scored))
     best, which = best_of({"k/G": luck, "train mean": bar})
@@ -171,7 +171,9 @@ def _list(material: Material, ours: Evaluation, trivial: Evaluation, k: int) -> 
         which,
         None,
         value.n,
-        "corrected: true lists by Wilcoxon z, perturbed genes left out",
+        "corrected: true lists by Wilcoxon z, perturbed genes left out"
+        if value.n
+        else f"corrected: under {k} genes count",
     )
 
 

@@ -14,7 +14,7 @@ from bench.stats.design import design
 from bench.stats.jackknife import estimate
 
 #: Resamples of an interval.
-DRAWS = 300
+DRAWS = 200
 
 
 class Interval(NamedTuple):
@@ -24,6 +24,10 @@ class Interval(NamedTuple):
     low: float
     high: float
     n: int
+
+    def within(self, least: float, most: float) -> Interval:
+        """The same with its bounds cut off where no value can lie."""
+        return self._replace(low=float(np.clip(self.low, least, most)), high=float(np.clip(self.high, least, most)))
 
 
 def over_units(units: Sequence[Unit], values: Floats) -> Interval:
@@ -38,22 +42,21 @@ def over_units(units: Sequence[Unit], values: Floats) -> Interval:
     return Interval(mean, mean - half, mean + half, int(np.isfinite(values).sum()))
 
 
-def resampled(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0, draws: int = DRAWS) -> Interval:
+def resampled(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int = 0) -> Interval:
     """A statistic of ``n`` independent units with the percentile interval of a bootstrap over them.
 
     Args:
         statistic: Of units by position ``[n]``, some of them repeated; NaN where it has no value.
         n: Units.
         seed: Of the draws.
-        draws: How many.
 
     Source: Efron and Tibshirani 1993, chapter 13.
     """
     rng = np.random.default_rng([seed, 0xB007])
     value = statistic(np.arange(n))
-    found = np.array([statistic(np.sort(rng.integers(0, n, n))) for _ in range(draws)])
+    found = np.array([statistic(np.sort(rng.integers(0, n, n))) for _ in range(DRAWS)])
     known = found[np.isfinite(found)]
-    if len(known) < draws // 2:
+    if len(known) < DRAWS // 2:
         return Interval(value, np.nan, np.nan, n)
     low, high = np.quantile(known, [0.025, 0.975])
     return Interval(value, float(low), float(high), n)

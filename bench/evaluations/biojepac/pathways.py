@@ -190,7 +190,7 @@ def _paired(what: str, vectors: Vectors, table: Pathways, level: Floats) -> Row:
         apart = a != b  # a gene that is drawn twice is no pair
         return pair_auroc(score[a[apart], b[apart]], known[a[apart], b[apart]])
 
-    value = resampled(lambda which: over(cosine, which), len(in_any), draws=100)
+    value = resampled(lambda which: over(cosine, which), len(in_any))
     alone = over(near, np.arange(len(in_any))) if np.isfinite(near).all() else None
     best, which = best_of({"chance": 0.5, "expression level": alone})
     return Row(

@@ -112,7 +112,7 @@ def rows(material: Material) -> Sequence[Row]:
     measured = float(np.nanmean(replicate(material)))
     out = []
     for what, name in (("mean reciprocal rank", "mrr"), ("share first", "hit1"), ("share in the first 10", "hit10")):
-        value = over_units(units, values[name])
+        value = over_units(units, values[name]).within(0, 1)
         out.append(
             Row(
                 NAME,

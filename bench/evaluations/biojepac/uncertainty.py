@@ -107,7 +107,7 @@ def rows(material: Material) -> Sequence[Row]:
     def of(which: NDArray[np.int64]) -> float:
         return calibration_error(covered[np.concatenate([members[u] for u in which.tolist()])])
 
-    error = resampled(of, len(members), draws=200)
+    error = resampled(of, len(members))
     return [
         Row(
             NAME,

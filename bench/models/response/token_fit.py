@@ -103,6 +103,8 @@ def _train(
         fresh=runtime.fresh,
         described=described,
     )
+    if not stage.taken:
+        ledger.earlier.append(stage.name)
     return (keep.history[keep.best_step], keep.best_step) if keep else (float("inf"), steps)
 
 
@@ -184,6 +186,8 @@ def _record(
     else:
         how = f"the last ones, as there are only {n_val} val conditions and {FOLDS} folds would be {FOLDS} more fits"
     head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(steps)} of {settings.head_steps} each: {how}"
+    if ledger.earlier:
+        head += f"; {' and '.join(dict.fromkeys(ledger.earlier))} from the checkpoint of an earlier run"
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
     ledger.steps += stages * settings.head_steps
     ledger.cells_seen += stages * settings.head_steps * 2 * PAIR_BATCH  # a pair is two cells
