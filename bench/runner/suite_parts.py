@@ -27,7 +27,8 @@ from bench.runner import candidates
 from bench.runner.encoder import FrozenEncoder
 from bench.stats.shifts import row_mean
 from bench.tracks.representation import heldout
-from bench.tracks.representation.protocol import embed_split
+from bench.tracks.representation.embedding import embed_rows as embed_cells
+from bench.tracks.representation.embedding import standardise
 from bench.tracks.response.align import align, sampling_variance
 from bench.tracks.response.truth.fields import Truth
 from bench.training.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
@@ -39,6 +40,8 @@ T = TypeVar("T")
 Rows = NDArray[np.int64]
 #: Cells of a unit whose latents are held against their predicted distribution, and values of each cell.
 CELLS, VALUES = 4, 256
+#: Cells of a unit that are embedded, and train cells by which latents are standardised.
+LATENT_CELLS, MAX_TRAIN = 40, 1_000
 #: Control cells of a context from which a unit is predicted, the same for all.
 INPUT_CELLS = 64
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -122,9 +125,16 @@ def latents(model: PerturbationModel, task: Task, seed: int) -> Latents:
         cells = heldout.draw(task, seed)
     except BenchError as error:
         raise Missing(f"no latents: {error}") from error
-    embedded = embed_split(cells, FrozenEncoder(model, dict(model.inputs)), seed)
-    strata, own = heldout.strata(task.dataset, cells.controls), heldout.strata(task.dataset, cells.rows)
     rng = np.random.default_rng([seed, 0xE5])
+    chosen = rng.permutation(len(cells.rows))
+    first = np.concatenate([chosen[cells.unit[chosen] == u][:LATENT_CELLS] for u in range(len(cells.units))])
+    unit, batch = cells.unit[first], cells.batches[first]
+    embed = FrozenEncoder(model, dict(model.inputs))
+    train = heldout.subsample(task.rows("train"), MAX_TRAIN, rng)
+    seen, z, controls = (
+        embed_cells(task.dataset.x, rows, embed) for rows in (train, cells.rows[first], cells.controls)
+    )
+    strata, own = heldout.strata(task.dataset, cells.controls), heldout.strata(task.dataset, cells.rows[first])
     pools = {code: np.flatnonzero(strata == code) for code in np.unique(own).tolist()}
     every = np.arange(len(strata))
     partner = np.zeros(len(own), dtype=np.int64)
@@ -133,7 +143,9 @@ def latents(model: PerturbationModel, task: Task, seed: int) -> Latents:
         if len(every):
             partner[mine] = rng.choice(pool if len(pool) else every, len(mine))
     units = tuple(Unit(*pair) for pair in cells.units)
-    return Latents(embedded.z, cells.unit, cells.batches, units, embedded.controls, cells.control_batches, partner)
+    return Latents(
+        standardise(z, seen), unit, batch, units, standardise(controls, seen), cells.control_batches, partner
+    )
 
 
 @torch.no_grad()

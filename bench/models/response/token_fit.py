@@ -27,9 +27,6 @@ from bench.training.rounds import in_rounds
 from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
 from bench.training.trainer import CHECKPOINTS, KeepBest, train
 
-#: Looks at the val conditions in one stage: a look costs as much as dozens of steps.
-LOOKS = 10
-
 
 @dataclass(frozen=True)
 class TokenTask:
@@ -87,7 +84,7 @@ def _train(
     if not steps:
         return float("inf"), 0
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
-    keep = KeepBest(kept, measure, max(1, steps // LOOKS), f"val/{stage.name}") if measure else None
+    keep = KeepBest(kept, measure, max(1, steps // stage.settings.looks), f"val/{stage.name}") if measure else None
     pairs = PerturbationDataModule(task.datamodule.task, batch_size=PAIR_BATCH, seed=stage.seed)
     described = stage.described(task.datamodule)
     train(
