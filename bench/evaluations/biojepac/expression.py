@@ -20,7 +20,7 @@ from bench.tracks.response.align import align
 from bench.tracks.response.evaluate import over_units as look
 from bench.tracks.response.evaluate import replicates
 from bench.tracks.response.metrics import METRICS, Evaluation, evaluate
-from bench.tracks.response.metrics.functional import dot, r2, weighted_mean
+from bench.tracks.response.metrics.functional import r2, weighted_mean
 from bench.tracks.response.metrics.legacy import legacy_truth, top_values
 from bench.tracks.response.metrics.pattern import top_de
 
@@ -57,9 +57,7 @@ def top_r2(evaluation: Evaluation) -> Floats:
 
 def shift_mse(evaluation: Evaluation) -> Floats:
     """Mean squared error of the shift over scored genes ``[T]``, disjoint controls."""
-    error = evaluation.d_hat - evaluation.d
-    ones = np.ones_like(error) * evaluation.scored
-    return weighted_mean(error**2, ones) if ones.any() else dot(error, error, ones)
+    return weighted_mean((evaluation.d_hat - evaluation.d) ** 2, evaluation.scored)
 
 
 def _metric(name: str, evaluation: Evaluation) -> Floats:
