@@ -24,6 +24,7 @@ from bench.cli.predict import predict
 from bench.cli.profiles import profiles
 from bench.cli.run import run
 from bench.cli.score import score
+from bench.cli.suite import suite
 from bench.cli.sweep import sweep
 from bench.core.conditions import written
 from bench.core.errors import BenchError, unknown
@@ -53,6 +54,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "genes": (genes, "a run gene by gene: predicted and observed shifts"),
     "explain": (explain, "what a word of a board, or a metric, means"),
     "sweep": (sweep, "do all runs of a suite; boards and claims at the end"),
+    "suite": (suite, "all evaluations of a publication (biojepac): as printed, corrected, and trivial answers"),
     "frozen": (frozen, "what a frozen encoder says about held-out cells"),
     "identify": (identify, "whether latents are the true ones; --check: what data show of the assumptions"),
     "profiles": (profiles, "replicates, targets and modalities matched by profiles of wells"),

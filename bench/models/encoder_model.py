@@ -61,6 +61,11 @@ class EncoderModel(PerturbationModel, abc.ABC):
         self._table: ActionTable
         self._missing: dict[str, int] = {}
 
+    @property
+    def action_table(self) -> ActionTable:
+        """What is known of the actions of every condition; of a fitted model."""
+        return self._table
+
     def make_encoder(self, datamodule: PerturbationDataModule) -> nn.Module:
         """Make (and train) the encoder."""
         return self.maker.make(datamodule, self)

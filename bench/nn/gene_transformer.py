@@ -67,10 +67,15 @@ class GeneTransformer(Encoder):
         self.blocks = nn.ModuleList(Block(width, heads, tanh_gelu=identity == "report") for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, mask: Mask | Tensor | None = None) -> Encoded:
+    def forward(self, x: Tensor, mask: Mask | Tensor | None = None, total: Tensor | None = None) -> Encoded:
         """Encode a batch; see :meth:`Encoder.forward`.
 
         T = G without a mask and always in ``report``, else the number of visible genes.
+
+        Args:
+            x: See there, as for ``mask``.
+            mask: See there.
+            total: What stands for the cells' log total ``[B, 1]``; absent = the log total.
 
         Raises:
             BenchError: If ``x`` does not have ``G`` genes, or a boolean mask given to ``fixed`` hides different numbers
@@ -78,7 +83,8 @@ class GeneTransformer(Encoder):
         """
         self._check(x)
         tokens = self._report_tokens(x, mask) if self.identity == "report" else self._fixed_tokens(x, mask)
-        h = run_blocks(self.blocks, tokens + self.total(log_total(x))[:, None], self.checkpoint_activations)
+        depth = self.total(log_total(x) if total is None else total)
+        h = run_blocks(self.blocks, tokens + depth[:, None], self.checkpoint_activations)
         out: Tensor = self.norm(h)
         return Encoded(out, out.mean(1))
 

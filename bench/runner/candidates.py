@@ -111,7 +111,9 @@ def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path,
     return record
 
 
-def predict(model: PerturbationModel, module: PerturbationDataModule, name: str) -> dict[Unit, Floats]:
+def predict(
+    model: PerturbationModel, module: PerturbationDataModule, name: str, most: int | None = None
+) -> dict[Unit, Floats]:
     """Predicted mean expression ``[G]`` of every unit that a model was told that it will be asked for.
 
     Where not all input cells are used, the predicted shift from those that are is added to the mean of all.
@@ -120,6 +122,7 @@ def predict(model: PerturbationModel, module: PerturbationDataModule, name: str)
         model: Fitted.
         module: The task, and the units.
         name: The model's, for messages.
+        most: Control cells that are used at most; absent = all of them, of over 500 candidates :data:`FEW_CELLS`.
 
     Raises:
         BenchError: The model predicts NaN, infinity or another shape.
@@ -132,7 +135,7 @@ def predict(model: PerturbationModel, module: PerturbationDataModule, name: str)
         units = [unit for unit in module.predicted_units if unit.context == data.contexts[context]]
         if not units:
             continue
-        used = cells if len(units) <= MANY else cells[:FEW_CELLS]
+        used = cells[: most or (len(cells) if len(units) <= MANY else FEW_CELLS)]
         controls = torch.from_numpy(data.x[used].toarray())
         asked = [data.conditions.index(unit.perturbation) for unit in units]
         means = model.predict_means(controls.to(model.device), asked, context).cpu().numpy()

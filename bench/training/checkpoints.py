@@ -62,6 +62,14 @@ def content_hash(checkpoint: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def weights_hash(*modules: torch.nn.Module) -> str:
+    """Hash of all weights and buffers of modules, those too that are in no checkpoint (12 hex digits)."""
+    digest = hashlib.sha256()
+    for module in modules:
+        _feed(digest, {**dict(module.named_parameters()), **dict(module.named_buffers())})
+    return digest.hexdigest()[:12]
+
+
 def _feed(digest: Any, value: Any) -> None:
     """Feed a value of plain containers, tensors and scalars to a hash, whatever order a mapping has."""
     if isinstance(value, torch.Tensor):

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
+from bench.core.files import sha256_json
+
 
 @dataclass
 class FitReport:
@@ -22,6 +26,7 @@ class FitReport:
             genes that a response predicts; ``None`` = nothing was held out, or no such error was looked at.
         selection: How the setting was chosen, for the record.
         parameters: Fitted numbers by stage.
+        earlier: Stages of the response that were found finished, whose time is not in this run's.
     """
 
     cells_seen: int = 0
@@ -31,6 +36,7 @@ class FitReport:
     error: float | None = None
     selection: str | None = None
     parameters: dict[str, int] = field(default_factory=dict)
+    earlier: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -56,3 +62,7 @@ class FitContext:
     fresh: bool = False
     say: Callable[[str], None] = lambda text: None
     evaluates_encoder: bool = False
+
+    def stage_folder(self, name: str, described: Mapping[str, JsonValue]) -> Path | None:
+        """Where the checkpoint of a stage lies that is described so; ``None`` = nowhere."""
+        return None if self.folder is None else self.folder / f"{name}-{sha256_json(dict(described))[:12]}"

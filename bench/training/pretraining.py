@@ -56,6 +56,7 @@ class PretrainConfig(Part):
         precision: ``32-true`` or ``bf16-mixed``, of both stages.
         pretrain_data: h5ad file of more cells to pretrain on, unlabelled, aligned by gene names; an epoch is then a
             pass over these too. No cell that is hidden from models may be in it.
+        looks: Times that held-out cells are looked at; of an encoder of tokens a look costs as much as a hundred steps.
         trials: Settings of the objective that are tried, its own first; what val (or folds of the train part) says is
             best stays.
     """
@@ -69,6 +70,7 @@ class PretrainConfig(Part):
     checkpoint_activations: bool = False
     precision: Precision = "32-true"
     pretrain_data: FilePath = ""
+    looks: Annotated[int, Range(1), SilentDefault()] = LOOKS
     trials: Annotated[int, Range(1), SilentDefault()] = 1
 
 
@@ -136,7 +138,10 @@ class Pretraining(lightning.LightningModule):
             "class": f"{kind.__module__}.{kind.__qualname__}",
             # Where a file lies says nothing; the batches of another one are as many as its cells.
             "training": {
-                f.name: getattr(self.config, f.name) for f in fields(self.config) if f.name != "pretrain_data"
+                f.name: getattr(self.config, f.name)
+                for f in fields(self.config)
+                # A number of looks that is not named is that of all trainings before there was a choice.
+                if f.name != "pretrain_data" and (f.name, getattr(self.config, f.name)) != ("looks", LOOKS)
             },
             "cells": self._cells,
             "genes": sha256_json(list(datamodule.genes)),
@@ -180,7 +185,7 @@ class Pretraining(lightning.LightningModule):
             return value if own is None else own
 
         best = nn.ModuleList([self.exported(), self.objective.heads]) if self.objective.keeps_heads else self.exported()
-        keep = KeepBest(best, look, max(1, self.steps // LOOKS))
+        keep = KeepBest(best, look, max(1, self.steps // self.config.looks))
         callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
         batch = min(self.config.batch_size, self._cells)
         report.flops = self.flops_per_cell() * batch * self.steps

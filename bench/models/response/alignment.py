@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning
 import torch
+from pydantic import JsonValue
 from torch.utils.data import DataLoader
 
 from bench.core.conditions import constituents
@@ -13,8 +14,10 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
+from bench.training.checkpoints import weights_hash
 from bench.training.fit import FitContext
-from bench.training.trainer import optimiser, train
+from bench.training.rounds import in_rounds
+from bench.training.trainer import CHECKPOINTS, optimiser, train
 
 #: Source: BioJEPAC report v0.4 (batch and rate of the composer's stage).
 BATCH, RATE = 128, 4e-3
@@ -93,5 +96,24 @@ def align(
     torch.random.set_rng_state(state)
     steps = epochs * batches
     loader: DataLoader[int] = DataLoader(range(steps), batch_size=None, collate_fn=int)  # type: ignore[arg-type]
-    train(module, loader, steps, "align", logger=runtime.logger, say=runtime.say)
+    described: dict[str, JsonValue] = {
+        "stage": "align",
+        "epochs": epochs,
+        "seed": runtime.head_seed,
+        "start": weights_hash(module),
+        "features": weights_hash(table),
+        "data": datamodule.dataset.hash,
+        "split": datamodule.split.split_id,
+    }
+    train(
+        module,
+        in_rounds(loader, steps, CHECKPOINTS),
+        steps,
+        "align",
+        logger=runtime.logger,
+        say=runtime.say,
+        folder=runtime.stage_folder("align", described),
+        fresh=runtime.fresh,
+        described=described,
+    )
     return {name: tensor.detach() for name, tensor in module.composer.state_dict().items()}

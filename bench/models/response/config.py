@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from bench.core.arguments import (
     Fraction,
@@ -11,8 +11,10 @@ from bench.core.arguments import (
     NonNegativeInt,
     Part,
     PositiveInt,
+    Range,
     settings,
 )
+from bench.core.given_files import SilentDefault
 from bench.training.trainer import Precision
 
 Residual = Literal["train_mean", "additive", "none"]
@@ -53,6 +55,7 @@ class ResponseConfig(Part):
         head_seeds: Responses fitted from different seeds and averaged.
         align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
         precision: ``32-true`` or ``bf16-mixed``.
+        looks: Times that the val conditions are looked at in each stage on tokens.
         context_mask: With ``report`` and ``own``: share of the control cell's genes that are hidden in training; only
             they count in the likelihood (0.6 as published; prediction hides none).
 
@@ -75,6 +78,7 @@ class ResponseConfig(Part):
     head_seeds: PositiveInt = 3
     align_epochs: NonNegativeInt = 0
     precision: Precision = "32-true"
+    looks: Annotated[int, Range(1), SilentDefault()] = 10
     context_mask: FractionBelowOne = 0.0
 
     def __post_init__(self) -> None:

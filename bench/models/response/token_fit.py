@@ -23,11 +23,9 @@ from bench.models.response.token_stages import DECODER_RATE, PAIR_BATCH, ActionS
 from bench.nn.encoder import Encoded
 from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
+from bench.training.rounds import in_rounds
 from bench.training.selection import FOLDS, MIN_VAL_CONDITIONS
-from bench.training.trainer import KeepBest, train
-
-#: Looks at the val conditions in one stage: a look costs as much as dozens of steps.
-LOOKS = 10
+from bench.training.trainer import CHECKPOINTS, KeepBest, train
 
 
 @dataclass(frozen=True)
@@ -86,18 +84,24 @@ def _train(
     if not steps:
         return float("inf"), 0
     ledger.flops = (ledger.flops or 0.0) + _flops(stage, task) * PAIR_BATCH * steps
-    keep = KeepBest(kept, measure, max(1, steps // LOOKS), f"val/{stage.name}") if measure else None
+    keep = KeepBest(kept, measure, max(1, steps // stage.settings.looks), f"val/{stage.name}") if measure else None
     pairs = PerturbationDataModule(task.datamodule.task, batch_size=PAIR_BATCH, seed=stage.seed)
+    described = stage.described(task.datamodule)
     train(
         stage,
-        pairs.train_dataloader(),
+        in_rounds(pairs.train_dataloader(), steps, CHECKPOINTS),
         steps,
         stage.name,
         callbacks=[keep] if keep else [],
         precision=stage.settings.precision,
         logger=runtime.logger,
         say=runtime.say,
+        folder=runtime.stage_folder(stage.name, described),
+        fresh=runtime.fresh,
+        described=described,
     )
+    if not stage.taken:
+        ledger.earlier.append(stage.name)
     return (keep.history[keep.best_step], keep.best_step) if keep else (float("inf"), steps)
 
 
@@ -179,6 +183,8 @@ def _record(
     else:
         how = f"the last ones, as there are only {n_val} val conditions and {FOLDS} folds would be {FOLDS} more fits"
     head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(steps)} of {settings.head_steps} each: {how}"
+    if ledger.earlier:
+        head += f"; {' and '.join(dict.fromkeys(ledger.earlier))} from the checkpoint of an earlier run"
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
     ledger.steps += stages * settings.head_steps
     ledger.cells_seen += stages * settings.head_steps * 2 * PAIR_BATCH  # a pair is two cells

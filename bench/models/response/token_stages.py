@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
+from dataclasses import asdict
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import nn
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
@@ -18,6 +20,7 @@ from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
 from bench.objectives.jepa import pooled_regulariser, report_regulariser
 from bench.objectives.nll import gaussian_nll
+from bench.training.checkpoints import weights_hash
 from bench.training.curves import log_agreement
 from bench.training.trainer import optimiser
 
@@ -38,6 +41,9 @@ class PairStage(lightning.LightningModule, abc.ABC):
         settings: Its parts.
         rate: Highest learning rate.
         seed: Seed of masks and dropped identities.
+
+    Attributes:
+        taken: Steps taken in this process; 0 where a finished checkpoint was found.
     """
 
     name = "pairs"
@@ -48,6 +54,20 @@ class PairStage(lightning.LightningModule, abc.ABC):
         super().__init__()
         self.encoder, self.response = encoder, response
         self.settings, self.rate, self.seed = settings, rate, seed
+        self.taken = 0
+
+    def described(self, datamodule: PerturbationDataModule) -> dict[str, JsonValue]:
+        """What is trained, and from where, as plain values: a checkpoint of anything else is not gone on from."""
+        return {
+            "stage": self.name,
+            "settings": asdict(self.settings),
+            "rate": self.rate,
+            "seed": self.seed,
+            "encoder": weights_hash(self.encoder),
+            "start": weights_hash(self.response),
+            "data": datamodule.dataset.hash,
+            "split": datamodule.split.split_id,
+        }
 
     @abc.abstractmethod
     def losses(self, batch: CellBatch, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -66,6 +86,7 @@ class PairStage(lightning.LightningModule, abc.ABC):
 
     def training_step(self, batch: CellBatch, batch_idx: int = 0) -> torch.Tensor:
         """One step."""
+        self.taken += 1
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         parts = self.losses(batch, generator)
         total: torch.Tensor = torch.stack(list(parts.values())).sum()
@@ -160,6 +181,7 @@ class HeldOut:
             self.cells.append((*place, inner.unit_rows(unit)))
         self.controls = [torch.from_numpy(inner.x[rows[:CELLS]].toarray()) for rows in datamodule.input_rows]
         self._tokens: list[torch.Tensor] = []
+        self._starts: dict[int, Encoded] = {}
 
     def _mean_tokens(self, rows: Rows, device: torch.device) -> torch.Tensor:
         total = torch.zeros((), device=device)
@@ -173,7 +195,9 @@ class HeldOut:
         condition, context, _ = self.cells[i]
         device = next(response.parameters()).device
         controls = self.controls[context].to(device)
-        start: Encoded = self.encoder(controls)
+        if context not in self._starts:  # the encoder is frozen, and the cells are the same in every look
+            self._starts[context] = self.encoder(controls)
+        start = Encoded(*(part.to(device) for part in self._starts[context]))
         mean, _ = response(start, torch.full((len(controls),), condition, device=device))
         return controls, start.tokens, mean
 
