@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
+from bench.core.files import board_name
 from bench.results import claims, store
 from bench.runner import by_track
 from bench.sweep import suite as suites
@@ -150,6 +151,11 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 
 #: Rows that the boards lack, and why.
 LACKING = {("run", "simulated", "simulation", "gears"): "its records were of scoring version 3, and its fits are long"}
+LACKING |= {
+    ("profiles", data, None, f"{name}[batch_size=64,epochs={epochs}]"): "not fitted yet"
+    for data, epochs in (("lincs_plate", 200), ("simulated_profiles", 100))
+    for name in ("jepa", "mae", "vicreg")
+}
 
 
 @pytest.mark.ci
@@ -157,7 +163,8 @@ def test_the_suites_make_every_committed_row_and_no_other(shipped):
     wanted, committed = defaultdict(set), defaultdict(set)
     made = [one for name, found in shipped.items() if suites.find(name).published for one in found]
     for verb, config in made:
-        row = (verb, by_track.data_name(config), config.split, label(verb, config))
+        split = None if config.split is None else board_name(config.split)
+        row = (verb, by_track.data_name(config), split, label(verb, config))
         wanted[row].add((config.seeds[0], config.folds[0]))
     for track in registry.tracks():
         for entry in store.collect(track, [ROOT / "leaderboards"]):
