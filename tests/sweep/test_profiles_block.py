@@ -160,7 +160,7 @@ def test_a_sweep_makes_what_the_verb_makes_and_only_what_is_not_there(tmp_path, 
     made[lost.spec.run_id].unlink()
     code, out, err = bench(capsys, "sweep", "s.yaml", "--dry-run")
     assert code == 0 and "8 runs, 7 finished, 1 to do" in err
-    assert re.search(r"profile\[null_size=200\]\s+\(profiles\).* 1 +0 +1", out.replace("\n", " ")), out
+    assert re.search(r"\S+ +replicability\.line1 +profile\[null_size=2 +1 +1 +0 +1$", out, re.M), out
     assert bench(capsys, "sweep", "s.yaml")[0] == 0
     changed = {path.parent.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert changed == {j.spec.run_id for j in jobs if j.spec.label == "profile[null_size=200]"}
