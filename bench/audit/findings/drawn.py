@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bench.audit.material import kind_of
 from bench.core.errors import BenchError
 from bench.results.spec import RunSpec
 
@@ -48,7 +49,7 @@ class Drawn:
             return dataset
         if dataset.hash != spec.data_hash:
             return f"data set '{spec.dataset}' is not that of the record"
-        task = Task(dataset, draw(dataset, spec.split, spec.split_seed, spec.control_fold))
+        task = Task(dataset, draw(dataset, kind_of(spec.split), spec.split_seed, spec.control_fold))
         if task.split.split_id != spec.split_id:
             return f"split '{spec.split}' of seed {spec.split_seed} is another now"
         units = {*task.units_of("train"), *task.units_of("val")}
