@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.material import Codes, Material, Vectors
-from bench.evaluations.biojepac.row import Row, absent, number
+from bench.evaluations.biojepac.row import Row, absent
 
 NAME = "8 essentiality"
 MEASURE = "AUROC"
@@ -94,9 +94,7 @@ def _row(vectors: Vectors, at: NDArray[np.int64], y: Codes, level: Floats, seed:
         MEASURE,
         auroc(scores["published"], y),
         0.5,
-        number(value.value),
-        number(value.low),
-        number(value.high),
+        *value.numbers,
         auroc(scores["level"], y),
         "expression level",
         None,

@@ -14,7 +14,7 @@ import numpy as np
 from bench.core.typing import Floats
 from bench.evaluations.biojepac.interval import over_units
 from bench.evaluations.biojepac.material import Material
-from bench.evaluations.biojepac.row import Row, number
+from bench.evaluations.biojepac.row import Row, mean_of, number
 from bench.results.tables import ALL
 from bench.tracks.response.align import align
 from bench.tracks.response.evaluate import over_units as look
@@ -64,11 +64,6 @@ def _metric(name: str, evaluation: Evaluation) -> Floats:
     return evaluate(METRICS[name], evaluation).values
 
 
-def _mean(values: Floats) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
-
-
 def rows(material: Material) -> Sequence[Row]:
     """All measures of the evaluation."""
     facts = material.facts
@@ -85,12 +80,10 @@ def rows(material: Material) -> Sequence[Row]:
             Row(
                 NAME,
                 measure,
-                _mean(_metric(before, ours)),
-                _mean(_metric(before, trivial)),
-                number(value.value),
-                number(value.low),
-                number(value.high),
-                _mean(_metric(after, trivial)),
+                mean_of(_metric(before, ours)),
+                mean_of(_metric(before, trivial)),
+                *value.numbers,
+                mean_of(_metric(after, trivial)),
                 "train mean",
                 measured.get(after),
                 value.n,
@@ -106,12 +99,10 @@ def rows(material: Material) -> Sequence[Row]:
             Row(
                 NAME,
                 measure,
-                _mean(_metric(before, ours)),
-                _mean(_metric(before, trivial)),
-                number(value.value),
-                number(value.low),
-                number(value.high),
-                _mean(of(trivial)),
+                mean_of(_metric(before, ours)),
+                mean_of(_metric(before, trivial)),
+                *value.numbers,
+                mean_of(of(trivial)),
                 "train mean",
                 None,
                 value.n,
@@ -125,9 +116,7 @@ def rows(material: Material) -> Sequence[Row]:
             "severity",
             number(_published_severity(ours)),
             number(_published_severity(trivial)),
-            number(value.value),
-            number(value.low),
-            number(value.high),
+            *value.numbers,
             0.0,
             "one size for all",
             measured.get("severity_rho"),
@@ -148,4 +137,4 @@ def _published_severity(evaluation: Evaluation) -> float:
 def _replicate(material: Material, names: Sequence[str]) -> Mapping[str, float | None]:
     """What half of the cells have as a prediction of the other half."""
     found = look(material.facts, replicates(material.facts), [METRICS[name] for name in names])
-    return {name: _mean(found[name, ALL]["half_replicate"]) for name in names}
+    return {name: mean_of(found[name, ALL]["half_replicate"]) for name in names}

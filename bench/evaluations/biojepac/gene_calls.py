@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.evaluations.biojepac.interval import over_units
 from bench.evaluations.biojepac.material import Bools, Material
-from bench.evaluations.biojepac.row import Row, best_of, number
+from bench.evaluations.biojepac.row import Row, best_of, mean_of
 from bench.tracks.response.align import align
 from bench.tracks.response.metrics import METRICS, Evaluation, evaluate
 from bench.tracks.response.metrics.gears import gears_truth
@@ -108,18 +108,16 @@ def _calls(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
     of_truth = calls(ours.d)
     value = over_units(material.facts.units, balanced_accuracy(of_truth, calls(ours.d_hat), ours.scored)).within(0, 1)
     answers = {
-        "all unchanged": _mean(balanced_accuracy(of_truth, np.zeros_like(of_truth), ours.scored)),
-        "train mean": _mean(balanced_accuracy(of_truth, calls(trivial.d_hat), ours.scored)),
+        "all unchanged": mean_of(balanced_accuracy(of_truth, np.zeros_like(of_truth), ours.scored)),
+        "train mean": mean_of(balanced_accuracy(of_truth, calls(trivial.d_hat), ours.scored)),
     }
     best, which = best_of(answers)
     return Row(
         NAME,
         f"3 classes, threshold {THRESHOLD}",
-        _mean(accuracy(calls(true), calls(said))),
-        _mean(accuracy(calls(true), np.zeros_like(calls(true)))),
-        number(value.value),
-        number(value.low),
-        number(value.high),
+        mean_of(accuracy(calls(true), calls(said))),
+        mean_of(accuracy(calls(true), np.zeros_like(calls(true)))),
+        *value.numbers,
         best,
         which,
         None,
@@ -132,15 +130,13 @@ def _direction(material: Material, ours: Evaluation, trivial: Evaluation) -> Row
     values = evaluate(METRICS["direction_accuracy"], ours).values
     bar = evaluate(METRICS["direction_accuracy"], trivial).values
     value = over_units(material.facts.units, values).within(0, 1)
-    best, which = best_of({"a coin": 0.5 if value.n else None, "train mean": _mean(bar)})
+    best, which = best_of({"a coin": 0.5 if value.n else None, "train mean": mean_of(bar)})
     return Row(
         NAME,
         f"direction, top {DIRECTION}",
-        _mean(direction_of_top(*_shared(ours))),
-        _mean(direction_of_top(*_shared(trivial))),
-        number(value.value),
-        number(value.low),
-        number(value.high),
+        mean_of(direction_of_top(*_shared(ours))),
+        mean_of(direction_of_top(*_shared(trivial))),
+        *value.numbers,
         best,
         which,
         None,
@@ -156,17 +152,15 @@ def _list(material: Material, ours: Evaluation, trivial: Evaluation, k: int) -> 
     everything = np.ones_like(ours.scored)
     truth = np.abs(ours.de_z)
     value = over_units(material.facts.units, overlap_at(k, truth, np.abs(ours.d_hat), ours.scored)).within(0, 1)
-    luck = _mean(np.where(ours.scored.sum(axis=1) >= k, k / np.maximum(ours.scored.sum(axis=1), 1), np.nan))
-    bar = _mean(overlap_at(k, truth, np.abs(trivial.d_hat), ours.scored))
+    luck = mean_of(np.where(ours.scored.sum(axis=1) >= k, k / np.maximum(ours.scored.sum(axis=1), 1), np.nan))
+    bar = mean_of(overlap_at(k, truth, np.abs(trivial.d_hat), ours.scored))
     best, which = best_of({"k/G": luck, "train mean": bar})
     return Row(
         NAME,
         f"P@{k}",
-        _mean(overlap_at(k, true, said, everything)),
+        mean_of(overlap_at(k, true, said, everything)),
         k / true.shape[1],
-        number(value.value),
-        number(value.low),
-        number(value.high),
+        *value.numbers,
         best,
         which,
         None,
@@ -175,8 +169,3 @@ def _list(material: Material, ours: Evaluation, trivial: Evaluation, k: int) -> 
         if value.n
         else f"corrected: under {k} genes count",
     )
-
-
-def _mean(values: Floats) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None

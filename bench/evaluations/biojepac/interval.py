@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.evaluations.biojepac.row import number
 from bench.stats.design import design
 from bench.stats.jackknife import estimate
 
@@ -24,6 +25,11 @@ class Interval(NamedTuple):
     low: float
     high: float
     n: int
+
+    @property
+    def numbers(self) -> tuple[float | None, float | None, float | None]:
+        """Value and bounds as a row has them: ``None`` for what there is not."""
+        return number(self.value), number(self.low), number(self.high)
 
     def within(self, least: float, most: float) -> Interval:
         """The same with its bounds cut off where no value can lie."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.material import Codes, Material, Pathways, Vectors
-from bench.evaluations.biojepac.row import Row, absent, best_of, number
+from bench.evaluations.biojepac.row import Row, absent, best_of
 from bench.tracks.representation.embedding import normalise
 from bench.tracks.representation.geometry import silhouettes
 
@@ -136,9 +136,7 @@ def _grouped(what: str, vectors: Vectors, at: NDArray[np.int64], label: Codes, l
             f"{what}: kNN",
             published_knn(before, label),
             published_knn(np.random.default_rng(0).standard_normal(z.shape), label),
-            number(value.value),
-            number(value.low),
-            number(value.high),
+            *value.numbers,
             best,
             which,
             None,
@@ -150,9 +148,7 @@ def _grouped(what: str, vectors: Vectors, at: NDArray[np.int64], label: Codes, l
             f"{what}: silhouette",
             float(silhouettes(before, label).mean()),
             None,
-            number(far.value),
-            number(far.low),
-            number(far.high),
+            *far.numbers,
             float(_silhouette_of_level(level, label)) if np.isfinite(level).all() else None,
             "expression level",
             None,
@@ -198,9 +194,7 @@ def _paired(what: str, vectors: Vectors, table: Pathways, level: Floats) -> Row:
         measure,
         None,
         None,
-        number(value.value),
-        number(value.low),
-        number(value.high),
+        *value.numbers,
         best,
         which,
         None,

@@ -16,7 +16,7 @@ from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.evaluations.biojepac.interval import over_units
 from bench.evaluations.biojepac.material import Averaged, Material
-from bench.evaluations.biojepac.row import Row, absent, number
+from bench.evaluations.biojepac.row import Row, absent
 from bench.tracks.planning import tasks
 from bench.tracks.planning import truth as planning
 from bench.tracks.planning.ranking import chance, measure, places
@@ -119,9 +119,7 @@ def rows(material: Material) -> Sequence[Row]:
                 what,
                 before.get(name),
                 luck.get(name),
-                number(value.value),
-                number(value.low),
-                number(value.high),
+                *value.numbers,
                 float(np.mean([chance(name, int(n)) for n in sizes])),
                 "chance",
                 measured if name == "mrr" else None,

@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bench.core.typing import Floats
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -52,6 +56,12 @@ def absent(evaluation: str, measure: str, reason: str) -> Row:
 def number(value: float | None) -> float | None:
     """A plain float; ``None`` for what is not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
+
+
+def mean_of(values: Floats) -> float | None:
+    """Mean of what is defined; ``None`` where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def best_of(answers: Mapping[str, float | None], *, high: bool = True) -> tuple[float | None, str]:
