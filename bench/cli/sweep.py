@@ -118,6 +118,7 @@ def _print_boards(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> None:
 
 def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     """Evaluate the suite's claims on its own records, print them and write them down."""
+    from bench.reports import verdicts as shown
     from bench.results import claims, leaderboard
     from bench.tracks import registry
 
@@ -137,7 +138,7 @@ def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
         ]
         groups.append((track, leaderboard.group(kept)))
     verdicts = claims.evaluate(suite.claims, seeds, groups)
-    claims.show(verdicts)
+    shown.show(verdicts)
     return claims.write(leaderboards, suite.name, verdicts)
 
 

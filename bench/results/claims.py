@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from rich.table import Table
-from rich.text import Text
 
-from bench.core.console import answer
 from bench.core.door.documents import read_bytes
 from bench.core.door.limits import JSON_BYTES
 from bench.core.errors import BenchError
@@ -27,14 +24,12 @@ from bench.results.claim import Claim, Value
 from bench.results.difference import SKILL, Comparison, Difference
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
-from bench.results.tables import ALL
 from bench.results.tested import ALPHA, Tested, tested, why_not
 from bench.stats.intervals import holm
 
 #: Seeds that a suite runs on each (data set, split).
 Seeds = Mapping[tuple[str, str], Sequence[int]]
 PREFIX = "claims__"
-_STYLES = {"true": "green", "false": "red", "not_evaluable": "yellow"}
 
 
 class Gap(BaseModel):
@@ -225,45 +220,6 @@ def _gap(row: str, gap: Difference, found: Tested) -> Gap:
 
 def _written(value: float) -> float | None:
     return rounded(value) if math.isfinite(value) else None
-
-
-def show(verdicts: Sequence[Verdict]) -> None:
-    """Print verdicts, by board and metric, one line for each difference; what decides nothing is in brackets."""
-    boards: dict[str, list[Verdict]] = {}
-    for one in verdicts:
-        boards.setdefault(_about(one.claim), []).append(one)
-    for about, same in boards.items():
-        view = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("claim", "verdict", "less", "difference [95% CI]", "n"):
-            view.add_column(title, justify="right" if title == "n" else "left", overflow="fold")
-        for one in same:
-            verdict = Text(one.verdict.replace("_", " "), style=_STYLES[one.verdict])
-            lines = [(gap.row, _interval(gap), str(gap.n)) for gap in one.differences]
-            lines += [(f"({gap.row})", _interval(gap), str(gap.n)) for gap in one.beside]
-            if one.reason:
-                lines.insert(0, ("", one.reason, ""))
-            for i, line in enumerate(lines):  # names hold brackets, which rich would take for its markup
-                head = (Text(one.claim.name), verdict) if i == 0 else (Text(), Text())
-                view.add_row(*head, *map(Text, line))
-            for other in one.elsewhere:
-                view.add_row("", Text(f"{other.verdict} on {other.data}", style=_STYLES[other.verdict]))
-            if one.claim.expected not in (None, one.verdict):
-                view.add_row("", Text(f"expected: {str(one.claim.expected).replace('_', ' ')}", style="bold red"))
-        answer.print()
-        answer.print(Text(f"claims | {about}", style="bold"))
-        answer.print(view)
-
-
-def _about(claim: Claim) -> str:
-    words = (claim.data, claim.split, claim.metric, claim.subgroup)
-    return " | ".join(words if claim.subgroup != ALL else words[:-1])
-
-
-def _interval(gap: Gap) -> str:
-    if gap.mean is None:
-        return "undefined"
-    bounds = "no interval" if gap.low is None else f"[{gap.low:+.3f}, {gap.high:+.3f}]"
-    return f"{gap.mean:+.3f} {bounds}"
 
 
 def place(folder: Path, suite: str) -> Path:

@@ -9,6 +9,7 @@ from harness import N_MADE, groups, made_record
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
+from bench.reports import verdicts
 from bench.results import claims, everything
 from bench.results.board import gather
 from bench.results.claim import Claim
@@ -187,7 +188,7 @@ def test_the_table_names_rows_with_their_brackets(tmp_path, capsys):
     record_rows(tmp_path, {"b": 0.4}, variant={})
     record_rows(tmp_path, {"a": 0.5}, variant={"residual": "none"})
     one = verdict(tmp_path, claim(name="a[residual=none] wins", better="a[residual=none]", expected="false"))
-    claims.show([one])
+    verdicts.show([one])
     out = capsys.readouterr().out
     for word in ("d | simulation | pearson_delta", "a[residual=none] wins", "true", "expected: false", "+0.100"):
         assert word in out, out
@@ -196,7 +197,7 @@ def test_the_table_names_rows_with_their_brackets(tmp_path, capsys):
 def test_claims_about_one_board_stand_in_one_table(tmp_path, capsys):
     record_rows(tmp_path, {"a": 0.5, "b": 0.4})
     asked = [claim(name=f"{m} {n}", metric=m) for n in (1, 2) for m in ("pearson_delta", "r2")]
-    claims.show([verdict(tmp_path, one) for one in asked])
+    verdicts.show([verdict(tmp_path, one) for one in asked])
     out = capsys.readouterr().out
     assert out.count("claims | ") == 2
     assert [out.index(word) for word in ("pearson_delta 1", "pearson_delta 2", "r2 1", "r2 2")] == sorted(
