@@ -9,7 +9,7 @@ from harness import BUDGET, small
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry as models
-from bench.results import store
+from bench.results import records, store
 from bench.results.claim import Claim
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
@@ -45,13 +45,13 @@ def scored(name, task, folder, moved=None, **fields):
         moved(path, task)
     budget = BUDGET.model_copy(update={"steps": 10 if name in LEARNED else 0, "fit_s": 1 + np.random.random()})
     made = score_predictions(path, folder / spec.run_id, task, facts, spec, budget)
-    table = score.table_of(made[1])
+    record, table = records.with_values(made[0], score.table_of(made[1]))
     y_hat = predictions.read(path, facts.units, facts.genes, {}).y_hat
     inputs = input_means(task)
     shift = y_hat - np.stack([inputs[unit.context] for unit in facts.units])
     place = {tuple(unit): i for i, unit in enumerate(facts.units)}
     order = [place[tuple(unit)] for unit in table.task.units[ALL]]
-    return made[0], table, (facts.genes, shift[order])
+    return record, table, (facts.genes, shift[order])
 
 
 def board_of(folder: Path) -> store.Board:

@@ -243,9 +243,8 @@ def made(
         budget=BUDGET.model_copy(update={"steps": steps}),
         selection=None,
         warnings=(),
-        values_hash=table.hash,
     )
-    return record, table
+    return records.with_values(record, table)
 
 
 def made_record(folder: Path, model: str, means: dict[str, float | None], **options: Any) -> Record:

@@ -91,7 +91,8 @@ class Record(_Strict):
         selection: How hyperparameters were chosen.
         warnings: What a reader should know before believing the row.
         numbers: Numbers of the whole run that no unit has a value of; ``None`` = undefined.
-        values_hash: Hash of its values by unit (:attr:`bench.results.tables.Table.hash`); ``None`` = it has none.
+        values_hash: Hash of its values by unit (:attr:`bench.results.tables.Table.hash`), which :func:`with_values`
+            fills in; ``None`` = it has none.
         status: Why a task could not be asked as it was meant, in one word; empty (and then not written) = it was.
     """
 
@@ -114,7 +115,7 @@ class Record(_Strict):
     selection: str | None
     warnings: tuple[str, ...]
     numbers: dict[str, float | None] = {}
-    values_hash: str | None
+    values_hash: str | None = None
     status: str = ""
 
     @model_validator(mode="after")
@@ -144,6 +145,17 @@ class Record(_Strict):
     def learned(self) -> bool:
         """Whether it was trained in steps, so that another processor gives other digits."""
         return bool(self.budget.steps)
+
+
+def with_values(record: Record, table: Table) -> tuple[Record, Table]:
+    """Give a record its values, as exact as such a record keeps them (:mod:`bench.results.precision`), and their hash.
+
+    Args:
+        record: A record; what it says of its values is replaced.
+        table: Its values, as they were measured.
+    """
+    kept = table.of_learned if record.learned else table
+    return record.model_copy(update={"values_hash": kept.hash}), kept
 
 
 def now() -> str:

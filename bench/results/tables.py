@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -175,6 +175,17 @@ class Table:
         return self.fell_back[self.task.scopes[scope][0] if scope in self.task.scopes else []]
 
     @property
+    def of_learned(self) -> Table:
+        """The same, as exact as records of what was trained in steps keep it."""
+        own, of = self.numbers, self.task.numbers
+        rounded = {
+            "value": precision.kept_learned(own["value"], of["floor"]),
+            "half_value": precision.kept_learned(own["half_value"], of["half_floor"]),
+            "influence": precision.kept(own["influence"], precision.LEARNED_BITS),
+        }
+        return replace(self, numbers={**own, **rounded})
+
+    @property
     def hash(self) -> str:
         """Hash of the record's own content (64 hex digits), of whatever file it is read from."""
         words = [self.task.words[name] for name in KEYS]
@@ -228,7 +239,7 @@ def from_long(
     draws: Mapping[tuple[str, str], Floats] | None = None,
     task_draws: Mapping[tuple[str, str, str], Floats] | None = None,
 ) -> Table:
-    """Arrange one row per unit and metric as a table, values as exact as records keep them.
+    """Arrange one row per unit and metric as a table, values as exact as records of closed forms keep them.
 
     Args:
         track: The track.

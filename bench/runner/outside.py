@@ -106,8 +106,8 @@ def score_predictions(
         budget=budget,
         selection=selection,
         warnings=(*task.dataset.notes, *task.split.notes, *warnings, *doubts, *_without_states(facts)),
-        values_hash=table.hash,
     )
+    record, table = records.with_values(record, table)
     records.write(record_path(folder), record, table)
     return record, scored
 

@@ -1,10 +1,18 @@
 """Values as records keep them."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+import pytest
+from harness import collect, made, made_table
 
-from bench.results.precision import BITS, kept
+from bench.results import records, store, tables
+from bench.results.precision import BITS, LEARNED_BITS, kept, kept_learned
+from bench.tracks import registry
+
+BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
+TRACK = registry.get("response")
 
 
 def test_what_is_kept_is_off_by_less_than_the_tolerance_of_closed_forms():
@@ -28,3 +36,55 @@ def test_what_is_no_ordinary_number_stays():
     np.testing.assert_array_equal(kept(x), x)
     flags = np.array([True, False])
     assert kept(flags) is flags
+
+
+def test_what_was_trained_is_off_by_less_than_half_a_unit_of_a_sixth_digit():
+    x = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.random.default_rng(1).integers(-12, 12, 1000)
+    rounded = kept_learned(x, np.full_like(x, np.nan))
+    off = np.abs(rounded - x) / np.abs(x)
+    assert 1e-8 < off.max() < 5e-7
+    units = [Fraction(2) ** (int(np.frexp(value)[1]) - LEARNED_BITS) for value in rounded]
+    assert all((Fraction(float(value)) / unit).denominator == 1 for value, unit in zip(rounded, units))
+    np.testing.assert_array_equal(kept_learned(rounded, np.full_like(x, np.nan)), rounded)
+
+
+def test_a_trained_value_that_is_the_floor_stays_it():
+    floor = np.array([1 / 3, 1 / 3, 1 / 3, np.nan, np.inf])
+    values = np.array([1 / 3, 1 / 3 + 5e-10, 1 / 3 + 1e-8, 1 / 7, np.inf])
+    found = kept_learned(values, floor)
+    assert found[:2].tolist() == values[:2].tolist()
+    assert found[2:].tolist() == kept(values, LEARNED_BITS)[2:].tolist() and found[2] != values[2]
+
+
+@pytest.mark.parametrize("steps", [0, 200])
+def test_records_name_the_hash_of_what_is_kept_in_a_folder_and_on_a_board(tmp_path, steps):
+    values = {"pearson_delta": 0.1 / 3, "r2": -7 / 9}
+    record, table = made("a", values, floor=0.1 / 3, steps=steps)
+    measured = tables.from_long(TRACK, made_table(values, 0.1 / 3, 0.75, 0.05))
+    assert (table.hash != measured.hash) == record.learned == bool(steps)
+    assert table.task.hash == measured.task.hash, "a task is as exact for every row"
+    assert table.hash == record.values_hash
+    for name in tables.OWN_FIELDS:
+        np.testing.assert_allclose(table.numbers[name], measured.numbers[name], rtol=5e-7, atol=0)
+    assert records.with_values(record, table)[0] == record, "rounded once"
+    path = tmp_path / "run" / "record.json"
+    records.write(path, record, table)
+    store.add(tmp_path / "boards", TRACK, [(record, table)])
+    (entry,) = collect(tmp_path / "boards")
+    assert entry.record == record == records.read(path)
+    assert entry.table.hash == records.read_table(TRACK, path, record).hash == record.values_hash
+
+
+def test_committed_records_are_as_short_as_they_are_written():
+    """Of one track; a slow test looks at all."""
+    found = store.collect(registry.get("planning"), [BOARDS])
+    learned = [entry for entry in found if entry.record.learned]
+    assert len(learned) >= 30 and len(found) > len(learned)
+    assert [entry.where for entry in found if records.with_values(entry.record, entry.values)[0] != entry.record] == []
+
+
+@pytest.mark.slow
+def test_all_committed_records_are_as_short_as_they_are_written():
+    found = [entry for track in registry.tracks() for entry in store.collect(track, [BOARDS]) if entry.table]
+    assert sum(entry.record.learned for entry in found) > 500
+    assert [entry.where for entry in found if records.with_values(entry.record, entry.values)[0] != entry.record] == []

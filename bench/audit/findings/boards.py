@@ -24,7 +24,7 @@ from bench.results.tables import ALL, Table
 
 #: Draws the split of a spec again: the units that a model could learn from or be chosen by, or why there are none.
 Learned = Callable[[RunSpec], frozenset[str] | str]
-#: Scores closer than this are the same: records keep 33 bits of a mantissa.
+#: Scores closer than this are the same: what is the floor keeps 33 bits of its mantissa, also in a trained row.
 _SAME = 1e-9
 
 

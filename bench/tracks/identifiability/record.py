@@ -104,5 +104,4 @@ def make(
         selection=selection,
         warnings=(*said, *warnings),
         numbers={name: float(value) if np.isfinite(value) else None for name, value in numbers.items()},
-        values_hash=None,
     )

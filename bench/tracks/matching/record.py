@@ -94,10 +94,9 @@ def make(wells: Wells, spec: RunSpec, profiles: Profiles, outcome: Outcome) -> t
         selection=profiles.selection,
         warnings=(*said, *wells.notes, *profiles.warnings),
         numbers={name: outcome.counts.get(name) for name in TRACK.numbers} | _published(outcome),
-        values_hash=None if table is None else table.hash,
         status=outcome.status,
     )
-    return record, table
+    return (record, None) if table is None else records.with_values(record, table)
 
 
 def _published(outcome: Outcome) -> dict[str, float | None]:

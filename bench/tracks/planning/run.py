@@ -93,6 +93,5 @@ def evaluate(
         selection=selection,
         warnings=(*task.dataset.notes, *task.split.notes, *warnings, *said),
         numbers=scored.numbers,
-        values_hash=table.hash,
     )
-    return record, table
+    return records.with_values(record, table)

@@ -81,9 +81,8 @@ def make(
         selection=trained.selection,
         warnings=trained.warnings,
         numbers=dict(scores.numbers),
-        values_hash=table.hash,
     )
-    return record, table
+    return records.with_values(record, table)
 
 
 def _long(dataset: Dataset, scores: RepresentationScores) -> pd.DataFrame:

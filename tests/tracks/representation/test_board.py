@@ -236,6 +236,18 @@ def test_a_record_is_read_as_it_was_written(data, tmp_path):
     assert made.numbers["batch_probe_scaled"] is None
 
 
+def test_values_of_a_trained_encoder_are_rounded_further(data):
+    values = np.arange(1, 11) / 11
+    plain, exact = fake(data, screens.hand_split(data), "mae", 0.5, values=values)
+    scores = RepresentationScores(exact.task.units["all"], {PRIMARY: values}, {})
+    trained = record.Trained(records.Budget(steps=100))
+    made, table_ = record.make(data, plain.spec, "model", scores, 1.0, trained=trained)
+    at = list(TRACK.metrics).index(PRIMARY)
+    assert made.learned and made.values_hash == table_.hash
+    assert np.abs(exact.column("all", "value", at) - values).max() < 1e-9
+    assert 1e-8 < np.abs(table_.column("all", "value", at) - values).max() < 5e-7
+
+
 def test_an_edited_record_is_refused(data, tmp_path):
     path = tmp_path / record.FILE
     records.write(path, *fake(data, screens.hand_split(data), "mae", 0.5))
