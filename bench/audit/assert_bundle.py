@@ -18,6 +18,7 @@ import math
 import os
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -214,10 +215,26 @@ def check_verification(bundle: Bundle) -> str:
     return f"{len(found['checks'])} checks"
 
 
+def unpacked(blob: bytes, name: str) -> bytes:
+    """What gzip packed: one member, whole, and no more than is read of a file."""
+    member = zlib.decompressobj(31)
+    try:
+        found = member.decompress(blob, LARGEST + 1)
+    except zlib.error as error:
+        raise Refused(HASH, f"{name} is damaged: {error}") from error
+    if len(found) > LARGEST:
+        raise Refused(HASH, f"{name} unpacks to more than {LARGEST} bytes, of which no more are read")
+    if not member.eof or member.unused_data:
+        raise Refused(HASH, f"{name} is damaged: {'something follows its end' if member.eof else 'it is cut off'}")
+    return found
+
+
 def records(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every record: its board and its content, its checksum compared before it is believed."""
-    for name in bundle.named("records/", "/runs.jsonl"):
-        for number, line in enumerate(bundle.files[name].replace(b"\r\n", b"\n").splitlines(), 1):
+    packed, plain = (bundle.named("records/", f"/{name}") for name in ("runs.jsonl.gz", "runs.jsonl"))
+    for name in [*packed, *plain]:
+        blob = unpacked(bundle.files[name], name) if name in packed else bundle.files[name]
+        for number, line in enumerate(blob.replace(b"\r\n", b"\n").splitlines(), 1):
             where = f"{name}, line {number}"
             match = re.match(rb'\{"checksum":"([0-9a-f]{64})",', line)
             content = b"{" + line[match.end() :] if match else b""

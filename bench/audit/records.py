@@ -11,7 +11,7 @@ from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, ski
 from bench.audit.second import kept
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.results import parquet, records, shifts, store
+from bench.results import lines, parquet, records, shifts, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.tracks import registry
@@ -67,7 +67,7 @@ def _short(path: Path, folder: Path) -> str:
 
 def _board(track: Track, path: Path, folder: Path, found: Found) -> bool:
     """Check the files of one board; whether all are whole."""
-    lines, short = path / store.RUNS, _short(path, folder)
+    short = _short(path, folder)
     whole, seen = True, dict[str, Record]()
 
     def wrong(name: str, what: str, code: int, why: str) -> None:
@@ -75,13 +75,18 @@ def _board(track: Track, path: Path, folder: Path, found: Found) -> bool:
         whole = False
         found.checks.append(failed(name, what, code, why))
 
+    held, name_of_lines = None, f"{short}/{lines.RUNS}"
     try:
-        content = lines.read_bytes()
-    except OSError as error:
-        wrong("record", f"{short}/{store.RUNS}", MISSING, f"cannot be read ({error.strerror})")
+        if (held := lines.read(path)) is None:
+            wrong("record", name_of_lines, MISSING, "it is missing")
+            return False
+        name_of_lines = f"{short}/{held.path.name}"
+        content = held.text
+    except BenchError as error:
+        wrong("record", name_of_lines, HASH if held else MISSING, str(error))
         return False
     for number, line in enumerate(content.splitlines(), 1):
-        where = f"{short}/{store.RUNS}, line {number}"
+        where = f"{name_of_lines}, line {number}"
         try:
             record = records.parse(line)
         except ValueError as error:
@@ -106,7 +111,7 @@ def _board(track: Track, path: Path, folder: Path, found: Found) -> bool:
         wrong("values", f"{short}/{store.VALUES}", HASH, str(error))
         return False
     found.entries.setdefault(track.name, []).extend(entries)
-    found.checks.append(passed("record", f"{short}/{store.RUNS}", f"{len(entries)} records and their values"))
+    found.checks.append(passed("record", name_of_lines, f"{len(entries)} records and their values"))
     found.checks += [_provenance(entry, folder) for entry in entries]
     return _kept(path, short, seen, found) and whole
 

@@ -1,11 +1,11 @@
 """All records of a leaderboards folder, in a few files for each board, under ``records/<track>/<dataset>__<split>``.
 
-``runs.jsonl``: one record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units,
-condition-blind answers and replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference
-controls do to either. ``predictions.npz``: predicted shifts of runs whose record names them by hash, see
-:mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is taken away before
-them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes the files of one
-moment: if the lines are the same after the others were read as before, these belong to them.
+``runs.jsonl.gz``: one record a line, by run id, see :mod:`bench.results.lines`. ``values.parquet``: each run's values
+by unit. ``task.parquet``: units, condition-blind answers and replicate of each task, once. ``values.draws.parquet``:
+what bootstraps of the reference controls do to either. ``predictions.npz``: predicted shifts of runs whose record names
+them by hash, see :mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is
+taken away before them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes
+the files of one moment: if the lines are the same after the others were read as before, these belong to them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.core.errors import BenchError
-from bench.core.files import locked, safe_name, write_text
+from bench.core.files import locked, safe_name
 from bench.core.track import Track
 from bench.core.typing import Floats
-from bench.results import draws, parquet, records
+from bench.results import draws, lines, parquet, records
 from bench.results import shifts as kept_shifts
 from bench.results.entries import BoardEntry
+from bench.results.lines import Lines
 from bench.results.records import Record
 from bench.results.shifts import Shifts
 from bench.results.spec import RunSpec
 from bench.results.tables import KEYS, Table, TaskTable
 
-RUNS, VALUES, TASK = "runs.jsonl", "values.parquet", "task.parquet"
+RUNS, VALUES, TASK = lines.RUNS, "values.parquet", "task.parquet"
 DRAWS = draws.beside(Path(VALUES)).name
 PREDICTIONS = "predictions.npz"
 _RUN, _TASK = "run_id", "task"
@@ -59,38 +60,35 @@ class Board:
         self.track, self.place = track, place
 
     @cached_property
-    def _snapshot(self) -> dict[str, bytes | None]:
-        """Lines, values, tasks and draws of one moment, by file name; ``None`` = not there, or not readable.
+    def _snapshot(self) -> tuple[Lines | None, dict[str, bytes | None]]:
+        """Lines of one moment, and values, tasks and draws by file name; ``None`` = not there, or not readable.
 
         Raises:
             BenchError: The lines are there and cannot be read, or never stay the same.
         """
-        lines = self._lines()
+        found = lines.read(self.place)
         for _ in range(_TRIES):
             blobs = {name: _blob(self.place / name) for name in (VALUES, TASK, DRAWS)}
-            if (again := self._lines()) == lines:
-                return {RUNS: lines, **blobs}
-            lines = again
+            if (again := lines.read(self.place)) == found:
+                return found, blobs
+            found = again
         raise BenchError(f"{self.place / RUNS}: other processes write to it without end.")
 
-    def _lines(self) -> bytes | None:
-        path = self.place / RUNS
-        try:
-            return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
-            return None
-        except OSError as error:
-            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
+    @property
+    def path(self) -> Path:
+        """The file that holds its records, or will."""
+        held = self._snapshot[0]
+        return self.place / RUNS if held is None else held.path
 
     @cached_property
     def records(self) -> dict[str, Record]:
         """By run id.
 
         Raises:
-            BenchError: A damaged line, a run that is there twice, or one of another track.
+            BenchError: A damaged file or line, a run that is there twice, or one of another track.
         """
-        path, found = self.place / RUNS, dict[str, Record]()
-        for number, line in enumerate((self._snapshot[RUNS] or b"").splitlines(), 1):
+        path, found, held = self.path, dict[str, Record](), self._snapshot[0]
+        for number, line in enumerate(held.text.splitlines() if held else [], 1):
             try:
                 record = records.parse(line)
                 if record.track != self.track.name or record.run_id in found:
@@ -104,15 +102,15 @@ class Board:
 
     @cached_property
     def _values(self) -> pa.Table:
-        return parquet.read(self.place / VALUES, self._snapshot[VALUES])
+        return parquet.read(self.place / VALUES, self._snapshot[1][VALUES])
 
     @cached_property
     def _facts(self) -> pa.Table:
-        return parquet.read(self.place / TASK, self._snapshot[TASK])
+        return parquet.read(self.place / TASK, self._snapshot[1][TASK])
 
     @cached_property
     def _draws(self) -> dict[str, dict[tuple[str, str, str], Floats]]:
-        blob = self._snapshot[DRAWS]
+        blob = self._snapshot[1][DRAWS]
         # Records of an older scoring have none; of one that has, the hash of its values says that some are missing.
         return {} if blob is None else draws.unstacked(parquet.read(self.place / DRAWS, blob))
 
@@ -186,7 +184,7 @@ class Board:
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
         return [
-            BoardEntry(self.track, record, self.place / RUNS, lambda run_id=run_id: self.table(run_id))  # type: ignore[misc]
+            BoardEntry(self.track, record, self.path, lambda run_id=run_id: self.table(run_id))  # type: ignore[misc]
             for run_id, record in sorted(self.records.items())
         ]
 
@@ -232,11 +230,8 @@ class Board:
             self.place.rmdir()
 
     def _write_lines(self, kept: Sequence[Record]) -> None:
-        if kept:
-            lines = [records.to_line(record) + "\n" for record in sorted(kept, key=lambda one: one.run_id)]
-            write_text(self.place / RUNS, "".join(lines))
-        else:
-            (self.place / RUNS).unlink(missing_ok=True)
+        text = [records.to_line(record) + "\n" for record in sorted(kept, key=lambda one: one.run_id)]
+        lines.write(self.place, "".join(text).encode())
 
 
 def _holds(old: Record, new: Record) -> bool:
@@ -274,7 +269,7 @@ def boards(folder: Path, track: Track, dataset: str | None = None) -> list[Board
         track: The track.
         dataset: Only this data set's.
     """
-    found = [Board(track, path.parent) for path in sorted((folder / "records" / track.name).glob(f"*/{RUNS}"))]
+    found = [Board(track, path) for path in lines.places(folder, track.name)]
     if dataset is None:
         return found
     near = [board for board in found if board.place.name.startswith(f"{dataset}__")]

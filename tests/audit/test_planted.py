@@ -11,6 +11,7 @@ from audit_boards import board_of, scored
 
 from bench.audit.report import CLAIM, HASH, METRIC, MISSING, OK
 from bench.results import claims, everything, parquet, records, shifts, store
+from bench.results import lines as record_lines
 from bench.results.records import Record
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
@@ -192,8 +193,8 @@ def test_cells_of_a_test_unit_in_train(task, monkeypatch):
 
 @pytest.mark.parametrize("change", ["a digit", "a warning", "NaN", "0xff", "cut short"])
 def test_a_damaged_line_of_a_record(change, boards, audit):
-    path = board_of(boards).place / store.RUNS
-    lines = path.read_bytes().splitlines(keepends=True)
+    place = board_of(boards).place
+    lines = record_lines.read(place).text.splitlines(keepends=True)
     if change == "a digit":
         lines[1] = lines[1].replace(b'"split_seed":1', b'"split_seed":2')
     elif change == "a warning":
@@ -210,9 +211,9 @@ def test_a_damaged_line_of_a_record(change, boards, audit):
         lines[1] = lines[1][:200] + b"\xff" + lines[1][200:]
     else:
         lines[-1] = lines[-1][: len(lines[-1]) // 2]
-    path.write_bytes(b"".join(lines))
+    record_lines.write(place, b"".join(lines))
     number = len(lines) if change == "cut short" else 2
-    found = caught(audit(boards), HASH, "record", f"runs.jsonl, line {number}")
+    found = caught(audit(boards), HASH, "record", f"runs.jsonl.gz, line {number}")
     assert not [check for check in found if check.subject.endswith(".csv")]
 
 
@@ -259,12 +260,12 @@ def test_a_copy_under_another_name(boards, audit):
 
 
 def test_a_line_that_is_there_twice_and_one_on_another_board(boards, audit):
-    path = board_of(boards).place / store.RUNS
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines, lines[0]]))
+    place = board_of(boards).place
+    lines = record_lines.read(place).text.splitlines(keepends=True)
+    record_lines.write(place, b"".join([*lines, lines[0]]))
     caught(audit(boards), HASH, "no duplicates", "is there twice")
-    path.write_bytes(b"".join(lines))
-    shutil.copytree(path.parent, path.parent.parent / "tiny__simulation")
+    record_lines.write(place, b"".join(lines))
+    shutil.copytree(place, place.parent / "tiny__simulation")
     caught(audit(boards), HASH, "record", "belongs in records/response/tiny__doubles")
 
 
@@ -368,5 +369,5 @@ def test_data_that_are_not_at_hand_are_a_reason(boards):
 
 
 def test_records_are_parsed_as_before(original):
-    path = board_of(original).place / store.RUNS
-    assert len([records.parse(line) for line in path.read_bytes().splitlines()]) == 4
+    held = record_lines.read(board_of(original).place)
+    assert len([records.parse(line) for line in held.text.splitlines()]) == 4

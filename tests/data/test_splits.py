@@ -20,6 +20,7 @@ from bench.data.splits import kinds as split_kinds
 from bench.data.splits.kinds import Drawn, SplitKind, kinds
 from bench.data.splits.split import draw, merge_parts
 from bench.data.task import Task
+from bench.results import lines
 from bench.tracks.response.truth import truth
 
 
@@ -146,11 +147,12 @@ def test_doubles_without_any_or_without_their_singles_is_an_error():
 
 def published(dataset):
     """(kind, seed, fold) and split_id of every committed record of a data set."""
-    folder = Path(__file__).resolve().parents[2] / "leaderboards" / "records" / "response"
+    folder = Path(__file__).resolve().parents[2] / "leaderboards"
     specs = [
         json.loads(line)["spec"]
-        for path in folder.glob(f"{dataset}__*/runs.jsonl")
-        for line in path.read_text(encoding="utf-8").splitlines()
+        for place in lines.places(folder, "response")
+        if place.name.startswith(f"{dataset}__")
+        for line in lines.read(place).text.splitlines()
     ]
     return {(spec["split"], spec["split_seed"], spec["control_fold"]): spec["split_id"] for spec in specs}
 

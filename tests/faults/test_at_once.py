@@ -11,7 +11,7 @@ from harness import collect, made, made_record
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
 from bench.core.files import locked
-from bench.results import everything, store
+from bench.results import everything, lines, store
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
@@ -113,6 +113,14 @@ def test_two_processes_put_records_on_one_board(tmp_path):
     assert len({id(entry.table.task) for entry in found.values()}) == 1  # floor and replicate are there once
 
 
+def as_before(folder):
+    """Put the lines of the only board there as earlier versions did; return its folder."""
+    (path,) = folder.rglob(lines.RUNS)
+    (path.parent / lines.PLAIN).write_bytes(lines.read(path.parent).text)
+    path.unlink()
+    return path.parent
+
+
 def replaced_at(monkeypatch, folder, file, value):
     """Let another process replace the record of 'a' by one with another value, just before a file is first read."""
     read, left = Path.read_bytes, [1]
@@ -133,6 +141,17 @@ def test_a_reader_takes_lines_and_values_of_one_moment(tmp_path, monkeypatch, fi
     assert entry.table.hash == made("a", {"pearson_delta": 0.2})[1].hash
 
 
+@pytest.mark.parametrize("file", [lines.RUNS, lines.PLAIN])
+def test_lines_that_become_compressed_while_they_are_read_are_never_missing(tmp_path, monkeypatch, file):
+    record, _ = made("a", {"pearson_delta": 0.1})
+    made_record(tmp_path, "a", {"pearson_delta": 0.1})
+    place = as_before(tmp_path)
+    replaced_at(monkeypatch, tmp_path, file, 0.2)
+    (entry,) = collect(tmp_path)
+    assert entry.table.hash == made("a", {"pearson_delta": 0.2})[1].hash and entry.record.run_id == record.run_id
+    assert entry.path == place / lines.RUNS and not (place / lines.PLAIN).exists()
+
+
 def test_what_was_read_stays_whole_when_it_is_replaced_later(tmp_path):
     record, table = made("a", {"pearson_delta": 0.1})
     store.add(tmp_path, TRACK, [(record, table)])
@@ -143,12 +162,12 @@ def test_what_was_read_stays_whole_when_it_is_replaced_later(tmp_path):
 
 def test_a_run_that_is_made_again_is_never_missing(tmp_path, monkeypatch):
     made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-01-01T00:00:00Z")
-    seen, write = [], store.write_text
+    seen, write = [], lines.write
 
-    def watched(path, text):
-        write(path, text)
+    def watched(place, text):
+        write(place, text)
         seen.append([entry.record.created for entry in collect(tmp_path)])
 
-    monkeypatch.setattr(store, "write_text", watched)
+    monkeypatch.setattr(lines, "write", watched)
     made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-02-02T00:00:00Z")
     assert seen == [["2026-02-02T00:00:00Z"]]

@@ -13,7 +13,7 @@ from harness import groups, made, made_record, one_entry
 from trees import LEADERBOARD, SCORE
 
 from bench.reports.text import show
-from bench.results import everything, records, store
+from bench.results import everything, lines, records, store
 from bench.results.board import board
 from bench.tracks import registry
 
@@ -178,8 +178,8 @@ def test_records_with_hostile_names(capsys, here, field, name):
     store.add(boards, registry.get("response"), [(record, table)])
     spec = record.spec.model_copy(update={field: name})
     alien = record.model_copy(update={"spec": spec, "run_id": spec.run_id})
-    (path,) = boards.rglob("runs.jsonl")
-    path.write_text(records.to_line(alien) + "\n")
+    (path,) = boards.rglob(lines.RUNS)
+    lines.write(path.parent, (records.to_line(alien) + "\n").encode())
     for argv in (LEADERBOARD, ["publish", spec.run_id, "--leaderboards", "boards"]):
         code, out, err = bench(capsys, *argv)
         assert (code, out) == (2, "") and str(path.relative_to(here)) in err and "Traceback" not in err, err

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.results import records
+from bench.results import lines, records
 
-BOARDS = Path(__file__).resolve().parents[2] / "leaderboards" / "records"
+BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
 
 @pytest.fixture(scope="module")
 def line():
-    path = sorted(BOARDS.glob("*/*/runs.jsonl"))[0]
-    return path.read_text(encoding="utf-8").splitlines()[0]
+    place = lines.places(BOARDS, "matching")[0]
+    return lines.read(place).text.decode().splitlines()[0]
 
 
 def test_a_published_record_is_written_as_it_was(line):

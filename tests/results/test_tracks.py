@@ -110,7 +110,7 @@ def test_a_made_up_track_needs_no_line_outside_its_folder(extra, tmp_path, capsy
     publish([record.run_id for one in by_label.values() for record, _ in one], source, target)
     assert sorted(path.name for path in target.rglob("*.*") if path.is_file()) == [
         "d__guess.csv",
-        "runs.jsonl",
+        "runs.jsonl.gz",
         "task.parquet",
         "values.parquet",
     ]

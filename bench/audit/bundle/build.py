@@ -13,7 +13,7 @@ from bench.audit.bundle.source import Source
 from bench.audit.findings.boards import Learned
 from bench.audit.report import Report
 from bench.core.files import sha256_file
-from bench.results import claims, store
+from bench.results import claims, lines
 
 _COMMAND = "bench bundle"
 
@@ -88,7 +88,7 @@ def _manifest(read: Source, files: Mapping[str, bytes], copies: Mapping[str, Pat
 
 def _command(path: Path) -> str:
     """The command that wrote a file of a leaderboards folder."""
-    if path.name == store.RUNS:
+    if path.name in (lines.RUNS, lines.PLAIN):
         return "bench publish"
     if path.name.startswith(claims.PREFIX):
         return f"bench sweep {path.stem.removeprefix(claims.PREFIX)}"

@@ -14,7 +14,8 @@ from bench.audit.findings.evidence import Evidence
 from bench.audit.findings.finding import Found
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.results import claims, leaderboard, store
+from bench.results import claims, leaderboard
+from bench.results import lines as record_lines
 from bench.results.claims import Claims
 from bench.results.entries import BoardEntry
 from bench.tracks import registry
@@ -47,8 +48,9 @@ class Source:
     @property
     def inputs(self) -> list[Path]:
         """The files of the folder that a bundle keeps: lines of records, CSVs, claims."""
-        lines = sorted((self.folder / "records").glob(f"*/*/{store.RUNS}"))
-        return [*lines, *sorted(set(self.files.values())), *sorted(self.folder.glob(f"{claims.PREFIX}*.json"))]
+        places = [place for track, _ in self.records for place in record_lines.places(self.folder, track.name)]
+        held = sorted(one.path for place in places if (one := record_lines.read(place)))
+        return [*held, *sorted(set(self.files.values())), *_claims_files(self.folder)]
 
 
 def read(folder: Path, learned: Learned | None = None) -> Source:

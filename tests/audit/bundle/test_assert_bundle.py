@@ -1,5 +1,6 @@
 """The asserter accepts an honest bundle and names every planted fault: with the right exit code, and no traceback."""
 
+import gzip
 import hashlib
 import json
 import re
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.results import lines as record_lines
+
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "bench" / "audit" / "assert_bundle.py"
-LINES = "records/response/d__simulation/runs.jsonl"
+LINES = "records/response/d__simulation/runs.jsonl.gz"
 
 
 def accept(*argv):
@@ -56,16 +59,25 @@ def sign(bundle):
     edit(bundle, "manifest.json", again)
 
 
+def lines_of(bundle):
+    """The lines of the records of a bundle's board."""
+    return record_lines.read((bundle / LINES).parent).text.decode()
+
+
+def put_lines(bundle, text):
+    """Replace them."""
+    record_lines.write((bundle / LINES).parent, text.encode())
+
+
 def edit_record(bundle, run, change):
     """Change the line of a record and its checksum."""
-    path = bundle / LINES
-    lines = path.read_text().splitlines()
+    lines = lines_of(bundle).splitlines()
     content = json.loads(lines[run])
     del content["checksum"]
     change(content)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     lines[run] = f'{{"checksum":"{hashlib.sha256(text.encode()).hexdigest()}",{text[1:]}'
-    path.write_text("\n".join(lines) + "\n")
+    put_lines(bundle, "\n".join(lines) + "\n")
 
 
 def test_an_honest_bundle_is_accepted(bundle, small_boards):
@@ -186,20 +198,17 @@ def nan_in_summary(bundle):
 
 
 def nan_in_record(bundle):
-    path = bundle / LINES
     edit_record(bundle, 0, lambda record: record["budget"].update(fit_s=float("nan")))
-    assert "NaN" in path.read_text()
+    assert "NaN" in lines_of(bundle)
 
 
 def edited_record(bundle):
-    path = bundle / LINES
-    path.write_text(path.read_text().replace('"split_seed":2', '"split_seed":7', 1))
+    put_lines(bundle, lines_of(bundle).replace('"split_seed":2', '"split_seed":7', 1))
 
 
 def twice(bundle):
-    path = bundle / LINES
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([*lines, lines[0]]))
+    lines = lines_of(bundle).splitlines(keepends=True)
+    put_lines(bundle, "".join([*lines, lines[0]]))
 
 
 def deleted_warning(bundle):
@@ -208,8 +217,21 @@ def deleted_warning(bundle):
 
 
 def undeleted_checksum(bundle):
+    put_lines(bundle, lines_of(bundle).replace('"warnings":[]', '"warnings":["x"]', 1))
+
+
+def cut_lines(bundle):
     path = bundle / LINES
-    path.write_text(path.read_text().replace('"warnings":[]', '"warnings":["x"]', 1))
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def lines_and_more(bundle):
+    path = bundle / LINES
+    path.write_bytes(path.read_bytes() * 2)
+
+
+def no_gzip(bundle):
+    (bundle / LINES).write_text(lines_of(bundle))
 
 
 def edited_claim(bundle):
@@ -261,6 +283,9 @@ def hand_edited_csv(bundle):
         (nan_in_summary, 3, "summary.json is not readable: it holds NaN"),
         (nan_in_record, 3, f"{LINES}, line 1 is not readable: it holds NaN"),
         (edited_record, 2, "the checksum is not that of the record"),
+        (cut_lines, 2, f"{LINES} is damaged: it is cut off"),
+        (lines_and_more, 2, f"{LINES} is damaged: something follows its end"),
+        (no_gzip, 2, f"{LINES} is damaged: Error -3"),
         (undeleted_checksum, 2, "the checksum is not that of the record"),
         (twice, 2, "is there twice"),
         (deleted_warning, 4, "has a warning that the summary does not tell"),
@@ -303,6 +328,32 @@ def test_damaged_files_are_named(name, content, bundle, script):
         sign(bundle)
     code, said = script(bundle)
     assert code in (2, 3, 4, 5) and said
+    if name == LINES and content:
+        put_lines(bundle, content.decode("latin-1"))
+        sign(bundle)
+        code, said = script(bundle)
+        assert code in (2, 3, 4, 5) and f"{LINES}, line 1" in said
+
+
+def test_plain_lines_of_an_earlier_version_are_read(bundle, script):
+    plain = LINES.removesuffix(".gz")
+    (bundle / plain).write_text(lines_of(bundle))
+    (bundle / LINES).unlink()
+    edit(bundle, "manifest.json", lambda m: [one.update(path=plain) for one in m["files"] if one["path"] == LINES])
+    sign(bundle)
+    assert script(bundle) == (0, "")
+    (bundle / plain).write_text((bundle / plain).read_text().replace('"split_seed":2', '"split_seed":7', 1))
+    sign(bundle)
+    code, said = script(bundle)
+    assert code == 2 and f"{plain}, line" in said
+
+
+@pytest.mark.slow
+def test_lines_that_unpack_to_more_than_is_read(bundle, script):
+    (bundle / LINES).write_bytes(gzip.compress(bytes(200_000_001), 1))
+    sign(bundle)
+    code, said = script(bundle)
+    assert code == 2 and f"{LINES} unpacks to more than 200000000 bytes" in said
 
 
 def test_bad_command_lines(tmp_path):

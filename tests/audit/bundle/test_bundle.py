@@ -13,6 +13,7 @@ from bench.audit.bundle.source import read
 from bench.audit.bundle.summary import summarise
 from bench.cli.main import main
 from bench.core.errors import BenchError
+from bench.results import lines
 
 pytestmark = pytest.mark.usefixtures("small_suite")
 
@@ -152,9 +153,9 @@ def truncated_values(boards):
 
 def deleted_warning(boards):
     """A warning is part of what a record's checksum is of."""
-    path = boards / "records/response/d__simulation/runs.jsonl"
-    path.write_text(path.read_text().replace('"warnings":[]', '"warnings":["x"]', 1))
-    return path
+    place = boards / "records/response/d__simulation"
+    lines.write(place, lines.read(place).text.replace(b'"warnings":[]', b'"warnings":["x"]', 1))
+    return place / lines.RUNS
 
 
 def latin_csv(boards):
