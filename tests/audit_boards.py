@@ -18,7 +18,7 @@ from bench.runner.config import task_fields
 from bench.runner.kept_predictions import input_means
 from bench.runner.outside import score_predictions
 from bench.sweep.suite import Block, Suite
-from bench.tracks.response import predictions, score
+from bench.tracks.response import predictions
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
@@ -44,8 +44,8 @@ def scored(name, task, folder, moved=None, **fields):
     if moved is not None:
         moved(path, task)
     budget = BUDGET.model_copy(update={"steps": 10 if name in LEARNED else 0, "fit_s": 1 + np.random.random()})
-    made = score_predictions(path, folder / spec.run_id, task, facts, spec, budget)
-    record, table = records.with_values(made[0], score.table_of(made[1]))
+    made = score_predictions(TRACK, path, folder / spec.run_id, task, facts, spec, budget)
+    record, table = records.with_values(made[0], made[1].table)
     y_hat = predictions.read(path, facts.units, facts.genes, {}).y_hat
     inputs = input_means(task)
     shift = y_hat - np.stack([inputs[unit.context] for unit in facts.units])

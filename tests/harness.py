@@ -135,7 +135,9 @@ def scored(name: str, dataset: Dataset, split: Split, folder: Path, **arguments:
     """Fit, predict and score a registered model (a learned one made small)."""
     task = Task(dataset, split)
     predict_task(name, task, folder, **arguments)
-    return score_predictions(folder / "p.h5ad", folder, task, truth.load(task), spec_of(name, task), BUDGET)
+    facts, spec = truth.load(task), spec_of(name, task)
+    record, outcome = score_predictions(TRACK, folder / "p.h5ad", folder, task, facts, spec, BUDGET)
+    return record, outcome.scored
 
 
 N_MADE = 12

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from bench import __version__
-from bench.cli import audit, boards, data
+from bench.cli import audit, boards, data, streams
 from bench.cli.bundle import bundle
 from bench.cli.compare import compare
 from bench.cli.explain import explain
@@ -28,6 +28,7 @@ from bench.cli.suite import suite
 from bench.cli.sweep import sweep
 from bench.core.conditions import written
 from bench.core.errors import BenchError, unknown
+from bench.core.files import NO_ROOM
 from bench.core.text import message
 
 _EPILOG = """examples:
@@ -82,15 +83,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 2 for bad input (one message); 130 after Ctrl-C.
     """
+    streams.prepare()
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0
-    if argv[0] in ("-V", "--version"):
-        print(__version__)
-        return 0
-    debug = "--debug" in argv or bool(os.environ.get("BENCH_DEBUG"))
     try:
+        code = _guarded(argv, "--debug" in argv or bool(os.environ.get("BENCH_DEBUG")))
+    except SystemExit:
+        if failed := streams.flushed(0):
+            return failed
+        raise
+    return streams.flushed(code)
+
+
+def _guarded(argv: list[str], debug: bool) -> int:
+    """Run one verb; every error that a user can meet is one message."""
+    try:
+        if not argv or argv[0] in ("-h", "--help", "help"):
+            print(_help())
+            return 0
+        if argv[0] in ("-V", "--version"):
+            print(__version__)
+            return 0
         if argv[0] not in _VERBS:
             raise unknown("verb", argv[0], _VERBS)
         return _VERBS[argv[0]][0](argv[1:])
@@ -107,13 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _interrupted()
         raise
     except BrokenPipeError:
-        # The reader (head, less) has what it wanted; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.drop(sys.stdout)
         return 0
+    except streams.Unwritten as error:
+        return streams.refused(error)
     except OSError as error:
-        if debug or error.errno not in (errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT):
+        if debug or error.errno not in (errno.ENAMETOOLONG, *NO_ROOM):
             raise
-        print("error:", message(f"{str(error.filename)[:200]!r}: {error.strerror}."), file=sys.stderr)
+        where = error.filename2 or error.filename or "a file"
+        print("error:", message(f"cannot write {str(where)[:200]}: {error.strerror}."), file=sys.stderr)
         return 2
 
 

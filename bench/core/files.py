@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import json
 import os
@@ -39,6 +41,8 @@ def sha256_file(path: Path) -> str:
 
 
 _SEAL = b"\nbench-sha256:"
+#: Errors of a disk, quota or file size limit that is full, and of one that cannot be written at all.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def seal(path: Path) -> None:
@@ -119,6 +123,14 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise BenchError(
+                f"cannot write {path}: {os.strerror(error.errno)}. Make room, or choose another folder (--out)."
+            ) from error
+        raise
+    try:
         # mkstemp makes files private; results are meant to be shared like any other file of the user's.
         umask = os.umask(0)
         os.umask(umask)
@@ -221,7 +233,21 @@ def cache_dir() -> Path:
     if explicit := os.environ.get("BENCH_CACHE"):
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "perturb-ssl-bench"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "perturb-ssl-bench"
+    except RuntimeError:  # no HOME, and a user whom the system does not know, as in some containers
+        return _cache_of_nobody()
+
+
+@functools.cache
+def _cache_of_nobody() -> Path:
+    """A folder for temporary files that is this user's alone."""
+    folder = Path(tempfile.gettempdir()) / f"perturb-ssl-bench-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
+            return folder
+    return Path(tempfile.mkdtemp(prefix="perturb-ssl-bench-"))
 
 
 def configs_dir() -> Path:

@@ -79,7 +79,7 @@ class Column:
         metric: Name of the metric.
         form: ``number``, ``log_ratio`` (shown as the ratio), or ``share`` (per cent).
         meaning: One sentence that a biologist understands.
-        optional: Whether it is left out where no row has a value but 0.
+        optional: Whether it is left out where few rows have a value, or none has another than 0.
     """
 
     title: str

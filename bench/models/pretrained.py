@@ -25,7 +25,7 @@ from bench.training.objective import Objective
 from bench.training.pretraining import PretrainConfig, Pretraining
 
 #: Raised when checkpoints are laid out anew, so that older ones are not taken for one's own.
-LAYOUT = 3
+LAYOUT = 4
 #: Arguments of the second stage: runs that differ in them alone share a checkpoint.
 SECOND_STAGE = frozenset(f.name for f in fields(ResponseConfig)) - {f.name for f in fields(PretrainConfig)}
 

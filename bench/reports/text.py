@@ -31,6 +31,11 @@ from bench.tracks import registry
 _NAME, _ROOMY = 23, 11
 
 
+def _tells(values: pd.Series[float]) -> bool:
+    """Whether a column is worth its width: half of the rows have a value, and one has another than 0."""
+    return bool(values.notna().mean() >= 0.5 and (values.fillna(0) != 0).any())
+
+
 def _number(value: float, form: str = "number") -> str:
     if value is None or math.isnan(value):
         return "-"
@@ -102,8 +107,7 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     if skilled:
         view.add_column("skill [95% CI]", no_wrap=True)
     rows = table[table["kind"] != "bar"]
-    # A column in which no row has anything but 0 would only make the others narrow.
-    columns = [column for column in track.columns if not column.optional or (rows[column.metric].fillna(0) != 0).any()]
+    columns = [column for column in track.columns if not column.optional or _tells(rows[column.metric])]
     for column in columns:
         view.add_column(column.title, justify="right")
     if skilled:

@@ -21,10 +21,13 @@ from bench.runner.outside import score_file
 from bench.runner.result import Folders, Result
 from bench.runner.saved import Fitted
 from bench.runner.tracking import Tracking
+from bench.tracks import registry
 
 if TYPE_CHECKING:
     from bench.models.base import PerturbationModel
 
+#: The verb whose track evaluates what :func:`run` predicts and :func:`score` is given.
+VERB = "run"
 #: Whether predictions must have all genes of the data.
 Genes: TypeAlias = Literal["all", "subset"]
 
@@ -72,7 +75,7 @@ def run_config(
         progress: Whether progress is printed to standard error.
     """
     folders = Folders.of(config.out, config.leaderboards)
-    return folders.result(pipeline.run(config, task, instance, progress))
+    return folders.result(pipeline.run(registry.by_verb(VERB), config, task, instance, progress))
 
 
 def run_configs(configs: Sequence[RunConfig]) -> Result:
@@ -115,7 +118,7 @@ def run(
     task, folders, choice = as_task(task, seed), Folders.of(out, leaderboards), choose(model)
     config = _config(choice, task, folders, arguments, seed, name, force or choice.instance is not None, tracking)
     fitted: dict[str, Fitted] = {}
-    paths = pipeline.run(config, task, choice.instance, progress, fitted)
+    paths = pipeline.run(registry.by_verb(VERB), config, task, choice.instance, progress, fitted)
     return folders.result(paths, fitted)
 
 
@@ -214,8 +217,11 @@ def score(
     controls = (control,) if isinstance(control, str) else tuple(control)
     task, folders = as_task(source_of(task, column, controls)), Folders.of(out, leaderboards)
     naming = Naming(column=column, control=controls, gene_names=tuple(gene_names))
+    subset = genes == "subset"
     with _as_file(predictions) as path:
-        scored = score_file(path, name, task, folders.out, folders.leaderboards, progress, naming, genes == "subset")
+        scored = score_file(
+            registry.by_verb(VERB), path, name, task, folders.out, folders.leaderboards, progress, naming, subset
+        )
     return folders.result([scored])
 
 

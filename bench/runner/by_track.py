@@ -49,7 +49,7 @@ def run(track: Track, config: AnyConfig, task: Task | None = None) -> list[Path]
     if track.takes == "predictions":
         from bench.runner import pipeline
 
-        return pipeline.run(config, task)
+        return pipeline.run(track, config, task)
     if track.takes == "candidates":
         from bench.runner import candidates
 
@@ -76,7 +76,7 @@ def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:
     if track.takes == "predictions":
         from bench.runner import pipeline
 
-        return pipeline.finished_run(config, spec)
+        return pipeline.finished_run(track, config, spec)
     if track.takes == "candidates":
         from bench.runner import candidates
 

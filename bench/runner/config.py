@@ -220,6 +220,8 @@ def budget_of(report: FitReport, costs: Mapping[str, float] = MappingProxyType({
         report: Filled by the fit.
         costs: Seconds and MiB, by the budget's names.
     """
+    if "fit_s" in costs:
+        costs = {**costs, "fit_s": costs["fit_s"] + report.earlier_s}
     return Budget(
         cells_seen=report.cells_seen,
         steps=report.steps,

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bench.core.conditions import written
-from bench.core.files import atomic, write_json
+from bench.core.files import write_json
+from bench.core.h5ad import write_h5ad
 from bench.data.dataset import Dataset
 from bench.data.task import Part, Task, load_task
 from bench.tracks.response.truth.states import input_states
@@ -57,8 +58,7 @@ def export(task: Task, folder: Path) -> list[Path]:
     named = {"data": dataset.name, "data_hash": dataset.hash, "split_id": split.split_id, "controls_used": "input"}
     table = anndata.AnnData(task.dataset.x[rows], obs=obs, var=pd.DataFrame(index=task.dataset.genes), uns=dict(named))
     cells_path, split_path = folder / "train.h5ad", folder / "split.json"
-    with atomic(cells_path) as temporary:
-        table.write_h5ad(temporary, compression="gzip")
+    write_h5ad(cells_path, table, compressed=True)
     lists = split.model_dump(mode="json", include={"kind", "seed", "control_fold", "train", "val", "test", "subgroups"})
     lists |= {part: [written(name) for name in lists[part]] for part in ("train", "val", "test")}
     lists["subgroups"] = {group: [written(name) for name in of] for group, of in lists["subgroups"].items()}
@@ -92,8 +92,7 @@ def export_cells(dataset: Dataset, path: Path) -> Path:
     )
     named = {"data": dataset.name, "data_hash": dataset.hash}
     table = anndata.AnnData(dataset.x[rows], obs=obs, var=pd.DataFrame(index=dataset.genes), uns=named)
-    with atomic(path) as temporary:
-        table.write_h5ad(temporary, compression="gzip")
+    write_h5ad(path, table, compressed=True)
     return path
 
 

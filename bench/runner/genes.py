@@ -17,6 +17,7 @@ from bench.runner.outside import record_path
 from bench.runner.rescore import PREDICTIONS
 from bench.tracks.response import predictions
 from bench.tracks.response.by_gene import by_gene
+from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
 if TYPE_CHECKING:
@@ -92,11 +93,11 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
         The table of all scored genes, that of each condition's first ``top``, and where the latter is: ``genes.csv``.
     """
     folder = out / safe_name("run", run_id)
-    if not record_path(folder).is_file():
+    if not record_path(TRACK, folder).is_file():
         raise BenchError(
             f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed."
         )
-    record = records.read(record_path(folder))
+    record = records.read(record_path(TRACK, folder))
     task = task_of_run(folder, record, data)
     table = genes_of(folder, task, top)
     whole = genes_of(folder, task, None)
@@ -116,7 +117,7 @@ def draw_genes(run_id: str, out: Path, table: pd.DataFrame) -> list[Path]:
     from bench.reports.figures import genes as figures
 
     folder = out / safe_name("run", run_id)
-    record = records.read(record_path(folder))
+    record = records.read(record_path(TRACK, folder))
     spec = record.spec
     heading = f"{spec.label} | {spec.dataset} | {spec.split} | seed {spec.split_seed} | run {run_id}"
     return figures.draw(table, figures.Heading(heading, record.evidence == "smoke"), folder)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL, constituents, from_written, identity, spellings, written
 from bench.core.errors import BenchError, unknown
-from bench.core.files import atomic, safe_name, seal
+from bench.core.files import safe_name
+from bench.core.h5ad import write_h5ad
 from bench.data.aligned import on_genes
 from bench.data.controls import MAX_INPUT_CELLS
 from bench.data.dataset import Dataset
@@ -221,9 +222,7 @@ def summary(predicted: AnnData) -> pd.DataFrame:
 
 def write(predicted: AnnData, path: Path) -> None:
     """Write predictions as an h5ad file, atomically and sealed."""
-    with atomic(path) as temporary:
-        predicted.write_h5ad(temporary)
-        seal(temporary)
+    write_h5ad(path, predicted, sealed=True)
 
 
 def said_of(model: SavedModel, dataset_conditions: Sequence[str]) -> str:

@@ -6,36 +6,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-
-import numpy as np
+from typing import Any
 
 from bench.core.console import Stages
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
-from bench.data.naming import CONDITION, Naming
+from bench.core.track import Track
+from bench.data.naming import Naming
 from bench.data.task import Task
 from bench.results import records, store
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
+from bench.runner import by_track
 from bench.runner.config import check_row_name, task_fields
 from bench.runner.handed_in import on_its_genes
-from bench.tracks.response import plausible, predicted_states, predictions, score
-from bench.tracks.response.control_noise import control_noise
-from bench.tracks.response.predictions import ControlsUsed, Predicted, controls_used
-from bench.tracks.response.track import TRACK
-from bench.tracks.response.truth import truth
-from bench.tracks.response.truth.fields import Truth
 
 #: The column of the conditions is the one that names the most of them.
 ANY = Naming()
-_PROVENANCE = {"data_hash": "data hash", "split_id": "split id"}
 
 
 def score_predictions(
+    track: Track,
     path: Path,
     folder: Path,
     task: Task,
-    facts: Truth,
+    facts: Any,
     spec: RunSpec,
     budget: Budget,
     selection: str | None = None,
@@ -43,17 +38,16 @@ def score_predictions(
     inputs: Mapping[str, str] = MappingProxyType({}),
     kind: Kind = "model",
     fitted: Record | None = None,
-    outside: bool = False,
-    naming: Naming = predictions.OURS,
-    made_for: Mapping[str, str] | None = None,
-) -> tuple[Record, score.Scored]:
+    **read: Any,
+) -> tuple[Record, Any]:
     """Score a predictions file and write ``record.parquet`` and ``record.json``.
 
     Args:
+        track: The track.
         path: The predictions.
         folder: Where the record goes.
         task: The task.
-        facts: Its truth.
+        facts: What they are compared with, from the track's ``prepare``.
         spec: The run's spec.
         budget: What the run cost.
         selection: How hyperparameters were chosen.
@@ -61,41 +55,32 @@ def score_predictions(
         inputs: Hashes of what the model was given beside the task.
         kind: What its row is.
         fitted: Record of the run that made the predictions, where they are scored again.
-        outside: Whether the predictions are of another tool: then what they say of themselves is not believed. Values
-            that cannot be expression are refused, and such as carry the noise of the reference controls lose their
-            skill; a model that was fitted here is warned of.
-        naming: How the file names conditions, contexts and genes.
-        made_for: What the file may say that it was made for, where that is not the task itself.
+        **read: How the file is to be read, see the track's ``evaluate``.
 
     Returns:
-        The record, and what was scored by condition.
+        The record, and the track's outcome.
 
     Raises:
         BenchError: Predictions that cannot be scored.
     """
-    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
-    predicted = predictions.read(path, facts.units, facts.genes, made_for or expected, naming)
-    used, doubts = _examine(path, predicted, task, facts, outside)
-    states = predicted_states.check(path, predicted.states, facts)
-    scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells, states)
-    table = score.table_of(scored)
+    outcome = by_track.evaluation(track).evaluate(path, task, facts, **read)
     sha, dirty = records.git_state()
     if fitted is not None:
         dirty = bool(dirty or fitted.git_dirty)
     record = Record(
-        track=TRACK.name,
-        track_version=spec.scoring_version,
+        track=track.name,
+        track_version=track.version,
         run_id=spec.run_id,
         spec=spec,
         kind=kind,
         evidence=task.dataset.evidence,
         created=records.now(),
-        controls_used=used,
+        controls_used=outcome.controls_used,
         hashes={
             "data": task.dataset.hash,
             "split": task.split.split_id,
-            "truth": truth.task_id(task),
             "predictions": sha256_file(path),
+            **outcome.hashes,
             **inputs,
         },
         git_sha=sha,
@@ -105,72 +90,31 @@ def score_predictions(
         hardware=records.hardware() if fitted is None else fitted.hardware,
         budget=budget,
         selection=selection,
-        warnings=(*task.dataset.notes, *task.split.notes, *warnings, *doubts, *_without_states(facts)),
+        warnings=(*task.dataset.notes, *task.split.notes, *warnings, *outcome.warnings),
     )
-    record, table = records.with_values(record, table)
-    records.write(record_path(folder), record, table)
-    return record, scored
+    record, table = records.with_values(record, outcome.table)
+    records.write(record_path(track, folder), record, table)
+    return record, outcome
 
 
-def _without_states(facts: Truth) -> list[str]:
-    """Say why ``state_r`` has no value, once per reason."""
-    tested = {facts.contexts[c]: facts.state_reasons[c] for c in np.unique(facts.context).tolist()}
-    reasons = dict.fromkeys(reason for reason in tested.values() if reason)
-    lacking = {reason: [name for name, why in tested.items() if why == reason] for reason in reasons}
-    return [
-        f"no state_r in {', '.join(names[:3])}{', ...' * (len(names) > 3)}: {why}" for why, names in lacking.items()
-    ]
-
-
-def _examine(
-    path: Path, predicted: Predicted, task: Task, facts: Truth, outside: bool
-) -> tuple[ControlsUsed, tuple[str, ...]]:
-    """Ask of predictions what they do not say: which controls they were really made from, and what to distrust.
-
-    Raises:
-        BenchError: Predictions of another tool that cannot be expression.
-    """
-    verdict = plausible.judge(task, facts, predicted.y_hat)
-    if outside and verdict.refusal:
-        raise BenchError(f"{path}: {verdict.refusal}.")
-    doubts = [*([verdict.refusal] if verdict.refusal else []), *verdict.warnings]
-    if predicted.column != CONDITION:
-        doubts.append(f"its conditions were read from obs['{predicted.column}']")
-    absent = [what for key, what in _PROVENANCE.items() if not predicted.uns.get(key)]
-    if absent:
-        doubts.append(
-            f"{records.PROVENANCE}the file names no {' and no '.join(absent)}: nobody can tell that it was made for "
-            "this task"
-        )
-    used = controls_used(predicted.uns)
-    noise = control_noise(task, facts, predicted.y_hat)
-    if used == "input" and noise.found:
-        doubts.append(
-            f"{records.PROVENANCE}the predictions carry the noise of the reference controls (loading "
-            f"{noise.loading:.2f}, p = {noise.p:.1g}; an honest file has none): they were not made from the input "
-            "controls alone"
-        )
-        used = "all" if outside else used
-    return used, tuple(doubts)
-
-
-def record_path(folder: Path) -> Path:
+def record_path(track: Track, folder: Path) -> Path:
     """Where the record of a run's predictions is in its folder."""
-    return folder / f"{TRACK.file}.json"
+    return folder / f"{track.file}.json"
 
 
-def hand_in(record: Record, folder: Path, leaderboards: Path) -> Path:
+def hand_in(track: Track, record: Record, folder: Path, leaderboards: Path) -> Path:
     """Put the record of a run's folder under the leaderboards; return its path in the run's folder.
 
     Raises:
         BenchError: Its table is damaged, or the records that are there are.
     """
-    path = record_path(folder)
-    store.add(leaderboards, TRACK, [(record, records.read_table(TRACK, path, record))])
+    path = record_path(track, folder)
+    store.add(leaderboards, track, [(record, records.read_table(track, path, record))])
     return path
 
 
 def score_file(
+    track: Track,
     file: Path,
     name: str,
     task: Task,
@@ -183,6 +127,7 @@ def score_file(
     """Score a predictions file that any tool wrote; return the record's path.
 
     Args:
+        track: The track.
         file: The predictions, an h5ad file; one row per condition is enough.
         name: The row's name.
         task: The task that they were made for.
@@ -206,7 +151,7 @@ def score_file(
         with stages.stage("truth"):
             if subset:
                 task = on_its_genes(task, file, naming)
-            facts = truth.load(task)
+            facts = by_track.evaluation(track).prepare(task)
         kept = len(facts.genes)
         spec = RunSpec(
             **task_fields(task),
@@ -220,6 +165,6 @@ def score_file(
         folder = out / spec.run_id
         with stages.stage("score"):
             record, _ = score_predictions(
-                file, folder, task, facts, spec, Budget(), outside=True, naming=naming, made_for=made_for
+                track, file, folder, task, facts, spec, Budget(), outside=True, naming=naming, made_for=made_for
             )
-    return hand_in(record, folder, leaderboards)
+    return hand_in(track, record, folder, leaderboards)

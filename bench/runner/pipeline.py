@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.console import Stages, note
 from bench.core.files import atomic, write_json
+from bench.core.track import Track
 from bench.data import guess as guessing
 from bench.data import load as data_load
 from bench.data import remarks
@@ -22,16 +23,12 @@ from bench.results.levels import headline, levels
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
-from bench.runner import tracking
+from bench.runner import by_track, tracking
 from bench.runner.config import RunConfig, budget_of, make_model, spec_of
 from bench.runner.model_choice import load_class, sources
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.runner.rescore import PREDICTIONS, Kept, earlier
 from bench.runner.saved import Fitted, check_saved, is_saved
-from bench.tracks.response import score
-from bench.tracks.response.track import TRACK
-from bench.tracks.response.truth import truth
-from bench.tracks.response.truth.fields import Truth
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule
@@ -42,14 +39,15 @@ STAGES_PER_RUN = 5
 MODEL = "model"
 
 
-def finished_run(config: RunConfig, spec: RunSpec) -> Path | None:
+def finished_run(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
     folder = config.out / spec.run_id
-    record = finished(TRACK, record_path(folder), spec, sources(config.model))
-    return None if record is None else hand_in(record, folder, config.leaderboards)
+    record = finished(track, record_path(track, folder), spec, sources(config.model))
+    return None if record is None else hand_in(track, record, folder, config.leaderboards)
 
 
 def run(
+    track: Track,
     config: RunConfig,
     task: Task | None = None,
     instance: PerturbationModel | None = None,
@@ -59,6 +57,7 @@ def run(
     """Run a model on every (seed, fold) asked for; return the records' paths.
 
     Args:
+        track: What predictions are evaluated by.
         config: What to run.
         task: A task that is in memory already; the config's data, split and folds are then not looked at.
         instance: The model as an object; each run fits a copy.
@@ -75,13 +74,13 @@ def run(
     for each, spec, stages in tasks(config, task, shown):
         folder = config.out / spec.run_id
         again = config.force or (config.save and not is_saved(folder / MODEL))
-        record = None if again else finished(TRACK, record_path(folder), spec, sources(config.model))
+        record = None if again else finished(track, record_path(track, folder), spec, sources(config.model))
         if record:
             stages.skip(STAGES_PER_RUN - 1)
             done.append(spec.run_id)
         else:
-            record = _one(config, each, spec, folder, stages, instance, {} if fitted is None else fitted)
-        paths.append(hand_in(record, folder, config.leaderboards))
+            record = _one(track, config, each, spec, folder, stages, instance, {} if fitted is None else fitted)
+        paths.append(hand_in(track, record, folder, config.leaderboards))
     for run_id in done if shown else ():
         note(f"{run_id} is finished already (--force repeats it)")
     return paths
@@ -189,6 +188,7 @@ def fit_and_predict(
 
 
 def _one(
+    track: Track,
     config: RunConfig,
     task: Task,
     spec: RunSpec,
@@ -198,22 +198,23 @@ def _one(
     fitted: dict[str, Fitted],
 ) -> Record:
     with stages.stage("truth"):
-        facts = truth.load(task)
+        facts = by_track.evaluation(track).prepare(task)
     write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
-    kept = None if config.force or config.save or instance is not None else earlier(config.out, spec)
+    kept = None if config.force or config.save or instance is not None else earlier(track, config.out, spec)
     if kept is not None and sources(config.model).items() <= kept.record.hashes.items():
-        return _score_again(config, task, spec, folder, stages, facts, kept)
+        return _score_again(track, config, task, spec, folder, stages, facts, kept)
     kind = (load_class(config.model) if instance is None else type(instance)).row_kind
     logger = tracking.start(config.tracking, folder, spec, kind, task.dataset.evidence)
     try:
-        return _fitted(config, task, spec, folder, stages, instance, fitted, facts, logger)
+        return _fitted(track, config, task, spec, folder, stages, instance, fitted, facts, logger)
     except BaseException:
         tracking.abort(logger)
         raise
 
 
 def _fitted(
+    track: Track,
     config: RunConfig,
     task: Task,
     spec: RunSpec,
@@ -221,7 +222,7 @@ def _fitted(
     stages: Stages,
     instance: PerturbationModel | None,
     fitted: dict[str, Fitted],
-    facts: Truth,
+    facts: Any,
     logger: Any,
 ) -> Record:
     """Fit, predict and score."""
@@ -232,18 +233,18 @@ def _fitted(
         fitted[spec.run_id].save(folder / MODEL)
     with stages.stage("score"):
         budget, selection = budget_of(model.fit_report, costs), model.fit_report.selection
-        record, table = score_predictions(
-            path, folder, task, facts, spec, budget, selection, model.warnings, model.inputs, model.row_kind
+        record, outcome = score_predictions(
+            track, path, folder, task, facts, spec, budget, selection, model.warnings, model.inputs, model.row_kind
         )
         if logger:
-            values = score.table_of(table)
+            values = outcome.table
             numbers = tracking.summary(
-                headline(TRACK, values, record.honest),
-                TRACK.families,
-                levels(TRACK, values, record.honest)[ALL],
+                headline(track, values, record.honest),
+                track.families,
+                levels(track, values, record.honest)[ALL],
                 budget.model_dump(),
             )
-            tracking.finish(logger, numbers, score.wide(table), _artifacts(config, folder))
+            tracking.finish(logger, numbers, outcome.wide(), _artifacts(config, folder))
     return record
 
 
@@ -256,7 +257,14 @@ def _artifacts(config: RunConfig, folder: Path) -> list[tracking.Artifact]:
 
 
 def _score_again(
-    config: RunConfig, task: Task, spec: RunSpec, folder: Path, stages: Stages, facts: Truth, kept: Kept
+    track: Track,
+    config: RunConfig,
+    task: Task,
+    spec: RunSpec,
+    folder: Path,
+    stages: Stages,
+    facts: Any,
+    kept: Kept,
 ) -> Record:
     """Score the predictions of an earlier scoring; what the fit cost and had to say stays as it was."""
     stages.skip(2)
@@ -269,6 +277,7 @@ def _score_again(
     said = [line for line in before.warnings if line not in {*task.dataset.notes, *task.split.notes}]
     with stages.stage("score"):
         record, _ = score_predictions(
+            track,
             path,
             folder,
             task,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.core.track import Track
 from bench.results import records
 from bench.results.records import Record
 from bench.results.spec import RunSpec
@@ -23,13 +24,14 @@ class Kept(NamedTuple):
     predictions: Path
 
 
-def earlier(out: Path, spec: RunSpec) -> Kept | None:
+def earlier(track: Track, out: Path, spec: RunSpec) -> Kept | None:
     """Find the newest run under a folder that differs from a spec by an earlier scoring version alone.
 
     A model's own ``version`` is part of the spec: a model that has changed is fitted again. Of a class from elsewhere
     the caller compares the hash of its file.
 
     Args:
+        track: The track.
         out: Folder of the runs.
         spec: What is to be run.
     """
@@ -37,10 +39,10 @@ def earlier(out: Path, spec: RunSpec) -> Kept | None:
         before = spec.model_copy(update={"scoring_version": version})
         folder = out / before.run_id
         path = folder / PREDICTIONS
-        if not path.is_file() or not record_path(folder).is_file():
+        if not path.is_file() or not record_path(track, folder).is_file():
             continue
         try:
-            record = records.read(record_path(folder))
+            record = records.read(record_path(track, folder))
         except BenchError:
             continue
         if record.spec == before and record.hashes.get("predictions") == sha256_file(path):

@@ -1,7 +1,8 @@
 """All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
 
-A track that takes encoders also has a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for
-candidates a ``run.py`` with ``asked`` and ``evaluate``, one that takes profiles of wells a ``run.py`` with its options
+A track that takes predictions of the test units also has a ``run.py`` with ``prepare`` and ``evaluate``, one that takes
+encoders a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for candidates a ``run.py`` with
+``asked``, ``prepare`` and ``evaluate``, one that takes profiles of wells a ``run.py`` with its options
 (``GIVEN``, ``options_of``), what it asks (``TASKS``, ``questions``, ``spec_of``, ``variant_of``, ``fitted_on``) and
 ``run_profiles``; one whose boards are not laid out like the others has a ``table.py`` with ``show``.
 """

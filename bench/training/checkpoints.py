@@ -7,16 +7,20 @@ and hash, and a hash of all that training goes on from. ``torch.load`` compares 
 from __future__ import annotations
 
 import hashlib
+import io
+import time
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from pydantic import JsonValue
 
 from bench.core.door.limits import check_unpacked
+from bench.core.files import atomic
 
 #: Name of these facts in a checkpoint, and what else of it is hashed.
 KEY = "perturb_ssl_bench"
@@ -27,15 +31,38 @@ _NAMED = 3
 Described = Mapping[str, JsonValue]
 
 
+class WholeOrNothing(TorchCheckpointIO):
+    """Writes checkpoints as all other files are written: beside their place first, and with an error that says where.
+
+    Lightning's own way writes to the folder of temporary files and copies from there, and leaves half a file behind
+    where the disk is full.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write one."""
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        with atomic(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+
 class Sealed(Callback):
-    """Write into each checkpoint what it is.
+    """Write into each checkpoint what it is, and how long it took to come so far.
 
     Args:
         described: What is trained, as plain values.
+
+    Attributes:
+        earlier_s: Seconds that earlier processes spent on what this one went on from.
     """
 
     def __init__(self, described: Described) -> None:
         self.described = dict(described)
+        self.earlier_s, self._begun = 0.0, time.perf_counter()
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.earlier_s = float(checkpoint[KEY]["seconds"])
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Add the facts."""
@@ -43,6 +70,7 @@ class Sealed(Callback):
             "described": self.described,
             "weights": {name: _facts(tensor) for name, tensor in checkpoint["state_dict"].items()},
             "content": content_hash(checkpoint),
+            "seconds": self.earlier_s + time.perf_counter() - self._begun,
         }
 
 
@@ -105,7 +133,7 @@ def refusal(path: Path, module: torch.nn.Module, described: Described) -> str:
         facts, weights = checkpoint.get(KEY), checkpoint["state_dict"]
     except Exception:  # zip, pickle and torch each raise their own kinds
         return "damaged, or cut short"
-    if not isinstance(facts, dict):
+    if not isinstance(facts, dict) or not isinstance(facts.get("seconds"), float):
         return "it does not say what it is: written by an older version, or by another tool"
     wanted = dict(described)
     there = facts.get("described", {})

@@ -26,7 +26,7 @@ class FitReport:
             genes that a response predicts; ``None`` = nothing was held out, or no such error was looked at.
         selection: How the setting was chosen, for the record.
         parameters: Fitted numbers by stage.
-        earlier: Stages of the response that were found finished, whose time is not in this run's.
+        earlier_s: Seconds that earlier processes spent on stages that this one found begun or finished.
     """
 
     cells_seen: int = 0
@@ -36,7 +36,7 @@ class FitReport:
     error: float | None = None
     selection: str | None = None
     parameters: dict[str, int] = field(default_factory=dict)
-    earlier: list[str] = field(default_factory=list)
+    earlier_s: float = 0.0
 
 
 @dataclass

@@ -86,7 +86,6 @@ class Pretraining(lightning.LightningModule):
     Attributes:
         more: Cells of another file that it is trained on too.
         steps: Optimiser steps of the whole.
-        taken: Those taken in this process; 0 where a finished checkpoint was found.
     """
 
     def __init__(
@@ -119,7 +118,6 @@ class Pretraining(lightning.LightningModule):
         )
         torch.random.set_rng_state(state)
         self.steps = config.epochs * len(self._loader)
-        self.taken = 0
 
     @property
     def student(self) -> nn.Module:
@@ -189,7 +187,7 @@ class Pretraining(lightning.LightningModule):
         callbacks: list[Callback] = [EMATeacher(self.config.momentum), monitor, keep]
         batch = min(self.config.batch_size, self._cells)
         report.flops = self.flops_per_cell() * batch * self.steps
-        train(
+        report.earlier_s += train(
             self,
             self._loader,
             self.steps,
@@ -217,13 +215,11 @@ class Pretraining(lightning.LightningModule):
             )
         report.selection = (
             f"pretraining step {keep.best_step} of {self.steps} by the {part} part of {monitor.of} ({kept:.2f})"
-            + ("" if self.taken else ", from the checkpoint of an earlier run, whose time is not in this one's")
         )
         return self.exported()
 
     def training_step(self, batch: CellsBatch, batch_idx: int = 0) -> torch.Tensor:
         """One step."""
-        self.taken += 1
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         parts = self.objective.losses(batch, generator)
         total: torch.Tensor = torch.stack(list(parts.values())).sum()

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 from bench.core.console import note
-from bench.training.checkpoints import Described, Sealed, refusal
+from bench.training.checkpoints import Described, Sealed, WholeOrNothing, refusal
 
 Precision = Literal["32-true", "bf16-mixed"]
 #: Share of the steps in which the learning rate rises. Source: BioJEPAC report (OneCycleLR, ``pct_start``).
@@ -201,7 +201,7 @@ def train(
     folder: Path | None = None,
     fresh: bool = False,
     described: Described = MappingProxyType({}),
-) -> None:
+) -> float:
     """Train a module for a number of steps; where a folder is given, go on from the checkpoint that lies in it.
 
     Args:
@@ -216,8 +216,12 @@ def train(
         folder: Where the checkpoint is kept; ``None`` = nowhere.
         fresh: Start anew, whatever checkpoint there is.
         described: What is trained, as plain values: a checkpoint of anything else is not gone on from.
+
+    Returns:
+        Seconds that earlier processes spent on it: what a resumed training cost is these and its own.
     """
     saver: list[Callback] = []
+    sealed = Sealed(described)
     last = folder / "last.ckpt" if folder else None
     if last is not None and fresh:
         last.unlink(missing_ok=True)
@@ -228,7 +232,7 @@ def train(
         limit = {"max_steps": -1, "max_epochs": steps // max(len(loader), 1)}
         every = max(1, limit["max_epochs"] // CHECKPOINTS)
         saver = [
-            Sealed(described),
+            sealed,
             ModelCheckpoint(folder, "last", every_n_epochs=every, save_top_k=1, enable_version_counter=False),
         ]
     with quiet():
@@ -243,6 +247,7 @@ def train(
             log_every_n_steps=10,
             callbacks=[_Pace(name, steps, say), *callbacks, *saver],
             enable_checkpointing=bool(saver),
+            plugins=[WholeOrNothing()] if saver else None,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -254,6 +259,7 @@ def train(
     for callback in callbacks:
         if isinstance(callback, KeepBest):
             callback.restore()
+    return sealed.earlier_s
 
 
 def _resumed(last: Path | None, module: lightning.LightningModule, described: Described) -> Path | None:

@@ -9,12 +9,16 @@ from harness import made_spec
 
 import bench.tracks
 from bench.core.errors import BenchError
+from bench.data.task import Task
 from bench.reports.compare import show
 from bench.reports.explain import explain
 from bench.results import claims, everything, leaderboard, store, tables
 from bench.results.board import board
 from bench.results.claim import Claim
 from bench.results.records import Budget, Record
+from bench.runner import by_track
+from bench.runner.config import make_config
+from bench.runner.model_choice import choose
 from bench.runner.publish import publish
 from bench.tracks import registry
 
@@ -44,6 +48,41 @@ TRACK = Track(
 )
 """
 
+#: How it evaluates a file of predictions: does each predicted shift point where the measured one does?
+RUN = """
+from typing import NamedTuple
+
+import anndata
+import numpy as np
+import pandas as pd
+
+from bench.results import tables
+from bench.tracks import registry
+
+
+class Outcome(NamedTuple):
+    table: tables.Table
+    controls_used: str = "input"
+    hashes: dict = {{}}
+    warnings: tuple = ("made up",)
+
+
+def prepare(task):
+    x, condition = task.dataset.x.toarray(), np.asarray(task.dataset.condition)
+    names = task.dataset.conditions
+    return {{name: x[condition == names.index(name)].mean(0) for name in task.split.test}}
+
+
+def evaluate(path, task, facts):
+    given = anndata.read_h5ad(path)
+    rows = []
+    for name, measured in facts.items():
+        predicted = given.X[(given.obs["condition"] == name).to_numpy()].mean(0)
+        hits = float(np.corrcoef(predicted, measured)[0, 1] > 0)
+        rows += [(name, "hits", hits, 0.5), (name, "misses", 1 - hits, 0.5)]
+    frame = pd.DataFrame(rows, columns=["condition", "metric", "value", "floor"])
+    return Outcome(tables.from_long(registry.get("{name}"), frame))
+"""
 
 #: The tracks that there are, without one that a test adds.
 SHIPPED = [track.name for track in registry.tracks()]
@@ -54,6 +93,7 @@ def add_track(folder, name, verb="guess", primary="hits"):
     (folder / name).mkdir(parents=True)
     (folder / name / "__init__.py").write_text("")
     (folder / name / "track.py").write_text(TRACK.format(name=name, verb=verb, primary=primary))
+    (folder / name / "run.py").write_text(RUN.format(name=name))
 
 
 @pytest.fixture
@@ -139,6 +179,20 @@ def test_a_made_up_track_needs_no_line_outside_its_folder(extra, tmp_path, capsy
     items = leaderboard.group(store.collect(track, [target]))["d", "simulation"]
     show(items, "best", "last")
     assert "best is better" in capsys.readouterr().out
+
+
+def test_a_model_is_fitted_and_scored_by_a_track_that_is_only_a_folder(extra, tmp_path, tiny, tiny_split):
+    add_track(extra, "madeup")
+    track, task = registry.get("madeup"), Task(tiny, tiny_split)
+    where = {"data": tiny.name, "split": tiny_split.kind, "seeds": ((1, 1, 1),), "folds": (0,)}
+    folders = {"out": tmp_path / "runs", "leaderboards": tmp_path / "boards", "tracking": "off"}
+    config = make_config(choose("additive"), {}, **where, **folders)
+    (path,) = by_track.run(track, config, task)
+    (entry,) = store.collect(track, [tmp_path / "boards"])
+    assert (path.name, entry.record.track, entry.record.track_version) == ("guess.json", "madeup", 1)
+    assert "made up" in entry.record.warnings
+    assert entry.table.field("all", "value")[:, 0].mean() == 1  # means of cells all point where expression is high
+    assert by_track.finished(track, config, entry.record.spec) == path
 
 
 def test_rows_without_values_by_unit_are_listed_without_rank_or_interval(extra, tmp_path):

@@ -58,7 +58,7 @@ def config_for(files, out, **changes):
 
 
 def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     record = records.read(path)
     folder = tmp_path / "runs" / record.run_id
     assert {p.name for p in folder.iterdir()} == {
@@ -84,15 +84,15 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     first = records.read(path)
     from bench.runner import fit as run_stage
 
     monkeypatch.setattr(run_stage, "fit", lambda *_: pytest.fail("fitted again"))
-    assert pipeline.run(config_for(files, tmp_path)) == [path]
+    assert pipeline.run(TRACK, config_for(files, tmp_path)) == [path]
     monkeypatch.undo()
     monkeypatch.setattr(records, "now", lambda: "2030-01-01T00:00:00Z")
-    pipeline.run(config_for(files, tmp_path, force=True))
+    pipeline.run(TRACK, config_for(files, tmp_path, force=True))
     again = records.read(path)
     assert again.created != first.created
     assert again.values_hash == first.values_hash
@@ -100,20 +100,20 @@ def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypat
 
 @pytest.mark.ci
 def test_a_damaged_record_is_run_again(files, tmp_path):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     first = records.read(path)
     for damaged in (path, records.table_path(path)):
         damaged.write_bytes(damaged.read_bytes()[:100])
-        assert pipeline.run(config_for(files, tmp_path)) == [path]
+        assert pipeline.run(TRACK, config_for(files, tmp_path)) == [path]
         assert one_entry(path).table.hash == records.read(path).values_hash == first.values_hash
 
 
 @pytest.mark.ci
 def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
-    both = pipeline.run(config_for(files, tmp_path, folds=[0, 1]))
-    seeds = pipeline.run(config_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
+    both = pipeline.run(TRACK, config_for(files, tmp_path, folds=[0, 1]))
+    seeds = pipeline.run(TRACK, config_for(files, tmp_path, seeds=[(1, 1, 1), (2, 2, 2)]))
     other = pipeline.run(
-        config_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
+        TRACK, config_for(files, tmp_path, model="linear", arguments={"rank": 3, "ridge": 0.1}, variant={"rank": 3})
     )
     assert len({*both, *seeds, *other}) == 4
     table = make_board(next(iter(groups(tmp_path / "boards").values())))
@@ -126,11 +126,11 @@ def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pipeline, "score_predictions", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.run(config_for(files, tmp_path))
+        pipeline.run(TRACK, config_for(files, tmp_path))
     assert not list(tmp_path.rglob("record.json"))
     assert not list(tmp_path.rglob("*.tmp"))
     monkeypatch.undo()
-    assert records.read(pipeline.run(config_for(files, tmp_path))[0])
+    assert records.read(pipeline.run(TRACK, config_for(files, tmp_path))[0])
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def clean(monkeypatch):
 
 @pytest.mark.ci
 def test_publishing_says_what_happened(files, tmp_path, clean):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     source, target = tmp_path / "boards", tmp_path / "committed"
     run_id = path.parent.name
     assert publish([run_id], source, target) == [f"{run_id} additive: published"]
@@ -167,14 +167,14 @@ def test_publishing_says_what_happened(files, tmp_path, clean):
 
 def test_a_run_from_a_tree_with_changes_is_not_published(files, tmp_path, monkeypatch):
     monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, True))
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     with pytest.raises(BenchError, match=f"uncommitted changes, the first {path.parent.name} additive"):
         publish([path.parent.name], tmp_path / "boards", tmp_path / "committed", force=True)
     assert not (tmp_path / "committed").exists()
 
 
 def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path, capsys):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     entry = one_entry(path)
     old = entry.record.spec.model_copy(update={"data_hash": "older"})
     store.add(
@@ -188,7 +188,7 @@ def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path
 
 @pytest.mark.slow
 def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
-    (path,) = pipeline.run(config_for(files, tmp_path, tracking="offline"))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path, tracking="offline"))
     runs = list(path.parent.rglob("*.wandb"))
     assert len(runs) == 1
     blob = runs[0].read_bytes()
@@ -198,7 +198,7 @@ def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
 
 
 def test_predictions_of_an_earlier_scoring_are_scored_again_without_a_fit(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(config_for(files, tmp_path))
+    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
     first, real = records.read(path), pipeline.spec_of
 
     def later(*arguments, **changes):
@@ -209,16 +209,16 @@ def test_predictions_of_an_earlier_scoring_are_scored_again_without_a_fit(files,
 
     monkeypatch.setattr(pipeline, "spec_of", later)
     monkeypatch.setattr(pipeline, "fit_and_predict", fit)
-    (again,) = pipeline.run(config_for(files, tmp_path))
+    (again,) = pipeline.run(TRACK, config_for(files, tmp_path))
     second = records.read(again)
     assert second.run_id != first.run_id
     assert (second.values_hash, second.budget, second.fit_git_sha) == (first.values_hash, first.budget, first.git_sha)
     # Another version of the model, or predictions that are not those of the record, are no such thing.
     spec = second.spec.model_copy(update={"scoring_version": second.spec.scoring_version + 1})
     out = tmp_path / "runs"
-    assert earlier(out, spec).record.run_id == second.run_id
-    assert earlier(out, spec.model_copy(update={"model_version": 99})) is None
+    assert earlier(TRACK, out, spec).record.run_id == second.run_id
+    assert earlier(TRACK, out, spec.model_copy(update={"model_version": 99})) is None
     for run in (first, second):
         with (out / run.run_id / "predictions.h5ad").open("ab") as handle:
             handle.write(b"x")
-    assert earlier(out, spec) is None
+    assert earlier(TRACK, out, spec) is None

@@ -60,7 +60,7 @@ def run(tiny, folder, name, **fields):
     task = Task(tiny, screens.hand_split(tiny))
     where = {"data": "tiny", "split": "custom", "out": folder, "leaderboards": folder / "boards"}
     config = make_config(choose(name), small(name), tracking="offline", **where, **fields)
-    return pipeline.run(config, task, shown=False)[0]
+    return pipeline.run(TRACK, config, task, shown=False)[0]
 
 
 @pytest.mark.ci

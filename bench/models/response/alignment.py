@@ -15,7 +15,7 @@ from bench.models.response.actions import ActionTable
 from bench.nn.composer import MODES, Composer
 from bench.objectives.align import info_nce
 from bench.training.checkpoints import weights_hash
-from bench.training.fit import FitContext
+from bench.training.fit import FitContext, FitReport
 from bench.training.rounds import in_rounds
 from bench.training.trainer import CHECKPOINTS, optimiser, train
 
@@ -82,7 +82,12 @@ class Alignment(lightning.LightningModule):
 
 
 def align(
-    table: ActionTable, width: int, epochs: int, datamodule: PerturbationDataModule, runtime: FitContext
+    table: ActionTable,
+    width: int,
+    epochs: int,
+    datamodule: PerturbationDataModule,
+    ledger: FitReport,
+    runtime: FitContext,
 ) -> dict[str, torch.Tensor]:
     """Train an alignment and return its composer's weights, from which every response starts.
 
@@ -105,7 +110,7 @@ def align(
         "data": datamodule.dataset.hash,
         "split": datamodule.split.split_id,
     }
-    train(
+    ledger.earlier_s += train(
         module,
         in_rounds(loader, steps, CHECKPOINTS),
         steps,

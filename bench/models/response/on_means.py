@@ -47,7 +47,7 @@ class OnMeans(Response):
         self.between = task.between
         self.bags = self.config.predictor == "film" and task.several
         self.register_buffer("to_genes", task.to_genes if task.to_genes is not None else torch.empty(0))
-        task = replace(task, composer=self.aligned(table, datamodule, context), heads=frozen.heads)
+        task = replace(task, composer=self.aligned(table, datamodule, report, context), heads=frozen.heads)
         self.networks = nn.ModuleList(mean_fit.fit(task, self.config, report, context))
         report.selection = f"{report.selection}; residual ratio on train {self._moved_share(task):.2f}"
         self._log_val(task, context)

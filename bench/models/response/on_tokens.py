@@ -34,7 +34,7 @@ class OnTokens(Response):
             frozen.encoder,
             table,
             datamodule,
-            self.aligned(table, datamodule, context),
+            self.aligned(table, datamodule, report, context),
             frozen.checkpoint_activations,
             frozen.heads,
         )

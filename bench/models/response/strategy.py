@@ -107,9 +107,9 @@ class Response(nn.Module, abc.ABC):
         """
 
     def aligned(
-        self, table: ActionTable, datamodule: PerturbationDataModule, context: FitContext
+        self, table: ActionTable, datamodule: PerturbationDataModule, report: FitReport, context: FitContext
     ) -> dict[str, torch.Tensor] | None:
         """Weights that action composers start from, where two feature banks are to be aligned first."""
         if not self.config.align_epochs:
             return None
-        return align(table, self.config.action_width, self.config.align_epochs, datamodule, context)
+        return align(table, self.config.action_width, self.config.align_epochs, datamodule, report, context)

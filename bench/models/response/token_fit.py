@@ -87,7 +87,7 @@ def _train(
     keep = KeepBest(kept, measure, max(1, steps // stage.settings.looks), f"val/{stage.name}") if measure else None
     pairs = PerturbationDataModule(task.datamodule.task, batch_size=PAIR_BATCH, seed=stage.seed)
     described = stage.described(task.datamodule)
-    train(
+    ledger.earlier_s += train(
         stage,
         in_rounds(pairs.train_dataloader(), steps, CHECKPOINTS),
         steps,
@@ -100,8 +100,6 @@ def _train(
         fresh=runtime.fresh,
         described=described,
     )
-    if not stage.taken:
-        ledger.earlier.append(stage.name)
     return (keep.history[keep.best_step], keep.best_step) if keep else (float("inf"), steps)
 
 
@@ -183,8 +181,6 @@ def _record(
     else:
         how = f"the last ones, as there are only {n_val} val conditions and {FOLDS} folds would be {FOLDS} more fits"
     head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(steps)} of {settings.head_steps} each: {how}"
-    if ledger.earlier:
-        head += f"; {' and '.join(dict.fromkeys(ledger.earlier))} from the checkpoint of an earlier run"
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
     ledger.steps += stages * settings.head_steps
     ledger.cells_seen += stages * settings.head_steps * 2 * PAIR_BATCH  # a pair is two cells

@@ -42,8 +42,6 @@ class PairStage(lightning.LightningModule, abc.ABC):
         rate: Highest learning rate.
         seed: Seed of masks and dropped identities.
 
-    Attributes:
-        taken: Steps taken in this process; 0 where a finished checkpoint was found.
     """
 
     name = "pairs"
@@ -54,7 +52,6 @@ class PairStage(lightning.LightningModule, abc.ABC):
         super().__init__()
         self.encoder, self.response = encoder, response
         self.settings, self.rate, self.seed = settings, rate, seed
-        self.taken = 0
 
     def described(self, datamodule: PerturbationDataModule) -> dict[str, JsonValue]:
         """What is trained, and from where, as plain values: a checkpoint of anything else is not gone on from."""
@@ -86,7 +83,6 @@ class PairStage(lightning.LightningModule, abc.ABC):
 
     def training_step(self, batch: CellBatch, batch_idx: int = 0) -> torch.Tensor:
         """One step."""
-        self.taken += 1
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         parts = self.losses(batch, generator)
         total: torch.Tensor = torch.stack(list(parts.values())).sum()

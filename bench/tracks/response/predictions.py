@@ -20,7 +20,8 @@ from bench.core.conditions import identity, written
 from bench.core.door.hdf5 import check_size, check_utf8, open_hdf5
 from bench.core.door.limits import size_of
 from bench.core.errors import BenchError
-from bench.core.files import atomic, check_seal, seal
+from bench.core.files import check_seal
+from bench.core.h5ad import write_h5ad
 from bench.core.text import listed
 from bench.core.typing import Floats
 from bench.core.units import Unit
@@ -83,9 +84,7 @@ def write(
     table = anndata.AnnData(np.asarray(cells), obs=frame, var=pd.DataFrame(index=pd.Index(list(genes))), uns=dict(uns))
     if states:
         table.uns[predicted_states.KEY] = predicted_states.stored(states)
-    with atomic(path) as temporary:
-        table.write_h5ad(temporary)
-        seal(temporary)
+    write_h5ad(path, table, sealed=True)
 
 
 def read(

@@ -16,7 +16,7 @@ from bench.models.response import mean_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import Alignment, align
 from bench.runner import fit as run
-from bench.training.fit import FitContext
+from bench.training.fit import FitContext, FitReport
 
 
 def steps_of(module, epochs):
@@ -33,7 +33,7 @@ def test_alignment_brings_the_two_tables_together(simulated):
     assert len(set(fresh.gene.tolist())) == len(genes) and len(every) > len(genes)  # doubles repeat genes
     with torch.no_grad():
         before = float(fresh.loss(every))
-    fresh.composer.load_state_dict(align(table, 32, 60, simulated, FitContext(head_seed=3)))
+    fresh.composer.load_state_dict(align(table, 32, 60, simulated, FitReport(), FitContext(head_seed=3)))
     with torch.no_grad():
         after = float(fresh.loss(every))
     # Nothing told apart: ln N. All told apart: the entropy that genes with several rows leave.
@@ -56,9 +56,9 @@ def test_alignment_uses_train_conditions_only(simulated):
             values = each.values.copy()
             values[[each.index[gene] for gene in genes]] += rng.normal(0, 1, (len(genes), each.width))
             out.append(replace(each, values=values))
-        return align(ActionTable(simulated, out), 16, 3, simulated, FitContext())
+        return align(ActionTable(simulated, out), 16, 3, simulated, FitReport(), FitContext())
 
-    plain = align(ActionTable(simulated, list(banks)), 16, 3, simulated, FitContext())
+    plain = align(ActionTable(simulated, list(banks)), 16, 3, simulated, FitReport(), FitContext())
     other = changed(unseen)
     assert all(torch.equal(plain[name], other[name]) for name in plain)
     moved = changed(sorted(seen)[:3])
@@ -85,7 +85,7 @@ def test_a_response_starts_from_the_aligned_weights(simulated, monkeypatch):
     plain = first_response(model(**arguments), simulated, monkeypatch)
     aligned = first_response(model(**arguments, align_epochs=5), simulated, monkeypatch)
     table = ActionTable(simulated, list(load_banks("view_a+view_b", simulated)))
-    weights = align(table, arguments["action_width"], 5, simulated, FitContext(head_seed=1))
+    weights = align(table, arguments["action_width"], 5, simulated, FitReport(), FitContext(head_seed=1))
     assert set(aligned) - set(weights) == {"identity.weight"}  # all the rest comes from the alignment
     assert all(torch.equal(aligned[name], weights[name]) for name in weights)
     projections = [name for name in weights if name.startswith("project") and name.endswith("weight")]
@@ -102,9 +102,9 @@ def test_alignment_needs_two_tables(module):
 
 def test_alignment_does_not_depend_on_what_was_drawn_before(simulated):
     table = ActionTable(simulated, list(load_banks("view_a+view_b", simulated)))
-    one = align(table, 8, 1, simulated, FitContext())
+    one = align(table, 8, 1, simulated, FitReport(), FitContext())
     torch.rand(5)
-    two = align(table, 8, 1, PerturbationDataModule(simulated.task, seed=1), FitContext())
-    other = align(table, 8, 1, simulated, FitContext(head_seed=2))
+    two = align(table, 8, 1, PerturbationDataModule(simulated.task, seed=1), FitReport(), FitContext())
+    other = align(table, 8, 1, simulated, FitReport(), FitContext(head_seed=2))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
