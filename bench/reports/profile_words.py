@@ -120,7 +120,7 @@ PROFILE_WORDS: dict[str, str] = {
         "until controls vary alike in all (typical variation normalisation)."
     ),
     "plate_scale": (
-        "plate_scale=wells standardises each plate by all of its wells, treated ones too, before any correction; "
+        "Whether each plate is standardised by all of its wells (wells), treated ones too, before any correction; "
         "CellCLIP's script does so with embeddings."
     ),
     "aggregation": (

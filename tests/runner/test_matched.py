@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import ROOT
 from command import bench as cli
 from plates import frame_of, joined, small, write_experiment
 
@@ -199,3 +203,14 @@ def test_bad_input_is_one_error(frame, change, given, message):
     columns = {"columns": COLUMNS} if isinstance(changed, pd.DataFrame) else {}
     with pytest.raises(BenchError, match=message):
         bench.profiles(changed, **{**columns, **FAST, **given})
+
+
+@pytest.mark.ci
+def test_features_are_matched_without_torch(frame, tmp_path):
+    """It takes longer to load than a plate to be matched."""
+    frame.to_csv(tmp_path / "wells.csv", index=False)
+    code = "import sys, bench; t = bench.profiles('wells.csv', null_size=200, published=False, task='target')\n"
+    code += "print(len(t)); assert not {'torch', 'lightning'} & set(sys.modules)"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr

@@ -151,6 +151,7 @@ def test_tables_with_tabs(tmp_path, wells):
         assert len(load_wells(str(tmp_path / "t.yaml"))) == 10
 
 
+@pytest.mark.ci
 def test_hostile_labels_on_the_terminal(tmp_path, capsys, wells, monkeypatch):
     monkeypatch.chdir(tmp_path)
     odd = {"BRD000": "\x1b[2Jred", "BRD001": "a\u202eb", "BRD002": "[red]x", "BRD003": "=1+1", "BRD004": "x" * 3000}
@@ -173,6 +174,7 @@ def _said(card, asked):
     return ""
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["card", "metadata", "table", "embedding"])
 def test_mutated_files_are_read_or_refused(card, tmp_path, kind, monkeypatch):
     monkeypatch.setenv(limits.SECONDS, "0.3")
