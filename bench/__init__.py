@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.runner.boards import board, compare
     from bench.runner.embed import embed, score_embeddings
     from bench.runner.home import load_model
+    from bench.runner.matched import profiles
     from bench.runner.planner import plan
     from bench.runner.result import Result
 
@@ -35,6 +36,7 @@ __all__ = [
     "load_task",
     "plan",
     "predict",
+    "profiles",
     "run",
     "score",
     "score_embeddings",
@@ -51,6 +53,7 @@ _HOMES = {
     "load_task": "bench.runner.api",
     "plan": "bench.runner.planner",
     "predict": "bench.runner.api",
+    "profiles": "bench.runner.matched",
     "run": "bench.runner.api",
     "score": "bench.runner.api",
     "score_embeddings": "bench.runner.embed",

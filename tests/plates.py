@@ -98,3 +98,10 @@ def write_embeddings(folder: Path, wells: Wells, width: int = 5) -> None:
             handle["embeddings"] = wells.x[rows, None, :width]
             handle["well_position"] = [word.encode() for word in wells.well[rows].tolist()]
             handle["broad_sample"] = [word.encode() for word in wells.perturbation[rows].tolist()]
+
+
+def joined(parts: Sequence[Wells]) -> Wells:
+    """Wells of several screens, one below the other."""
+    words = ("x", "plate", "well", "batch", "perturbation", "control", "modality", "cell", "time")
+    together = {name: np.concatenate([getattr(part, name) for part in parts]) for name in words}
+    return replace(parts[0], **together, targets=tuple(of for part in parts for of in part.targets))

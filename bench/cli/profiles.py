@@ -90,10 +90,7 @@ def profiles(argv: Sequence[str]) -> int:
     )
     if flags.preset == "cellclip" and flags.universe == "all":
         note("cellclip scores the wells of its label file only; without --universe FILE all wells are scored")
-    wells = runner.read(configs[0], track)
-    for line in wells.notes:
-        note(line)
-    paths = [path for config in configs for path in runner.run(track, config, wells)]
+    wells, paths = runner.run_all(track, configs)
     folders = [flags.leaderboards, flags.published]
     in_table = print_table(lambda: merged(folders, paths)[0], vars(flags))
     if not in_table:

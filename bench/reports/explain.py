@@ -46,7 +46,9 @@ def explain(name: str, folders: Sequence[Path]) -> list[str]:
     holders = [track for track in registry.tracks() if name in track.metrics]
     if not holders:
         if column := _column(name):
-            return [column.title, f"  {column.meaning}", f"  The number behind it: {column.metric}"]
+            _, text = sentences(column.title) or ("", column.meaning)
+            said = textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")
+            return [column.title, *said, f"  The number behind it: {column.metric}"]
         known = {metric for track in registry.tracks() for metric in track.metrics}
         titles = {column.title for track in registry.tracks() for column in track.columns}
         raise unknown("word or metric", name, {*WORDS, *known, *titles})
@@ -64,9 +66,9 @@ def explain(name: str, folders: Sequence[Path]) -> list[str]:
 
 
 def _column(title: str) -> Column | None:
-    """The column of a board that has this title."""
+    """The column of a board that has this title, or shows this number."""
     columns = (column for track in registry.tracks() for column in track.columns)
-    return next((column for column in columns if column.title == title), None)
+    return next((column for column in columns if title in (column.title, column.metric)), None)
 
 
 def _levels(track: Track, name: str, folders: Sequence[Path]) -> list[str]:

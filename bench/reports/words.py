@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bench.reports.profile_words import PROFILE_WORDS
+
 #: A word as a board prints it -> what it means, in sentences. Titles of columns stand here exactly as they are printed.
 WORDS: dict[str, str] = {
     "rank": (
@@ -159,6 +161,7 @@ WORDS: dict[str, str] = {
     ),
     "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
     "n": "How many different test conditions the number is over.",
+    **PROFILE_WORDS,
 }
 
 #: The metric that stands behind a word.
@@ -167,6 +170,9 @@ METRIC_OF: dict[str, str] = {
     "identity": "discrimination",
     "size": "shift_log_ratio",
     "DE r": "signed_rank_z",
+    "mAP*": "map_normalised",
+    "mAP": "map",
+    "found": "retrieved",
 }
 
 
@@ -179,6 +185,8 @@ def sentences(word: str) -> tuple[str, str] | None:
     Returns:
         The word as it is printed, and its sentences; ``None`` where it is not a word of a board.
     """
+    asked = word.strip().lower()
     by_case = {name.lower(): name for name in WORDS}
-    name = by_case.get(word.strip().lower())
+    valued = [name for name in WORDS if name.endswith(f"={asked}")]  # plate_z for correction=plate_z
+    name = by_case.get(asked) or (valued[0] if len(valued) == 1 else None)
     return None if name is None else (name, WORDS[name])

@@ -22,7 +22,6 @@ from bench.results.spec import RunSpec
 from bench.runner import by_track
 from bench.runner.config import ProfilesConfig, make_config, make_model
 from bench.runner.model_choice import choose
-from bench.runner.wells import encode, made_by
 
 #: What stands beside encoders: nothing, chance, the features, and the untrained network.
 BARS = ("constant_encoder", "noise_encoder", "random_encoder", "identity", "pca_encoder")
@@ -132,6 +131,8 @@ def rows(
     bars: dict[str, Mapping[str, Any]] = {bar: {} for bar in BARS if with_bars and bar not in encoders}
     for encoder, arguments in (bars | dict(encoders)).items():
         label = {"label": name} if name and encoder in encoders else {}
+        from bench.runner.wells import made_by
+
         config = make_config(choose(encoder), arguments, data=data, **places, **label)
         made_by(config)
         make_model(config)  # so that it can refuse its arguments
@@ -206,9 +207,28 @@ def run(track: Track, config: ProfilesConfig, wells: Wells | None = None) -> lis
     evaluation, options = by_track.evaluation(track), meant(track, config.given).options
     asked, made = questions(track, config, wells), _profiles(config)
     if config.encoder:
+        from bench.runner.wells import encode  # torch and lightning take longer to load than features to be matched
+
         wells, made = encode(wells, config.encoder, made, evaluation.fitted_on(wells, options))
     found: list[Path] = evaluation.run_profiles(wells, made, options, asked, config.out, config.leaderboards)
     return found
+
+
+def run_all(track: Track, configs: Sequence[ProfilesConfig], wells: Wells | None = None) -> tuple[Wells, list[Path]]:
+    """Make the records of several rows of the same wells; return these, read once, and the records' paths.
+
+    Args:
+        track: The track.
+        configs: The rows, from :func:`rows`.
+        wells: What :func:`read` gives, where it is in memory already.
+
+    Raises:
+        BenchError: Bad input of any kind.
+    """
+    found = read(configs[0], track) if wells is None else wells
+    for line in found.notes:
+        note(line)
+    return found, [path for config in configs for path in run(track, config, found)]
 
 
 def finished(track: Track, config: ProfilesConfig, run: RunSpec) -> Path | None:
@@ -223,7 +243,11 @@ def finished(track: Track, config: ProfilesConfig, run: RunSpec) -> Path | None:
 
 def _profiles(config: ProfilesConfig) -> Profiles:
     """Who makes a row's profiles, as far as it is known before."""
-    made = made_by(config.encoder) if config.encoder else Profiles(name=config.name)
+    made = Profiles(name=config.name)
+    if config.encoder:
+        from bench.runner.wells import made_by
+
+        made = made_by(config.encoder)
     if not config.source:
         return made
     return replace(made, inputs={**made.inputs, "embedding" if config.encoder else "profiles": config.source})

@@ -88,6 +88,24 @@ def test_an_encoder_of_this_project_and_figures(capsys, tmp_path):
             assert (folder / f"{name}.{form}").stat().st_size > 1_000
 
 
+@pytest.mark.slow
+def test_objectives_beside_those_of_the_suite_and_controls_that_learned_nothing(capsys, tmp_path):
+    data = "simulated_profiles:cells=1,plates=2,compounds=18"
+    words = ["--data", data, "--encoder", "lejepa,simclr", "--with-bars", "--epochs", "2", "--width", "8"]
+    code, out, err = _run(capsys, tmp_path, *words, "--task", "replicability", "--no-figures")
+    assert code == 0, err
+    board = pd.read_csv(next((tmp_path / "boards").glob("*__profiles.csv")))
+    rows = {f"{name}[epochs=2,null_size=200,width=8]" for name in ("lejepa", "simclr")}
+    bars = {"profile", "constant_encoder", "noise_encoder", "random_encoder", "identity", "pca_encoder"}
+    assert set(board["model"]) == rows | {f"{name}[null_size=200]" for name in bars}
+    assert board["map_normalised"].notna().all() and board["status"].isna().all()
+    level = board.groupby("model")["map_normalised"].mean()
+    assert abs(level["constant_encoder[null_size=200]"]) < 1e-9
+    assert level[sorted(rows)].between(-0.2, 1).all()
+    learned = board[board["model"].isin(rows)]
+    assert learned["parameters"].gt(0).all()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -296,3 +296,13 @@ def test_what_rich_prints_is_escaped_and_keeps_its_own_styles():
     printed = out.getvalue()
     assert "\x1b[31m" in printed and "a\\x1b[2Jb\\u202ec" in printed
     assert "\x1b[2J" not in printed and "\u202e" not in printed and "\x1b]0" not in printed
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_numbers_whose_exponent_ends_the_process_elsewhere(tmp_path, packed):
+    """pandas' quick reader of numbers ends the process at this one."""
+    path = tmp_path / ("t.csv.gz" if packed else "t.csv")
+    blob = b"a,b\n" + b"1.25,x\n" * 1_000_000 + b"-0.891e99903973877515601,1.5e-07\n"
+    path.write_bytes(gzip.compress(blob, 1) if packed else blob)
+    found = read_csv(path)
+    assert (found["a"].iloc[:-1] == 1.25).all() and found["a"].iloc[-1] == -np.inf

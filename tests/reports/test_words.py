@@ -1,16 +1,25 @@
 """``bench explain`` knows every word that a board prints."""
 
+from dataclasses import fields
+from typing import get_args, get_type_hints
+
 import pandas as pd
 import pytest
 from command import bench
 from harness import made_record
 
+from bench.data.profiles.wells import MODALITIES
+from bench.reports.explain import explain as describe
 from bench.reports.text import layout
 from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
 from bench.results.board import board
+from bench.tracks import registry
+from bench.tracks.matching.options import TASKS, Options
+from bench.tracks.matching.outcome import Status
+from bench.tracks.matching.table import layout as profiles_layout
+from bench.tracks.matching.track import TRACK as MATCHING
 from bench.tracks.representation.table import layout as frozen_layout
-from bench.tracks.response.metrics import METRICS
 from bench.tracks.response.track import TRACK
 
 
@@ -34,6 +43,23 @@ def test_every_title_of_a_comparison_is_known(tmp_path, capsys):
     assert all(sentences(word) for word in words), words
 
 
+def test_every_word_of_a_table_of_profiles_is_known(capsys):
+    titles = [str(column.header) for column in profiles_layout(pd.DataFrame()).columns]
+    assert titles[:3] == ["rank", "profiles", "mAP*"] and "plate" in titles and titles[-1] == "status"
+    printed = [*titles, *MATCHING.numbers, *filter(None, get_args(Status)), *TASKS, *MODALITIES, "pub.", "labels"]
+    # What stands in brackets behind a row's name, by name and by value.
+    options = {field.name: field for field in fields(Options)}
+    kinds = get_type_hints(Options)
+    values = [value for name in options for value in get_args(kinds[name]) if value != options[name].default]
+    assert {"kpca", "split", "geomean_p", "compound", "wells"} == {*values} - {"sphering", "plate_z"}
+    printed += [*options, *(value for value in values if value != "wells")]
+    assert all(len(describe(word, [])) > 1 for word in printed)  # an unknown word is an error
+    code, out, _ = bench(capsys, "explain", "plate_z")
+    assert code == 0 and out.startswith("correction=plate_z\n")
+    code, out, _ = bench(capsys, "explain", "mAP*")
+    assert code == 0 and "between chance (0) and perfect (1)" in out and "bench explain map_normalised" in out
+
+
 @pytest.mark.parametrize("word", sorted(WORDS))
 def test_words_are_sentences(word):
     text = WORDS[word]
@@ -41,7 +67,8 @@ def test_words_are_sentences(word):
 
 
 def test_metrics_behind_words_are_registered():
-    assert set(METRIC_OF) <= set(WORDS) and set(METRIC_OF.values()) <= set(METRICS)
+    known = {name for track in registry.tracks() for name in track.metrics}
+    assert set(METRIC_OF) <= set(WORDS) and set(METRIC_OF.values()) <= known
 
 
 def test_words_on_the_command_line(tmp_path, capsys):

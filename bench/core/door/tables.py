@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Columns of a table.
 _COLUMNS = 200_000
+_LONG_EXPONENT, _BLOCK = re.compile(rb"[eE][+-]?[0-9]{4}"), 1 << 22
 #: A folder, no permission, no gzip, a broken one; pandas' own errors are ValueErrors.
 _UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
 
@@ -52,10 +54,10 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     import pandas as pd
 
     head = first_bytes(path).split(b"\n")[0]
-    separator = b","
     if path.name.removesuffix(".gz").endswith(".tsv"):
-        options, separator = {"sep": "\t", **options}, b"\t"
-    elif b"," not in head and (b"\t" in head or b";" in head):
+        options = {"sep": "\t", **options}
+    separator = str(options.get("sep", ",")).encode()
+    if "sep" not in options and b"," not in head and (b"\t" in head or b";" in head):
         raise BenchError(f"{path}: its first line holds no comma but tabs or semicolons. Separate columns by commas.")
     try:
         with _unpacked(path) as text:
@@ -63,6 +65,8 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
             if (columns := first.count(separator) + 1) > _COLUMNS:
                 raise BenchError(f"{path}: {columns:,} columns, and at most {_COLUMNS:,} are read.")
             text.seek(0)
+            if options.get("nrows") != 0 and _has_long_exponent(text):
+                options = {"float_precision": "round_trip", **options}
             table: pd.DataFrame = pd.read_csv(text, low_memory=False, **options)
     except (*_UNREADABLE, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())
@@ -71,6 +75,21 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
             f"if the file is cut off, get it again."
         ) from error
     return table
+
+
+def _has_long_exponent(text: IO[bytes]) -> bool:
+    """Whether something looks like a number with an exponent of four digits or more; back at the beginning after that.
+
+    pandas' quick reader of numbers counts exponents without a bound, and some end the process, such as
+    0.891e99903973877515601.
+    Its slow one is Python's own.
+    """
+    last, found = b"", False
+    while not found and (block := text.read(_BLOCK)):
+        found = _LONG_EXPONENT.search(last + block) is not None
+        last = block[-8:]
+    text.seek(0)
+    return found
 
 
 def _unpacked(path: Path) -> IO[bytes]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
-from bench.core.files import configs_dir
+from bench.core.files import configs_dir, file_part
 from bench.data.cards import Labels
 from bench.data.profiles.wells import COMPOUND, CRISPR, ORF
 
@@ -76,6 +76,20 @@ class ProfileCard(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the generator that source names")
     folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
 
+    @field_validator("experiment", "profiles", "embeddings", "annotations")
+    @classmethod
+    def _stays_inside(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        """Refuse patterns that lead out of the experiment's folder, or ask for more than a plate and its batch."""
+        for pattern in (value,) if isinstance(value, str) else value or ():
+            bare = pattern.replace("{plate}", "x").replace("{batch}", "x")
+            if not bare or "{" in bare or "}" in bare or "\0" in bare:
+                raise ValueError(f"'{pattern}' is no pattern of files; {{plate}} and {{batch}} may stand in it")
+            if PurePath(bare).is_absolute() or ".." in PurePath(bare).parts:
+                raise ValueError(f"'{pattern}' leads out of the experiment's folder")
+            if any("**" in part and part != "**" for part in PurePath(bare).parts):
+                raise ValueError(f"'{pattern}': ** stands for folders, alone between two slashes")
+        return value
+
 
 @cache
 def names() -> tuple[str, ...]:
@@ -92,18 +106,13 @@ def find_card(name: str) -> ProfileCard:
     path = Path(name)
     if name.endswith((".csv", ".csv.gz", ".parquet")):
         stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-        return ProfileCard(name=stem, source=path.name, folder=path.resolve().parent)
+        return ProfileCard(name=file_part(stem), source=path.name, folder=path.resolve().parent)
     if not name.endswith((".yaml", ".yml")):
         if name not in names():
             raise unknown("profile data", name, names())
         path = configs_dir() / "profiles" / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BenchError(f"no such file: {path}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BenchError(f"{path}: cannot be read as a YAML card: {error}") from error
-    if not isinstance(content, dict):
+    content = read_yaml(path, "a YAML card")
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise BenchError(f"{path}: a card is a YAML mapping with at least 'source'; see configs/profiles/.")
     try:
         return ProfileCard.model_validate({"name": path.stem, **content, "folder": path.resolve().parent})

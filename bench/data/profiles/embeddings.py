@@ -61,11 +61,17 @@ def read_plate(path: Path) -> tuple[Floats, Strings, Strings]:
         if absent := [key for key in KEYS if key not in handle]:
             there = ", ".join(sorted(handle)[:8]) or "nothing"
             raise BenchError(f"{path}: it has no '{absent[0]}'. Expected {', '.join(KEYS)}; there is {there}.")
-        for key in KEYS:
-            check_size(handle[key])
-        values = np.asarray(handle["embeddings"], dtype=np.float64)
-        position, sample = (_text(handle[key]) for key in KEYS[1:])
-    if not len(values) or values.ndim < 2:
+        try:
+            if groups := [key for key in KEYS if not isinstance(handle[key], h5py.Dataset)]:
+                raise BenchError(f"{path}: '{groups[0]}' is a group, expected an array.")
+            for key in KEYS:
+                check_size(handle[key])
+            values = np.asarray(handle["embeddings"], dtype=np.float64)
+            position, sample = (_text(handle[key]) for key in KEYS[1:])
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:  # damaged, or of another kind
+            reason = " ".join(str(error).split())[:200]
+            raise BenchError(f"{path}: expected numbers in 'embeddings' and text in the others ({reason}).") from error
+    if values.ndim < 2 or not values.size:
         raise BenchError(f"{path}: embeddings have shape {values.shape}; expected (wells, 1, width).")
     values = values.reshape(len(values), -1)
     if not len(values) == len(position) == len(sample):

@@ -14,8 +14,11 @@ import pandas as pd
 from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.profiles.card import ProfileCard
-from bench.data.profiles.tables import as_wells, read_table, refuse_modalities, text_of
+from bench.data.profiles.tables import as_wells, read_table, read_words, refuse_modalities, text_of
 from bench.data.profiles.wells import Group, Mask, Missing, Strings, Wells
+
+#: Characters of the name of a plate or batch.
+_LONGEST = 120
 
 
 def plates_of(folder: Path, card: ProfileCard) -> pd.DataFrame:
@@ -33,7 +36,7 @@ def plates_of(folder: Path, card: ProfileCard) -> pd.DataFrame:
     files = sorted(folder.glob(card.experiment))
     if not files:
         raise BenchError(f"{folder}: no file fits '{card.experiment}', the table with a row per plate ('experiment').")
-    frame = pd.concat([pd.read_csv(path, sep=None, engine="python", dtype=str) for path in files], ignore_index=True)
+    frame = pd.concat([read_words(path) for path in files], ignore_index=True)
     where = ", ".join(path.name for path in files)
     kept = np.ones(len(frame), dtype=bool)
     for name, values in card.keep.items():
@@ -46,10 +49,18 @@ def plates_of(folder: Path, card: ProfileCard) -> pd.DataFrame:
         kept &= ~np.all([_is(frame, name, (value,), where) for name, value in rule.items()], axis=0)
     frame, of = frame[kept].reset_index(drop=True), card.experiment_columns
     words = {name: text_of(frame, column, where)[0] for name, column in of.model_dump().items()}
+    for kind in ("plate", "batch"):
+        if bad := [name for name in words[kind].tolist() if not _is_name(name)]:
+            raise BenchError(f"{where}: {kind} {bad[0]!r} cannot be the name of a file or folder.")
     words["modality"] = np.char.lower(words["modality"].astype(str))
     refuse_modalities(words["modality"], where)
     words["time"] = _times(words["time"], words["modality"], card.short, where)
     return pd.DataFrame(words).drop_duplicates("plate").reset_index(drop=True)
+
+
+def _is_name(word: str) -> bool:
+    """Whether a name, put into a pattern of files, stays in its place there."""
+    return 0 < len(word) <= _LONGEST and word != ".." and not set(word) & set("/\\\0")
 
 
 def _is(frame: pd.DataFrame, name: str, values: tuple[str, ...], where: str) -> Mask:
@@ -131,7 +142,7 @@ def _annotations(folder: Path, card: ProfileCard) -> list[pd.DataFrame]:
     found = []
     for pattern in card.annotations:
         for path in sorted(folder.glob(pattern)):
-            frame = pd.read_csv(path, sep=None, engine="python", dtype=str)
+            frame = read_words(path)
             if card.annotation_key in frame.columns:
                 frame = frame.dropna(subset=[card.annotation_key]).drop_duplicates(card.annotation_key)
                 found.append(frame.rename(columns=lambda name: f"{card.metadata_prefix}{name}"))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
+import pandas as pd
+from pydantic import ValidationError
 
-from bench.core.errors import BenchError
+from bench.core.door.documents import parse_yaml
+from bench.core.errors import BenchError, unknown
 from bench.core.files import safe_name, sha256_json
 from bench.data.profiles import embeddings, universe
-from bench.data.profiles.card import ProfileCard, find_card
+from bench.data.profiles.card import ProfileCard, ProfileColumns, find_card
 from bench.data.profiles.experiment import read_experiment
 from bench.data.profiles.simulate import SIMULATED_PROFILES, ProfileParameters, simulate
-from bench.data.profiles.tables import one_table
+from bench.data.profiles.tables import from_frame, one_table
 from bench.data.profiles.universe import By
 from bench.data.profiles.wells import Wells, checked
 
@@ -68,6 +70,47 @@ def load_wells(source: str, asked: Asked = Asked()) -> Wells:
     return _listed(wells, asked)
 
 
+def wells_of(
+    frame: pd.DataFrame, asked: Asked, name: str, columns: Mapping[str, str | None], control: str | Sequence[str] = ()
+) -> Wells:
+    """Take the wells of a table in memory.
+
+    Args:
+        frame: One row per well.
+        asked: What of it.
+        name: What the data set is called.
+        columns: See :class:`bench.data.profiles.card.ProfileColumns`; those not given have the defaults.
+        control: What marks negative controls; empty = the card's default.
+
+    Raises:
+        BenchError: Columns that there are not, or what is no table of wells.
+    """
+    for key in columns:
+        if key not in ProfileColumns.model_fields:
+            raise unknown("column of wells", key, ProfileColumns.model_fields)
+    where, names = f"the table '{safe_name('data set', name)}'", frame.columns.astype(str)
+    if not names.is_unique:
+        raise BenchError(f"{where}: column '{names[names.duplicated()][0]}' is there more than once.")
+    if asked.batches:
+        raise BenchError(f"{where} is one table: leave out batch, which chooses plates of an experiment's folder.")
+    marks = {"control": [control] if isinstance(control, str) else list(control)} if control else {}
+    try:
+        card = ProfileCard.model_validate({"name": name, "source": name, "columns": dict(columns), **marks})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if not len(frame):
+        raise BenchError(f"{where} has no rows; expected one per well.")
+    wells = checked(from_frame(frame.set_axis(names, axis=1).reset_index(drop=True), card, where), where, asked.nan)
+    if asked.features == "embedding":
+        if asked.embeddings is None:
+            raise BenchError(f"{where}: name the folder of the embeddings, which no file of wells lies beside.")
+        wells = embeddings.with_embeddings(wells, asked.embeddings, card.embeddings)
+    elif asked.embeddings is not None:
+        raise BenchError("--embeddings goes with --features embedding: features of profiles are asked for.")
+    return _listed(wells, asked)
+
+
 def name_of(source: str, batches: Sequence[str] = ()) -> str:
     """The name of the data set that :func:`load_wells` reads, without reading it.
 
@@ -109,7 +152,10 @@ def _drawn(card: ProfileCard, given: str) -> tuple[str, ProfileParameters]:
         key, equals, value = part.partition("=")
         if not equals or not value:
             raise BenchError(f"'{card.name}:{given}': expected parameter=value after the colon, got '{part}'.")
-        values[key.strip()] = yaml.safe_load(value)
+        try:
+            values[key.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise BenchError(f"'{card.name}:{given}': {key.strip()} is no value ({error}).") from error
     suffix = "_".join(f"{key}{value}" for key, value in values.items() if key not in card.parameters)
     try:
         parameters = replace(SIMULATED_PROFILES, **values)

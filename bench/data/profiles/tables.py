@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.core.door.limits import size_of
+from bench.core.door.tables import first_bytes, read_csv, read_parquet
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.profiles.card import ProfileCard
@@ -26,19 +28,24 @@ def read_table(path: Path, metadata_prefix: str = "Metadata_") -> pd.DataFrame:
     Raises:
         BenchError: Missing, empty of columns, or not such a table.
     """
-    if not path.is_file():
-        raise BenchError(f"no such file: {path}")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        separator = "\t" if ".tsv" in path.suffixes or path.suffix == ".txt" else ","
-        if not path.stat().st_size:
-            return pd.DataFrame()
-        head = pd.read_csv(path, sep=separator, nrows=0)
-        words = {name: str for name in head.columns if str(name).startswith(metadata_prefix)}
-        return pd.read_csv(path, sep=separator, dtype=words, keep_default_na=True, low_memory=False)
-    except (OSError, ValueError, UnicodeDecodeError, EOFError, pd.errors.ParserError) as error:
-        raise BenchError(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:200]}).") from error
+    if not size_of(path):
+        return pd.DataFrame()
+    if path.suffix == ".parquet":
+        return read_parquet(path)
+    options = {"sep": "\t"} if path.suffix == ".txt" else {}
+    names = read_csv(path, nrows=0, **options).columns
+    return read_csv(path, dtype={name: str for name in names if str(name).startswith(metadata_prefix)}, **options)
+
+
+def read_words(path: Path) -> pd.DataFrame:
+    """Read a table about plates or perturbations, all of it as text, its columns parted by whatever its first line has.
+
+    Raises:
+        BenchError: Missing, empty, or not such a table.
+    """
+    first = first_bytes(path).split(b"\n")[0]
+    separator = max(("\t", ",", ";"), key=lambda one: first.count(one.encode()))
+    return read_csv(path, sep=separator, dtype=str)
 
 
 def text_of(frame: pd.DataFrame, name: str, where: str) -> tuple[Strings, Mask]:
@@ -165,9 +172,24 @@ def one_table(path: Path, card: ProfileCard) -> Wells:
     Raises:
         BenchError: A column that is missing or does not say what it should.
     """
-    frame, where, of = read_table(path, card.metadata_prefix), str(path), card.columns
+    frame = read_table(path, card.metadata_prefix)
     if not len(frame):
         return _nothing(card, Missing(path.name, Group("all", COMPOUND, "all"), "empty"))
+    return from_frame(frame, card, str(path))
+
+
+def from_frame(frame: pd.DataFrame, card: ProfileCard, where: str) -> Wells:
+    """Arrange a table that is a whole experiment as wells.
+
+    Args:
+        frame: One row per well.
+        card: Says what its columns mean.
+        where: What it is called in messages.
+
+    Raises:
+        BenchError: A column that is missing or does not say what it should.
+    """
+    of = card.columns
 
     def words(name: str | None, other: str) -> Strings:
         return np.full(len(frame), other) if name is None else text_of(frame, name, where)[0]

@@ -13,6 +13,8 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays, sha256_json
 from bench.core.typing import Floats
 
+#: A feature as large as this is no measurement: its square is beyond what a number can hold in tables of float32.
+_BEYOND = 1e18
 Strings = NDArray[np.str_]
 Mask = NDArray[np.bool_]
 #: What a perturbation is made by, in the order in which the published scripts go through them.
@@ -173,7 +175,7 @@ def checked(wells: Wells, where: str, nan: str = "error") -> Wells:
 
 
 def _without_nan(wells: Wells, where: str, nan: str) -> Wells:
-    bad = ~np.isfinite(wells.x)
+    bad = ~(np.abs(wells.x) < _BEYOND)
     if not bad.any():
         return wells
     columns = np.flatnonzero(bad.any(axis=0))
@@ -181,7 +183,8 @@ def _without_nan(wells: Wells, where: str, nan: str) -> Wells:
     if nan != "drop" or len(columns) == wells.x.shape[1]:
         row = int(np.argmax(bad[:, first]))
         raise BenchError(
-            f"{where}: {len(columns)} of {wells.x.shape[1]} features are NaN or infinite in some well, the first "
+            f"{where}: {len(columns)} of {wells.x.shape[1]} features are NaN, infinite or beyond {_BEYOND:g} in some "
+            f"well, the first "
             f"'{wells.features[first]}' in {int(bad[:, first].sum())} wells ({wells.well[row]} of plate "
             f"{wells.plate[row]}). Expected numbers; fill them in, or leave these features out by --nan drop."
         )

@@ -21,8 +21,8 @@ BARS, BOXES = "bars", "boxes"
 #: Rows and splits that a figure shows, at most: the best, and the first.
 MAX_ROWS, MAX_SPLITS = 12, 12
 _WIDTH = 260
-#: Height of a row in pixels: names may take two lines.
-_ROW = 34
+#: Height of a row in pixels: names may take two lines. Space between panels: numbers of two axes must not touch.
+_ROW, _GAP = 34, 36
 
 
 def draw_levels(track: Track, folders: Sequence[Path], of: Sequence[Path], out: Path) -> list[Path]:
@@ -57,14 +57,16 @@ def draw_levels(track: Track, folders: Sequence[Path], of: Sequence[Path], out: 
 
 
 def bars_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame:
-    """Level of each row and split with its interval: split, label, level, low, high."""
+    """Level of each row and split with its interval, and what it lacks: split, label, level, low, high, status."""
     lines = []
     for split, entries in items.items():
         for row in board(entries).to_dict("records"):
             if not pd.isna(row[track.primary]):
                 bounds = (row[f"{track.primary}_ci_low"], row[f"{track.primary}_ci_high"])
-                lines.append((split, row["model"], row[track.primary], *bounds))
-    return _best(pd.DataFrame(lines, columns=["split", "label", "level", "low", "high"]))
+                status = row.get("status")
+                lacks = "" if status is None or pd.isna(status) else status
+                lines.append((split, row["model"], row[track.primary], *bounds, lacks))
+    return _best(pd.DataFrame(lines, columns=["split", "label", "level", "low", "high", "status"]))
 
 
 def boxes_table(track: Track, items: dict[str, list[BoardEntry]]) -> pd.DataFrame:
@@ -107,17 +109,17 @@ def _frame(drawn: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return frame.drop(columns=["label", "split"]), list(names.values())
 
 
-def _faceted(layers: Any, frame: pd.DataFrame, title: Sequence[str], smoke: bool) -> Any:
+def _faceted(layers: Any, frame: pd.DataFrame, title: Sequence[str], what: str, smoke: bool) -> Any:
     import altair as alt
 
     panels = list(dict.fromkeys(frame["panel"]))
     columns = min(2, len(panels))
     faceted = layers.properties(width=_WIDTH, height=alt.Step(_ROW)).facet(
-        data=frame, facet=alt.Facet("panel:N", title=None, sort=panels), columns=columns
+        data=frame, facet=alt.Facet("panel:N", title=None, sort=panels), columns=columns, spacing=_GAP
     )
-    read = ["0 = chance, 1 = perfect. Rows of one panel are of the same units; panels are not compared."]
+    read = [f"{what} Rows of one panel are of the same units; panels are not compared."]
     read += ["Smoke data: a trial of the plumbing, no claim."] if smoke else []
-    return titled(faceted, title, read, columns * (_WIDTH + 150))
+    return titled(faceted, title, read, columns * (_WIDTH + _GAP + 130))
 
 
 def _axes(track: Track, order: Sequence[str]) -> tuple[Any, Any]:
@@ -138,9 +140,15 @@ def bars_chart(track: Track, drawn: pd.DataFrame, dataset: str, smoke: bool = Fa
     layers = alt.layer(
         base.mark_bar(color=BLUE, opacity=0.75, height={"band": 0.7}).encode(x=x, y=y),
         base.transform_filter("isValid(datum.low)").mark_rule(color="black").encode(x=alt.X("low:Q"), x2="high:Q", y=y),
+        # A level of 0 has no bar: the point says that the row was measured.
+        base.mark_point(color="black", filled=True, size=22, opacity=1).encode(x=x, y=y),
+        base.transform_filter("datum.status != ''")
+        .mark_text(align="left", dx=6, color=GREY)
+        .encode(x=x, y=y, text="status:N"),
     )
-    title = (f"{_title(track)}, with 95% intervals over units", dataset)
-    return _faceted(layers, frame, title, smoke)
+    title = (f"{_title(track)} of each row, with 95% intervals", dataset)
+    what = "0 = chance, 1 = perfect; the interval is over what is looked for, such as perturbations or targets."
+    return _faceted(layers, frame, title, what, smoke)
 
 
 def boxes_chart(track: Track, drawn: pd.DataFrame, dataset: str, smoke: bool = False) -> Any:
@@ -151,7 +159,11 @@ def boxes_chart(track: Track, drawn: pd.DataFrame, dataset: str, smoke: bool = F
     x, y = _axes(track, order)
     layers = alt.layer(
         alt.Chart()
-        .mark_boxplot(color=BLUE, median={"color": "black"}, outliers={"size": 8, "color": GREY})
+        .mark_boxplot(color=BLUE, opacity=0.75, median={"color": "black"}, outliers={"size": 14, "color": GREY})
         .encode(x=x, y=y)
     )
-    return _faceted(layers, frame, (f"{_title(track)} of each unit", dataset), smoke)
+    title = (f"{_title(track)} of each unit (a perturbation or target)", dataset)
+    what = (
+        "0 = chance, 1 = perfect. Box: the middle half and the median; lines: up to 1.5 times its width; dots: others."
+    )
+    return _faceted(layers, frame, title, what, smoke)

@@ -71,7 +71,7 @@ def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(some, ignore_index=True) if some else pd.DataFrame({"task": []})
 
 
-def _words(question: Question) -> dict[str, str]:
+def words_of(question: Question) -> dict[str, str]:
     """A question as columns; in the task ``cross`` both groups."""
     other = question.other
     return {
@@ -83,7 +83,7 @@ def _words(question: Question) -> dict[str, str]:
 
 
 def _named(question: Question, table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**_words(question))[[*_words(question), *table.columns]]
+    return table.assign(**words_of(question))[[*words_of(question), *table.columns]]
 
 
 def _group(label: str, profiles: Profiles, options: Options, question: Question, outcome: Outcome) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _group(label: str, profiles: Profiles, options: Options, question: Question,
     known = bool(len(by))
     found = outcome.found
     return {
-        **_words(question),
+        **words_of(question),
         "row": label,
         "seed": profiles.seed,
         "status": outcome.status or "ok",

@@ -15,13 +15,23 @@ from bench.results.records import Record
 from bench.results.tables import Table
 from bench.tracks.matching import record as of_record
 from bench.tracks.matching.options import GIVEN, TASKS, Options, options_of
-from bench.tracks.matching.output import write_tables
+from bench.tracks.matching.output import words_of, write_tables
 from bench.tracks.matching.protocol import Evaluation, Question, fitted_on, questions
 from bench.tracks.matching.record import spec_of, variant_of
 from bench.tracks.matching.track import TRACK
 
 #: What is asked of a track that takes profiles: see :mod:`bench.tracks.registry`.
-__all__ = ["GIVEN", "TASKS", "fitted_on", "options_of", "questions", "run_profiles", "spec_of", "variant_of"]
+__all__ = [
+    "GIVEN",
+    "TASKS",
+    "fitted_on",
+    "options_of",
+    "questions",
+    "run_profiles",
+    "spec_of",
+    "variant_of",
+    "words_of",
+]
 
 
 def run_profiles(

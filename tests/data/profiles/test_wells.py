@@ -162,7 +162,7 @@ def test_lists_of_targets(tmp_path, wells):
         ),
         (
             lambda f: f.assign(Feature_003=[np.nan] + [0.0] * (len(f) - 1)),
-            "1 of 40 features are NaN or infinite in some well, the first 'Feature_003' in 1 wells.*--nan drop",
+            "1 of 40 features are NaN, infinite or beyond 1e.18 in some well.*'Feature_003' in 1 wells.*--nan drop",
         ),
         (lambda f: f.assign(Feature_003="high"), "column 'Feature_003' holds 'high', no number"),
         (lambda f: f.drop(columns="Metadata_Well"), "no column 'Metadata_Well'. There are: Metadata_Plate"),

@@ -105,6 +105,59 @@ def test_what_is_asked_for_does_not_depend_on_profiles_or_gate(wells):
         assert all(np.allclose(table["chance"], tables[0]["chance"], atol=1e-12) for table in tables)
 
 
+def _by_hand(x, lists, kinds, absolute, across):
+    """Mean average precision of each target, by loops over profiles and their partners."""
+    unit, found = x / np.linalg.norm(x, axis=1, keepdims=True), {}
+    for label in sorted({name for names in lists for name in names}):
+        values = []
+        for i in range(len(x)):
+            entries = []
+            for j in range(len(x)):
+                if i == j or (across and kinds[i] == kinds[j]) or label not in lists[i]:
+                    continue
+                cosine = float(unit[i] @ unit[j])
+                right = label in lists[j]
+                if right or not set(lists[i]) & set(lists[j]):
+                    entries.append((abs(cosine) if absolute else cosine, right))
+            entries.sort(key=lambda entry: -entry[0])
+            hits = [place for place, (_, right) in enumerate(entries, 1) if right]
+            if hits and len(hits) < len(entries):
+                values.append(np.mean([(n + 1) / place for n, place in enumerate(hits)]))
+        if values:
+            found[label] = float(np.mean(values))
+    return found
+
+
+def test_targets_and_modalities_by_an_explicit_loop(wells):
+    """Without a gate: every guide passes, and compounds do where p is taken from few orders and a high threshold."""
+    options = replace(FAST, gate="compound", threshold=0.999)
+    evaluation, parts = Evaluation(wells, options), {}
+    for modality in ("compound", "crispr"):
+        rows = np.flatnonzero((wells.modality == modality) & ~wells.control)
+        names = sorted(set(wells.perturbation[rows].tolist()))
+        of = {name: rows[wells.perturbation[rows] == name] for name in names}
+        x = np.array([np.median(wells.x[of[name]], axis=0) for name in names])
+        parts[modality] = x, [wells.targets[of[name][0]] for name in names], [modality] * len(names)
+    both = tuple(np.concatenate([a, b]) if isinstance(a, np.ndarray) else a + b for a, b in zip(*parts.values()))
+    for question, (x, lists, kinds), absolute in (
+        (Question("target", COMPOUNDS), parts["compound"], True),
+        (Question("target", GUIDES), parts["crispr"], False),
+        (Question("cross", COMPOUNDS, GUIDES), both, True),
+    ):
+        found = evaluation.answer(question)
+        assert found.counts["n_gated"] == 0
+        ours = by_label(found).set_index("label")["map"].to_dict()
+        wanted = _by_hand(x, lists, kinds, absolute, question.task == "cross")
+        assert ours.keys() == wanted.keys() and len(ours) == 8
+        assert max(abs(ours[name] - wanted[name]) for name in ours) < 1e-9
+
+
+def test_without_a_correction_profiles_stay_as_they_are(wells):
+    """CellCLIP's script puts features through a PCA in any case, and fails where none was asked for."""
+    assert np.array_equal(Evaluation(wells, FAST).wells.x, wells.x)
+    assert Evaluation(wells, replace(FAST, correction="kpca")).wells.x.shape[1] < wells.x.shape[1]
+
+
 def test_what_the_gate_keeps_out_is_at_chance_and_not_left_out(wells):
     noise = wells.with_values(np.random.default_rng(1).normal(size=wells.x.shape), "noise")
     group = Group("line1", "compound", "long")
