@@ -69,8 +69,8 @@ def _ask(argv: Sequence[str]) -> int:
     parser.add_argument("--doses", default="", help="of compounds, in uM or with a unit: 1,10 (default: as measured)")
     parser.add_argument(
         "--search",
-        help="exhaustive (call the model for all candidates), surrogate (sums of singles choose combinations), gradient "
-        "(follow it to the best continuous action, and take what is nearest); default: surrogate for many pairs",
+        help="exhaustive (call the model for all candidates), surrogate (sums of singles choose combinations) or "
+        "gradient (follow it to the best action, and call what is nearest); default: surrogate for many pairs",
     )
     parser.add_argument(
         "--shortlist", type=int, default=500, help="candidates that surrogate and gradient call (default: 500)"

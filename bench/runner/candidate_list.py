@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 from bench.core.conditions import (
@@ -23,6 +25,8 @@ from bench.runner import known
 from bench.runner.home import SavedModel
 
 ALL, PAIRS = "all", "pairs"
+#: Pairs at most, where features of very many genes are known.
+MAX_PAIRS = 1_000_000
 
 
 def listed(
@@ -46,11 +50,11 @@ def listed(
     """
     met = dict.fromkeys(treatment_of(name) for name in model.described.conditions if name != CONTROL)
     measured = [text for text in met if text]
-    asked = _treatments(measured, knows, _words(doses))
+    asked, notes = _treatments(measured, knows, _words(doses)), list[str]()
     if isinstance(candidates, str) and candidates == PAIRS:
         if measured:
             raise BenchError("candidates 'pairs': a chemical screen at doses has single compounds only; leave it out.")
-        names = _pairs(knows)
+        names, notes = _pairs(knows)
     elif isinstance(candidates, str) and candidates == ALL:
         names = list(knows.singles())
         if measured and knows.kept is None:
@@ -64,6 +68,7 @@ def listed(
     known_as = {identity(name): name for name in knows.kept or ()}
     names = list(dict.fromkeys(known_as.get(identity(name), name) for name in names))
     kept, said = _without(names, _words(avoid))
+    said = [*notes, *said]
     if not kept:
         everything = shorten(list(map(written, knows.genes)), 5)
         raise BenchError(
@@ -112,12 +117,24 @@ def _treatments(measured: Sequence[str], knows: known.Known, doses: Sequence[str
     return list(dict.fromkeys(found))
 
 
-def _pairs(knows: known.Known) -> list[str]:
-    pairs = knows.pairs()
-    if knows.kept is None:
-        return ["+".join(pair) for pair in pairs]
-    spelled = {identity(name): name for name in knows.kept}
-    return [spelled[frozenset(pair)] for pair in pairs]
+def _pairs(knows: known.Known) -> tuple[list[str], list[str]]:
+    """All pairs; of a model with features of very many genes those of the genes that it met, and that this is so."""
+    if knows.kept is not None:
+        spelled = {identity(name): name for name in knows.kept}
+        return [spelled[frozenset(pair)] for pair in knows.pairs()], []
+    count = math.comb(len(knows.genes), 2)
+    if count <= MAX_PAIRS:
+        return ["+".join(pair) for pair in knows.pairs()], []
+    met = sorted(knows.met)
+    if len(met) < 2:
+        raise BenchError(
+            f"candidates 'pairs': those of {len(knows.genes):,} perturbations are {count:,}, over {MAX_PAIRS:,}; give a "
+            f"file with those that matter by --candidates."
+        )
+    said = (
+        f"pairs of {len(met)} perturbations that were met in training; those of all {len(knows.genes):,} are {count:,}"
+    )
+    return ["+".join(pair) for pair in combinations(met, 2)], [said]
 
 
 def _without(names: Sequence[str], avoid: Sequence[str]) -> tuple[list[str], list[str]]:

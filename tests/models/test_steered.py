@@ -26,7 +26,9 @@ def asked():
     return task, PerturbationDataModule(whole, seed=1, asked=units)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=["ac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("genes", "own"))]
+)
 def fitted(request, asked):
     name, arguments = KINDS[request.param]
     model = registry.load(name)(**small(name), **arguments)
@@ -114,6 +116,7 @@ def test_a_closed_form_has_no_latents_and_no_continuous_action(asked, name):
     assert own_latents(model, asked[1], *evaluation.latents_asked(asked[0])) is None
 
 
+@pytest.mark.slow
 def test_what_adds_to_measured_sums_is_no_function_of_the_action(asked):
     model = registry.load("identity")(**small("identity"), features="pca", residual="additive")
     fit.fit(model, asked[1], 1)

@@ -17,6 +17,8 @@ from bench.models import registry
 from bench.runner import fit, planner
 from bench.runner.saved import Fitted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
