@@ -164,7 +164,8 @@ class EncoderModel(PerturbationModel, abc.ABC):
     def own_latents(self, cells: torch.Tensor) -> torch.Tensor:
         """Pooled latent of each cell, standardised by train cells ``[B, D]``: one that never moves is 0."""
         with one_thread(self.small):
-            return self.standardised(cells.to(self.device)).pooled
+            encoded: Encoded = self.standardised(cells.to(self.device))
+            return encoded.pooled
 
     @torch.no_grad()
     def latent_shifts(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> torch.Tensor:

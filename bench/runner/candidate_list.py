@@ -128,8 +128,8 @@ def _pairs(knows: known.Known) -> tuple[list[str], list[str]]:
     met = sorted(knows.met)
     if len(met) < 2:
         raise BenchError(
-            f"candidates 'pairs': those of {len(knows.genes):,} perturbations are {count:,}, over {MAX_PAIRS:,}; give a "
-            f"file with those that matter by --candidates."
+            f"candidates 'pairs': those of {len(knows.genes):,} perturbations are {count:,}, over {MAX_PAIRS:,}; give "
+            f"a file with those that matter by --candidates."
         )
     said = f"pairs of {len(met)} perturbations met in training; those of all {len(knows.genes):,} are {count:,}"
     return ["+".join(pair) for pair in combinations(met, 2)], [said]

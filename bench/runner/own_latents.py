@@ -47,7 +47,7 @@ def own_latents(
             moved = model.latent_shifts(controls, asked, context).double().cpu().numpy()
             shifts |= dict(zip(here, moved, strict=True))
     encoded = embed_rows(model.own_latents, data.x, rows)
-    return OwnLatents(rows, encoded, shifts, _centre(model, module))
+    return OwnLatents(rows, encoded.astype(np.float64), shifts, _centre(model, module))
 
 
 def _centre(model: EncoderModel, module: PerturbationDataModule) -> Floats:
@@ -59,4 +59,6 @@ def _centre(model: EncoderModel, module: PerturbationDataModule) -> Floats:
 
     start = {context: mean(rows) for context, rows in zip(data.contexts, module.input_rows, strict=True) if len(rows)}
     train = [unit for unit in module.task.units_of("train") if unit.context in start]
-    return np.mean([mean(data.unit_rows(unit)[:TRAIN_CELLS]) - start[unit.context] for unit in train], axis=0)
+    return np.asarray(
+        np.mean([mean(data.unit_rows(unit)[:TRAIN_CELLS]) - start[unit.context] for unit in train], axis=0)
+    )

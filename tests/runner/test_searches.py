@@ -15,7 +15,7 @@ import bench
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
-from bench.runner import fit, planner, searches
+from bench.runner import candidate_list, fit, planner, searches
 from bench.runner.saved import Fitted
 
 GENES = [f"G{i:02d}" for i in range(12)]
@@ -71,6 +71,14 @@ def test_sums_are_exact_of_a_model_that_adds(folder):
     quick = planner.solve(folder / "additive", goal, start, search="surrogate", shortlist=5, **find)
     pd.testing.assert_frame_equal(quick.table, whole.table)
     assert quick.calls == 7 + 5 and whole.calls == 21
+
+
+def test_pairs_of_very_many_described_genes_are_those_of_the_genes_met(folder, monkeypatch):
+    goal, start = folder / "goal.h5ad", folder / "start.h5ad"
+    monkeypatch.setattr(candidate_list, "MAX_PAIRS", 1_000)
+    found = planner.solve(folder / "random_encoder", goal, start, "pairs", top=200)
+    assert set(found.table["known"]) == {"train"} and found.considered < 1_000
+    assert any("perturbations met in training; those of all 60 are 1,770" in note for note in found.notes)
 
 
 def test_singles_have_no_sums_all_are_called(folder):
