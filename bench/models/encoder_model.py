@@ -184,7 +184,8 @@ class EncoderModel(PerturbationModel, abc.ABC):
             if found is not None:
                 return found
             where = torch.full((len(controls),), context)
-            before, after = standardised(controls).pooled.double().mean(dim=0), []
+            before: torch.Tensor = standardised(controls).pooled.double().mean(dim=0)
+            after = []
             for one in conditions:
                 batch = InputBatch(controls, torch.full_like(where, one), where)
                 cells = self.response.predict(batch, encoder, standardised).float().clamp(min=0)  # as all cells are
