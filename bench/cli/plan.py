@@ -65,7 +65,16 @@ def _ask(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--candidates", default="all", help="all, pairs, or a text file with a perturbation per line (KLF1, SET+KLF1)"
     )
-    parser.add_argument("--avoid", default="", help="genes that no candidate may perturb: KLF1,SET")
+    parser.add_argument("--avoid", default="", help="what no candidate may hold: KLF1,SET, a compound 'JQ1 @ 10 uM'")
+    parser.add_argument("--doses", default="", help="of compounds, in uM or with a unit: 1,10 (default: as measured)")
+    parser.add_argument(
+        "--search",
+        help="exhaustive (call the model for all candidates), surrogate (sums of singles choose combinations) or "
+        "gradient (follow it to the best action, and call what is nearest); default: surrogate for many pairs",
+    )
+    parser.add_argument(
+        "--shortlist", type=int, default=500, help="candidates that surrogate and gradient call (default: 500)"
+    )
     parser.add_argument("--top", type=int, default=20, help="rows (default: 20)")
     parser.add_argument("--figure", type=Path, help="also draw start, goal and candidates: .png, .svg or .pdf")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
@@ -78,12 +87,21 @@ def _ask(argv: Sequence[str]) -> int:
     from bench.core.console import note
     from bench.runner import planner
 
-    made = planner.search(
-        options.run, options.target, options.start, options.candidates, options.avoid, options.top, options.runs
+    made = planner.solve(
+        options.run,
+        options.target,
+        options.start,
+        options.candidates,
+        options.avoid,
+        options.top,
+        options.runs,
+        search=options.search,
+        doses=options.doses,
+        shortlist=options.shortlist,
     )
     if not print_table(lambda: made.table, vars(options)):
         print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"))
-    note(f"{made.considered:,} candidates, of which the model was called for {made.calls:,}")
+    note(f"{made.considered:,} candidates; predictions asked of the model: {made.calls:,}")
     for line in (*made.notes, planner.CAVEAT):
         note(line)
     if options.figure:

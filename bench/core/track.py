@@ -42,6 +42,7 @@ class MetricInfo:
             ``noise_free``: what the unit's true mean would score; for a correlation r of two halves sqrt(max(0, r)).
         tolerance: How far the mean of a trained model may be from a published one and still reproduce it.
         margin: A claim of difference must exceed it: what nobody would act upon.
+        optional: Whether CSVs leave its columns out where no row has a value.
     """
 
     name: str
@@ -57,6 +58,7 @@ class MetricInfo:
     ceiling: Ceiling = "replicate"
     tolerance: float = LEARNED
     margin: float = 0.01
+    optional: bool = False
 
     @property
     def direction(self) -> int:

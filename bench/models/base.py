@@ -24,6 +24,7 @@ from bench.data.features.bank import FeatureBank, shorten
 from bench.data.features.resolve import targets
 from bench.models.kept import Asked, Kept, put_back
 from bench.models.shift_rules import Affine, ShiftRule
+from bench.models.steered import Steered
 from bench.training.fit import FitContext, FitReport
 
 #: Packages whose version is in every record already.
@@ -106,6 +107,16 @@ class PerturbationModel(lightning.LightningModule, abc.ABC):
         where = torch.full((len(controls),), context)
         batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
         return torch.stack([self.predict_step(batch).double().mean(dim=0) for batch in batches])
+
+    def steered(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> Steered | None:
+        """The model as a function of a continuous action, from given control cells; None unless a subclass is one.
+
+        Args:
+            controls: As of :meth:`predict_means`.
+            conditions: Those whose actions are wanted.
+            context: As there.
+        """
+        return None
 
     def members(self) -> Iterator[PerturbationModel]:
         """The model with each of its networks alone, where its predictions are means over several; else none."""
@@ -209,6 +220,7 @@ class ShiftModel(PerturbationModel):
         for unit, (_, missing) in shifts.items():
             self._fallbacks[unit.perturbation] = max(missing, self._fallbacks.get(unit.perturbation, 0))
         self._names = data.conditions, data.contexts
+        self._seen = targets(datamodule.split.train)
         self.fit_report.cells_seen = len(datamodule.rows("train")) + len(datamodule.control_rows)
 
     def predict_step(self, batch: InputBatch, batch_idx: int = 0) -> torch.Tensor:
@@ -231,6 +243,7 @@ class ShiftModel(PerturbationModel):
             "conditions": list(conditions),
             "contexts": list(contexts),
             "fallbacks": fallbacks,
+            "seen": list(self._seen),
         }
         table = Kept(facts, dict(self.state_dict()))
         return table if self._rule is None else table.with_part(self._rule.kept().under("rule"))
@@ -275,4 +288,5 @@ class ShiftModel(PerturbationModel):
         assert isinstance(fallbacks, dict)
         counts = {identity(name): int(str(count)) for name, count in fallbacks.items()}
         self._names = asked.conditions, asked.contexts
+        self._seen = kept.words("seen") if "seen" in kept.facts else ()
         self._fallbacks = {name: counts.get(identity(name), 0) for name in asked.conditions}

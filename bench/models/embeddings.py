@@ -109,6 +109,7 @@ class GivenLatents(EncoderMaker):
         pretrained_on: What the encoder was pretrained on, as its author says; it stands with the row.
     """
 
+    encodes_any = False
     unkept = "its latents are those of a file, which has none of cells that it does not hold"
 
     def __init__(self, encoder_embeddings: FilePath = "", key: str = "", pretrained_on: str = "") -> None:

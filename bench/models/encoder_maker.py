@@ -24,12 +24,14 @@ class EncoderMaker(Part, abc.ABC):
         heads: Attention heads; token predictors of the response take them over.
         checkpoint_activations: Whether token predictors of the response trade time for memory.
         small: Whether one thread is enough.
+        encodes_any: Whether it encodes any cell, such as a predicted one.
         unkept: Why a model with such an encoder cannot be saved, as the end of a sentence; empty = it can.
     """
 
     heads: int = 4
     checkpoint_activations: bool = False
     small: bool = True
+    encodes_any: bool = True
     unkept: str = ""
 
     @abc.abstractmethod

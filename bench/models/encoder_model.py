@@ -19,6 +19,7 @@ from bench.models.encoder_maker import EncoderMaker
 from bench.models.kept import Asked, Kept, put_back
 from bench.models.response import Frozen, Response, ResponseConfig, response_of
 from bench.models.response.actions import ActionTable
+from bench.models.steered import Steered
 from bench.nn.encoder import Encoded
 from bench.training.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
 from bench.training.trainer import one_thread
@@ -152,11 +153,44 @@ class EncoderModel(PerturbationModel, abc.ABC):
     def predict_means(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> torch.Tensor:
         """As of any model; the control cells, which are the same for all conditions, are encoded once."""
         encoder, standardised = _Once(self.encoder), _Once(self.standardised)
-        where = torch.full((len(controls),), context)
-        batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
         with one_thread(self.small):
-            means = [self.response.predict(batch, encoder, standardised).mean(dim=0) for batch in batches]
-        return torch.stack(means)
+            return self.response.means(controls, conditions, context, encoder, standardised)
+
+    def steered(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> Steered | None:
+        """As of any model, where its response lets gradients through to the sum of the actions."""
+        return self.response.steered(controls, conditions, self.encoder, self.standardised)
+
+    @torch.no_grad()
+    def own_latents(self, cells: torch.Tensor) -> torch.Tensor:
+        """Pooled latent of each cell, standardised by train cells ``[B, D]``: one that never moves is 0."""
+        with one_thread(self.small):
+            encoded: Encoded = self.standardised(cells.to(self.device))
+            return encoded.pooled
+
+    @torch.no_grad()
+    def latent_shifts(self, controls: torch.Tensor, conditions: Sequence[int], context: int) -> torch.Tensor:
+        """Mean shift of these latents that is predicted for conditions ``[C, D]``, in float64.
+
+        Where the response predicts genes, or tokens, that of the predicted cells, encoded.
+
+        Args:
+            controls: Control cells ``[B, G]``.
+            conditions: Indices into ``data.conditions``.
+            context: Index into ``data.contexts``.
+        """
+        encoder, standardised = _Once(self.encoder), _Once(self.standardised)
+        with one_thread(self.small):
+            found = self.response.latent_shifts(controls, conditions, encoder, standardised)
+            if found is not None:
+                return found
+            where = torch.full((len(controls),), context)
+            before: torch.Tensor = standardised(controls).pooled.double().mean(dim=0)
+            after = []
+            for one in conditions:
+                batch = InputBatch(controls, torch.full_like(where, one), where)
+                cells = self.response.predict(batch, encoder, standardised).float().clamp(min=0)  # as all cells are
+                after.append(self.standardised(cells).pooled.double().mean(dim=0))
+            return torch.stack(after) - before
 
     def members(self) -> Iterator[PerturbationModel]:
         """The model with the networks of each head seed alone, one after the other; to be used before the next."""

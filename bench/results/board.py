@@ -46,6 +46,8 @@ _COUNTS = (
 )
 #: A row in which more conditions than this fell back is in part the row of what it fell back to.
 MAX_FALLBACK = 0.1
+#: Ends of the columns with a metric's bounds.
+BOUNDS = ("_ci_low", "_ci_high")
 #: Rows placed at once: bounds memory.
 _CHUNK = 512
 
@@ -58,7 +60,7 @@ def metric_columns(track: Track) -> list[str]:
 
 
 def _ends(track: Track, name: str) -> tuple[str, ...]:
-    return ("", "_ci_low", "_ci_high", *(["_skill"] if name in track.families.values() else []))
+    return ("", *BOUNDS, *(["_skill"] if name in track.families.values() else []))
 
 
 def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | None = None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.core.files import file_part
 from bench.core.track import Track
-from bench.results.board import board
+from bench.results.board import BOUNDS, board
 from bench.results.entries import BoardEntry
 from bench.results.generated import to_csv
 from bench.results.records import Record
@@ -131,14 +131,22 @@ def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
             table.insert(0, "split", split)
             together[dataset].append(table)
             continue
-        files[folder / f"{dataset}__{split}.csv"] = to_csv(table)
+        files[folder / f"{dataset}__{split}.csv"] = to_csv(shown(track, table))
         for scope in scopes(items):
             part = board(items, scope)
             if not part.empty:
-                files[folder / "subgroups" / f"{dataset}__{split}__{file_part(scope)}.csv"] = to_csv(part)
+                files[folder / "subgroups" / f"{dataset}__{split}__{file_part(scope)}.csv"] = to_csv(shown(track, part))
     for dataset, tables in together.items():
-        files[folder / f"{dataset}{track.suffix}.csv"] = to_csv(pd.concat(tables, ignore_index=True))
+        files[folder / f"{dataset}{track.suffix}.csv"] = to_csv(shown(track, pd.concat(tables, ignore_index=True)))
     return files
+
+
+def shown(track: Track, table: pd.DataFrame) -> pd.DataFrame:
+    """A table without the columns of optional metrics that no row has: they came later than many records."""
+    columns = {
+        name: [name, *(f"{name}{end}" for end in BOUNDS)] for name, info in track.metrics.items() if info.optional
+    }
+    return table.drop(columns=[each for name, all_ in columns.items() if table[name].isna().all() for each in all_])
 
 
 def present(folder: Path) -> set[Path]:

@@ -85,6 +85,7 @@ def _hand_in(track: Track, path: Path, record: Record, leaderboards: Path) -> No
 
 def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path, stages: Stages) -> Record:
     from bench.data.datamodule import PerturbationDataModule
+    from bench.runner.own_latents import own_latents
 
     evaluation = by_track.evaluation(track)
     with stages.stage("truth"):
@@ -100,12 +101,13 @@ def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path,
         fallbacks = {unit: model.fallbacks(unit.perturbation) for unit in units}
         _write(written, means, fallbacks, module, spec)
     with stages.stage("score"):
+        latents = own_latents(model, module, *evaluation.latents_asked(task))
         hashes = {"predictions": sha256_file(written), **model.inputs}
         stored = {unit: mean.astype(np.float32) for unit, mean in means.items()}  # as the file has them
         budget, selection = budget_of(model.fit_report, costs), model.fit_report.selection
         record: Record
         record, table = evaluation.evaluate(
-            task, stored, fallbacks, spec, model.row_kind, budget, selection, model.warnings, hashes
+            task, stored, fallbacks, spec, model.row_kind, budget, selection, model.warnings, hashes, latents
         )
         records.write(path, record, table)
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from bench.core.conditions import constituents, identity, single
@@ -17,19 +18,27 @@ class Known:
     """What a saved model knows.
 
     Attributes:
-        met: Genes that its train conditions perturb; of a closed form, those of conditions without fallback.
+        met: Genes that its train conditions perturb; of a closed form without a rule, those of conditions without
+            fallback.
         described: Genes that it has features of.
-        kept: Conditions of a closed form, which predicts no others; None = any of these genes can be asked for.
+        kept: Conditions of a closed form without a rule, which predicts no others; None = any of these genes can be
+            asked for.
+        takes: ``dose`` and ``time``, where they enter the action: any amount can be asked for.
     """
 
     met: frozenset[str]
     described: frozenset[str]
     kept: tuple[str, ...] | None = None
+    takes: tuple[str, ...] = ()
+
+    @cached_property
+    def _kept(self) -> frozenset[frozenset[str]]:
+        return frozenset(map(identity, self.kept or ()))
 
     def of(self, condition: str) -> str:
         """What is known of a condition: of its least known constituent."""
         genes = set(constituents(condition))
-        if self.kept is not None and identity(condition) not in {identity(name) for name in self.kept}:
+        if self.kept is not None and identity(condition) not in self._kept:
             return NOTHING
         if genes <= self.met:
             return TRAIN
@@ -66,10 +75,18 @@ def known_of(model: SavedModel) -> Known:
         banks = part.facts["banks"]
         assert isinstance(banks, list)
         genes = {str(gene) for bank in banks if isinstance(bank, dict) for gene in bank["genes"]}  # type: ignore[union-attr]
-        return Known(frozenset(part.words("seen")), frozenset(genes))
+        at = part.facts.get("treatments", {})
+        assert isinstance(at, dict)
+        takes = at.get("names", [])
+        assert isinstance(takes, list)
+        return Known(frozenset(part.words("seen")), frozenset(genes), takes=tuple(map(str, takes)))
     counts = facts.get("fallbacks")
     if not isinstance(counts, dict):
         raise BenchError(f"{model.source}: '{model.described.model}' does not say which perturbations it knows.")
+    rule = facts.get("rule")
+    if isinstance(rule, dict) and isinstance(rule["banks"], list) and rule["banks"]:
+        genes = {str(gene) for bank in rule["banks"] if isinstance(bank, list) for gene in bank}
+        return Known(frozenset(model.kept.words("seen") if "seen" in facts else ()) & genes, frozenset(genes))
     kept = tuple(counts)
     met = {gene for name, missing in counts.items() if not missing for gene in constituents(name)}
     return Known(frozenset(met), frozenset({g for name in kept for g in constituents(name)} - met), kept)

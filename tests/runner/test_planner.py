@@ -19,7 +19,7 @@ from bench.data.task import Task
 from bench.models import registry
 from bench.reports.figures import plan as picture
 from bench.runner import fit as run
-from bench.runner import planner
+from bench.runner import planner, searches
 from bench.runner.home import load_model
 from bench.runner.saved import Fitted
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 
 def asked(folder, **options):
-    return planner.search(folder / "model", folder / "goal.h5ad", folder / "start.h5ad", **options)
+    return planner.solve(folder / "model", folder / "goal.h5ad", folder / "start.h5ad", **options)
 
 
 def test_the_nearest_are_first_and_the_columns_say_how_near(folder):
@@ -75,11 +75,14 @@ def test_predictions_are_those_of_the_saved_model(folder):
     np.testing.assert_allclose(found.means - found.route.start, shift, atol=0.02)  # from 32 of the cells, not from all
 
 
-def test_the_sum_of_two_shifts_by_hand():
+def test_the_sum_of_shifts_by_hand():
     rng = np.random.default_rng(0)
     shifts, way = rng.normal(size=(5, 7)), rng.normal(size=7)
-    wanted = [[((a + b - way) ** 2).sum() for b in shifts] for a in shifts]
-    np.testing.assert_allclose(planner.summed_distances(shifts, way), wanted, atol=1e-12)
+    members = np.array([[0, 1, -1], [3, -1, -1], [2, 4, 1], [0, 0, -1]])
+    sums = [shifts[[i for i in row if i >= 0]].sum(axis=0) for row in members]
+    np.testing.assert_allclose(
+        searches.summed_distances(shifts, way, members), [((s - way) ** 2).sum() for s in sums], atol=1e-12
+    )
 
 
 @pytest.mark.slow
@@ -124,6 +127,10 @@ def write(folder, name, change):
     [
         (lambda a: a[:1].copy(), "1 cell: how far a state is cannot be told from one cell"),
         (lambda a: a[:, :50].copy(), "10 of the model's 60 genes are missing"),
+        (
+            lambda a: anndata.AnnData(a.X, var=pd.DataFrame(index=[f"ENSG{i}" for i in range(60)])),
+            "60 of the model's 60 genes are missing .*; its genes are called ENSG0",
+        ),
         (lambda a: anndata.AnnData(a.to_df().where(a.to_df() != a.to_df().iloc[0, 3])), "NaN"),
         (lambda a: anndata.AnnData(a.to_df() - 3), "negative"),
     ],
@@ -138,6 +145,16 @@ def test_what_cannot_be_planned(folder):
     goal, start = folder / "goal.h5ad", folder / "start.h5ad"
     with pytest.raises(BenchError, match="start .* and target .* cannot be told apart"):
         bench.plan(folder / "model", goal, goal)
+    with pytest.raises(BenchError, match="the data that this model was fitted on have none"):
+        bench.plan(folder / "model", goal, start, doses="1")
+    with pytest.raises(BenchError, match="search 'guess': expected one of exhaustive, surrogate, gradient"):
+        bench.plan(folder / "model", goal, start, search="guess")
+    with pytest.raises(BenchError, match="shortlist 0: at least 1"):
+        bench.plan(folder / "model", goal, start, shortlist=0)
+    with pytest.raises(
+        BenchError, match="search 'gradient': what 'identity' predicts here does not follow from the sum"
+    ):
+        bench.plan(folder / "model", goal, start, search="gradient")  # it adds to measured sums of singles
     with pytest.raises(BenchError, match="no such file"):
         bench.plan(folder / "model", folder / "none.h5ad", start)
     (folder / "empty.txt").write_text("# nobody\n\n")

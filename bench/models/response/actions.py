@@ -17,6 +17,7 @@ from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import targets
 from bench.data.features.treatments import Treatments
 from bench.models.kept import Kept, refuse_unknown, unknown_constituents
+from bench.nn.action_predictor import action_sum
 from bench.nn.composer import MODES, Composer
 
 
@@ -148,3 +149,7 @@ class ActionTable(nn.Module):
         mode = torch.full_like(identity, MODES.index("unknown"))
         composed = composer(values, known, mode, identity, generator, self.treatment[condition])
         return composed, self.present[condition]
+
+    def summed(self, composer: Composer, condition: torch.Tensor) -> torch.Tensor:
+        """Sum of the actions of each condition ``[B, E]``, which is all that some predictors take of them."""
+        return action_sum(*self.compose(composer, condition))

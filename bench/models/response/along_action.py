@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -12,8 +12,10 @@ from bench.models.kept import Asked, Kept
 from bench.models.response.actions import ActionTable
 from bench.models.response.config import ResponseConfig
 from bench.models.response.strategy import Frozen, Response
+from bench.models.steered import Steered, in_blocks
 from bench.nn.composer import Composer
 from bench.nn.encoder import Encoded
+from bench.nn.film import FilmPredictor
 from bench.training.fit import FitContext, FitReport
 
 
@@ -65,6 +67,7 @@ class AlongAction(Response):
         """Nothing is left to be learned but the way from latents to genes."""
         self._table = table
         self.register_buffer("to_genes", torch.from_numpy(frozen.weights / frozen.scale.sd).float())
+        self.register_buffer("latent_sd", torch.from_numpy(frozen.scale.sd).double(), persistent=False)
         report.parameters["response"] = sum(p.numel() for p in self.trained.parameters())
         report.error = self._val_error(frozen, datamodule)
 
@@ -90,6 +93,60 @@ class AlongAction(Response):
     ) -> torch.Tensor:
         """Add the decoded shift to the input cells, in float64."""
         return batch.controls.double() + self._shift(encoder(batch.controls), batch.condition)
+
+    def means(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        context: int,
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor:
+        """As of any response, of many conditions at once."""
+        moved = self._moved(encoder(controls).pooled, self._actions(conditions))
+        return controls.double().mean(dim=0) + self._genes(moved)
+
+    def steered(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> Steered | None:
+        """As of any response."""
+        start, mean = encoder(controls).pooled, controls.double().mean(dim=0)
+        return Steered(
+            self._actions(conditions), lambda actions: mean + self._genes(self._moved(start, actions, blocks=False))
+        )
+
+    def latent_shifts(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor | None:
+        """As of any response."""
+        return self._moved(encoder(controls).pooled, self._actions(conditions)) / self.get_buffer("latent_sd")
+
+    def _actions(self, conditions: Sequence[int]) -> torch.Tensor:
+        composer = self.trained["composer"]
+        assert isinstance(composer, Composer)
+        return self._table.summed(composer, torch.as_tensor(list(conditions)))
+
+    def _moved(self, start: torch.Tensor, actions: torch.Tensor, blocks: bool = True) -> torch.Tensor:
+        """Mean shift of the latents over start cells ``[S, D]``: see :func:`latent_shift`."""
+        predictor = self.trained["predictor"]
+        assert isinstance(predictor, FilmPredictor)
+        before = predictor.mean_over_cells(start, torch.zeros_like(actions[:1]))
+
+        def moved(some: torch.Tensor) -> torch.Tensor:
+            return (predictor.mean_over_cells(start, some) - before).double()
+
+        return in_blocks(moved, actions, len(start)) if blocks else moved(actions)
+
+    def _genes(self, moved: torch.Tensor) -> torch.Tensor:
+        return moved @ self.get_buffer("to_genes").double().T
 
     def kept(self) -> Kept:
         """Its weights are all that it needs."""

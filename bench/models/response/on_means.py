@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,9 @@ from bench.models.response.mean_head import MeanHead, ResponseTask
 from bench.models.response.mean_task import bare_task, make_task
 from bench.models.response.starts import Between
 from bench.models.response.strategy import Frozen, Response
+from bench.models.steered import Steered, in_blocks
 from bench.nn.encoder import Encoded
+from bench.nn.film import FilmPredictor
 from bench.stats.shifts import additive
 from bench.training.curves import agreement
 from bench.training.fit import FitContext, FitReport
@@ -96,6 +98,75 @@ class OnMeans(Response):
         if len(cells) < len(condition):
             moved = moved.mean(dim=0, keepdim=True)
         return batch.controls.double() + self.get_buffer("base")[condition] + moved
+
+    def means(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        context: int,
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor:
+        """As of any response; where actions enter as their sum, of many conditions at once."""
+        if self.config.predictor != "film":
+            return super().means(controls, conditions, context, encoder, standardised)
+        index, start = torch.as_tensor(list(conditions), device=controls.device), self._start(controls, standardised)
+        moved = in_blocks(lambda actions: self._moved_genes(start, actions), self._actions(index), len(start))
+        return controls.double().mean(dim=0) + self.get_buffer("base")[index] + moved
+
+    def steered(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> Steered | None:
+        """As of any response; None too where what is added to differs between conditions: no action says how."""
+        base, index = self.get_buffer("base"), torch.as_tensor(list(conditions), device=controls.device)
+        if self.config.predictor != "film" or not (base[index] == base[index[:1]]).all():
+            return None
+        start, mean = self._start(controls, standardised), controls.double().mean(dim=0) + base[index[0]]
+        return Steered(self._actions(index), lambda actions: mean + self._moved_genes(start, actions))
+
+    def latent_shifts(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor | None:
+        """As of any response: what is predicted of latents is also added to, in latents."""
+        if self.config.latent_target != "own" or self.config.predictor != "film":
+            return None
+        index, start = torch.as_tensor(list(conditions), device=controls.device), self._start(controls, standardised)
+        head = self.networks[0]
+        assert isinstance(head, MeanHead)
+        return head.get_buffer("base")[index].double() + in_blocks(
+            lambda actions: self._moved(start, actions), self._actions(index), len(start)
+        )
+
+    def _start(self, controls: torch.Tensor, standardised: Callable[[torch.Tensor], Encoded]) -> torch.Tensor:
+        """What a film predictor starts from: latents of the control cells, or of their bag ``[B or 1, D]``."""
+        pooled = standardised(controls).pooled
+        return self.between(pooled.mean(dim=0, keepdim=True)) if self.bags else pooled
+
+    def _actions(self, index: torch.Tensor) -> torch.Tensor:
+        """Summed actions of conditions, as each network has them, side by side ``[C, networks * E]``."""
+        return torch.cat([head.table.summed(head.composer, index) for head in self.networks], dim=1)  # type: ignore[operator, union-attr]
+
+    def _moved(self, start: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Mean residual over start cells and networks, in target space ``[S, W]``, in float64."""
+        parts = []
+        for head, action in zip(self.networks, torch.split(actions, self.config.action_width, dim=1), strict=True):
+            assert isinstance(head, MeanHead)
+            assert isinstance(head.predictor, FilmPredictor)
+            latents = head.predictor.mean_over_cells(start, action)
+            parts.append(head.decoder(latents[:, None]) * head.get_buffer("share"))
+        return torch.stack(parts).double().mean(dim=0)
+
+    def _moved_genes(self, start: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        moved, to_genes = self._moved(start, actions), self.get_buffer("to_genes")
+        return moved @ to_genes.double().T if to_genes.numel() else moved
 
     @torch.no_grad()
     def _moved_share(self, task: ResponseTask) -> float:

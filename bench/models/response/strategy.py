@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from bench.models.kept import Asked, Kept
 from bench.models.response.actions import ActionTable
 from bench.models.response.alignment import align
 from bench.models.response.config import ResponseConfig
+from bench.models.steered import Steered
 from bench.nn.encoder import Encoded
 from bench.training.embedding import Embed, Scale
 from bench.training.fit import FitContext, FitReport
@@ -89,6 +90,47 @@ class Response(nn.Module, abc.ABC):
             encoder: As it was fitted on.
             standardised: The same, its pooled vector standardised.
         """
+
+    def means(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        context: int,
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor:
+        """Predict the mean of many conditions from the same control cells ``[C, G]``, in float64.
+
+        Args:
+            controls: Control cells ``[B, G]``.
+            conditions: Indices of conditions.
+            context: Index of the context.
+            encoder: As it was fitted on.
+            standardised: The same, its pooled vector standardised.
+        """
+        where = torch.full((len(controls),), context)
+        batches = (InputBatch(controls, torch.full_like(where, one), where) for one in conditions)
+        return torch.stack([self.predict(batch, encoder, standardised).mean(dim=0) for batch in batches])
+
+    def steered(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> Steered | None:
+        """The response as a function of a continuous action; None = it is none. Arguments as of :meth:`means`."""
+        return None
+
+    def latent_shifts(
+        self,
+        controls: torch.Tensor,
+        conditions: Sequence[int],
+        encoder: nn.Module,
+        standardised: Callable[[torch.Tensor], Encoded],
+    ) -> torch.Tensor | None:
+        """Predicted mean shift of the standardised pooled latent ``[C, D]``; None = genes are predicted, or tokens."""
+        return None
 
     @abc.abstractmethod
     def kept(self) -> Kept:

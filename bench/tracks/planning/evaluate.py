@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.results.tables import BLIND
-from bench.tracks.planning import bars, tasks
+from bench.tracks.planning import bars, own_space, tasks
 from bench.tracks.planning.metrics import FAMILIES, METRICS
+from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.ranking import measure, places, within_strata
 from bench.tracks.planning.scoring import NOISE, Gallery, merged
 from bench.tracks.planning.tasks import Predictor, Values
@@ -55,8 +56,14 @@ class Scored:
     numbers: dict[str, float | None]
 
 
-def evaluate(facts: Facts, predictions: Predictions) -> Scored:
-    """Score the predictions of one model."""
+def evaluate(facts: Facts, predictions: Predictions, own: OwnLatents | None = None) -> Scored:
+    """Score the predictions of one model.
+
+    Args:
+        facts: The truth.
+        predictions: Of expression.
+        own: The same in its own latents, where it has some.
+    """
     known = bars.load(facts)
     parts, nulls, unknown, fell = [], [], 0, []
     for here in facts.contexts:
@@ -71,6 +78,8 @@ def evaluate(facts: Facts, predictions: Predictions) -> Scored:
         who = Predictor(lambda _, gallery=gallery: gallery, facts.space(facts.centre[None])[0])  # type: ignore[misc]
         genes = Gallery.of(shifts[:, facts.space.genes], first, informed)
         parts.append(_values(facts, here, who, known.rooms) | _expression(facts, here, genes))
+        if own is not None:
+            parts[-1] |= own_space.recovery(facts, here, own, informed)
         nulls.append(_nulls(facts, here, who))
     values = bars.joined(facts, parts)
     numbers = _numbers(facts, known, nulls, unknown)

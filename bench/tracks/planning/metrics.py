@@ -40,7 +40,15 @@ FAMILIES = {
 _FAMILY_OF = {name: family for family, name in FAMILIES.items()}
 
 
-def _ranked(task: str, kind: str, cells: int, space: str = "", how: str = _SPACE, trap: str = _TIES) -> MetricInfo:
+def _ranked(
+    task: str,
+    kind: str,
+    cells: int,
+    space: str = "",
+    how: str = _SPACE,
+    trap: str = _TIES,
+    own_space: bool = False,
+) -> MetricInfo:
     better, formula, chance = _FORMULAS[kind]
     name = f"{task}_{kind}{space}_{cells}"
     of = "a single cell" if cells == 1 else f"{cells} cells, or half of a unit's where it has fewer than twice as many"
@@ -53,6 +61,8 @@ def _ranked(task: str, kind: str, cells: int, space: str = "", how: str = _SPACE
         trap=trap,
         family=_FAMILY_OF.get(name),
         chance_text=chance,
+        ranked=not own_space,
+        optional=own_space,
     )
 
 
@@ -71,6 +81,12 @@ def _plain(name: str, better: Better, formula: str, trap: str, chance: str) -> M
 
 _WITH = _SPACE.removesuffix(", less what all have in common")
 _LEFT = "the systematic shift is left in: what moves every candidate alike is part of the ranking"
+_OWN = (
+    "cosine, in the model's own standardised latents, of the encoded bag's shift from encoded reference controls and "
+    "the predicted latent shift (that of the predicted cells, encoded, where genes are predicted), less what all have "
+    "in common"
+)
+_OWN_TRAP = "beside the common space and never ranked: each row is in a space of its own; undefined without latents"
 _REGRET = (
     "[D(chosen) - D(best)] / [D(no-op) - D(best)], unbiased squared distances to the goal measured on one half of the "
     "cells, the best chosen on the other; mean over goals before the division"
@@ -84,9 +100,11 @@ _ALL = (
     *(_ranked("e1", kind, USUAL) for kind in MEASURES if kind != "mrr"),
     _ranked("e1", "mrr", USUAL, "_raw", _WITH, _LEFT),
     _ranked("e1", "mrr", USUAL, "_expression", "the same over genes", "beside the common space; not ranked by"),
+    _ranked("e1", "mrr", USUAL, "_latent", _OWN, _OWN_TRAP, own_space=True),
     *(_ranked("e2", kind, USUAL) for kind in MEASURES),
     *(_ranked("e2", "mrr", n) for n in BAGS if n != USUAL),
     _ranked("e2", "mrr", USUAL, "_raw", _WITH, _LEFT),
+    _ranked("e2", "mrr", USUAL, "_latent", _OWN, _OWN_TRAP, own_space=True),
     MetricInfo(
         name=f"e2_seen_{USUAL}",
         better="none",

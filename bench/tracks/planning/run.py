@@ -17,10 +17,13 @@ from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import Table
 from bench.tracks.planning import asked as asked_for
-from bench.tracks.planning import truth
+from bench.tracks.planning import own_space, truth
 from bench.tracks.planning.evaluate import Predictions
 from bench.tracks.planning.evaluate import evaluate as score
+from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.track import TRACK
+
+__all__ = ["OwnLatents", "asked", "evaluate", "latents_asked", "prepare"]
 
 
 def asked(task: Task) -> tuple[Task, tuple[Unit, ...]]:
@@ -43,6 +46,12 @@ def prepare(task: Task) -> None:
     truth.load(task)
 
 
+def latents_asked(task: Task) -> tuple[NDArray[np.int64], tuple[Unit, ...]]:
+    """Rows of the cells that a model with latents is to encode, and the units whose latents it is to predict."""
+    facts = truth.load(task)
+    return own_space.cells_asked(facts), own_space.units_asked(facts)
+
+
 def evaluate(
     task: Task,
     means: Mapping[Unit, Floats | NDArray[np.float32]],
@@ -53,6 +62,7 @@ def evaluate(
     selection: str | None = None,
     warnings: Sequence[str] = (),
     hashes: Mapping[str, str] = MappingProxyType({}),
+    latents: OwnLatents | None = None,
 ) -> tuple[Record, Table]:
     """Score predictions, and put a record together.
 
@@ -66,11 +76,12 @@ def evaluate(
         selection: How hyperparameters were chosen.
         warnings: What the model has to say about its fit.
         hashes: Of the predictions, and of what the model was given beside the task.
+        latents: The model in its own latents, where it has some; see :func:`latents_asked`.
 
     Returns:
         The record and its values by unit.
     """
-    scored = score(truth.load(task), Predictions(means, fallbacks))
+    scored = score(truth.load(task), Predictions(means, fallbacks), latents)
     table = tables.from_long(TRACK, scored.frame)
     sha, dirty = records.git_state()
     lost = scored.numbers["n_unknown"]

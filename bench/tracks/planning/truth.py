@@ -138,7 +138,7 @@ def compute(task: Task) -> Facts:
     """
     dataset = task.dataset
     candidates = candidates_of(task)
-    rows = {key: _pool(task, key) for key in ("input_cells", "input_controls", "reference_controls")}
+    rows = {key: _pool(task, key) for key in ("input_cells", "input_controls")}
     c_in = np.stack([row_mean(dataset.x, of) for of in rows["input_cells"]])
     train = pseudobulk(dataset, task.units_of("train"), c_in)
     seen = np.unique(np.concatenate([task.rows("train"), *rows["input_controls"]]))
@@ -153,16 +153,18 @@ def compute(task: Task) -> Facts:
         centre=train_mean(train.shifts),
         by_number={int(n): train_mean(train.shifts[number == n]) for n in np.unique(number)},
         sizes=_sizes(train, space),
-        contexts=tuple(
-            _context(task, space, one, c_in, rows["reference_controls"][dataset.contexts.index(one.context)])
-            for one in candidates
-        ),
+        contexts=tuple(_context(task, space, one, c_in, reference_rows(task, one.context)) for one in candidates),
     )
 
 
 def load(task: Task) -> Facts:
     """The truth of a task, measured where it is first asked for."""
     return task.once("planning", lambda: compute(task))
+
+
+def reference_rows(task: Task, context: str) -> Rows:
+    """Rows of the reference controls of a context."""
+    return _pool(task, "reference_controls")[task.dataset.contexts.index(context)]
 
 
 def _pool(task: Task, name: str) -> list[Rows]:

@@ -1,0 +1,102 @@
+"""Where a plan begins and where it is to lead: two states, on a saved model's genes and at its scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bench.core.errors import BenchError
+from bench.core.typing import Floats
+from bench.data.aligned import on_genes, total_of
+from bench.data.dataset import Dataset
+from bench.data.features.bank import shorten
+from bench.data.state import read_state
+from bench.data.task import load_cells
+from bench.runner.home import SavedModel, controls_by_context
+
+#: Start cells from which candidates are predicted, at most.
+START_CELLS = 32
+#: With fewer cells, a note says that the goal is not well known.
+FEW = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """Where one is and where one wants to be, over the model's genes.
+
+    Attributes:
+        cells: Start cells ``[B, G]``, float32.
+        start: Mean of all start cells ``[G]``.
+        goal: Mean of the target cells ``[G]``.
+        noise: Sampling variance of both means, summed over genes.
+        context: Context of the start cells.
+    """
+
+    cells: Any
+    start: Floats
+    goal: Floats
+    noise: float
+    context: str
+
+    def distance(self, means: Floats) -> Floats:
+        """Distance of states ``[..., G]`` to the goal, less what the noise of both means adds."""
+        return np.asarray(np.sqrt(np.maximum(((means - self.goal) ** 2).sum(axis=-1) - self.noise, 0.0)))
+
+
+def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[str]]:
+    """Read both states, and what there is to say of them.
+
+    Raises:
+        BenchError: Missing genes, another scale, or states that cannot be told apart.
+    """
+    genes, total = model.described.genes, model.described.normalised_to
+    goal = read_state(target, "target")
+    if start is None:
+        begin, context = _own_controls(model)
+        cells = controls_by_context(begin, 10**9)[context]
+        x = on_genes(begin, genes, total)[cells]
+    else:
+        begin, context = read_state(start, "start"), "start"
+        x = on_genes(begin, genes, total)
+    z = on_genes(goal, genes, total)
+    for what, each in (("target", z), *([] if start is None else [("start", x)])):
+        if total is None and (own := total_of(each)) is not None:
+            raise BenchError(
+                f"{what}: its cells add up to {own:,.0f} over the model's {len(genes)} genes, and those that the model "
+                f"was fitted on do not: they were normalised over more genes. Give the counts of all genes that were "
+                f"measured, or values that were normalised over them."
+            )
+    values = [np.asarray(each.todense(), dtype=np.float64) for each in (x, z)]
+    means = [each.mean(axis=0) for each in values]
+    noise = sum(float(each.var(axis=0, ddof=1).sum()) / len(each) for each in values)
+    if ((means[0] - means[1]) ** 2).sum() <= noise:
+        raise BenchError(
+            f"start ({len(values[0])} cells) and target ({len(values[1])} cells) cannot be told apart: their means "
+            f"differ by no more than the noise of their cells. Give other cells, or more of them."
+        )
+    said = []
+    if len(values[1]) < FEW:
+        said.append(f"the target has {len(values[1])} cells: with so few, its state is not well known")
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(len(values[0]))[:START_CELLS])
+    return Route(values[0][rows].astype(np.float32), means[0], means[1], noise, context), said
+
+
+def _own_controls(model: SavedModel) -> tuple[Dataset, str]:
+    """Control cells of the data that a model was fitted on.
+
+    Raises:
+        BenchError: They are not at hand, or of several contexts.
+    """
+    name = str(model.described.run["dataset"])
+    if len(model.described.contexts) > 1:
+        raise BenchError(
+            f"start: the data of this model are of {len(model.described.contexts)} contexts "
+            f"({shorten(list(model.described.contexts), 3)}). Give the cells to start from by --start."
+        )
+    try:
+        return load_cells(name), model.described.contexts[0]
+    except BenchError as error:
+        raise BenchError(f"start: {error} Give the cells to start from by --start.") from error

@@ -1,0 +1,81 @@
+"""E1 and E2 in a model's own latents, beside the common space: arrays of latents enter, no encoder does.
+
+Each row is then in a space of its own, which its encoder may have made easy or hard: nothing is ranked by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.typing import Floats
+from bench.core.units import Unit
+from bench.tracks.planning import tasks
+from bench.tracks.planning.scoring import Gallery, merged
+from bench.tracks.planning.tasks import Predictor, Values
+from bench.tracks.planning.truth import USUAL, Context, Facts, reference_rows
+
+Rows = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+#: Predicted latent shifts nearer to each other than this share of the largest (of 1 where all are smaller) are one:
+#: what the rounding of the predicted cells leaves after an encoder's sums of hundreds of float32 numbers.
+NOISE = 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class OwnLatents:
+    """What a model says in its own latents.
+
+    Attributes:
+        rows: Cells that were encoded, by row of the data set, sorted ``[N]``: see :func:`cells_asked`.
+        cells: Their latents ``[N, D]``.
+        shifts: By unit, predicted shift of the latent ``[D]``.
+        centre: Mean shift of the train units, measured in these latents ``[D]``.
+    """
+
+    rows: Rows
+    cells: Floats
+    shifts: Mapping[Unit, Floats]
+    centre: Floats
+
+    def mean(self, rows: Rows) -> Floats:
+        """Mean latent of some cells ``[D]``."""
+        return np.asarray(self.cells[np.searchsorted(self.rows, rows)].mean(axis=0, dtype=np.float64))
+
+
+def cells_asked(facts: Facts) -> Rows:
+    """Cells whose latents are needed: of the usual bags, and the reference controls that they are counted from."""
+    bags = [rows for here in facts.contexts for draw in here.bags for rows in draw]
+    return np.unique(
+        np.concatenate([*bags, *(reference_rows(facts.task, here.candidates.context) for here in facts.contexts)])
+    )
+
+
+def units_asked(facts: Facts) -> tuple[Unit, ...]:
+    """Units whose latents are to be predicted: what was done in the contexts of the test units."""
+    return tuple(unit for here in facts.contexts for unit in here.candidates.units[: here.candidates.measured])
+
+
+def recovery(facts: Facts, here: Context, own: OwnLatents, informed: Bools) -> Values:
+    """``e1_mrr_latent_20`` and, where E2 is asked, ``e2_mrr_latent_20`` by unit ``[T]``.
+
+    Args:
+        facts: The truth.
+        here: A context of it.
+        own: Latents of the model.
+        informed: Whether the model knows anything of a candidate ``[C]``.
+    """
+    zero = own.mean(reference_rows(facts.task, here.candidates.context))
+    queries = np.array([[own.mean(rows) - zero for rows in draw] for draw in here.bags])
+    measured = here.candidates.measured
+    shifts = np.stack([own.shifts[unit] for unit in here.candidates.units[:measured]]).astype(np.float64)
+    first = merged(shifts, NOISE * max(1.0, float(np.abs(shifts).max(initial=0.0))))
+    gallery = Gallery.of(shifts, first, informed[:measured])
+    who, there = Predictor(lambda _: gallery, own.centre), replace(here, queries={USUAL: queries})
+    found = tasks.recovery(there, who, (USUAL,)) | tasks.mixed(there, who, (USUAL,))
+    return {
+        f"{task}_mrr_latent_{USUAL}": found[name] for task in ("e1", "e2") if (name := f"{task}_mrr_{USUAL}") in found
+    }
