@@ -123,19 +123,17 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise BenchError(
-                f"cannot write {path}: {os.strerror(error.errno)}. Make room, or choose another folder (--out)."
-            ) from error
-        raise
-    try:
         # mkstemp makes files private; results are meant to be shared like any other file of the user's.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise BenchError(
+            f"cannot write {path}: {os.strerror(error.errno)}. Make room, or choose another folder (--out)."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ import pytest
 from bench.core.arguments import Part, Range, check, checked, resolved, settings
 from bench.core.given_files import recorded
 from bench.models import registry
+from bench.results import lines
 from bench.tracks import registry as tracks
 
 NAMES = sorted(registry.entries())
@@ -93,14 +94,10 @@ def test_committed_records_name_the_arguments_and_defaults_of_today(name):
 
 def committed():
     """Specs of all records but those of wells, whose arguments are what is asked of them too."""
-    wells = {track.name for track in tracks.tracks() if track.takes == "profiles"}
-    for path in COMMITTED.rglob("*.json*"):
-        if wells.intersection(path.parts):
-            continue
-        for line in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
-            record = json.loads(line)
-            if isinstance(record, dict) and "arguments" in (record.get("spec") or {}):
-                yield record["spec"]
+    for track in tracks.tracks():
+        for place in lines.places(COMMITTED, track.name) if track.takes != "profiles" else ():
+            for line in lines.read(place).text.splitlines():
+                yield json.loads(line)["spec"]
 
 
 def test_committed_specs_are_read():
