@@ -21,24 +21,35 @@ def leaderboard(argv: Sequence[str]) -> int:
     parser.add_argument("--quiet", action="store_true", help="print no tables")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     options = parser.parse_args(argv)
-    from bench.core.console import note
-    from bench.reports.text import show
-    from bench.results import everything
-    from bench.results.board import board
-    from bench.tracks import registry
+    from threadpoolctl import threadpool_limits
+
+    from bench.results import everything  # noqa: F401  what is not loaded yet cannot be limited
 
     folder = options.leaderboards
     if not folder.is_dir():
         raise BenchError(f"no such folder: {folder}")
-    if options.check:
+    with threadpool_limits(1):  # for numbers of this size, threads only wait for each other
+        return _regenerated(folder, options.check, options.quiet)
+
+
+def _regenerated(folder: Path, check: bool, quiet: bool) -> int:
+    """Compare the CSVs with their records, or write them and print the tables."""
+    from bench.core.console import note
+    from bench.results import everything
+    from bench.tracks import registry
+
+    if check:
         csvs, checked = everything.check(registry.tracks(), folder)
         note(f"{csvs} CSVs equal what the records give")
         if checked:
             note(f"{checked} files of claims say what the records say")
         return 0
     refuse_installed(folder)
+    from bench.reports.text import show
+    from bench.results.board import board
+
     changed, found = everything.regenerate(registry.tracks(), folder)
-    for track, groups in found if not options.quiet else ():
+    for track, groups in found if not quiet else ():
         for items in groups.values():
             table = board(items)
             if not table.empty:

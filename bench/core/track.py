@@ -91,7 +91,7 @@ class Column:
     optional: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one object each, by which what is computed for a track is kept
 class Track:
     """A kind of question.
 

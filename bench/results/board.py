@@ -6,6 +6,7 @@ are clearly better, and with more rows to be compared a difference must be clear
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -117,10 +118,16 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
 
 def _task(track: Track, tables: Sequence[Table], scope: str) -> tuple[Design, dict[str, Bar]]:
     """The units of a scope and its bars, under the split seeds of some tables."""
-    by_seed = [[table] for table in tables]
-    plan = plan_for(by_seed, scope)
-    whole = None if scope == ALL else bars(track, tables, ALL, plan_for(by_seed, ALL))
-    return plan, bars(track, tables, scope, plan, whole)
+    if scope == ALL:
+        return _whole_task(track, tuple(tables))
+    plan = plan_for([[table] for table in tables], scope)
+    return plan, bars(track, tables, scope, plan, _whole_task(track, tuple(tables))[1])
+
+
+@functools.lru_cache(maxsize=8)  # boards of subgroups follow on that of the whole
+def _whole_task(track: Track, tables: tuple[Table, ...]) -> tuple[Design, dict[str, Bar]]:
+    plan = plan_for([[table] for table in tables], ALL)
+    return plan, bars(track, tables, ALL, plan)
 
 
 def _unplaced_board(rows: Mapping[str, Row], wanted: Sequence[int]) -> pd.DataFrame:

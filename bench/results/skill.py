@@ -128,9 +128,8 @@ def _draws(tables: Sequence[Table], scope: str, metric: str, answers: Sequence[s
         return np.zeros((0, len(answers)))
     size = max(sizes)
     zero = np.zeros(size)
-    return np.stack(
-        [np.mean([zero if row is None else np.nan_to_num(row) for row in seeds], axis=0) for seeds in found], axis=1
-    )
+    whole = np.array([[zero if row is None else row for row in seeds] for seeds in found])
+    return np.asarray(np.nan_to_num(whole).mean(axis=1).T)
 
 
 def _with_floor(bar: Bar, whole: Bar, plan: Design) -> Bar:

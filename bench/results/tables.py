@@ -168,7 +168,9 @@ class Table:
 
     def column(self, scope: str, name: str, metric: int) -> NDArray[Any]:
         """One metric's column of a field ``[n]``."""
-        return np.asarray(self.field(scope, name)[:, metric])
+        numbers = self.task.numbers if name in self.task.numbers else self.numbers
+        rows, own = self.task.scopes.get(scope, (np.zeros(0, np.int64), None))
+        return np.asarray(numbers[name][rows if own is None or not self.task.gallery[metric] else own, metric])
 
     def fallbacks(self, scope: str) -> Rows:
         """Constituents that fell back ``[n]``."""

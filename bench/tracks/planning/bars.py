@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.tracks.planning import tasks
 from bench.tracks.planning.asked import PARTS
+from bench.tracks.planning.queries import BAGS, USUAL
 from bench.tracks.planning.ranking import MEASURES, chance
 from bench.tracks.planning.regret import scale_of
 from bench.tracks.planning.scoring import Gallery, merged
 from bench.tracks.planning.tasks import Predictor, Values
-from bench.tracks.planning.truth import BAGS, USUAL, Context, Facts, expected_sizes
+from bench.tracks.planning.truth import Context, Facts, expected_sizes
 
 Rows = NDArray[np.int64]
 CHANCE = "chance"

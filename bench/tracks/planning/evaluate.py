@@ -16,10 +16,11 @@ from bench.results.tables import BLIND
 from bench.tracks.planning import bars, own_space, tasks
 from bench.tracks.planning.metrics import FAMILIES, METRICS
 from bench.tracks.planning.own_space import OwnLatents
+from bench.tracks.planning.queries import USUAL
 from bench.tracks.planning.ranking import measure, places, within_strata
 from bench.tracks.planning.scoring import NOISE, Gallery, merged
 from bench.tracks.planning.tasks import Predictor, Values
-from bench.tracks.planning.truth import USUAL, Context, Facts, bag_shifts
+from bench.tracks.planning.truth import Context, Facts, bag_shifts
 
 Rows = NDArray[np.int64]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.core.track import Better, MetricInfo
 from bench.tracks.planning.pairs import SHORTLISTS
+from bench.tracks.planning.queries import BAGS, USUAL
 from bench.tracks.planning.ranking import MEASURES, TOPS
-from bench.tracks.planning.truth import BAGS, USUAL
 
 #: Changes when the same predictions would give other numbers.
 VERSION = 1

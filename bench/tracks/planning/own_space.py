@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.tracks.planning import tasks
+from bench.tracks.planning.queries import USUAL
 from bench.tracks.planning.scoring import Gallery, merged
 from bench.tracks.planning.tasks import Predictor, Values
-from bench.tracks.planning.truth import USUAL, Context, Facts, reference_rows
+from bench.tracks.planning.truth import Context, Facts, reference_rows
 
 Rows = NDArray[np.int64]
 Bools = NDArray[np.bool_]

@@ -16,10 +16,11 @@ from bench.core.conditions import constituents
 from bench.core.typing import Floats
 from bench.tracks.planning.asked import PARTS
 from bench.tracks.planning.pairs import SHORTLISTS, overlaps, shortlisted
+from bench.tracks.planning.queries import BAGS, USUAL
 from bench.tracks.planning.ranking import MEASURES, Places, measure, places
 from bench.tracks.planning.regret import excess, room, squared_distances
 from bench.tracks.planning.scoring import Gallery
-from bench.tracks.planning.truth import BAGS, USUAL, Context
+from bench.tracks.planning.truth import Context
 
 Rows = NDArray[np.int64]
 Bools = NDArray[np.bool_]

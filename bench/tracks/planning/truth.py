@@ -22,13 +22,10 @@ from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
 from bench.stats.shifts import expressing_cells, row_mean, train_mean
 from bench.tracks.planning.asked import Candidates, candidates_of
+from bench.tracks.planning.queries import BAGS, USUAL
 
 Rows = NDArray[np.int64]
 
-#: Cells in a query.
-BAGS = (1, 5, 20, 100)
-#: The bag that boards rank by.
-USUAL = 20
 #: Times that the cells of a unit are cut in halves; each half gives a query.
 HALVINGS = 5
 #: A gene counts as expressed when at least this many train cells have it.
