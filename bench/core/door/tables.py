@@ -7,7 +7,7 @@ import io
 import re
 import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from bench.core.door.limits import check_unpacked, most_bytes, size_of
 from bench.core.errors import BenchError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Columns of a table.
 _COLUMNS = 200_000
+#: Of pandas' parsers of numbers, the one that no long exponent ends the process of.
+PRECISE: Literal["round_trip"] = "round_trip"
 _LONG_EXPONENT, _BLOCK = re.compile(rb"[eE][+-]?[0-9]{4}"), 1 << 22
 #: A folder, no permission, no gzip, a broken one; pandas' own errors are ValueErrors.
 _UNREADABLE = (OSError, EOFError, zlib.error, ValueError)
@@ -66,7 +68,7 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
                 raise BenchError(f"{path}: {columns:,} columns, and at most {_COLUMNS:,} are read.")
             text.seek(0)
             if options.get("nrows") != 0 and _has_long_exponent(text):
-                options = {"float_precision": "round_trip", **options}
+                options = {"float_precision": PRECISE, **options}
             table: pd.DataFrame = pd.read_csv(text, low_memory=False, **options)
     except (*_UNREADABLE, OverflowError, MemoryError) as error:
         reason = " ".join(str(error).split())

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.core.door.tables import first_bytes
+from bench.core.door.tables import PRECISE, first_bytes
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.features.bank import FeatureBank, shorten
@@ -57,7 +57,7 @@ def columns_of(path: Path) -> _Columns | None:
         header = handle.readline()
     separator = next((mark for mark in ("\t", ",", ";") if mark in header), " ")
     try:
-        some = pd.read_csv(path, sep=separator, nrows=100)
+        some = pd.read_csv(path, sep=separator, nrows=100, float_precision=PRECISE)
     except (ValueError, OSError) as error:
         raise BenchError(f"{path}: not a readable table ({' '.join(str(error).split())[:200]}).") from error
     plain = {str(name).lstrip("#"): str(name) for name in some.columns}
@@ -100,7 +100,13 @@ def read_scored_pairs(
     kinds: dict[Any, Any] = dict.fromkeys(where.genes, "category")
     wanted = [*where.genes, *([where.score] if where.score else [])]
     try:
-        for part in pd.read_csv(path, sep=where.separator, usecols=wanted, dtype=kinds, chunksize=_ROWS):
+        options: dict[str, Any] = {
+            "sep": where.separator,
+            "usecols": wanted,
+            "dtype": kinds,
+            "float_precision": PRECISE,
+        }
+        for part in pd.read_csv(path, chunksize=_ROWS, **options):
             score = part[where.score].to_numpy(np.float64) if where.score else np.ones(len(part))
             rows, low, high = rows + len(part), min(low, np.nanmin(score)), max(high, np.nanmax(score))
             kept = score >= (least if np.nanmax(score) <= 1 else 1_000 * least)
