@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.audit.second.truth import Material
-from bench.core.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents, stratum
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import asked
@@ -101,7 +101,7 @@ def material_of(task: Task) -> Material:
         x=data.x,
         units=[data.unit_rows(unit) for unit in units],
         context=np.array([place[unit.context] for unit in units], dtype=np.int64),
-        number=np.array([len(set(constituents(unit.perturbation))) for unit in units], dtype=np.int64),
+        stratum=np.array([stratum(unit.perturbation) for unit in units], dtype=np.str_),
         targets=targets,
         train=[data.unit_rows(unit) for unit in learned],
         train_context=np.array([place[unit.context] for unit in learned], dtype=np.int64),

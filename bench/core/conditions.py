@@ -44,6 +44,16 @@ def treatment_of(condition: str) -> str:
     return condition.partition(AT)[2]
 
 
+def stratum(condition: str) -> str:
+    """What is known of a condition without knowing what perturbs it: a compound's dose and time, or how many genes.
+
+    Example:
+        >>> stratum("KLF1+ctrl"), stratum("KLF1+SET")
+        ('1', '2')
+    """
+    return treatment_of(condition) or str(len(set(constituents(condition))))
+
+
 def treated(name: str, treatment: str) -> str:
     """Return the name of a condition at a dose or for a time; the control has neither.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import screens
 import torch
-from harness import predict
+from harness import predict, scored
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
@@ -23,9 +23,12 @@ from bench.data.splits.split import draw
 from bench.data.task import Task
 from bench.models.response.actions import ActionTable
 from bench.nn.composer import Composer
+from bench.results.levels import headline
 from bench.stats.design import design
 from bench.stats.jackknife import estimate
 from bench.stats.shifts import additive, shifts_by_identity
+from bench.tracks.response import score
+from bench.tracks.response.track import TRACK
 from bench.training.selection import rounds
 
 
@@ -171,3 +174,18 @@ def test_ridge_with_doses_is_scikit_learns(module, tmp_path):
     names = [unit.perturbation for unit in module.task.units]
     inputs = module.input_means[[module.dataset.contexts.index(unit.context) for unit in module.task.units]]
     assert got.y_hat - inputs == pytest.approx(oracle.predict(features(names)), abs=1e-4)
+
+
+@pytest.mark.ci
+def test_what_is_known_of_a_dose_alone_is_no_skill(module, tmp_path):
+    found = {}
+    for name in ("same_dose_mean", "train_mean", "ridge"):
+        _, values = scored(name, module.dataset, module.split, tmp_path)
+        table = score.table_of(values)
+        found[name] = headline(TRACK, table)
+        if name != "ridge":  # the same answer for every compound at a dose
+            told = table.column("all", "value", list(TRACK.metrics).index("discrimination"))
+            assert told.mean() == pytest.approx(0.5, abs=1e-9)
+    for name in ("same_dose_mean", "train_mean"):
+        assert found[name].low < 0 and found[name].value < 0.05, found
+    assert found["ridge"].low > 0.1, found

@@ -228,7 +228,7 @@ class Scores:
         }
 
     def identity(self, rows: NDArray[np.int64], centred: bool = True) -> Floats:
-        """Share of the other units of the same context and number of perturbed genes that each is told from.
+        """Share of the other units of the same context and stratum that each is told from.
 
         Args:
             rows: Units of the gallery ``[n]``; values are in their order.
@@ -236,7 +236,7 @@ class Scores:
         """
         out = np.full(len(rows), np.nan)
         centre = self.truth.train_delta if centred else np.zeros(self.d.shape[1])
-        key = list(zip(self.truth.context[rows].tolist(), self.truth.number[rows].tolist(), strict=True))
+        key = list(zip(self.truth.context[rows].tolist(), self.truth.stratum[rows].tolist(), strict=True))
         for one in sorted(set(key)):
             at = np.array([i for i, each in enumerate(key) if each == one])
             mine = rows[at]

@@ -27,7 +27,7 @@ class Material:
         x: log1p expression ``[cells, G]``, CSR.
         units: Rows of each test unit's cells ``[T]``, each ordered by barcode.
         context: Context of each unit ``[T]``.
-        number: Perturbed genes of each unit ``[T]``.
+        stratum: Perturbed genes of each unit, or dose and time ``[T]``.
         targets: Genes that are perturbed in it ``[T, G]``.
         train: Rows of each train unit.
         train_context: Its context.
@@ -43,7 +43,7 @@ class Material:
     x: Any
     units: list[Rows]
     context: Rows
-    number: Rows
+    stratum: NDArray[np.str_]
     targets: Bools
     train: list[Rows]
     train_context: Rows
@@ -78,7 +78,7 @@ class Truth:
         top: Top 50 genes of a Welch t against these ``[T, 50]``.
         spread: Mean over genes of the variance of the unit's cells, ddof 0 ``[T]``.
         context: ``[T]``.
-        number: ``[T]``.
+        stratum: ``[T]``.
     """
 
     y: Floats
@@ -98,7 +98,7 @@ class Truth:
     top: Rows
     spread: Floats
     context: Rows
-    number: Rows
+    stratum: NDArray[np.str_]
 
 
 def measure(m: Material) -> Truth:
@@ -143,7 +143,7 @@ def measure(m: Material) -> Truth:
         top=top,
         spread=spread,
         context=m.context,
-        number=m.number,
+        stratum=m.stratum,
     )
 
 

@@ -1,6 +1,7 @@
 """Answers that do not know the condition, and what they score: the best of them is the floor of a family.
 
-They are made of train cells and input controls, and may know how many genes are perturbed. An answer is a direction
+They are made of train cells and input controls, and may know how many genes are perturbed; of a compound, its dose and
+time. An answer is a direction
 (scored by pattern and DE), a size (scored by size), or nothing at all. The span of the directions is an answer too: the
 best vector in it, chosen on half of the test units and scored on the other half, over and over.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.conditions import treatment_of
 from bench.core.files import sha256_json
 from bench.core.typing import Floats
 from bench.tracks.response.families import Answer, Halves, mean_known, size_score
@@ -27,7 +29,8 @@ CUTS = 100
 MIN_UNITS = 20
 #: Answers whose sign means nothing are given both ways round; a leading minus is the reverse.
 UNSIGNED = ("pc1", "pc2", "pc3", "c_in", "control_sd")
-NUMBER = "_by_number"
+#: Ends the name of an answer that is another for each number of perturbed genes, or each dose and time.
+NUMBER, DOSE = "_by_number", "_by_dose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,28 +54,32 @@ def answers(truth: Truth, halves: Halves) -> Iterator[Scored]:
     yield Scored("nothing", Answer(nothing, nothing, np.full(len(nothing), -np.inf)))
     for name, direction in _directions(truth).items():
         yield Scored(name, _answer(truth, direction))
-        if name.removesuffix(NUMBER) in UNSIGNED:
+        if name.removesuffix(_suffix(truth)) in UNSIGNED:
             yield Scored(f"-{name}", _answer(truth, -direction))
     with np.errstate(divide="ignore"):
-        for name, norm in _by_number(truth, truth.size_names, truth.sizes).items():
+        for name, norm in _by_stratum(truth, truth.size_names, truth.sizes).items():
             yield Scored(f"size_{name}", Answer(size=np.log(norm) * np.ones(len(nothing))))
     yield from _spans(truth, halves)
 
 
-def _by_number(truth: Truth, names: tuple[str, ...], values: Floats) -> dict[str, Floats]:
-    """Values of all train units ``[...]``, and by number of perturbed genes ``[T, ...]``, where train units tell."""
+def _suffix(truth: Truth) -> str:
+    return DOSE if any(map(treatment_of, truth.conditions)) else NUMBER
+
+
+def _by_stratum(truth: Truth, names: tuple[str, ...], values: Floats) -> dict[str, Floats]:
+    """Values of all train units ``[...]``, and by stratum ``[T, ...]``, where train units tell."""
     at = {name: i for i, name in enumerate(names)}
     out = {name: values[i] for name, i in at.items() if BY not in name}
     if len(out) < len(names):
         for name in list(out):
-            rows = [at.get(f"{name}{BY}{n}", at[name]) for n in truth.number.tolist()]
-            out[name + NUMBER] = values[rows]
+            rows = [at.get(f"{name}{BY}{part}", at[name]) for part in truth.stratum.tolist()]
+            out[name + _suffix(truth)] = values[rows]
     return out
 
 
 def _directions(truth: Truth) -> dict[str, Floats]:
     """Directions ``[G]``, or by unit ``[T, G]``."""
-    found = _by_number(truth, truth.direction_names, truth.directions)
+    found = _by_stratum(truth, truth.direction_names, truth.directions)
     return {**found, "c_in": truth.c_in, "control_sd": truth.control_sd, "ones": np.ones(len(truth.genes))}
 
 
@@ -158,7 +165,7 @@ def best_size(true: Floats, fitted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def _spans(truth: Truth, halves: Halves) -> Iterator[Scored]:
-    """The span as an answer: fitted to all units, to those of a number of perturbed genes, and to each subgroup."""
+    """The span as an answer: fitted to all units, to those of a stratum, and to each subgroup."""
     bases = _bases(truth)
     everyone = np.arange(len(truth.cells))
 
@@ -175,12 +182,12 @@ def _spans(truth: Truth, halves: Halves) -> Iterator[Scored]:
         return Scored(name, Answer(pattern, de, size), score)
 
     yield fit("span", [everyone])
-    numbers = [np.flatnonzero(truth.number == n) for n in np.unique(truth.number).tolist()]
-    large = [rows for rows in numbers if len(rows) >= MIN_UNITS]
-    if len(numbers) > 1 and large:
-        # Units of a rarer number keep what is fitted to all.
+    strata = [np.flatnonzero(truth.stratum == name) for name in np.unique(truth.stratum).tolist()]
+    large = [rows for rows in strata if len(rows) >= MIN_UNITS]
+    if len(strata) > 1 and large:
+        # Units of a rarer stratum keep what is fitted to all.
         whole = fit("span", [everyone])
-        own = fit("span" + NUMBER, large)
+        own = fit("span" + _suffix(truth), large)
         yield _merged(own, whole)
     subgroup = np.array(truth.subgroup, dtype=np.str_)
     for name in sorted({name for name in truth.subgroup if name}):

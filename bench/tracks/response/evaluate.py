@@ -107,15 +107,15 @@ def scopes(truth: Truth) -> dict[str, NDArray[np.int64]]:
 
 
 def galleries(truth: Truth, rows: NDArray[np.int64], kind: str) -> list[NDArray[np.int64]]:
-    """Cut units in galleries: those of one context, of one context and number of perturbed genes, or all.
+    """Cut units in galleries: those of one context, of one context and stratum, or all.
 
-    Which perturbation it is must be told within the unit's own context and number, where telling these apart is worth
-    nothing.
+    Which perturbation it is must be told within the unit's own context and number of perturbed genes (of a compound:
+    dose and time), where telling these apart is worth nothing.
     """
     if kind == "crossed":
         return [rows]
-    peers = kind == "peers"
-    key = truth.context[rows] * (int(truth.number.max(initial=0)) + 1) + (truth.number[rows] if peers else 0)
+    names, stratum = np.unique(truth.stratum, return_inverse=True)
+    key = truth.context[rows] * (len(names) + 1) + (stratum[rows] if kind == "peers" else 0)
     return [rows[key == k] for k in np.unique(key).tolist()]
 
 

@@ -38,7 +38,7 @@ def test_directions_score_what_such_predictions_score(known):
         "mean": given["mean"], "sign_rms": given["sign_rms"], "ranks": given["ranks"], "pc2": given["pc2"],
         "-pc1": -given["pc1"], "c_in": 0.3 * facts.c_in, "-control_sd": -0.3 * facts.control_sd, "nothing": shape,
         "ones": shape + 0.2,
-        "mean_by_number": np.stack([given[f"mean@{n}"] for n in facts.number.tolist()]),
+        "mean_by_number": np.stack([given[f"mean@{n}"] for n in facts.stratum.tolist()]),
     }  # fmt: skip
     for name, direction in directions.items():
         for metric in (PATTERN, DE):
@@ -54,7 +54,7 @@ def test_sizes_score_what_predictions_of_that_size_score(known):
     rng = np.random.default_rng(0)
     for name, number in (("median", False), ("rms", False), ("median", True)):
         answer = f"size_{name}" + (blind.NUMBER if number else "")
-        norm = np.array([sizes[f"{name}@{n}"] if number else sizes[name] for n in facts.number.tolist()])
+        norm = np.array([sizes[f"{name}@{n}"] if number else sizes[name] for n in facts.stratum.tolist()])
         shift = rng.normal(size=facts.y.shape) * facts.scored
         shift *= (norm / np.linalg.norm(shift, axis=1))[:, None]
         np.testing.assert_allclose(column(bars, answer, SIZE), half_mean(facts, SIZE, shift), rtol=0, atol=1e-9)

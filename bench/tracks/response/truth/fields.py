@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.conditions import constituents
+from bench.core.conditions import stratum
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.stats.differential import Bools
@@ -141,9 +141,9 @@ class Truth:
         return self.expressed & ~self.targets
 
     @property
-    def number(self) -> NDArray[np.int64]:
-        """Perturbed genes of each unit ``[T]``."""
-        return np.array([len(set(constituents(name))) for name in self.conditions], dtype=np.int64)
+    def stratum(self) -> NDArray[np.str_]:
+        """What is known of each unit without knowing what perturbs it ``[T]``: how many genes, or dose and time."""
+        return np.array([stratum(name) for name in self.conditions], dtype=np.str_)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Make something that follows from this truth where it is first asked for, and keep it.

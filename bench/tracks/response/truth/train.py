@@ -14,11 +14,11 @@ from bench.stats.differential import Bools, wilcoxon
 from bench.stats.halved import Halved, Rows
 from bench.tracks.response.metrics.ranking import order, signed_ranks
 
-#: Train units that a number of perturbed genes needs to be told apart from the others.
+#: Train units that a stratum needs to be told apart from the others.
 MIN_UNITS = 10
 #: Principal components of the train shifts.
 COMPONENTS = 3
-#: Parts a name: what it is, then the number of perturbed genes; nothing = of all train units.
+#: Parts a name: what it is, then the stratum; nothing = of all train units.
 BY = "@"
 
 
@@ -59,16 +59,16 @@ def components(shifts: Floats, mean: Floats, expressed: Bools) -> Floats:
     return out
 
 
-def groups_of(number: NDArray[np.int64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """All train units, then those of each number of perturbed genes that 10 of them have, where numbers differ."""
-    yield "", np.arange(len(number))
-    for n, count in zip(*np.unique(number, return_counts=True), strict=True):
-        if MIN_UNITS <= count < len(number):
-            yield f"{BY}{n}", np.flatnonzero(number == n)
+def groups_of(stratum: NDArray[np.str_]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """All train units, then those of each stratum that 10 of them are in, where strata differ."""
+    yield "", np.arange(len(stratum))
+    for name, count in zip(*np.unique(stratum, return_counts=True), strict=True):
+        if MIN_UNITS <= count < len(stratum):
+            yield f"{BY}{name}", np.flatnonzero(stratum == name)
 
 
 def train_facts(
-    shifts: Floats, noise: Floats, z: Floats, scored: Bools, expressed: Bools, number: Rows
+    shifts: Floats, noise: Floats, z: Floats, scored: Bools, expressed: Bools, stratum: NDArray[np.str_]
 ) -> dict[str, Any]:
     """Directions and sizes of the shifts of U train units.
 
@@ -78,7 +78,7 @@ def train_facts(
         z: From :func:`train_z` ``[U, G]``.
         scored: Expressed genes without a unit's own targets ``[U, G]``.
         expressed: ``[G]``.
-        number: Perturbed genes of each unit ``[U]``.
+        stratum: Of each unit, see :func:`bench.core.conditions.stratum` ``[U]``.
 
     Returns:
         ``directions [D, G]``, ``direction_names``, ``sizes [S]`` and ``size_names``. Sizes are norms over expressed
@@ -87,7 +87,7 @@ def train_facts(
     """
     directions: dict[str, Floats] = {}
     sizes: dict[str, float] = {}
-    for suffix, rows in groups_of(number):
+    for suffix, rows in groups_of(stratum):
         mine = shifts[rows]
         mean = mine.mean(axis=0) if len(rows) else np.zeros(len(expressed))
         rms = np.sign(mean) * np.sqrt((mine**2).mean(axis=0)) if len(rows) else mean

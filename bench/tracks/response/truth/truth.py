@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core import archives
-from bench.core.conditions import CONTROL, constituents
+from bench.core.conditions import CONTROL, constituents, stratum
 from bench.core.errors import BenchError
 from bench.core.files import cache_dir, sha256_file, sha256_json
 from bench.core.typing import Floats
@@ -189,14 +189,13 @@ def compute(task: Task) -> Truth:
     space = axes_of(dataset, train_rows, split.seed)
     controls = paired_controls(dataset, sampled, split.seed)
     shifts = train.mean - c_in[train_context]
-    number = np.array([len(set(constituents(unit.perturbation))) for unit in learned], dtype=np.int64)
     given = train_facts(
         shifts,
         _shift_noise(train, control_sd, np.array([len(rows) for rows in pools["in"]])[train_context]),
         train_z(dataset, [dataset.unit_rows(unit) for unit in learned], pools["seen"]),
         expressed & ~_targets(dataset, learned),
         expressed,
-        number,
+        np.array([stratum(unit.perturbation) for unit in learned], dtype=np.str_),
     )
     shared: dict[str, Any] = {
         "c_in": c_in[context],

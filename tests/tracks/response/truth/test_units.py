@@ -122,8 +122,8 @@ def test_identity_is_told_within_a_context(many):
         assert 0.6 < np.nanmean(together["value"]) < 1
         np.testing.assert_array_equal(away[name, "all"]["value"][first], together["value"][first])
         for c in range(len(facts.contexts)):
-            for n in np.unique(facts.number):
-                rows = np.flatnonzero((facts.context == c) & (facts.number == n))
+            for n in np.unique(facts.stratum):
+                rows = np.flatnonzero((facts.context == c) & (facts.stratum == n))
                 values = by_loops(facts, y_hat, rows, centred=name == "discrimination") if len(rows) >= 5 else np.nan
                 np.testing.assert_allclose(together["value"][rows], values, atol=1e-12)
         assert np.isfinite(together["value"]).sum() > 10
