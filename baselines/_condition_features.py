@@ -14,7 +14,7 @@ from bench.data.features.bank import FeatureBank
 from bench.data.features.resolve import HOW, targets
 from bench.data.features.treatments import Treatments
 from bench.models.base import ShiftModel
-from bench.models.shift_rules import Described, ShiftRule, Solved
+from bench.models.shift_rules import Described, ShiftRule, Solved, with_treatments
 from bench.stats.shifts import train_mean
 from bench.training.selection import choose, part_of
 
@@ -67,7 +67,8 @@ class ConditionFeatures:
 
     def rule(self, solved: Solved) -> ShiftRule:
         """What these features and a solution say of any condition."""
-        return ShiftRule(tuple(Described(bank.genes, bank.values) for bank in self._banks), solved)
+        described = tuple(Described(bank.genes, bank.values) for bank in self._banks)
+        return ShiftRule(described, solved, treatments=self._treatments, length=float(self._length))
 
     def __call__(self, names: Sequence[str]) -> Floats:
         """Features of these conditions ``[N, F]``, float64."""
@@ -75,8 +76,7 @@ class ConditionFeatures:
         for i, name in enumerate(names):
             genes = constituents(name)
             rows[i] = np.concatenate([bank.lookup(genes)[0].sum(axis=0, dtype=np.float64) for bank in self._banks])
-        at = self._treatments(names) if self._treatments.names else np.empty((len(names), 0))
-        return np.hstack([rows, *(rows * column[:, None] for column in at.T), self._length * at])
+        return with_treatments(rows, self._treatments, float(self._length), names)
 
     def missing(self, name: str) -> int:
         """Constituents of a condition of which nothing is known."""

@@ -193,8 +193,8 @@ class ShiftModel(PerturbationModel):
             shifts: By condition: shift ``[G]`` and number of constituents that fell back.
             rule: What gives the shifts of any others.
         """
-        # A rule is about perturbations; how much of a compound was given is not in it.
-        self._rule = None if any(treatment_of(name) for name in datamodule.dataset.conditions) else rule
+        dosed = any(treatment_of(name) for name in datamodule.dataset.conditions)
+        self._rule = None if dosed and rule is not None and not rule.knows_doses else rule
         contexts = datamodule.dataset.contexts
         self.keep_units(datamodule, {Unit(name, c): found for name, found in shifts.items() for c in contexts})
 

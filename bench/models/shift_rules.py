@@ -6,7 +6,7 @@ A model that keeps one answers for perturbations that its task did not have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from bench.core.conditions import constituents
 from bench.core.typing import Floats
+from bench.data.features.treatments import Treatments
 from bench.models.kept import Kept, refuse_unknown, unknown_constituents
 
 
@@ -65,11 +66,21 @@ class ShiftRule:
         banks: Features of genes; none = every condition has the same shift.
         solved: What was fitted.
         averaged: Whether features are averaged over constituents, and not summed.
+        treatments: Dose and time, where conditions have them and they enter: as columns, and as multipliers of the
+            features.
+        length: Of the columns of dose and time.
     """
 
     banks: tuple[Described, ...]
     solved: Solved
     averaged: bool = False
+    treatments: Treatments = field(default_factory=Treatments)
+    length: float = 0.0
+
+    @property
+    def knows_doses(self) -> bool:
+        """Whether it may be asked for a compound at a dose: it has columns for that, or says the same of everything."""
+        return bool(self.treatments.names) or not self.banks
 
     def shifts(self, names: Sequence[str]) -> Floats:
         """Shifts ``[N, G]`` of any conditions.
@@ -90,7 +101,7 @@ class ShiftRule:
                 for bank, at in zip(self.banks, index, strict=True)
             ]
             rows[i] = np.concatenate([*parts, []]) / (len(genes) if self.averaged else 1)
-        return self.solved(rows)
+        return self.solved(with_treatments(rows, self.treatments, self.length, names))
 
     def kept(self) -> Kept:
         """As plain values and arrays."""
@@ -100,9 +111,12 @@ class ShiftRule:
         banks: list[JsonValue] = [list(bank.genes) for bank in self.banks]
         numbers = {name: value for name, value in solved.items() if not isinstance(value, np.ndarray)}
         return Kept(
-            {"banks": banks, "averaged": self.averaged, "numbers": numbers},
+            {"banks": banks, "averaged": self.averaged, "numbers": numbers, **self._treated()},
             tables={name: torch.tensor(value) for name, value in arrays.items()},
         )
+
+    def _treated(self) -> dict[str, JsonValue]:
+        return {"treatments": self.treatments.plain(), "length": self.length} if self.treatments.names else {}
 
     @classmethod
     def restored(cls, kept: Kept, made: type[Any]) -> ShiftRule:
@@ -120,7 +134,28 @@ class ShiftRule:
         for i, genes in enumerate(banks):
             assert isinstance(genes, list)
             described.append(Described(tuple(map(str, genes)), kept.tables[f"bank_{i}"].numpy()))
-        return cls(tuple(described), made(**arrays, **numbers), bool(kept.facts["averaged"]))
+        return cls(
+            tuple(described),
+            made(**arrays, **numbers),
+            bool(kept.facts["averaged"]),
+            Treatments.from_plain(kept.facts.get("treatments", {})),
+            float(str(kept.facts.get("length", 0.0))),
+        )
+
+
+def with_treatments(rows: Floats, treatments: Treatments, length: float, names: Sequence[str]) -> Floats:
+    """Features of conditions with those of their doses and times: ``[f, f t, length t]``, as they are without any.
+
+    Args:
+        rows: Features ``f [N, F]``.
+        treatments: What makes numbers ``t [N, K]`` of the conditions.
+        length: Of the columns of ``t``.
+        names: The conditions.
+    """
+    if not treatments.names:
+        return rows
+    at = treatments(names)
+    return np.hstack([rows, *(rows * column[:, None] for column in at.T), length * at])
 
 
 def constant(shift: Floats) -> ShiftRule:

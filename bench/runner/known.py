@@ -8,6 +8,7 @@ from itertools import combinations
 
 from bench.core.conditions import constituents, identity, single
 from bench.core.errors import BenchError
+from bench.data.features.treatments import Treatments
 from bench.runner.home import SavedModel
 
 TRAIN, FEATURES, NOTHING = "train", "features only", "nothing"
@@ -75,18 +76,17 @@ def known_of(model: SavedModel) -> Known:
         banks = part.facts["banks"]
         assert isinstance(banks, list)
         genes = {str(gene) for bank in banks if isinstance(bank, dict) for gene in bank["genes"]}  # type: ignore[union-attr]
-        at = part.facts.get("treatments", {})
-        assert isinstance(at, dict)
-        takes = at.get("names", [])
-        assert isinstance(takes, list)
-        return Known(frozenset(part.words("seen")), frozenset(genes), takes=tuple(map(str, takes)))
+        at = Treatments.from_plain(part.facts.get("treatments", {}))
+        return Known(frozenset(part.words("seen")), frozenset(genes), takes=at.names)
     counts = facts.get("fallbacks")
     if not isinstance(counts, dict):
         raise BenchError(f"{model.source}: '{model.described.model}' does not say which perturbations it knows.")
     rule = facts.get("rule")
     if isinstance(rule, dict) and isinstance(rule["banks"], list) and rule["banks"]:
         genes = {str(gene) for bank in rule["banks"] if isinstance(bank, list) for gene in bank}
-        return Known(frozenset(model.kept.words("seen") if "seen" in facts else ()) & genes, frozenset(genes))
+        at = Treatments.from_plain(rule.get("treatments", {}))
+        seen = frozenset(model.kept.words("seen") if "seen" in facts else ())
+        return Known(seen & genes, frozenset(genes), takes=at.names)
     kept = tuple(counts)
     met = {gene for name, missing in counts.items() if not missing for gene in constituents(name)}
     return Known(frozenset(met), frozenset({g for name in kept for g in constituents(name)} - met), kept)

@@ -22,6 +22,7 @@ from bench.data.load import inspect, load
 from bench.data.splits.split import draw
 from bench.data.task import Task
 from bench.models.response.actions import ActionTable
+from bench.models.shift_rules import ShiftRule
 from bench.nn.composer import Composer
 from bench.results.levels import headline
 from bench.stats.design import design
@@ -189,3 +190,26 @@ def test_what_is_known_of_a_dose_alone_is_no_skill(module, tmp_path):
     for name in ("same_dose_mean", "train_mean"):
         assert found[name].low < 0 and found[name].value < 0.05, found
     assert found["ridge"].low > 0.1, found
+
+
+@pytest.mark.parametrize("name", ["ridge", "rrr", "knn"])
+def test_the_rule_that_is_saved_says_what_was_fitted_and_answers_at_other_doses(module, tmp_path, name):
+    model, made, _ = predict(name, module.dataset, module.split, tmp_path)
+    rule = ShiftRule.restored(model._rule.kept(), model.solved_by)
+    names = list(made.predicted_conditions)
+    places = [made.dataset.conditions.index(each) for each in names]
+    np.testing.assert_allclose(rule.shifts(names), model.shifts(places).numpy(), rtol=1e-6, atol=1e-8)
+    compound = bare(names[0]).removesuffix("+ctrl")
+    low, between, high = rule.shifts([at(compound, dose) for dose in (1.0, 3.0, 10.0)])
+    if name == "ridge":  # linear in the logarithm of the dose
+        share = np.log10(3.0)
+        np.testing.assert_allclose(between, (1 - share) * low + share * high, rtol=1e-6, atol=1e-8)
+    assert np.abs(high - low).max() > 1e-3
+    with pytest.raises(BenchError, match="names no dose or time"):
+        rule.shifts([f"{compound}+ctrl"])
+
+
+def test_a_rule_that_knows_no_doses_is_not_kept_with_them(module, tmp_path):
+    assert predict("additive", module.dataset, module.split, tmp_path)[0]._rule is None
+    constant = predict("train_mean", module.dataset, module.split, tmp_path)[0]._rule
+    assert constant.shifts([at("anything", 0.3)]).shape == (1, len(module.genes))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import JsonValue
 
 from bench.core.conditions import CONTROL, read_treated, written
 from bench.core.errors import BenchError
@@ -40,6 +41,21 @@ class Treatments:
         logs = np.log10(np.array([[getattr(one, part) for part in names] for one in read]))
         sd = logs.std(axis=0)
         return cls(names, tuple(logs.mean(axis=0).tolist()), tuple(np.where(sd > 1e-9, sd, 1.0).tolist()))
+
+    def plain(self) -> dict[str, JsonValue]:
+        """As plain values."""
+        return {"names": list(self.names), "mean": list(self.mean), "sd": list(self.sd)}
+
+    @classmethod
+    def from_plain(cls, plain: object) -> Treatments:
+        """From what :meth:`plain` gave; from an empty mapping, none.
+
+        Raises:
+            TypeError: It is something else.
+        """
+        if not isinstance(plain, Mapping):
+            raise TypeError(f"a {type(plain).__name__} where scales of dose and time belong")
+        return cls(**{name: tuple(values) for name, values in plain.items()})
 
     def __call__(self, conditions: Sequence[str]) -> Floats:
         """Numbers of these conditions ``[N, K]``; the control has zeros.

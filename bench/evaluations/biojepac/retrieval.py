@@ -19,6 +19,7 @@ from bench.evaluations.biojepac.material import Averaged, Material
 from bench.evaluations.biojepac.row import Row, absent
 from bench.tracks.planning import tasks
 from bench.tracks.planning import truth as planning
+from bench.tracks.planning.queries import USUAL
 from bench.tracks.planning.ranking import chance, measure, places
 from bench.tracks.planning.scoring import NOISE, Gallery, merged
 from bench.tracks.planning.tasks import Predictor
@@ -66,9 +67,9 @@ def corrected(material: Material, shifts: Mapping[Unit, Floats], known: Mapping[
         first = merged(whole, NOISE * max(1.0, float(np.abs(whole + here.c_in).max(initial=0.0))))
         gallery = Gallery.of(facts.space(whole), first, informed)
         who = Predictor(lambda _, gallery=gallery: gallery, facts.space(facts.centre[None])[0])  # type: ignore[misc]
-        values = tasks.recovery(here, who, (planning.USUAL,))
+        values = tasks.recovery(here, who, (USUAL,))
         for name, parts in found.items():
-            parts.append(values[f"e1_{name}_{planning.USUAL}"])
+            parts.append(values[f"e1_{name}_{USUAL}"])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
@@ -85,7 +86,7 @@ def replicate(material: Material) -> Floats:
             return Gallery(whole, np.ones(len(whole), dtype=np.bool_))
 
         who = Predictor(other, facts.space(facts.centre[None])[0])
-        found.append(tasks.recovery(here, who, (planning.USUAL,))[f"e1_mrr_{planning.USUAL}"])
+        found.append(tasks.recovery(here, who, (USUAL,))[f"e1_mrr_{USUAL}"])
     return np.concatenate(found)
 
 

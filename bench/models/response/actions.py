@@ -93,8 +93,8 @@ class ActionTable(nn.Module):
         ]
         tables = {f"bank_{i}": torch.tensor(bank.values) for i, bank in enumerate(banks)}
         facts: dict[str, JsonValue] = {"seen": list(self.seen), "banks": described}
-        if (at := self.treatments).names:
-            facts["treatments"] = {"names": list(at.names), "mean": list(at.mean), "sd": list(at.sd)}
+        if self.treatments.names:
+            facts["treatments"] = self.treatments.plain()
         return Kept(facts, tables=tables)
 
     @classmethod
@@ -118,9 +118,7 @@ class ActionTable(nn.Module):
         table = cls.__new__(cls)
         nn.Module.__init__(table)
         table._banks = ()
-        at = kept.facts.get("treatments", {})
-        assert isinstance(at, dict)
-        table.treatments = Treatments(**{name: tuple(values) for name, values in at.items()})  # type: ignore[arg-type]
+        table.treatments = Treatments.from_plain(kept.facts.get("treatments", {}))
         table._look_up(conditions, seen, banks)
         return table
 
