@@ -155,11 +155,6 @@ LACKING |= {
     ("plan", "simulated_contexts", "unseen_context", name): "not fitted yet" for name in ("jepa", "mae", "vicreg")
 }
 LACKING |= {("plan", "simulated", "simulation", "biojepa_ac"): "not fitted yet"}
-LACKING |= {
-    ("profiles", data, None, f"{name}[batch_size=64,epochs={epochs}]"): "not fitted yet"
-    for data, epochs in (("lincs_plate", 200), ("simulated_profiles", 100))
-    for name in ("jepa", "mae", "vicreg")
-}
 
 
 @pytest.mark.ci
