@@ -151,10 +151,6 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 
 #: Rows that the boards lack, and why.
 LACKING = {("run", "simulated", "simulation", "gears"): "its records were of scoring version 3, and its fits are long"}
-LACKING |= {
-    ("plan", "simulated_contexts", "unseen_context", name): "not fitted yet" for name in ("jepa", "mae", "vicreg")
-}
-LACKING |= {("plan", "simulated", "simulation", "biojepa_ac"): "not fitted yet"}
 
 
 @pytest.mark.ci
