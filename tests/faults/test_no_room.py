@@ -1,5 +1,6 @@
 """Disks and quotas that are full, folders that cannot be written, standard streams that go nowhere, no home."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,17 +18,16 @@ LEARNED = ["run", "--model", "mae", "--epochs", "1", "--head-steps", "2", "--wid
 LIMITED = "ulimit -f {blocks}; exec {python} -m bench.cli.main {rest}"
 
 
-@pytest.fixture
-def limit():
-    """Set the largest file that this process may write, as a full disk or a quota would."""
+@contextlib.contextmanager
+def limited(size):
+    """Set the largest file that this process may write, as a full disk or a quota would; pytest writes one too."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limited(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-
-    yield limited
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def shell(folder, command, **env):
@@ -40,21 +40,19 @@ def bench(*argv):
     return f"{sys.executable} -m bench.cli.main {' '.join(argv)}"
 
 
-def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, limit):
+def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path):
     path = tmp_path / "board.csv"
     write_text(path, "old\n")
-    limit(1000)
-    with pytest.raises(BenchError, match=r"cannot write .*board\.csv: .*Make room"):
+    with limited(1000), pytest.raises(BenchError, match=r"cannot write .*board\.csv: .*Make room"):
         write_text(path, "x" * 5000)
     assert path.read_text() == "old\n" and list(tmp_path.iterdir()) == [path]
 
 
-def test_an_h5ad_file_without_room_is_named(tiny, tmp_path, limit):
+def test_an_h5ad_file_without_room_is_named(tiny, tmp_path):
     import anndata
 
     table = anndata.AnnData(tiny.x[:50])
-    limit(2000)
-    with pytest.raises(BenchError, match=r"cannot write .*p\.h5ad"):
+    with limited(2000), pytest.raises(BenchError, match=r"cannot write .*p\.h5ad"):
         write_h5ad(tmp_path / "p.h5ad", table, sealed=True)
     assert not list(tmp_path.iterdir())
 
@@ -74,9 +72,9 @@ def test_an_h5ad_file_is_what_anndata_reads(tiny, tmp_path):
         np.testing.assert_array_equal(back.obsm["X_own"], table.obsm["X_own"])
 
 
-def test_a_full_cache_costs_time_and_not_the_run(tmp_path, limit):
-    limit(1000)
-    archives.keep(tmp_path / "truth.npz", {"a": [0.0] * 5000})
+def test_a_full_cache_costs_time_and_not_the_run(tmp_path):
+    with limited(1000):
+        archives.keep(tmp_path / "truth.npz", {"a": [0.0] * 5000})
     assert archives.kept(tmp_path / "truth.npz", ["a"]) is None
     assert not list(tmp_path.iterdir())
 
