@@ -183,7 +183,9 @@ def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
         # Values alone are no proof: models whose val conditions choose none of what they learned give the same answer.
         budget = record.budget
         if record.values_hash and (budget.fit_s or budget.predict_s):
-            groups["values and time", record.values_hash, budget.fit_s, budget.predict_s].append(entry)
+            # Where nothing was fitted, milliseconds may agree by chance, and values too where all are at chance.
+            when = None if budget.fit_s else record.created
+            groups["values and time", record.values_hash, budget.fit_s, budget.predict_s, when].append(entry)
     twice = {key: same for key, same in groups.items() if len(same) > 1}
     told: set[tuple[str, ...]] = set()
     for key, same in twice.items():
