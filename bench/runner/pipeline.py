@@ -97,7 +97,8 @@ def tasks(config: RunConfig, given: Task | None, shown: bool) -> Iterator[tuple[
     card, guessed = data_load.resolve(config.data)
     if guessed:
         note(f"No card for {config.data}; guessed this one (save it as a .yaml and correct it if it is wrong):")
-        note(guessing.to_yaml(card))
+        for line in guessing.to_yaml(card).splitlines():  # a note is one line, and this is to be saved as it stands
+            note(line)
     before, card = card, data_load.complete(card).card
     if filled := remarks.filled_in(before, card):
         note(f"The card of '{card.name}' does not say all; guessed from its file: {filled}")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 
 import pytest
+import yaml
 from command import RUN, bench, furnish, last, process, refuse
 
 from bench.runner import pipeline
@@ -93,3 +94,13 @@ def test_ctrl_c_of_a_process(here):
     err = running.communicate(timeout=120)[1]
     assert running.returncode == 130 and "interrupted" in err and "Traceback" not in err
     assert not list(here.rglob("*.tmp"))
+
+
+def test_a_card_that_was_guessed_is_printed_as_it_can_be_saved(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    furnish(tmp_path)
+    (tmp_path / "t.yaml").unlink()
+    code, _, err = bench(capsys, *["t.h5ad" if word == "t.yaml" else word for word in RUN])
+    assert code == 0, err
+    printed = err.split("correct it if it is wrong):\n")[1].split("\n[1/")[0]
+    assert yaml.safe_load(printed)["columns"]["context"] == "context"
