@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 from bench.core.text import message
@@ -19,54 +20,48 @@ class _Stream:
 
     Args:
         inner: The stream.
+        failed: What happens then.
     """
 
-    def __init__(self, inner: TextIO) -> None:
-        self._inner = inner
+    def __init__(self, inner: TextIO, failed: Callable[[TextIO, OSError], None]) -> None:
+        self._inner, self._failed = inner, failed
 
     def write(self, text: str) -> int:
         try:
             return self._inner.write(text)
         except OSError as error:
-            self._failed(error)
+            self._failed(self._inner, error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._inner.flush()
         except OSError as error:
-            self._failed(error)
-
-    def _failed(self, error: OSError) -> None:
-        raise NotImplementedError
+            self._failed(self._inner, error)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
-class _Answer(_Stream):
+def _no_answer(stream: TextIO, error: OSError) -> None:
     """Standard output: without it there is no answer, and the error must not be taken for one of a file."""
-
-    def _failed(self, error: OSError) -> None:
-        if isinstance(error, BrokenPipeError):
-            raise error
-        raise Unwritten(error.errno, error.strerror) from error
+    if isinstance(error, BrokenPipeError):
+        raise error
+    raise Unwritten(error.errno, error.strerror) from error
 
 
-class _Progress(_Stream):
+def _no_progress(stream: TextIO, error: OSError) -> None:
     """Standard error: progress that cannot be written must not end a run."""
-
-    def _failed(self, error: OSError) -> None:
-        drop(self._inner)
+    drop(stream)
 
 
 def prepare() -> None:
     """Make both streams safe; a process that was started without one (``>&-``) gets one that goes nowhere."""
     out, err = sys.stdout, sys.stderr
     if out is None or out is sys.__stdout__:
-        sys.stdout = cast(TextIO, _Answer(out or open(os.devnull, "w")))  # noqa: SIM115
+        sys.stdout = cast(TextIO, _Stream(out or open(os.devnull, "w"), _no_answer))  # noqa: SIM115
     if err is None or err is sys.__stderr__:
-        sys.stderr = cast(TextIO, _Progress(err or open(os.devnull, "w")))  # noqa: SIM115
+        sys.stderr = cast(TextIO, _Stream(err or open(os.devnull, "w"), _no_progress))  # noqa: SIM115
 
 
 def drop(stream: TextIO) -> None:
