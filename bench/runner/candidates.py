@@ -16,13 +16,14 @@ from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.task import Task
-from bench.results import records, store
+from bench.results import records
 from bench.results.finished import finished as finished_record
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.runner import by_track, pipeline
 from bench.runner.config import RunConfig, budget_of, make_model
 from bench.runner.model_choice import sources
+from bench.runner.outside import hand_in, record_path
 from bench.tracks.response.predictions import write
 
 if TYPE_CHECKING:
@@ -51,15 +52,14 @@ def run(track: Track, config: RunConfig, task: Task | None = None, shown: bool =
     make_model(config)  # a refused argument is told before anything is read
     paths, done = [], []
     for each, spec, stages in pipeline.tasks(config, task, shown):
-        path = _path(track, config, spec)
+        path = record_path(track, config.out / spec.run_id)
         record = None if config.force else finished_record(track, path, spec, sources(config.model))
         if record:
             stages.skip(pipeline.STAGES_PER_RUN - 1)
             done.append(spec.run_id)
         else:
             record = _one(track, config, each, spec, path, stages)
-        _hand_in(track, path, record, config.leaderboards)
-        paths.append(path)
+        paths.append(hand_in(track, record, path.parent, config.leaderboards))
     for run_id in done if shown else ():
         note(f"{run_id} is finished already (--force repeats it)")
     return paths
@@ -67,20 +67,9 @@ def run(track: Track, config: RunConfig, task: Task | None = None, shown: bool =
 
 def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
     """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
-    path = _path(track, config, spec)
-    record = finished_record(track, path, spec, sources(config.model))
-    if record is None:
-        return None
-    _hand_in(track, path, record, config.leaderboards)
-    return path
-
-
-def _path(track: Track, config: RunConfig, spec: RunSpec) -> Path:
-    return config.out / spec.run_id / f"{track.file}.json"
-
-
-def _hand_in(track: Track, path: Path, record: Record, leaderboards: Path) -> None:
-    store.add(leaderboards, track, [(record, records.read_table(track, path, record))])
+    folder = config.out / spec.run_id
+    record = finished_record(track, record_path(track, folder), spec, sources(config.model))
+    return None if record is None else hand_in(track, record, folder, config.leaderboards)
 
 
 def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path, stages: Stages) -> Record:
