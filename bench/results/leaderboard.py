@@ -17,7 +17,6 @@ import pandas as pd
 
 from bench.core.console import note
 from bench.core.errors import BenchError
-from bench.core.files import file_part
 from bench.core.track import Track
 from bench.results.board import BOUNDS, board
 from bench.results.entries import BoardEntry
@@ -131,14 +130,24 @@ def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
             table.insert(0, "split", split)
             together[dataset].append(table)
             continue
-        files[folder / f"{dataset}__{split}.csv"] = to_csv(shown(track, table))
-        for scope in scopes(items):
-            part = board(items, scope)
-            if not part.empty:
-                files[folder / "subgroups" / f"{dataset}__{split}__{file_part(scope)}.csv"] = to_csv(shown(track, part))
+        name = f"{dataset}__{split}.csv"
+        files[folder / name] = to_csv(shown(track, table))
+        if parts := _parts(items):
+            files[folder / "subgroups" / name] = to_csv(shown(track, pd.concat(parts, ignore_index=True)))
     for dataset, tables in together.items():
         files[folder / f"{dataset}{track.suffix}.csv"] = to_csv(shown(track, pd.concat(tables, ignore_index=True)))
     return files
+
+
+def _parts(items: Sequence[BoardEntry]) -> list[pd.DataFrame]:
+    """A board of each subgroup and tertile that has rows, its name in the first column."""
+    parts = []
+    for scope in scopes(items):
+        part = board(items, scope)
+        if not part.empty:
+            part.insert(0, "subgroup", scope)
+            parts.append(part)
+    return parts
 
 
 def shown(track: Track, table: pd.DataFrame) -> pd.DataFrame:

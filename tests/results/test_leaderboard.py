@@ -166,8 +166,8 @@ def test_variants_are_rows_of_their_own(three):
 def test_same_records_give_identical_bytes(three, tmp_path_factory):
     other = tmp_path_factory.mktemp("copy")
     shutil.copytree(three / "records", other / "records")
-    one = {p.name: t for p, t in files_of(three).items()}
-    two = {p.name: t for p, t in files_of(other).items()}
+    one = {p.relative_to(three): t for p, t in files_of(three).items()}
+    two = {p.relative_to(other): t for p, t in files_of(other).items()}
     assert one == two
 
 
@@ -175,7 +175,7 @@ def test_regenerate_then_check(three):
     changed = regenerate(three)
     assert changed[0].name == "d__simulation.csv"
     assert regenerate(three) == []
-    assert check(three) == 5
+    assert check(three) == 2
     csv = three / "d__simulation.csv"
     csv.write_text(csv.read_text().replace("0.5", "0.9", 1))
     with pytest.raises(BenchError, match="d__simulation.csv"):
@@ -257,7 +257,7 @@ def test_a_row_that_has_no_unit_of_a_subgroup_is_listed_without_a_place(tmp_path
     assert part.loc["no_change", ["n_seeds", "n_conditions", "rank"]].tolist() == [2, 12, 1]
     assert part.loc["additive", ["n_seeds", "n_conditions"]].tolist() == [1, 0]
     assert part.loc["additive", ["rank", "skill", "pearson_delta"]].isna().all()
-    assert len(files_of(tmp_path)) == 6
+    assert len(files_of(tmp_path)) == 2
     whole = board(tmp_path)
     assert whole.loc["additive", "pearson_delta"] == pytest.approx(0.4)
 
@@ -319,13 +319,14 @@ def test_control_sd_is_half_the_difference_of_the_folds(three):
     assert board(three).loc["a", "control_sd"] == pytest.approx(0.05)
 
 
-def test_tertiles_and_subgroups_have_files_of_their_own(three):
-    names = {path.name for path in files_of(three)}
-    assert names == {
-        "d__simulation.csv",
-        "d__simulation__unseen_single.csv",
-        *(f"d__simulation__effect_{third}.csv" for third in ("low", "mid", "high")),
-    }
+def test_tertiles_and_subgroups_stand_in_a_file_beside_the_board(three):
+    files = {str(path.relative_to(three)): text for path, text in files_of(three).items()}
+    assert set(files) == {"d__simulation.csv", "subgroups/d__simulation.csv"}
+    parts = pd.read_csv(io.StringIO(files["subgroups/d__simulation.csv"]))
+    assert set(parts["subgroup"]) == {"unseen_single", "effect_low", "effect_mid", "effect_high"}
+    assert parts.columns[0] == "subgroup"
+    for _, part in parts.groupby("subgroup"):
+        assert set(part["model"]) >= {"a", "b", "train_mean"}
 
 
 @pytest.mark.ci
@@ -424,7 +425,7 @@ def test_every_file_is_read_once_however_many_boards_it_stands_on(three, monkeyp
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", counted)
-    assert len(files_of(three)) == 5
+    assert len(files_of(three)) == 2
     found = [path for path in (three / "records").rglob("*") if path.is_file()]
     assert {path.name for path in found} == {"runs.jsonl.gz", "values.parquet", "task.parquet"}
     # Lines are looked at again after the values, to know that they are of one moment.
