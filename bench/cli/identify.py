@@ -174,7 +174,7 @@ def _show(table: pd.DataFrame, data: str, n: int, against: str, unanswerable: st
 
 def _level(row: Mapping[Hashable, Any], name: str) -> str:
     text = _number(row[name])
-    high = row[f"{name}_high"]
+    high = row[f"{name}_ci_high"]
     if name == "mcc_within" and high == high:
         text += f"±{_number(high - row[name])}"
     return text
@@ -183,6 +183,6 @@ def _level(row: Mapping[Hashable, Any], name: str) -> str:
 def _interval(row: Mapping[Hashable, Any], name: str) -> str:
     if row[name] != row[name]:
         return ""
-    if row[f"{name}_low"] != row[f"{name}_low"]:
+    if row[f"{name}_ci_low"] != row[f"{name}_ci_low"]:
         return _number(row[name])
-    return f"{_number(row[name])} [{_number(row[f'{name}_low'])}, {_number(row[f'{name}_high'])}]"
+    return f"{_number(row[name])} [{_number(row[f'{name}_ci_low'])}, {_number(row[f'{name}_ci_high'])}]"

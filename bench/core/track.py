@@ -5,9 +5,12 @@ Records, boards, intervals, claims and reports are shared. They take a :class:`T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Better: TypeAlias = Literal["high", "low", "one", "zero", "none"]
 Ceiling: TypeAlias = Literal["replicate", "noise_free"]
@@ -114,6 +117,8 @@ class Track:
         folds: Control folds that its boards know.
         numbers: Names of numbers of a whole run, without a value per unit.
         legend: What to look at first.
+        board: Makes the CSV of a board from its records, where intervals are not over units: a track without values by
+            unit has one; absent = as :func:`bench.results.board.board` does.
     """
 
     name: str
@@ -133,6 +138,7 @@ class Track:
     numbers: tuple[str, ...] = ()
     legend: str = ""
     notes: tuple[str, ...] = field(default=())
+    board: Callable[[Sequence[Any]], pd.DataFrame] | None = None
 
     @property
     def claims_skill(self) -> bool:

@@ -123,7 +123,7 @@ def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
     files: dict[Path, str] = {}
     together: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for (dataset, split), items in sorted(groups.items()):
-        table = board(items)
+        table = track.board([item.record for item in items]) if track.board else board(items)
         if table.empty:
             continue
         if track.suffix:

@@ -28,16 +28,19 @@ class Identified:
     Attributes:
         records: Of all rows and seeds that were asked for.
         paths: Where each lies.
-        unanswerable: Why nothing can be claimed of these data; empty = it can.
     """
 
     records: tuple[Record, ...]
     paths: tuple[Path, ...]
-    unanswerable: str
+
+    @property
+    def unanswerable(self) -> str:
+        """Why nothing can be claimed of these data; empty = it can."""
+        return claim.unanswerable(self.records)
 
     def table(self, against: str = claim.AGAINST) -> pd.DataFrame:
         """The board, see :func:`bench.tracks.identifiability.claim.table`."""
-        return claim.table(self.records, self.unanswerable, against)
+        return claim.table(self.records, against)
 
 
 def identify(
@@ -67,10 +70,8 @@ def identify(
     """
     makers = {name: maker(name, effort) for name in dict.fromkeys(rows)}
     found: list[tuple[Record, Path]] = []
-    unanswerable = ""
     for data_seed in data_seeds:
         problem = load(data, data_seed)
-        unanswerable = problem.unanswerable
         fresh = []
         for name, one in makers.items():
             for seed in seeds if one.drawn else seeds[:1]:
@@ -79,9 +80,10 @@ def identify(
         # Each screen is kept when it is done: an interrupted board goes on where it stopped.
         store.add(leaderboards, TRACK, [(record, None) for record, _ in fresh])
         found += fresh
-    if unanswerable:
-        note(unanswerable)
-    return Identified(tuple(record for record, _ in found), tuple(path for _, path in found), unanswerable)
+    out = Identified(tuple(record for record, _ in found), tuple(path for _, path in found))
+    if out.unanswerable:
+        note(out.unanswerable)
+    return out
 
 
 def _one(problem: Problem, name: str, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:

@@ -14,7 +14,7 @@ def made(axes=("noise", "hits")):
         for model, level in (("ica", 0.8), ("noise", 0.0))
     ]
     return pd.DataFrame(rows).assign(
-        mcc_within_low=lambda t: t["mcc_within"] - 0.2, mcc_within_high=lambda t: t["mcc_within"] + 2.0
+        mcc_within_ci_low=lambda t: t["mcc_within"] - 0.2, mcc_within_ci_high=lambda t: t["mcc_within"] + 2.0
     )
 
 

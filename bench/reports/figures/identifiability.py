@@ -24,8 +24,8 @@ def draw_curves(table: pd.DataFrame, data: str, out: Path) -> list[Path]:
     """Draw a panel for each axis, a line for each row.
 
     Args:
-        table: Columns ``axis`` (of :data:`AXES`), ``value``, ``model``, ``mcc_within``, ``mcc_within_low`` and
-            ``_high``, ``n_seeds``.
+        table: Columns ``axis`` (of :data:`AXES`), ``value``, ``model``, ``mcc_within``, ``mcc_within_ci_low`` and
+            ``_ci_high``, ``n_seeds``.
         data: Name of the data set.
         out: Folder for ``curves.{pdf,svg,png}``.
 
@@ -60,8 +60,8 @@ def _panel(part: pd.DataFrame, axis: str, order: Sequence[str]) -> Any:
 
     frame = part.assign(
         place=part["value"].map("{:g}".format),
-        low=part["mcc_within_low"].clip(lower=-0.1),
-        high=part["mcc_within_high"].clip(upper=1.0),
+        low=part["mcc_within_ci_low"].clip(lower=-0.1),
+        high=part["mcc_within_ci_high"].clip(upper=1.0),
     )[["place", "value", "model", "mcc_within", "low", "high"]]
     levels = list(dict.fromkeys(frame.sort_values("value")["place"]))
     x = alt.X("place:N", title=AXES[axis], sort=levels, axis=alt.Axis(labelAngle=0))

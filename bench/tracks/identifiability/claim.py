@@ -24,6 +24,10 @@ MARGIN = 0.05
 #: Rows are compared with this one.
 AGAINST = "conditional_vae"
 Verdict = Literal["true", "false", "undecided", "not evaluable"]
+#: How a record says that its data allow no claim.
+NO_CLAIM = "no claim:"
+#: Warnings of a record that stand on its row.
+NOTED = (NO_CLAIM, "the invariant latent has collapsed")
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,23 @@ def verdict(difference: Interval, unanswerable: str, margin: float = MARGIN) -> 
     return "false" if difference.high <= margin else "undecided"
 
 
-def table(records: Sequence[Record], unanswerable: str = "", against: str = AGAINST) -> pd.DataFrame:
+def unanswerable(records: Sequence[Record]) -> str:
+    """Why nothing can be claimed of the data that records are about; empty = it can."""
+    return next((word for record in records for word in record.warnings if word.startswith(NO_CLAIM)), "")
+
+
+def table(records: Sequence[Record], against: str = AGAINST) -> pd.DataFrame:
     """Board of one data set: a row per model and variant, best first; head-room and controls below.
 
     Args:
         records: Of one data set, all rows and seeds.
-        unanswerable: See :func:`verdict`.
         against: Label, or model, of the row that others are compared with.
 
     Returns:
-        Columns ``model``, ``kind``, ``n_seeds``, ``n_training_seeds``; of each metric mean, ``_low`` and ``_high``;
+        Columns ``model``, ``kind``, ``n_seeds``, ``n_training_seeds``; of each metric mean, ``_ci_low``, ``_ci_high``;
         ``above`` with its ends, ``claim`` and ``note``.
     """
+    none = unanswerable(records)
     rows: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         rows[record.spec.label].append(record)
@@ -106,12 +115,12 @@ def table(records: Sequence[Record], unanswerable: str = "", against: str = AGAI
         for name in (*METRICS, *NUMBERS):
             found = interval(np.array(list(by_data_seed(own, name).values())))
             line |= {name: found.mean} | (
-                {f"{name}_low": found.low, f"{name}_high": found.high} if name in METRICS else {}
+                {f"{name}_ci_low": found.low, f"{name}_ci_high": found.high} if name in METRICS else {}
             )
         judged = own[0].kind == "model" and label != against and bool(other)
         difference = paired(seeds, other) if judged else Interval(np.nan, np.nan, np.nan)
-        line |= {"above": difference.mean, "above_low": difference.low, "above_high": difference.high}
-        line["claim"] = verdict(difference, unanswerable) if judged else ""
+        line |= {"above": difference.mean, "above_ci_low": difference.low, "above_ci_high": difference.high}
+        line["claim"] = verdict(difference, none) if judged else ""
         line["fit_s"] = float(np.mean([r.budget.fit_s or 0.0 for r in own]))
         line["note"] = "; ".join(dict.fromkeys(w for r in own for w in r.warnings if w.startswith(NOTED)))
         lines.append(line)
@@ -119,7 +128,3 @@ def table(records: Sequence[Record], unanswerable: str = "", against: str = AGAI
     order = out["kind"].map({"head-room": 0, "model": 1, "control": 2})
     best = pd.DataFrame({"kind": order, "level": -out[PRIMARY].fillna(-np.inf).round(6), "model": out["model"]})
     return out.iloc[best.sort_values(["kind", "level", "model"]).index.to_numpy()].reset_index(drop=True)
-
-
-#: Warnings of a record that stand on its row.
-NOTED = ("no claim:", "the invariant latent has collapsed")

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from bench.core.track import Column, Track
 from bench.tracks.identifiability.metrics import METRICS, NUMBERS, PRIMARY, VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.results.records import Record
+
+
+def _board(records: Sequence[Record]) -> pd.DataFrame:
+    """The board with its intervals over data seeds; statistics are not imported before one is made."""
+    from bench.tracks.identifiability import claim
+
+    return claim.table(records)
+
 
 TRACK = Track(
     name="identifiability",
@@ -29,6 +45,7 @@ TRACK = Track(
         Column("SHD", "shd", meaning="Wrong edges of the causal graph.", optional=True),
         Column("2x", "double_error", meaning="Error of predicted shifts of doubles; 1 = nothing.", optional=True),
     ),
+    board=_board,
     legend=(
         "Look first at MCC, within conditions, against true_regression (what can be read), random_rotation (all of the "
         "information and no axis) and noise (0); pooled, a look-up of the perturbation does well. Intervals: t over "

@@ -1,20 +1,23 @@
 """Training seeds are averaged inside a data seed; intervals are over data seeds alone."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from harness import BUDGET, made_spec
 from scipy import stats
 
+from bench.results import everything, store
 from bench.results.records import Record
 from bench.tracks.identifiability.claim import by_data_seed, interval, paired, table, verdict
 from bench.tracks.identifiability.problem import load
+from bench.tracks.identifiability.track import TRACK
 
 
 def made(model, level, data_seed, seed=1, kind="model"):
     spec = made_spec(model, split_seed=data_seed, pretrain_seed=seed, head_seed=seed)
     return Record(
         track="identifiability",
-        track_version=1,
+        track_version=TRACK.version,
         run_id=spec.run_id,
         spec=spec,
         kind=kind,
@@ -52,7 +55,7 @@ def test_more_training_seeds_make_no_more_replicates():
     row = table(records).iloc[0]
     wanted = stats.ttest_1samp([0.3, 0.5, 0.5], 0).confidence_interval(0.95)
     assert (row["n_seeds"], row["n_training_seeds"]) == (3, 2)
-    assert (row["mcc_within_low"], row["mcc_within_high"]) == pytest.approx(tuple(wanted), abs=1e-9)
+    assert (row["mcc_within_ci_low"], row["mcc_within_ci_high"]) == pytest.approx(tuple(wanted), abs=1e-9)
     assert np.isnan(row["r2_i"])
 
 
@@ -66,8 +69,21 @@ def test_a_model_is_above_another_only_if_its_whole_interval_is():
         "conditional_vae": "", "below": "false", "near": "true", "far": "true", "wide": "undecided", "look_up": ""
     }  # fmt: skip
     assert found.index[0] == "look_up" and list(found.index[1:]) == ["far", "wide", "near", "below", "conditional_vae"]
-    none = table(records, unanswerable="no claim: too few").set_index("model")
+    none = table([r.model_copy(update={"warnings": ("no claim: too few",)}) for r in records]).set_index("model")
     assert set(none["claim"]) == {"", "not evaluable"}
+
+
+def test_the_csv_of_a_folder_has_the_intervals_of_the_board(tmp_path):
+    records = [
+        made(name, level + seed / 50, seed) for name, level in {"m": 0.6, "n": 0.2}.items() for seed in (1, 2, 3)
+    ]
+    store.add(tmp_path, TRACK, [(record, None) for record in records])
+    everything.regenerate([TRACK], tmp_path)
+    (path,) = tmp_path.glob("*.csv")
+    found, wanted = pd.read_csv(path).set_index("model"), table(records).set_index("model")
+    for name in ("mcc_within", "mcc_within_ci_low", "mcc_within_ci_high"):
+        assert found[name].tolist() == pytest.approx(wanted[name].tolist(), abs=1e-5)
+    assert everything.check([TRACK], tmp_path)[0] == 1
 
 
 def test_too_few_environments_are_said_and_refused():
