@@ -50,11 +50,13 @@ def _regenerated(folder: Path, check: bool, quiet: bool) -> int:
 
     changed, found = everything.regenerate(registry.tracks(), folder)
     for track, groups in found if not quiet else ():
-        for items in groups.values():
-            table = board(items)
-            if not table.empty:
-                zero = [item.record for item in items if item.record.spec.control_fold == 0]
-                show(track, table, zero, sorted({record.spec.split_seed for record in zero}))
+        for (dataset, _), items in groups.items():
+            zero = [item.record for item in items if item.record.spec.control_fold == 0]
+            drawn = sorted({record.spec.split_seed for record in zero})
+            if track.board and (own := registry.module(track, "table")):
+                own.show(track.board([item.record for item in items]), dataset, drawn)
+            elif not (table := board(items)).empty:
+                show(track, table, zero, drawn)
     note(f"{len(changed)} files changed" if changed else "no file changed")
     for path in changed:
         tell(path)

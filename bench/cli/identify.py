@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,6 @@ from bench.core.errors import BenchError
 from bench.core.seeds import seeds
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bench.runner.latents import Effort
 
 _DESCRIPTION = (
@@ -70,6 +68,7 @@ def identify(argv: Sequence[str]) -> int:
     from bench.runner.identify import identify as run
     from bench.runner.latents import BESIDE, Effort
     from bench.tracks import registry
+    from bench.tracks.identifiability.table import show
 
     named = flags.model.replace(";", " ").split()
     if not named:
@@ -94,7 +93,7 @@ def identify(argv: Sequence[str]) -> int:
     if print_table(lambda: table, given):
         note(str(found.paths[-1]))
         return 0
-    _show(table, label, len(set(seeds(flags.data_seed))), flags.against, found.unanswerable)
+    show(table, label, seeds(flags.data_seed), against=flags.against)
     print(found.paths[-1], flush=True)
     return 0
 
@@ -118,6 +117,7 @@ def _check(data: str, latents: int, flags: Mapping[str, Any]) -> int:
     from bench.core.console import note
     from bench.data.task import load_dataset
     from bench.tracks.identifiability.assumptions import check
+    from bench.tracks.identifiability.table import number
 
     if latents < 0:
         raise BenchError(f"--latents {latents}: expected 0 or more.")
@@ -127,62 +127,7 @@ def _check(data: str, latents: int, flags: Mapping[str, Any]) -> int:
         width = int(table["assumption"].str.len().max())
         print(f"{dataset.name}: what the theory of identifiability assumes, measured on expression")
         for row in table.to_dict("records"):
-            print(f"  {row['assumption']:<{width}}  {_number(row['value'], 3):>8}  {row['meaning']}")
+            print(f"  {row['assumption']:<{width}}  {number(row['value'], 3):>8}  {row['meaning']}")
     if len(dataset.contexts) > 1:
         note(f"{len(dataset.contexts)} contexts: the one with most cells was measured")
     return 0
-
-
-def _number(value: float, digits: int = 2) -> str:
-    if value != value:  # NaN
-        return "-"
-    text = f"{value:.0f}" if value == round(value) and abs(value) >= 2 else f"{value:.{digits}f}"
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def _show(table: pd.DataFrame, data: str, n: int, against: str, unanswerable: str) -> None:
-    """Print the board for people."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from bench.core.console import answer, console
-    from bench.tracks.identifiability.track import TRACK
-
-    shown = [c for c in TRACK.columns if not c.optional or table[c.metric].notna().any()]
-    view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    view.add_column("row", max_width=32, overflow="fold")
-    for column in shown:
-        view.add_column(column.title, justify="right", no_wrap=True)
-    compared = bool((table["claim"] != "").any())
-    if compared:
-        view.add_column("above [95%]: by .05?", no_wrap=True)
-    for row in table.to_dict("records"):
-        cells = [_level(row, column.metric) for column in shown]
-        extra = [f"{_interval(row, 'above')} {row['claim']}".strip()] if compared else []
-        style = None if row["kind"] == "model" else "dim"
-        view.add_row(Text(str(row["model"])), *cells, *extra, style=style)
-    answer.print(Text(f"{data} | cells of known latents | {n} data seeds", style="bold"))
-    answer.print(view)
-    for line in dict.fromkeys(f"{row['model']}: {row['note']}" for row in table.to_dict("records") if row["note"]):
-        console.print(Text(line, style="yellow"))
-    if unanswerable:
-        answer.print(Text(unanswerable))
-    elif compared:
-        console.print(Text(f"above: MCC less that of {against}, within each data seed.", style="dim"))
-    console.print(Text(TRACK.legend, style="dim"))
-
-
-def _level(row: Mapping[Hashable, Any], name: str) -> str:
-    text = _number(row[name])
-    high = row[f"{name}_ci_high"]
-    if name == "mcc_within" and high == high:
-        text += f"±{_number(high - row[name])}"
-    return text
-
-
-def _interval(row: Mapping[Hashable, Any], name: str) -> str:
-    if row[name] != row[name]:
-        return ""
-    if row[f"{name}_ci_low"] != row[f"{name}_ci_low"]:
-        return _number(row[name])
-    return f"{_number(row[name])} [{_number(row[f'{name}_ci_low'])}, {_number(row[f'{name}_ci_high'])}]"

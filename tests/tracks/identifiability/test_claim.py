@@ -6,6 +6,7 @@ import pytest
 from harness import BUDGET, made_spec
 from scipy import stats
 
+from bench.cli.boards import leaderboard
 from bench.results import everything, store
 from bench.results.records import Record
 from bench.tracks.identifiability.claim import by_data_seed, interval, paired, table, verdict
@@ -73,7 +74,7 @@ def test_a_model_is_above_another_only_if_its_whole_interval_is():
     assert set(none["claim"]) == {"", "not evaluable"}
 
 
-def test_the_csv_of_a_folder_has_the_intervals_of_the_board(tmp_path):
+def test_the_csv_of_a_folder_has_the_intervals_of_the_board(tmp_path, capsys):
     records = [
         made(name, level + seed / 50, seed) for name, level in {"m": 0.6, "n": 0.2}.items() for seed in (1, 2, 3)
     ]
@@ -84,6 +85,9 @@ def test_the_csv_of_a_folder_has_the_intervals_of_the_board(tmp_path):
     for name in ("mcc_within", "mcc_within_ci_low", "mcc_within_ci_high"):
         assert found[name].tolist() == pytest.approx(wanted[name].tolist(), abs=1e-5)
     assert everything.check([TRACK], tmp_path)[0] == 1
+    assert leaderboard(["--leaderboards", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "3 data seeds" in printed and ".64±.05" in printed
 
 
 def test_too_few_environments_are_said_and_refused():
