@@ -104,7 +104,7 @@ def test_what_is_avoided_is_not_there_and_the_unknown_are_last_and_named(folder)
     assert (
         found.table["known"].tolist()[2:] == ["nothing"] * 2 and found.table["after"].isna().tolist()[2:] == [True] * 2
     )
-    assert "2 candidates of which the model knows nothing are last: NOBODY" in " ".join(found.notes)
+    assert "the model knows nothing of 2 of 4 candidates, which are last: NOBODY, G00+WHO" in found.notes
 
 
 def test_a_picture_has_start_and_goal_at_its_ends(folder):
