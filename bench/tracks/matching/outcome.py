@@ -31,7 +31,7 @@ class Outcome:
         found: By label, those that were looked for after the gate: see
             :func:`bench.tracks.matching.significance.retrieved`.
         ap: Average precision of each profile: see :meth:`bench.tracks.matching.precision.Precision.frame`, with its
-            ``perturbation`` and ``modality``.
+            ``perturbation`` and ``profile_modality``, and the ``plate`` and ``well`` of one that is a well.
         counts: What it was made of: wells, controls, perturbations, pairs.
         warnings: What a reader should know.
     """
@@ -90,7 +90,7 @@ def judged(
         return pd.DataFrame(), pd.DataFrame()
     frame = ranked.frame(np.array(names, dtype=object))
     frame["perturbation"] = [perturbation[i] for i in ranked.query.tolist()]
-    frame["modality"] = [modality[i] for i in ranked.query.tolist()]
+    frame["profile_modality"] = [modality[i] for i in ranked.query.tolist()]
     return frame, retrieved(frame, options)
 
 
