@@ -199,4 +199,4 @@ def _find(card: ProfileCard) -> Path:
         if data
         else f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER"
     )
-    raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.")
+    raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.{card.needs}")
