@@ -13,7 +13,7 @@ from bench.core.typing import Floats
 from bench.tracks.matching.options import Options
 from bench.tracks.matching.pairs import Paired
 from bench.tracks.matching.precision import Ints, Precision, rank
-from bench.tracks.matching.significance import retrieved
+from bench.tracks.matching.significance import few_pairs, retrieved
 
 #: Empty, or why a group has no result.
 Status = Literal["", "missing", "unpaired", "empty", "no_overlap", "control-limited"]
@@ -126,6 +126,7 @@ def outcome_of(
     names, rows, modalities = given
     ap, found = judged(gated, names, rows, modalities, options)
     nothing = not len(gated.query)
+    few = "" if nothing else few_pairs(ap, options)
     return Outcome(
         status="unpaired" if nothing else "",
         reason=f"no pair of replicable perturbations ({passed} of {len(rows)} are)" if nothing else "",
@@ -134,4 +135,5 @@ def outcome_of(
         found=found,
         ap=ap,
         counts=counts,
+        warnings=(few,) if few else (),
     )

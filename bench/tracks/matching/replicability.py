@@ -10,6 +10,7 @@ from bench.tracks.matching.options import Options
 from bench.tracks.matching.outcome import Outcome, design, failed, judged
 from bench.tracks.matching.pairs import single_label
 from bench.tracks.matching.precision import rank
+from bench.tracks.matching.significance import few_pairs
 
 
 def replicability(wells: Wells, options: Options) -> Outcome:
@@ -47,5 +48,6 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     said = [f"{without} replicate wells have no negative control on their plate and are left out"] if without else []
     alone = int(counts["n_perturbations"] or 0) - len(labels)
     said += [f"{alone} perturbations have one well only and are not asked for"] if alone else []
+    said += [few] if (few := few_pairs(ap, options)) else []
     counts["n_gated"] = 0.0
     return Outcome(labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said))
