@@ -126,7 +126,7 @@ def write(folder, name, change):
     ("change", "words"),
     [
         (lambda a: a[:1].copy(), "1 cell: how far a state is cannot be told from one cell"),
-        (lambda a: a[:, :50].copy(), "10 of the model's 60 genes are missing"),
+        (lambda a: a[:, :50].copy(), "bad.h5ad: 10 of the model's 60 genes are missing"),
         (
             lambda a: anndata.AnnData(a.X, var=pd.DataFrame(index=[f"ENSG{i}" for i in range(60)])),
             "60 of the model's 60 genes are missing .*; its genes are called ENSG0",
