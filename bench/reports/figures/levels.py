@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.core.track import Track
 from bench.reports.figures.data import printed
-from bench.reports.figures.style import BLUE, FORMATS, GREY, LINES, render, titled, write
+from bench.reports.figures.style import BETWEEN, BLUE, FORMATS, GREY, LINES, render, titled, write
 from bench.results import leaderboard, records
 from bench.results.board import board
 from bench.results.entries import BoardEntry
@@ -149,7 +149,7 @@ def _axes(track: Track, order: Sequence[str]) -> tuple[Any, Any]:
 
     # Room to the right of 1, where a perfect row's box would lie on the frame.
     x = alt.X("level:Q", title=_title(track), scale=alt.Scale(nice=False, padding=6))
-    y = alt.Y("name:N", title=None, scale=alt.Scale(domain=list(order)), axis=alt.Axis(labelExpr=LINES))
+    y = alt.Y("name:N", title=None, scale=alt.Scale(domain=list(order)), axis=alt.Axis(labelExpr=LINES, **BETWEEN))
     return x, y
 
 
