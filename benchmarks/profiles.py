@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--plates", type=int, default=40)
     parser.add_argument("--features", type=int, default=500)
     options = parser.parse_args()
+    if options.plates < 8:
+        parser.error(f"--plates {options.plates}: expected 8 or more, so that each group of plates has replicates")
     frame = table(options.plates, options.features)
     print(f"{options.plates} plates, {len(frame):,} wells x {options.features} features")
     from copairs.map import average_precision, mean_average_precision, multilabel

@@ -100,7 +100,8 @@ def _ask(argv: Sequence[str]) -> int:
         shortlist=options.shortlist,
     )
     if not print_table(lambda: made.table, vars(options)):
-        print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"))
+        print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"), flush=True)
+        note(planner.LEGEND)
     note(f"{made.considered:,} candidates; predictions asked of the model: {made.calls:,}")
     for line in (*made.notes, planner.CAVEAT):
         note(line)

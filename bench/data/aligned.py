@@ -23,7 +23,7 @@ def total_of(x: sp.csr_matrix) -> float | None:
     Args:
         x: log1p expression ``[cells, G]``. Cells without any value are not looked at.
     """
-    sums = _totals(x)
+    sums = totals_of(x)
     sums = sums[sums > 0]
     if not len(sums) or sums.std() >= SAME_TOTAL * sums.mean():
         return None
@@ -55,7 +55,7 @@ def on_genes(dataset: Dataset, genes: Sequence[str], total: float | None) -> sp.
     x = canonical(dataset.x[:, [dataset.gene_index[gene] for gene in genes]])
     if total is None:
         return x
-    sums = _totals(x)
+    sums = totals_of(x)
     there = sums > 0
     if not (np.abs(sums[there] / total - 1) > SAME_TOTAL).any():
         return x
@@ -64,6 +64,7 @@ def on_genes(dataset: Dataset, genes: Sequence[str], total: float | None) -> sp.
     return sp.csr_matrix((np.log1p(rates).astype(np.float32), x.indices, x.indptr), shape=x.shape)
 
 
-def _totals(x: sp.csr_matrix) -> Floats:
+def totals_of(x: sp.csr_matrix) -> Floats:
+    """What each cell adds up to before the log ``[cells]``."""
     rates = sp.csr_matrix((np.expm1(x.data.astype(np.float64)), x.indices, x.indptr), shape=x.shape)
     return np.asarray(rates.sum(axis=1), dtype=np.float64).ravel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,6 @@ def read_state(source: str | Path | AnnData, what: str) -> Dataset:
     obs = pd.DataFrame({"condition": np.full(len(cells), CONTROL)}, index=cells)
     plain: Any = anndata.AnnData(x, obs=obs, var=pd.DataFrame(index=var.index.astype(str)))
     try:
-        return load_cells(plain)
+        return replace(load_cells(plain), name=name)  # messages about its genes name the file
     except BenchError as error:
         raise BenchError(f"{name}: {str(error).removeprefix('adata: ')}") from error

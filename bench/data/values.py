@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.core.conditions import written
 from bench.core.errors import BenchError
 from bench.data.dataset import Strings
+from bench.data.logs import DIFFERS, FITS, LOG1P, TWICE, UNDONE, share_of_multiples
 
 #: Counts are normalised to this total before log1p, as scanpy's and GEARS' recipes do.
 TARGET_SUM = 1e4
@@ -136,25 +137,11 @@ def _bad(values: NDArray[Any], word: str) -> NDArray[np.bool_]:
 def looks_double_logged(x: sp.csr_matrix) -> bool:
     """Tell whether expression was log-transformed twice.
 
-    Undoing the right number of logs turns a cell's values into multiples of its smallest one (one count); we look at
-    up to 200 cells and compare one undoing with two.
+    Undoing the right number of logs turns a cell's values into multiples of its smallest one (one count); one undoing
+    is compared with two.
     """
-
-    def on_grid(matrix: sp.csr_matrix, undo: int) -> float:
-        hits = total = 0
-        for i in np.linspace(0, matrix.shape[0] - 1, min(200, matrix.shape[0])).astype(int):
-            values = matrix.data[matrix.indptr[i] : matrix.indptr[i + 1]].astype(np.float64)
-            for _ in range(undo):
-                values = np.expm1(np.minimum(values, 30.0))
-            if len(values) < 3 or values.min() <= 0:
-                continue
-            ratio = values / values.min()
-            ratio = ratio[(ratio > 1.5) & (ratio < 30)]
-            hits += int((np.abs(ratio - np.round(ratio)) < 0.03).sum())
-            total += len(ratio)
-        return hits / total if total >= 50 else 0.0
-
-    return on_grid(x, 2) > 0.9 > 0.5 > on_grid(x, 1)
+    twice, once = (share_of_multiples(x, UNDONE[name]) or 0.0 for name in (TWICE, LOG1P))
+    return twice > FITS and once < DIFFERS
 
 
 def canonical(x: sp.csr_matrix) -> sp.csr_matrix:

@@ -68,7 +68,8 @@ PROFILE_WORDS: dict[str, str] = {
     ),
     "control-limited": (
         "There are too few negative controls (DMSO, non-targeting guides): none to rank replicates against, or fewer "
-        "than four to fit a correction on."
+        "than four to fit a correction on. Where that keeps all perturbations from passing the gate, all labels of the "
+        "matching behind it count as chance."
     ),
     "nothing to be asked for": (
         "The group has no perturbation or target that could be looked for, by any row; the column 'status' says why."

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.core.conditions import written
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.data.features.bank import shorten
@@ -24,6 +23,12 @@ from bench.runner.searches import SHORTLIST, Outcomes, Projection, Search
 CAVEAT = (
     "Candidates were predicted, not measured: a short distance says that this model expects the perturbation to lead "
     "there, from these cells. How often such a choice is right says 'bench plan --model'."
+)
+#: What the columns are, below a table for people.
+LEGEND = (
+    "before, after: distance from start and from the predicted outcome to the goal; share of the way that is gone, "
+    "below 0 = farther off; uncertainty: SD of after over the model's networks; known: features only = in no train "
+    "condition, what is predicted rests on features alone."
 )
 #: Further candidates that a picture shows.
 OTHERS = 500
@@ -140,9 +145,8 @@ def solve(
     nothing = set(lost)
     usable = [name for name in names if name not in nothing]
     if lost:
-        notes.append(
-            f"{len(lost)} candidates of which the model knows nothing are last: {shorten(list(map(written, lost)), 5)}"
-        )
+        which = shorten([" @ ".join(shown(name).values()) for name in lost], 5)
+        notes.append(f"the model knows nothing of {len(lost)} of {len(names)} candidates, which are last: {which}")
     if search is None and candidates == "pairs":
         search = "surrogate"
     chosen = ways.Shortlist([])

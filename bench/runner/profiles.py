@@ -228,7 +228,14 @@ def run_all(track: Track, configs: Sequence[ProfilesConfig], wells: Wells | None
     found = read(configs[0], track) if wells is None else wells
     for line in found.notes:
         note(line)
-    return found, [path for config in configs for path in run(track, config, found)]
+    paths = [path for config in configs for path in run(track, config, found)]
+    made = [records.read(path) for path in paths]
+    # Once for all rows of which it is true; why a row has no result is said where it is made.
+    said = ((record, line) for record in made for line in record.warnings if line not in found.notes)
+    lines = (f"{one.spec.split}: {line}" for one, line in said if not (one.status and line.startswith(one.status)))
+    for line in dict.fromkeys(lines):
+        note(line)
+    return found, paths
 
 
 def finished(track: Track, config: ProfilesConfig, run: RunSpec) -> Path | None:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
-from bench.data.aligned import on_genes, total_of
+from bench.data.aligned import on_genes, total_of, totals_of
 from bench.data.dataset import Dataset
 from bench.data.features.bank import shorten
+from bench.data.logs import LOG1P, form_of
 from bench.data.state import read_state
 from bench.data.task import load_cells
 from bench.runner.home import SavedModel, controls_by_context
@@ -20,6 +22,9 @@ from bench.runner.home import SavedModel, controls_by_context
 START_CELLS = 32
 #: With fewer cells, a note says that the goal is not well known.
 FEW = 20
+#: Totals over the model's genes that are so many times apart are of other normalisations: strong perturbations of the
+#: built-in and of the Norman screen move them by up to 6. Above the smaller number a note says so.
+APART, NOTED = 8.0, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,7 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     """Read both states, and what there is to say of them.
 
     Raises:
-        BenchError: Missing genes, another scale, or states that cannot be told apart.
+        BenchError: Missing genes, another form or normalisation, or states that cannot be told apart.
     """
     genes, total = model.described.genes, model.described.normalised_to
     goal = read_state(target, "target")
@@ -60,14 +65,13 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     else:
         begin, context = read_state(start, "start"), "start"
         x = on_genes(begin, genes, total)
+    given = {"target": goal, **({} if start is None else {"start": begin})}
+    said = [line for what, each in given.items() for line in _form(what, each)]
     z = on_genes(goal, genes, total)
-    for what, each in (("target", z), *([] if start is None else [("start", x)])):
-        if total is None and (own := total_of(each)) is not None:
-            raise BenchError(
-                f"{what}: its cells add up to {own:,.0f} over the model's {len(genes)} genes, and those that the model "
-                f"was fitted on do not: they were normalised over more genes. Give the counts of all genes that were "
-                f"measured, or values that were normalised over them."
-            )
+    if total is None:
+        for what, each in (("target", z), *([] if start is None else [("start", x)])):
+            _refuse_own_total(what, each, len(genes))
+        said += _level(z, x)
     values = [np.asarray(each.todense(), dtype=np.float64) for each in (x, z)]
     means = [each.mean(axis=0) for each in values]
     noise = sum(float(each.var(axis=0, ddof=1).sum()) / len(each) for each in values)
@@ -76,12 +80,65 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
             f"start ({len(values[0])} cells) and target ({len(values[1])} cells) cannot be told apart: their means "
             f"differ by no more than the noise of their cells. Give other cells, or more of them."
         )
-    said = []
     if len(values[1]) < FEW:
         said.append(f"the target has {len(values[1])} cells: with so few, its state is not well known")
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(values[0]))[:START_CELLS])
     return Route(values[0][rows].astype(np.float32), means[0], means[1], noise, context), said
+
+
+def _form(what: str, cells: Dataset) -> list[str]:
+    """Refuse cells in another form than log1p of scaled counts, where their counts tell which; else say so.
+
+    Raises:
+        BenchError: Another logarithm, none, or two.
+    """
+    form = form_of(cells.x)
+    if form in (None, LOG1P):
+        return []
+    if not form:
+        return [
+            f"{what}: the values are no log1p of scaled counts, of which a cell has multiples: smoothed, corrected or "
+            f"scaled ones are no state that a model was fitted on"
+        ]
+    raise BenchError(
+        f"{what}: the values are {form}, and the model takes log1p of normalised counts. Give these, or the counts."
+    )
+
+
+def _refuse_own_total(what: str, x: sp.csr_matrix, n_genes: int) -> None:
+    """Refuse cells that were normalised over the model's genes, where those of the model were over more.
+
+    Raises:
+        BenchError: They were.
+    """
+    if (own := total_of(x)) is not None:
+        raise BenchError(
+            f"{what}: its cells add up to {own:,.0f} over the model's {n_genes} genes, and those that the model was "
+            f"fitted on do not: they were normalised over more genes. Give the counts of all genes that were "
+            f"measured, or values that were normalised over them."
+        )
+
+
+def _level(target: sp.csr_matrix, start: sp.csr_matrix) -> list[str]:
+    """Compare what cells add up to over the model's genes, before the log, where they were normalised over others.
+
+    Raises:
+        BenchError: Another total, or one over other genes.
+    """
+    levels = [float(np.median(totals_of(x))) for x in (target, start)]
+    if min(levels) <= 0:
+        return []
+    times = levels[0] / levels[1]
+    seen = f"its cells add up to {times:.3g} times what those of the start do over the model's genes"
+    if not 1 / APART < times < APART:
+        raise BenchError(
+            f"target: {seen} ({levels[0]:,.0f} and {levels[1]:,.0f}), as if one were normalised to another total or "
+            f"over fewer genes. Give the counts of all genes that were measured, or both normalised in one way."
+        )
+    return (
+        [] if 1 / NOTED < times < NOTED else [f"target: {seen}: a state far from the start, or another normalisation"]
+    )
 
 
 def _own_controls(model: SavedModel) -> tuple[Dataset, str]:

@@ -59,7 +59,17 @@ def test_rows_tables_and_what_is_lacking(card, capsys, tmp_path):
     mean = part.groupby("label")["average_precision"].mean()
     wanted = table[table["task"] == "replicability"].set_index("label")["map"]
     assert np.abs(mean - wanted).max() < 1e-5
+    assert (folder / "ap.csv").read_text().splitlines()[0].split(",")[:9] == [
+        *("task", "cell", "modality", "time", "label", "perturbation", "profile_modality", "plate", "well")
+    ]
+    wells = small(cells=1)
+    of = {(plate, well): name for plate, well, name in zip(wells.plate, wells.well, wells.perturbation)}
+    assert len(part) and all(of[row.plate, row.well] == row.label for row in part.itertuples())
+    assert ap.loc[ap["task"] == "target", "well"].isna().all()
     pivot = pd.read_csv(folder / "pivot_map.csv")
+    starred = pd.read_csv(folder / "pivot_map_normalised.csv").set_index("modality")["replicability"]
+    ok = groups[groups["task"] == "replicability"].set_index("modality")
+    assert float(starred["compound"]) == pytest.approx(ok.loc["compound", "map_normalised"], abs=6e-4)
     assert "missing" in pivot["target"].tolist()
     assert json.loads((folder / "manifest.json").read_text())["status"]["target.line1.crispr.short"] == "missing"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.reports.figures import levels
 from bench.reports.figures.levels import bars_table, boxes_table, draw_levels
 from bench.results import leaderboard
 from bench.results.board import board
@@ -50,3 +51,22 @@ def test_boxes_hold_every_unit_of_every_split_seed(items):
 def test_nothing_to_draw_draws_nothing(tmp_path, items):
     assert draw_levels(items[0], [tmp_path], [], tmp_path) == []
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_that_were_asked_for_are_shown_whatever_they_are_worth_and_the_number_of_all_is_said(items, monkeypatch):
+    monkeypatch.setattr(levels, "MAX_ROWS", 6)
+    track, groups = items
+    table = board(next(iter(groups.values()))).dropna(subset=[track.primary]).sort_values(track.primary)
+    worst = str(table["model"].iloc[0])
+    assert len(table) > 6
+    for made, draw in ((bars_table, levels.bars_chart), (boxes_table, levels.boxes_chart)):
+        without, drawn = made(track, groups), made(track, groups, [worst])
+        assert worst not in without["label"].astype(str).tolist()
+        names = drawn["label"].cat.categories
+        assert worst == names[-1] and len(names) == levels.MAX_ROWS
+        said = draw(track, drawn, "simulated").to_dict()["title"]["subtitle"]
+        rows = drawn.attrs["rows"]
+        assert f"6 of {rows} rows are shown" in " ".join(said) and rows >= len(table)
+        few = drawn[drawn["label"].isin(names[:3])].assign(label=lambda t: t["label"].cat.remove_unused_categories())
+        few.attrs["rows"] = 3
+        assert "rows are shown" not in " ".join(draw(track, few, "simulated").to_dict()["title"]["subtitle"])

@@ -144,9 +144,9 @@ def every_failure():
 WANTED = {
     "whole": ["", "", "", "", ""],
     "once": ["unpaired", "unpaired", "", "", "unpaired"],
-    "bare": ["control-limited", "unpaired", "", "", "unpaired"],
+    "bare": ["control-limited", "control-limited", "", "", "control-limited"],
     "apart": ["", "", "", "", "no_overlap"],
-    "idle": ["empty", "unpaired", "", "", "no_overlap"],
+    "idle": ["empty", "empty", "", "", "empty"],
     "gone": ["missing", "missing", "", "", "missing"],
 }
 
@@ -168,7 +168,7 @@ def test_every_failure_is_a_row_and_the_others_go_on(capsys, tmp_path, monkeypat
     assert out.count("control-limited") == 3 and all(one in out for one in ("unpaired", "no_overlap", "missing"))
     for reason in ("no file of plate P1CO1L5, P1CO2L5", "needs 4 negative controls", "no perturbation is in two wells"):
         assert reason in err
-    assert "no well but controls" in err
+    assert "no well of idle compound long but negative controls" in err
 
 
 MIXED = [["GENE01"], "GENE01|GENE02", None]

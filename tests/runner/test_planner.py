@@ -104,7 +104,7 @@ def test_what_is_avoided_is_not_there_and_the_unknown_are_last_and_named(folder)
     assert (
         found.table["known"].tolist()[2:] == ["nothing"] * 2 and found.table["after"].isna().tolist()[2:] == [True] * 2
     )
-    assert "2 candidates of which the model knows nothing are last: NOBODY" in " ".join(found.notes)
+    assert "the model knows nothing of 2 of 4 candidates, which are last: NOBODY, G00+WHO" in found.notes
 
 
 def test_a_picture_has_start_and_goal_at_its_ends(folder):
@@ -126,7 +126,7 @@ def write(folder, name, change):
     ("change", "words"),
     [
         (lambda a: a[:1].copy(), "1 cell: how far a state is cannot be told from one cell"),
-        (lambda a: a[:, :50].copy(), "10 of the model's 60 genes are missing"),
+        (lambda a: a[:, :50].copy(), "bad.h5ad: 10 of the model's 60 genes are missing"),
         (
             lambda a: anndata.AnnData(a.X, var=pd.DataFrame(index=[f"ENSG{i}" for i in range(60)])),
             "60 of the model's 60 genes are missing .*; its genes are called ENSG0",

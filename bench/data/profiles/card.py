@@ -55,6 +55,7 @@ class ProfileCard(BaseModel):
     description: str = Field(default="", description="one line for people")
     source: str = Field(description="one table of all wells, the folder of an experiment, or simulated_profiles")
     url: str | None = Field(default=None, description="where to get it")
+    fetch: str | None = Field(default=None, description="which files are needed, where they are, and their layout")
     licence: str | None = Field(default=None, description="of the data")
     citation: str | None = Field(default=None, description="of the data")
     evidence: Literal["full", "smoke"] = Field(default="full", description="smoke: rows are shown, claims refused")
@@ -75,6 +76,11 @@ class ProfileCard(BaseModel):
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="of the generator that source names")
     folder: Path = Field(default=Path(), exclude=True, description="where the card lies; set on reading")
+
+    @property
+    def needs(self) -> str:
+        """What is to be fetched, for the end of a message; empty where the card does not say."""
+        return f" It needs: {self.fetch.strip()}." if self.fetch else ""
 
     @field_validator("experiment", "profiles", "embeddings", "annotations")
     @classmethod

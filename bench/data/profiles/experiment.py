@@ -15,7 +15,7 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.data.profiles.card import ProfileCard
 from bench.data.profiles.tables import as_wells, read_table, read_words, refuse_modalities, text_of
-from bench.data.profiles.wells import Group, Mask, Missing, Strings, Wells
+from bench.data.profiles.wells import COMPOUND, Group, Mask, Missing, Strings, Wells
 
 #: Characters of the name of a plate or batch.
 _LONGEST = 120
@@ -35,7 +35,9 @@ def plates_of(folder: Path, card: ProfileCard) -> pd.DataFrame:
     assert card.experiment is not None
     files = sorted(folder.glob(card.experiment))
     if not files:
-        raise BenchError(f"{folder}: no file fits '{card.experiment}', the table with a row per plate ('experiment').")
+        raise BenchError(
+            f"{folder}: no file fits '{card.experiment}', the table with a row per plate ('experiment').{card.needs}"
+        )
     frame = pd.concat([read_words(path) for path in files], ignore_index=True)
     where = ", ".join(path.name for path in files)
     kept = np.ones(len(frame), dtype=bool)
@@ -112,11 +114,15 @@ def read_experiment(folder: Path, card: ProfileCard) -> Wells:
             missing.append(Missing(names["plate"], group, "empty"))
     for plate in missing:
         note(f"plate {plate.plate} ({plate.group}): {plate.why}")
+    if not notes and card.annotations:
+        said = f"no file of targets fits {' or '.join(map(repr, card.annotations))}"
+        unknown = [part for part in parts if part.modality[0] == COMPOUND and not any(part.targets)]
+        note(f"{said}: {len(unknown)} plates of compounds know no target" if unknown else said)
     if not parts:
         first = card.profiles.format(**_texts(plates.to_dict("records")[0])) if len(plates) else "-"
         raise BenchError(
             f"{folder}: none of the {len(plates)} plates of the metadata has wells; the first would be '{first}'. "
-            "Correct 'profiles' in the card, or fetch them."
+            f"Correct 'profiles' in the card, or fetch them.{card.needs}"
         )
     return _joined_plates(parts, tuple(missing), folder)
 

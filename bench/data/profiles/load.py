@@ -58,16 +58,11 @@ def load_wells(source: str, asked: Asked = Asked()) -> Wells:
     """
     card, given = _card(source, asked.batches)
     if card.source == GENERATOR:
-        return _listed(_simulated(card, given), asked)
+        return _listed(_embedded(_simulated(card, given), asked, card, None, source), asked)
     path = _find(card)
     wells = one_table(path, card) if card.experiment is None else read_experiment(path, card)
     wells = checked(wells, str(path), asked.nan)
-    if asked.features == "embedding":
-        folder = asked.embeddings or (path if path.is_dir() else path.parent)
-        wells = embeddings.with_embeddings(wells, folder, card.embeddings)
-    elif asked.embeddings is not None:
-        raise BenchError("--embeddings goes with --features embedding: features of profiles are asked for.")
-    return _listed(wells, asked)
+    return _listed(_embedded(wells, asked, card, path if path.is_dir() else path.parent, str(path)), asked)
 
 
 def wells_of(
@@ -102,13 +97,30 @@ def wells_of(
     if not len(frame):
         raise BenchError(f"{where} has no rows; expected one per well.")
     wells = checked(from_frame(frame.set_axis(names, axis=1).reset_index(drop=True), card, where), where, asked.nan)
-    if asked.features == "embedding":
-        if asked.embeddings is None:
-            raise BenchError(f"{where}: name the folder of the embeddings, which no file of wells lies beside.")
-        wells = embeddings.with_embeddings(wells, asked.embeddings, card.embeddings)
-    elif asked.embeddings is not None:
-        raise BenchError("--embeddings goes with --features embedding: features of profiles are asked for.")
-    return _listed(wells, asked)
+    return _listed(_embedded(wells, asked, card, None, where), asked)
+
+
+def _embedded(wells: Wells, asked: Asked, card: ProfileCard, beside: Path | None, where: str) -> Wells:
+    """The wells with embeddings in place of features, where these are asked for.
+
+    Args:
+        wells: As they were read.
+        asked: What is asked for.
+        card: Names the files.
+        beside: Folder of the wells' own files, where they have any.
+        where: What the wells are called in messages.
+
+    Raises:
+        BenchError: Embeddings of no folder, that do not fit the wells, or a folder of them that nobody asks for.
+    """
+    if asked.features != "embedding":
+        if asked.embeddings is not None:
+            raise BenchError("--embeddings goes with --features embedding: features of profiles are asked for.")
+        return wells
+    folder = asked.embeddings or beside
+    if folder is None:
+        raise BenchError(f"{where}: name the folder of the embeddings, which no file of wells lies beside.")
+    return embeddings.with_embeddings(wells, folder, card.embeddings)
 
 
 def name_of(source: str, batches: Sequence[str] = ()) -> str:
@@ -199,4 +211,4 @@ def _find(card: ProfileCard) -> Path:
         if data
         else f"put it at FOLDER/{path} and set BENCH_DATA=FOLDER"
     )
-    raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.")
+    raise BenchError(f"profile data '{card.name}': no file or folder {card.source}. {origin} and {where}.{card.needs}")

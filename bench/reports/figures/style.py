@@ -18,6 +18,10 @@ PALETTE = (BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY, BLACK, YELLOW)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke")
 #: Vega expression that breaks a name where :func:`bench.reports.figures.data.printed` did.
 LINES = r"split(datum.label, '\n')"
+#: Of an axis: the first of two lines above its tick and the second below, one line at its tick.
+BETWEEN: dict[str, Any] = {
+    "labelBaseline": {"condition": {"test": r"indexof(datum.label, '\n') >= 0", "value": "bottom"}, "value": "middle"}
+}
 #: One family that vl-convert carries with it, so that a figure is the same on every machine.
 FONT = "Liberation Sans, Arial, sans-serif"
 

@@ -13,7 +13,7 @@ from bench.core.typing import Floats
 from bench.tracks.matching.options import Options
 from bench.tracks.matching.pairs import Paired
 from bench.tracks.matching.precision import Ints, Precision, rank
-from bench.tracks.matching.significance import retrieved
+from bench.tracks.matching.significance import few_pairs, retrieved
 
 #: Empty, or why a group has no result.
 Status = Literal["", "missing", "unpaired", "empty", "no_overlap", "control-limited"]
@@ -31,7 +31,7 @@ class Outcome:
         found: By label, those that were looked for after the gate: see
             :func:`bench.tracks.matching.significance.retrieved`.
         ap: Average precision of each profile: see :meth:`bench.tracks.matching.precision.Precision.frame`, with its
-            ``perturbation`` and ``modality``.
+            ``perturbation`` and ``profile_modality``, and the ``plate`` and ``well`` of one that is a well.
         counts: What it was made of: wells, controls, perturbations, pairs.
         warnings: What a reader should know.
     """
@@ -90,7 +90,7 @@ def judged(
         return pd.DataFrame(), pd.DataFrame()
     frame = ranked.frame(np.array(names, dtype=object))
     frame["perturbation"] = [perturbation[i] for i in ranked.query.tolist()]
-    frame["modality"] = [modality[i] for i in ranked.query.tolist()]
+    frame["profile_modality"] = [modality[i] for i in ranked.query.tolist()]
     return frame, retrieved(frame, options)
 
 
@@ -126,6 +126,7 @@ def outcome_of(
     names, rows, modalities = given
     ap, found = judged(gated, names, rows, modalities, options)
     nothing = not len(gated.query)
+    few = "" if nothing else few_pairs(ap, options)
     return Outcome(
         status="unpaired" if nothing else "",
         reason=f"no pair of replicable perturbations ({passed} of {len(rows)} are)" if nothing else "",
@@ -134,4 +135,5 @@ def outcome_of(
         found=found,
         ap=ap,
         counts=counts,
+        warnings=(few,) if few else (),
     )

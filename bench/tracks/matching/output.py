@@ -19,7 +19,17 @@ from bench.tracks.matching.protocol import Question
 from bench.tracks.matching.record import by_label
 
 #: Files of a row's folder.
-FILES = ("ap.csv", "map.csv", "groups.csv", "pivot_map.csv", "pivot_found.csv", "manifest.json")
+FILES = (
+    "ap.csv",
+    "map.csv",
+    "groups.csv",
+    "pivot_map_normalised.csv",
+    "pivot_map.csv",
+    "pivot_found.csv",
+    "manifest.json",
+)
+#: Columns that say whose an average precision is; the numbers follow.
+_WHOSE = ("label", "perturbation", "profile_modality", "plate", "well")
 
 
 def write_tables(
@@ -45,9 +55,10 @@ def write_tables(
     labels = [_named(question, by_label(outcome)) for question, outcome in answers.items() if outcome.labels]
     groups = pd.DataFrame([_group(label, profiles, options, *each) for each in answers.items()])
     made = {
-        "ap.csv": _joined(ap),
+        "ap.csv": _whose_first(_joined(ap)),
         "map.csv": _joined(labels),
         "groups.csv": groups,
+        "pivot_map_normalised.csv": _pivot(groups, "map_normalised"),
         "pivot_map.csv": _pivot(groups, "map"),
         "pivot_found.csv": _pivot(groups, "found"),
     }
@@ -69,6 +80,13 @@ def write_tables(
 def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     some = [part for part in parts if len(part)]
     return pd.concat(some, ignore_index=True) if some else pd.DataFrame({"task": []})
+
+
+def _whose_first(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that say whose a line is, before its numbers."""
+    of = [name for name in _WHOSE if name in table]
+    question = [name for name in ("task", "cell", "modality", "time") if name in table]
+    return table[[*question, *of, *(name for name in table if name not in {*question, *of})]]
 
 
 def words_of(question: Question) -> dict[str, str]:

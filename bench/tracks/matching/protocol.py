@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,15 +109,30 @@ class Evaluation:
             return self._with_leakage(replicability(self._of(question.group), self.options), question.group)
         if question.task == "target":
             found = target_matching(self._consensus(question.group), self._gate(question.group), self.options)
-            return self._with_leakage(found, question.group)
+            return self._with_leakage(self._told_by_gate(found, [question.group]), question.group)
         assert question.other is not None
-        return cross_matching(
+        found = cross_matching(
             self._consensus(question.group),
             self._consensus(question.other),
             self._gate(question.group),
             self._gate(question.other),
             self.options,
         )
+        return self._told_by_gate(found, [question.group, question.other])
+
+    def _told_by_gate(self, found: Outcome, groups: Sequence[Group]) -> Outcome:
+        """More direct reason, where nothing passed a gate that could not be asked itself: no controls, one replicate.
+
+        What is asked for stays that of the design, and is at chance.
+        """
+        if found.status != "unpaired" or not found.labels:
+            return found
+        for group in groups:
+            gate = None if self._gate(group) is None else self.answer(Question("replicability", group))
+            if gate is not None and gate.status:
+                reason = f"none of {group} can be found replicable ({gate.reason}), and so none passes the gate"
+                return replace(found, status=gate.status, reason=reason)
+        return found
 
     def _problem(self, group: Group) -> Outcome | None:
         """Why a group cannot be asked."""
@@ -129,6 +144,8 @@ class Evaluation:
             if gone:
                 return failed("missing", f"no file of plate {', '.join(plate.plate for plate in gone)}")
             return failed("empty", f"no wells of {group}")
+        if self.wells.control[rows].all():
+            return failed("empty", f"no well of {group} but negative controls", {"n_wells": float(len(rows))})
         if self.limited[rows].any():
             plates = sorted(set(self.wells.plate[rows[self.limited[rows]]].tolist()))
             return failed(

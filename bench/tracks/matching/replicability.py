@@ -10,6 +10,7 @@ from bench.tracks.matching.options import Options
 from bench.tracks.matching.outcome import Outcome, design, failed, judged
 from bench.tracks.matching.pairs import single_label
 from bench.tracks.matching.precision import rank
+from bench.tracks.matching.significance import few_pairs
 
 
 def replicability(wells: Wells, options: Options) -> Outcome:
@@ -19,7 +20,7 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     cosine. A well's average precision is averaged over the wells of its perturbation; controls are not asked.
 
     Args:
-        wells: Corrected.
+        wells: Corrected; some are no controls.
         options: How labels are judged.
 
     Source: the evaluation of CPJUMP1, as CellCLIP's script calls it.
@@ -28,8 +29,6 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     counts: dict[str, float | None] = {
         "n_perturbations": float(len(np.unique(wells.perturbation[treated]))),
     }
-    if not len(treated):
-        return failed("empty", "no well but controls", counts)
     if not wells.control.any():
         return failed("control-limited", "no negative controls on these plates", counts)
     meta = pd.DataFrame(
@@ -44,9 +43,11 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     names = wells.perturbation[ranked.query].tolist()
     labels, chance = design(ranked, names)
     ap, found = judged(ranked, names, wells.perturbation.tolist(), wells.modality.tolist(), options)
+    ap = ap.assign(plate=wells.plate[ranked.query], well=wells.well[ranked.query])
     without = len(np.setdiff1d(np.unique(np.concatenate(paired.positives)), ranked.query))
     said = [f"{without} replicate wells have no negative control on their plate and are left out"] if without else []
     alone = int(counts["n_perturbations"] or 0) - len(labels)
     said += [f"{alone} perturbations have one well only and are not asked for"] if alone else []
+    said += [few] if (few := few_pairs(ap, options)) else []
     counts["n_gated"] = 0.0
     return Outcome(labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said))

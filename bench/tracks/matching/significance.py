@@ -107,6 +107,32 @@ def profile_p(ap: pd.DataFrame, null_size: int) -> Floats:
     return out
 
 
+def few_pairs(ap: pd.DataFrame, options: Options) -> str:
+    """Say where pairs are so few that "found" says little; empty = it does say something.
+
+    A random order has all ``M`` right ones of ``L`` first with probability ``1 / C(L, M)``. Profiles of one kind of
+    list get the same random draw, so that more of them do not lower it. Where it is above the threshold, ``geomean_p``
+    finds nothing; ``mean_ap_null`` finds whoever is perfect, as copairs counts only the orders that are better.
+
+    Args:
+        ap: See :func:`retrieved`.
+        options: How labels are judged.
+    """
+    from scipy.special import comb
+
+    kinds = ap[["label", "n_pos_pairs", "n_total_pairs"]].drop_duplicates()
+    best = 1 / comb(kinds["n_total_pairs"].to_numpy(float), kinds["n_pos_pairs"].to_numpy(float))
+    by_label = pd.Series(best).groupby(kinds["label"].to_numpy()).prod()
+    if by_label.empty or by_label.min() < options.threshold:
+        return ""
+    pairs = kinds[kinds["label"] == by_label.idxmin()].iloc[0]
+    chance = f"by chance all {pairs['n_pos_pairs']} right of {pairs['n_total_pairs']} pairs are first with p = "
+    chance += f"{by_label.min():.3g}"
+    if options.aggregation == "geomean_p":
+        return f"nothing can be found at q < {options.threshold:g}: {chance}; look at mAP*"
+    return f"'found' says little: {chance}, and whoever is perfect counts as found; look at mAP*"
+
+
 def benjamini_hochberg(p: Floats) -> Floats:
     """Adjusted p ``[L]``."""
     from scipy.stats import false_discovery_control

@@ -49,7 +49,7 @@ def _rank(row: Mapping[Hashable, Any]) -> str:
 def _cell(row: Mapping[Hashable, Any], name: str) -> str:
     if pd.isna(row[name]):
         return "-"
-    text = f"{row[name]:.2f}"
+    text = f"{row[name]:.2f}".replace("-0.00", "0.00")
     high = row.get(f"{PRIMARY}_ci_high")
     if name == PRIMARY and high is not None and not pd.isna(high):
         text += f"±{high - row[name]:.2f}"

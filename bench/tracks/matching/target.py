@@ -55,4 +55,5 @@ def target_matching(profiles: Consensus, replicable: frozenset[str] | None, opti
     counts["n_gated"] = float(len(profiles) - len(passed))
     gated = whole if len(passed) == len(profiles) else among(passed, profiles.x, paired, compounds)
     given = names(gated), profiles.perturbation, [profiles.modality] * len(profiles)
-    return replace(outcome_of(gated, given, (labels, chance), len(passed), options, counts), warnings=said)
+    found = outcome_of(gated, given, (labels, chance), len(passed), options, counts)
+    return replace(found, warnings=(*said, *found.warnings))

@@ -80,6 +80,21 @@ def test_profiles_do_not_read_embeddings_and_embeddings_do(card, tmp_path, wells
         load_wells(str(card), Asked(embeddings=tmp_path / "latents"))
 
 
+def test_generated_wells_have_the_embeddings_that_are_given_and_no_others(tmp_path):
+    """A row of the features under the name 'embedding' would be a lie."""
+    name = "simulated_profiles:cells=1,plates=2,compounds=6,targets=3"
+    plain = load_wells(name)
+    with pytest.raises(BenchError, match="simulated_profiles.*name the folder of the embeddings"):
+        load_wells(name, Asked(features="embedding"))
+    with pytest.raises(BenchError, match="--embeddings goes with --features embedding"):
+        load_wells(name, Asked(embeddings=tmp_path))
+    with pytest.raises(BenchError, match="no file fits"):
+        load_wells(name, Asked(features="embedding", embeddings=tmp_path))
+    write_embeddings(tmp_path / "latents", plain)
+    found = load_wells(name, Asked(features="embedding", embeddings=tmp_path / "latents"))
+    assert np.allclose(found.x, plain.x[:, :5], rtol=1e-12, atol=1e-12) and found.source and found.hash == plain.hash
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -254,6 +254,34 @@ def test_too_few_controls_are_a_row(wells):
     assert _status(none, Question("replicability", GUIDES), replace(FAST, correction="plate_z")) == ""
 
 
+def test_no_controls_is_the_reason_also_behind_the_gate(wells):
+    """Nothing can be found replicable then: that no two replicable perturbations share a target is what follows."""
+    none = wells.take(np.flatnonzero(~(wells.control & (wells.modality == "compound"))))
+    evaluation = Evaluation(none, FAST)
+    for question in (Question("target", COMPOUNDS), Question("cross", COMPOUNDS, GUIDES)):
+        found = evaluation.answer(question)
+        assert found.status == "control-limited" and "no negative controls on these plates" in found.reason
+        assert str(COMPOUNDS) in found.reason
+        table, whole = by_label(found), by_label(Evaluation(wells, FAST).answer(question))
+        assert table["label"].equals(whole["label"]) and (table["map_normalised"] == 0).all()
+    assert _status(none, Question("target", GUIDES)) == ""
+    # A gate that guides need not pass does not stop them, and one that was asked and lets nobody through is another.
+    assert _status(none, Question("target", GUIDES), replace(FAST, gate="compound")) == ""
+    noise = wells.with_values(np.random.default_rng(1).normal(size=wells.x.shape), "noise")
+    assert _status(noise, Question("cross", COMPOUNDS, GUIDES)) == "unpaired"
+
+
+def test_plates_of_controls_alone_are_empty_to_every_task(wells):
+    idle = wells.take(np.flatnonzero(wells.control | (wells.modality != "compound")))
+    for question in (
+        Question("replicability", COMPOUNDS),
+        Question("target", COMPOUNDS),
+        Question("cross", COMPOUNDS, GUIDES),
+    ):
+        assert _status(idle, question) == "empty"
+    assert _status(idle, Question("target", GUIDES)) == ""
+
+
 def test_wells_without_a_control_on_their_plate_are_not_perfect(wells):
     first = wells.plate[0]
     part = wells.take(np.flatnonzero(~(wells.control & (wells.plate == first))))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -65,3 +68,28 @@ def test_nothing_is_kept_in_the_users_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     significance.retrieved(_plate(3, labels=10), Options(null_size=500))
     assert not list(tmp_path.iterdir())
+
+
+def test_too_few_pairs_to_find_anything_are_named():
+    """The best order of one right one of 17 is drawn by chance once in 17 times; of two of 17, once in 136."""
+
+    def few(n_pos, labels=4, n_total=17):
+        names = np.repeat([f"l{i}" for i in range(labels)], n_pos + 1)
+        return pd.DataFrame(
+            {"label": names, "average_precision": 1.0, "n_pos_pairs": n_pos, "n_total_pairs": n_total}
+        ).assign(normalized_average_precision=1.0)
+
+    legacy, own = Options(null_size=20_000, aggregation="geomean_p"), Options(null_size=20_000)
+    chance = "by chance all 1 right of 17 pairs are first with p = 0.0588"
+    assert significance.few_pairs(few(1), legacy) == f"nothing can be found at q < 0.05: {chance}; look at mAP*"
+    assert f"'found' says little: {chance}" in significance.few_pairs(few(1), own)
+    for options in (legacy, own):
+        assert not significance.few_pairs(few(2), options)
+        assert not significance.few_pairs(few(1), replace(options, threshold=0.06))
+    # And so it is: a perfect order of 17 is not found by the one, and by the other as if it could not be drawn.
+    by = {how.aggregation: [significance.retrieved(few(n), how) for n in (1, 2)] for how in (legacy, own)}
+    one, two = by["geomean_p"]
+    assert not one["retrieved"].any() and two["retrieved"].all()
+    assert one["p_value"].min() == pytest.approx(1 / 17, abs=0.006)
+    assert two["p_value"].min() == pytest.approx(1 / 136, abs=0.003)
+    assert all(found["p_value"].max() == pytest.approx(1 / 20_001) for found in by["mean_ap_null"])
