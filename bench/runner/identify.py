@@ -80,10 +80,10 @@ def identify(
         # Each screen is kept when it is done: an interrupted board goes on where it stopped.
         store.add(leaderboards, TRACK, [(record, None) for record, _ in fresh])
         found += fresh
-    made = Identified(tuple(record for record, _ in found), tuple(path for _, path in found))
-    if made.unanswerable:
-        note(made.unanswerable)
-    return made
+    board = Identified(tuple(record for record, _ in found), tuple(path for _, path in found))
+    if board.unanswerable:
+        note(board.unanswerable)
+    return board
 
 
 def _one(problem: Problem, name: str, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:
