@@ -154,6 +154,8 @@ HARM = {
     "'g/x' lie in another file": lambda file: file.create_dataset("g/x", (9,), "u1", external=[("/etc/passwd", 0, 9)]),
     "'g/x' leads back to a group that it is in": lambda file: file.__setitem__("g/x", file["g"]),
     "'g/soft' leads back": lambda file: file.__setitem__("g/soft", h5py.SoftLink("/")),
+    "'g/a' is a link that leads round": lambda file: file["g"].update(a=h5py.SoftLink("/g/b"), b=h5py.SoftLink("/g/a")),
+    "'x' is a link that leads round and round": lambda file: file.__setitem__("x", h5py.SoftLink("/x")),
     "deep": lambda file: file.create_group("/".join(["d"] * 80)),
     "filter scaleoffset": lambda file: file.create_dataset("g/x", data=np.arange(100), scaleoffset=0, chunks=(10,)),
 }
@@ -173,7 +175,6 @@ def test_links_inside_a_file_are_followed_and_counted(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["a/x"] = np.arange(3)
         file["b"], file["c"], file["gone"] = file["a"], h5py.SoftLink("/a"), h5py.SoftLink("/nowhere")
-        file["round"] = h5py.SoftLink("/round")
     with open_hdf5(tmp_path / "x.h5", "a test") as file:
         assert file["c/x"][:].tolist() == file["b/x"][:].tolist() == [0, 1, 2]
     with h5py.File(tmp_path / "y.h5", "w") as file:  # 2^40 ways to the last one
@@ -184,6 +185,19 @@ def test_links_inside_a_file_are_followed_and_counted(tmp_path):
             group = below
     with pytest.raises(BenchError, match="more than 200,000"):
         open_hdf5(tmp_path / "y.h5", "a test")
+
+
+def test_arrays_whose_names_are_no_utf8_are_sized_as_others_are(tmp_path, monkeypatch):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["group/named"] = np.arange(300)
+    path.write_bytes(path.read_bytes().replace(b"named", b"nam\xff\xfe"))
+    with open_hdf5(path, "a test") as file:
+        assert isinstance(file["group"].visititems(lambda _, item: item.name), bytes)
+        check_size(file)
+        monkeypatch.setenv(limits.GIGABYTES, "1e-6")
+        with pytest.raises(BenchError, match=r"'group/nam\\xff\\xfe': it would take 2.4 kB"):
+            check_size(file)
 
 
 def test_a_look_that_never_ends_or_dies_is_a_refusal_and_the_next_file_is_read(tmp_path, monkeypatch):

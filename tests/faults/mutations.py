@@ -130,7 +130,7 @@ def retype(rng, path):
             keys = [*item.attrs] or ["encoding-type"]
             key = keys[int(rng.integers(len(keys)))]
             values = [
-                text.encode("utf-8", "surrogatepass"),
+                text.encode("utf-8", "surrogatepass").replace(b"\0", b"0"),  # h5py cannot write it
                 2**63 - 1,
                 -1,
                 np.zeros(3),

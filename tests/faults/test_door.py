@@ -19,9 +19,7 @@ def _quiet(monkeypatch):
         yield
 
 
-@pytest.mark.parametrize(
-    ("n", "seed"), [(126, 0), pytest.param(10_000, 1, marks=[pytest.mark.slow, pytest.mark.hours])]
-)
+@pytest.mark.parametrize(("n", "seed"), [(126, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
 def test_mutated_files(tmp_path, n, seed):
     inputs = mutations.Inputs(tmp_path)
     for kind in inputs.kinds:

@@ -102,7 +102,9 @@ def check_size(item: h5py.Dataset | h5py.Group, most_depth: int = 8) -> None:
             takes, stored = look.claimed(item), int(item.id.get_storage_size())
         except (TypeError, RuntimeError, OSError, ValueError):
             return  # said by whoever reads it
-        check_unpacked(item.file.filename, takes, stored, f"'{item.name.lstrip('/')}'")
+        # h5py gives bytes where a name is no UTF-8.
+        name = item.name.decode(errors="backslashreplace") if isinstance(item.name, bytes) else item.name
+        check_unpacked(item.file.filename, takes, stored, f"'{name.lstrip('/')}'")
     elif isinstance(item, h5py.Group) and most_depth:
         for key in item:
             try:

@@ -142,9 +142,13 @@ class _Walk:
                 raise Refused(f"'{full}' is a link to another file. Write one file that holds everything itself")
             try:
                 item = group[key]
-            except (KeyError, OSError, RuntimeError, ValueError):
+            except KeyError:
                 if isinstance(link, h5py.SoftLink):
-                    continue  # it leads nowhere, or round and round, which HDF5 notices
+                    continue  # it leads nowhere: to whoever looks for it, it is not there
+                raise
+            except RuntimeError as error:
+                if isinstance(link, h5py.SoftLink) and "too many links" in str(error):
+                    raise Refused(f"'{full}' is a link that leads round and round") from error
                 raise
             total += self.count(item, full, above)
             if total > _OBJECTS:

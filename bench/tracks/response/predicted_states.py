@@ -67,8 +67,11 @@ def read(path: Path, uns: Mapping[str, Any], units: Sequence[Unit], columns: NDA
     if not isinstance(table, Mapping) or (lacking := [name for name in _COLUMNS if name not in table]):
         what = "is no table" if not isinstance(table, Mapping) else f"has no '{lacking[0]}'"
         raise BenchError(f"{path}: uns['{KEY}'] {what}: expected {', '.join(_COLUMNS)}, or leave it out.")
-    shift, state = np.asarray(table["shift"], dtype=np.float64), np.asarray(table["state"])
-    keys = [(str(name), str(context)) for name, context in zip(table["condition"], table["context"], strict=False)]
+    try:
+        shift, state = np.asarray(table["shift"], dtype=np.float64), np.atleast_1d(table["state"])
+        keys = [(str(name), str(context)) for name, context in zip(table["condition"], table["context"], strict=False)]
+    except (TypeError, ValueError) as error:  # text where numbers belong, one value where a list does
+        raise BenchError(f"{path}: uns['{KEY}'] cannot be read ({error}). Write the table anew.") from error
     wide = shift.ndim == 2 and shift.shape[1] > int(columns.max(initial=-1))
     if not wide or not len(shift) == len(state) == len(keys) or state.dtype.kind not in "iu" or not len(state):
         raise BenchError(

@@ -128,6 +128,8 @@ def read(
     x: Any = table.X
     if x is None:
         raise BenchError(f"{path}: no X. Put the predicted expression (log1p) into X, one row per cell, or per unit.")
+    if (kind := np.dtype(x.dtype)).kind not in "fiub":
+        raise BenchError(f"{path}: X holds {kind}; expected numbers.")
     y_hat = np.empty((len(units), len(genes)))
     fallbacks = np.zeros(len(units), dtype=np.int64)
     for i, (unit, rows) in enumerate(zip(units, rows_of, strict=True)):

@@ -67,6 +67,8 @@ def test_what_is_written_is_read_in_any_order_of_units_and_genes(tmp_path):
         ({"state": np.array([0.0, 1.0, 0.0, 1.0])}, "whole numbers"),
         ({"uns_states": {"state": np.array([0])}}, "has no 'condition'"),
         ({"uns_states": "none"}, "is no table"),
+        ({"shift": np.array([["x"] * 3] * 4, dtype=object)}, "cannot be read"),
+        ({"condition": 3.0}, "cannot be read"),
     ],
 )
 def test_tables_that_are_no_shifts_by_state_are_refused(tmp_path, changes, said):

@@ -139,6 +139,18 @@ def test_what_is_no_number(path, value):
     refuse(save(path, x, {"condition": CONDITIONS}), "'A+ctrl'", "'g2'", "NaN or infinite")
 
 
+@pytest.mark.parametrize("kind", ["S4", "V8", "c8", h5py.string_dtype(), [("a", "i4"), ("b", "S3")]], ids=str)
+def test_values_of_another_kind_than_numbers(path, kind):
+    save(path, MEANS, {"condition": CONDITIONS})
+    with h5py.File(path, "r+") as handle:
+        attributes = dict(handle["X"].attrs)
+        del handle["X"]
+        handle.create_dataset("X", MEANS.shape, kind).attrs.update(attributes)
+    refuse(path)
+    with pytest.raises(BenchError, match="X holds .*; expected numbers|not a readable predictions h5ad"):
+        read(path)
+
+
 def test_duplicate_genes(path):
     with pytest.warns(UserWarning, match="not unique"):
         save(path, MEANS, {"condition": CONDITIONS}, ["g0", "g1", "g2", "g2"])
