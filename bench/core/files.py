@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core import temporaries
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -110,32 +111,29 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         BenchError: If the folder cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    except OSError as error:
-        raise BenchError(
-            f"cannot write {path}: {error.strerror or error}. Choose a folder you may write to (--out)."
-        ) from error
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        # mkstemp makes files private; results are meant to be shared like any other file of the user's.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise BenchError(
-            f"cannot write {path}: {os.strerror(error.errno)}. Make room, or choose another folder (--out)."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(temporaries.beside(path))
+        except OSError as error:
+            raise BenchError(
+                f"cannot write {path}: {error.strerror or error}. Choose a folder you may write to (--out)."
+            ) from error
+        try:
+            yield temporary
+            with open(temporary, "rb+") as handle:
+                os.fsync(handle.fileno())
+            # Temporary files are private; results are meant to be shared like any other file of the user's.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise BenchError(
+                f"cannot write {path}: {os.strerror(error.errno)}. Make room, or choose another folder (--out)."
+            ) from error
 
 
 def write_text(path: Path, text: str) -> None:
