@@ -2,6 +2,7 @@
 
 import shutil
 
+from command import RUN
 from harness import collect
 
 from bench.results import records
@@ -37,3 +38,20 @@ def without_csvs(six, folder):
         path.unlink()
     old[0].write_text("old\n")
     return folder
+
+
+SMALL = {"epochs": 10, "width": 16, "hidden": 32, "depth": 1, "heads": 2, "batch_size": 32, "action_width": 16}
+SMALL |= {"head_steps": 100, "head_width": 32, "head_depth": 1}
+FLAGS = [word for key, value in SMALL.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+LEARNED = ["run", "--model", "mae", *FLAGS, *RUN[3:]]
+PUBLISH = ["publish", "--leaderboards", "boards"]
+
+
+def spent(folder):
+    """Seconds of training that the checkpoint of a killed run has; it is whole, as all files that are in place."""
+    import torch
+
+    from bench.training import checkpoints
+
+    found = list(folder.glob("runs/encoders/*/last.ckpt"))
+    return sum(torch.load(path, weights_only=True)[checkpoints.KEY]["seconds"] for path in found)

@@ -1,13 +1,15 @@
 """A process that has imported everything and forks itself for each command: real processes, without the start-up.
 
-    python warm.py
+    python warm.py [MODULE ...]
 
-Then lines of JSON on stdin, ``[{"argv": [...], "cwd": "...", "env": {}, "kill_after": seconds, "die_at": number}]``;
-all jobs of a line are run at once. The answer is a line with a list of {"code", "seconds", "moments", "err"}; the code
-of a killed process is -9. A process with "die_at" kills itself at that moment: just before (1, 3, ...) or just after
-(2, 4, ...) it renames a file.
+imports these too. Then lines of JSON on stdin, ``[{"argv": [...], "cwd": "...", "env": {}, "kill_after": seconds,
+"die_at": number, "clock": seconds}]``; all jobs of a line are run at once. The answer is a line with a list of {"code",
+"seconds", "moments", "err"}; the code of a killed process is -9. A process with "die_at" kills itself at that moment:
+just before (1, 3, ...) or just after (2, 4, ...) it renames a file. To one with "clock" the time of day is that many
+seconds later, or earlier.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -17,6 +19,22 @@ import time
 import traceback
 
 
+def shift_clock(seconds):
+    """Let the process read another time of day; clocks that only count on stay as they are."""
+    from datetime import datetime, timedelta
+
+    from bench.results import records
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(seconds=seconds)
+
+    now, now_ns = time.time, time.time_ns
+    records.datetime = Shifted
+    time.time, time.time_ns = lambda: now() + seconds, lambda: now_ns() + int(seconds * 1e9)
+
+
 def child(job, log):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(log.fileno(), 2)
@@ -24,6 +42,8 @@ def child(job, log):
     os.environ.update(job.get("env", {}))
     from bench.cli import main as cli
 
+    if "clock" in job:
+        shift_clock(job["clock"])
     rename, moments = os.replace, 0
 
     def replace(*args):
@@ -71,8 +91,8 @@ def finish(job, pid, log, begin):
 
 
 def main():
-    import scipy.stats  # noqa: F401
-
+    for name in ("scipy.stats", *sys.argv[1:]):
+        importlib.import_module(name)
     print("ready", flush=True)
     for line in sys.stdin:
         jobs = json.loads(line)

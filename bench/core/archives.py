@@ -17,7 +17,7 @@ from bench.core.files import atomic
 def keep(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write arrays atomically; a cache that cannot be written costs time, not the run."""
     made: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    with contextlib.suppress(BenchError), atomic(path) as temporary, open(temporary, "wb") as handle:
+    with contextlib.suppress(BenchError, OSError), atomic(path) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, **made)
 
 

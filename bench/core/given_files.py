@@ -58,7 +58,8 @@ def named(path: Path) -> str:
     """
     try:
         state = os.stat(path)
-        digest = _sha256(path, state.st_size, state.st_mtime_ns) if path.is_file() else ""
+        marks = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        digest = _sha256(path, marks) if path.is_file() else ""
     except FileNotFoundError as error:
         raise BenchError(f"no such file: {path}") from error
     except OSError as error:
@@ -69,6 +70,6 @@ def named(path: Path) -> str:
 
 
 @lru_cache(maxsize=32)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """The hash of a file in a state that its size and time tell apart from others."""
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """The hash of a file in a state that tells it apart from others, also where a copy has the date of another."""
     return sha256_file(path)

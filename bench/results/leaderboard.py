@@ -21,7 +21,7 @@ from bench.core.track import Track
 from bench.results.board import BOUNDS, board
 from bench.results.entries import BoardEntry
 from bench.results.generated import to_csv
-from bench.results.records import Record
+from bench.results.records import Record, in_the_future
 from bench.results.store import collect
 from bench.results.tables import ALL
 
@@ -50,6 +50,18 @@ def outdated(items: Sequence[BoardEntry]) -> dict[str, tuple[str, BoardEntry]]:
     return out
 
 
+def ahead(items: Sequence[BoardEntry]) -> str:
+    """Say that nobody can tell which records of one data set are older, as the newest is of the future; else empty."""
+    newest = max(items, key=lambda item: item.record.created).record
+    if not in_the_future(newest.created) or len({item.record.spec.data_hash for item in items}) < 2:
+        return ""
+    return (
+        f"{newest.spec.dataset}: the newest record, {newest.run_id}, is dated {newest.created}, which is in the "
+        f"future: a clock was set back, or was wrong. Which data are older cannot be told; 'bench prune RUN_ID' "
+        f"removes records by name."
+    )
+
+
 def current(found: Iterable[BoardEntry], say: Callable[[str], None] = note) -> list[BoardEntry]:
     """Leave out what newer records of the same data set replace, and say so.
 
@@ -69,6 +81,8 @@ def current(found: Iterable[BoardEntry], say: Callable[[str], None] = note) -> l
                 f"{dataset}: {len(old)} records of older {' and '.join(kinds)} are left out; 'bench prune --outdated' "
                 f"removes them."
             )
+            if doubt := ahead(items):
+                say(doubt)
         kept += [item for item in items if item.record.run_id not in old]
     return kept
 

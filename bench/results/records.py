@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,8 @@ _PACKAGES = (
 )
 
 
+#: How dates are written, and by how much the clocks of two machines may differ.
+_DATE, _SKEW = "%Y-%m-%dT%H:%M:%SZ", timedelta(minutes=5)
 #: Begins a warning about where a row is from, not about its data: such a row supports no claim.
 PROVENANCE = "provenance: "
 #: What a row is.
@@ -160,7 +162,12 @@ def with_values(record: Record, table: Table) -> tuple[Record, Table]:
 
 def now() -> str:
     """The current time, UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(_DATE)
+
+
+def in_the_future(created: str) -> bool:
+    """Whether a date is later than the clock says, by more than the clocks of two machines differ."""
+    return created > (datetime.now(UTC) + _SKEW).strftime(_DATE)
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from bench.core.files import sha256_json
 from bench.core.track import CLOSED_FORM, Track
 from bench.results import everything, store
 from bench.results.entries import BoardEntry
-from bench.results.leaderboard import outdated
+from bench.results.leaderboard import ahead, outdated
 from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
 from bench.runner.kept_predictions import shifts_of, without
@@ -87,7 +87,7 @@ def prune(folder: Path, names: Sequence[str], older: bool, dry_run: bool = False
         One line per record.
 
     Raises:
-        BenchError: A name that is no run id and no row.
+        BenchError: A name that is no run id and no row; with ``older``, records that are dated in the future.
     """
     tracks = registry.tracks()
     entries = {track.name: store.collect(track, [folder]) for track in tracks}
@@ -114,10 +114,16 @@ def prune(folder: Path, names: Sequence[str], older: bool, dry_run: bool = False
 
 
 def _reasons(found: Sequence[BoardEntry]) -> dict[str, str]:
-    """Why records are outdated, by run id."""
+    """Why records are outdated, by run id.
+
+    Raises:
+        BenchError: The date of one is in the future, so that nobody can tell which of two data is older.
+    """
     out: dict[str, str] = {}
     for dataset in {entry.record.spec.dataset for entry in found}:
         same = [entry for entry in found if entry.record.spec.dataset == dataset]
+        if doubt := ahead(same):
+            raise BenchError(doubt)
         out |= {run_id: f"older {what}" for run_id, (what, _) in outdated(same).items()}
     newest: dict[str, int] = {}
     for entry in found:

@@ -9,23 +9,22 @@ import sys
 import pytest
 from command import ROOT, RUN, furnish
 from harness import made_record
-from trees import LEADERBOARD, SCORE
+from trees import LEADERBOARD, LEARNED, SCORE
 
 from bench.results import everything
 from bench.tracks import registry
 
 
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory):
+def serve(folder, *modules):
     """Run commands as processes of their own; the answer to several jobs is a list."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(
-        [sys.executable, str(ROOT / "tests" / "warm.py")],
+        [sys.executable, str(ROOT / "tests" / "warm.py"), *modules],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=tmp_path_factory.mktemp("warm"),
+        cwd=folder,
     )
     assert server.stdin and server.stdout and server.stdout.readline() == "ready\n"
 
@@ -45,6 +44,18 @@ def warm(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """Runs commands that learn nothing."""
+    yield from serve(tmp_path_factory.mktemp("warm"))
+
+
+@pytest.fixture(scope="session")
+def warm_torch(tmp_path_factory):
+    """Runs commands that train."""
+    yield from serve(tmp_path_factory.mktemp("warm"), "torch", "lightning", "anndata", "bench.models.ssl.mae")
+
+
+@pytest.fixture(scope="session")
 def whole(warm, tmp_path_factory):
     """An undisturbed tree: a run and a scored file, and the boards of both."""
     folder = tmp_path_factory.mktemp("whole")
@@ -56,6 +67,16 @@ def whole(warm, tmp_path_factory):
         (answer,) = warm(folder, command)
         assert answer["code"] == 0, answer["err"]
     return folder
+
+
+@pytest.fixture(scope="session")
+def learned(warm_torch, tmp_path_factory):
+    """The tree of a run that trained undisturbed, and what the process said of itself."""
+    folder = tmp_path_factory.mktemp("learned")
+    furnish(folder)
+    (answer,) = warm_torch(folder, LEARNED)
+    assert answer["code"] == 0, answer["err"]
+    return folder, answer
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 from command import ROOT, RUN, furnish
+from trees import numbers_of
 
 from bench.cli import main as cli
 from bench.core import archives
@@ -77,6 +79,60 @@ def test_a_full_cache_costs_time_and_not_the_run(tmp_path):
         archives.keep(tmp_path / "truth.npz", {"a": [0.0] * 5000})
     assert archives.kept(tmp_path / "truth.npz", ["a"]) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_on_a_disk_that_fails_costs_time_and_not_the_run(tmp_path, monkeypatch):
+    def failing(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "replace", failing)
+    archives.keep(tmp_path / "truth.npz", {"a": [0.0] * 5000})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def disks():
+    """Run a line of shell where it may mount disks of its own, which no other process sees; skip where none may be."""
+    start = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*start, "mount -t tmpfs -o size=16k tmpfs /tmp"], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("no disks can be mounted here")
+
+    def line(folder, text, **env):
+        given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **env}
+        return subprocess.run([*start, text], cwd=folder, env=given, capture_output=True, text=True, timeout=300)
+
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("room", [0, 4, 60])
+def test_a_run_whose_cache_is_on_a_full_disk_ends_with_the_same_record(disks, whole, tmp_path, room):
+    """Nothing of a cache fits, or its folders do, or a part of it."""
+    furnish(tmp_path)
+    (tmp_path / "disk").mkdir()
+    fill = f"mount -t tmpfs -o size=100k tmpfs disk && head -c {(100 - room) * 1024} /dev/zero >disk/full"
+    done = disks(tmp_path, f"{fill} && {bench(*RUN)} && find disk -type f", BENCH_CACHE="disk")
+    assert done.returncode == 0, done.stderr
+    assert numbers_of(tmp_path).items() <= numbers_of(whole).items() and len(numbers_of(tmp_path)) == 2
+    assert ".tmp" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argv", [RUN, LEARNED], ids=["closed form", "learned"])
+@pytest.mark.parametrize("size", ["4k", "60k"])
+def test_a_run_on_a_full_disk_names_the_file_and_goes_on_once_there_is_room(disks, tmp_path, argv, size):
+    furnish(tmp_path)
+    (tmp_path / "runs").mkdir()
+    steps = [f"mount -t tmpfs -o size={size} tmpfs runs", f"{bench(*argv)} >&2; echo $?", "find runs -name '*.tmp'"]
+    steps += ["mount -o remount,size=100m runs", f"{bench(*argv)} >/dev/null; echo $?", "find runs -name record.json"]
+    done = disks(tmp_path, " && ".join(f"{{ {step}; }}" for step in steps), BENCH_CACHE=str(tmp_path / "cache"))
+    first, second, record = done.stdout.split()  # no temporary file between them
+    assert (first, second) == ("2", "0") and record.startswith("runs/"), done.stderr
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert re.match(r"error: cannot write (runs|\S+/runs)/\S+: No space left on device\. Make room", error)
+    assert "Traceback" not in done.stderr
 
 
 def test_other_errors_of_a_write_stay_what_they_are(tmp_path):

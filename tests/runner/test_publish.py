@@ -171,6 +171,19 @@ def test_pruning_removes_what_is_outdated_and_regenerates(grown, capsys):
     assert prune(grown, [], older=True) == []
 
 
+def test_nothing_is_called_older_than_what_is_dated_in_the_future(grown, capsys):
+    """A clock that was set back: who prunes then would lose the newer of two data."""
+    wrong = made_record(grown, "a", {"pearson_delta": 0.5}, data_hash="first", created="2999-01-01T00:00:00Z")
+    before = left(grown)
+    assert main(["prune", "--outdated", "--leaderboards", str(grown)]) == 2
+    said = capsys.readouterr().err
+    assert wrong.run_id in said and "2999-01-01T00:00:00Z, which is in the future" in said and left(grown) == before
+    everything.regenerate(registry.tracks(), grown)
+    assert "'bench prune RUN_ID'" in " ".join(capsys.readouterr().err.split())
+    prune(grown, [wrong.run_id], older=False)
+    assert len(prune(grown, [], older=True)) == 2
+
+
 def test_pruning_by_row_and_by_id_leaves_the_others(grown):
     (lone,) = (e.record.run_id for e in collect(grown) if e.record.spec.model_version == 2)
     assert len(prune(grown, ["a", lone], older=False)) == 3

@@ -25,7 +25,7 @@ from bench.core.errors import BenchError
 #: How many seconds of the clock one of the processor may take.
 _PATIENCE = 6
 #: Files that were looked at, in a state that tells them apart from what is put in their place.
-_looked: set[tuple[str, str, int, int, int]] = set()
+_looked: set[tuple[str, str, int, int, int, int]] = set()
 
 
 def check(path: Path, kind: Literal["hdf5", "pickle"]) -> None:
@@ -36,7 +36,8 @@ def check(path: Path, kind: Literal["hdf5", "pickle"]) -> None:
     """
     seconds = open_seconds(size_of(path))
     found = os.stat(path)
-    state = (kind, os.path.realpath(path), found.st_size, found.st_mtime_ns, found.st_ino)
+    marks = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+    state = (kind, os.path.realpath(path), *marks)
     if state in _looked:
         return
     if reason := _watcher.ask(kind, str(path), seconds):

@@ -96,7 +96,7 @@ def cached_lists(labels: Sequence[str], kind: str, seed: int) -> dict[str, list[
         if content["hash"] == sha256_json(content["lists"]):
             return {name: list(content["lists"][name]) for name in PARTS}
     lists = draw_with_gears(labels, kind, seed)
-    with contextlib.suppress(BenchError):  # a cache that cannot be written costs time, not the run
+    with contextlib.suppress(BenchError, OSError):  # a cache that cannot be written costs time, not the run
         keep_lists(path, kind, seed, lists)
     return lists
 
