@@ -1,5 +1,6 @@
 """A pretraining, its response, a sweep and a publication are killed (SIGKILL): the same command ends as undisturbed."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -119,56 +120,95 @@ claims:
 
 
 def working_in(folder):
-    """Processes whose working folder this is."""
-    found = []
+    """Processes whose working folder this is, each with its command."""
+    found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
             if os.readlink(place / "cwd") == str(folder):
-                found.append(int(place.name))
+                found[int(place.name)] = (place / "cmdline").read_text()
         except OSError:
             continue
     return found
 
 
-def swept(folder, kill_after=None):
-    """Run the sweep, or kill it; return its exit code, what it said, and the seconds it took."""
+def nobody_works_in(folder):
+    """Wait until whom a killed process had begun has ended with it."""
+    end = time.monotonic() + 60
+    while left := working_in(folder):
+        assert time.monotonic() < end, left
+        time.sleep(0.05)
+
+
+def sweep(folder, kill=lambda folder, running: running.wait(timeout=300)):
+    """Run the sweep, or kill it once a function returns; return its exit code, its notes, and the seconds it took."""
     begin = time.monotonic()
-    one = process("sweep", "s.yaml", "--workers", "2", cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        _, err = one.communicate(timeout=kill_after)
-    except subprocess.TimeoutExpired:
-        one.kill()
-        _, err = one.communicate()
+    with (folder / "said.txt").open("w") as said:  # no pipe: whoever is left would hold it
+        running = process("sweep", "s.yaml", "--workers", "2", cwd=folder, stdout=subprocess.DEVNULL, stderr=said)
+        kill(folder, running)
+        running.kill()
+        running.wait()
+    err = (folder / "said.txt").read_text()
     assert "Traceback" not in err, err
-    return one.returncode, err, time.monotonic() - begin
+    return running.returncode, err, time.monotonic() - begin
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc here")
-def test_a_sweep_killed_at_random_moments(tmp_path):
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    furnish(whole)
-    (whole / "s.yaml").write_text(SUITE)
-    code, err, seconds = swept(whole)
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The tree of a sweep that was not disturbed, and how long it took."""
+    folder = tmp_path_factory.mktemp("swept")
+    furnish(folder)
+    (folder / "s.yaml").write_text(SUITE)
+    code, err, seconds = sweep(folder)
     assert code == 0, err
-    wanted = numbers_of(whole)
-    assert len(wanted) == 12
-    claimed = [path.read_bytes() for path in whole.rglob("claims__*.json")]
-    assert claimed
-    killed = 0
-    for i, moment in enumerate(moments(3, 8, seconds)):
-        folder = copy_of(whole, tmp_path / str(i))
-        code, err, _ = swept(folder, moment)
-        killed += code == -signal.SIGKILL
-        end = time.monotonic() + 30
-        while left := working_in(folder):  # whom it had begun ends with it
-            assert time.monotonic() < end, left
-            time.sleep(0.05)
-        code, err, _ = swept(folder)
-        assert code == 0, err
-        assert numbers_of(folder) == wanted
-        assert [path.read_bytes() for path in folder.rglob("claims__*.json")] == claimed
-        assert not list(folder.rglob("*.tmp"))
-        shutil.rmtree(folder)
-    assert killed >= 4
+    assert len(numbers_of(folder)) == 12 and claims_of(folder)
+    return folder, seconds
+
+
+def claims_of(folder):
+    return [path.read_bytes() for path in folder.rglob("claims__*.json")]
+
+
+def killed_sweep(swept, folder, kill):
+    """Kill a sweep, do it again, compare; return whether it was killed."""
+    copy_of(swept, folder)
+    code, err, _ = sweep(folder, kill)
+    nobody_works_in(folder)
+    again, err, _ = sweep(folder)
+    assert again == 0, err
+    assert numbers_of(folder) == numbers_of(swept) and claims_of(folder) == claims_of(swept)
+    assert not list(folder.rglob("*.tmp"))
+    return code == -signal.SIGKILL
+
+
+proc = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no /proc here")
+
+
+@proc
+@pytest.mark.slow
+def test_a_sweep_killed_at_random_moments(swept, tmp_path):
+    folder, seconds = swept
+
+    def after(moment):
+        def wait(_, running):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(timeout=moment)
+
+        return wait
+
+    killed = [killed_sweep(folder, tmp_path / str(i), after(m)) for i, m in enumerate(moments(3, 8, seconds))]
+    assert sum(killed) >= 4
+
+
+@proc
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_sweep_killed_when_its_nth_worker_is_born(swept, tmp_path, n):
+    """A worker that has not been sent anything yet waits for ever, unless it ends with its sender."""
+
+    def born(folder, running):
+        while running.poll() is None:
+            servers = [pid for pid, command in working_in(folder).items() if "forkserver" in command]
+            if len(servers) > n:  # the server, and what it has begun
+                return
+
+    assert killed_sweep(swept[0], tmp_path / "tree", born)

@@ -13,23 +13,20 @@ from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 
 
-def ready(environment: Mapping[str, str]) -> int:
+def ready() -> int:
     """Answer with the process id: the worker could start."""
-    _begin(environment)
     return os.getpid()
 
 
-def do(work: str, environment: Mapping[str, str]) -> int:
-    """Do one job.
+def do(work: str) -> int:
+    """Do one job, in a process that has begun (:func:`begin`).
 
     Args:
         work: A :class:`bench.sweep.job.Work` as JSON.
-        environment: Variables of the process that sent it.
 
     Returns:
         0; 1 for a bug, 2 for bad input, 130 where it was interrupted: the log says more.
     """
-    _begin(environment)
     from bench.core.errors import BenchError
     from bench.sweep.job import Work
 
@@ -56,8 +53,12 @@ def do(work: str, environment: Mapping[str, str]) -> int:
     return code
 
 
-def _begin(environment: Mapping[str, str]) -> None:
-    """Listen to the sender alone, and end with it."""
+def begin(environment: Mapping[str, str]) -> None:
+    """Listen to the sender alone, and end with it, also where it dies before it has sent anything.
+
+    Args:
+        environment: Variables of the process that sends jobs.
+    """
     with contextlib.suppress(OSError):
         os.setsid()  # Ctrl-C of a terminal reaches the sender, who decides what it means
     signal.signal(signal.SIGINT, signal.default_int_handler)

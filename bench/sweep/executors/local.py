@@ -72,7 +72,7 @@ class LocalExecutor:
 
     def __enter__(self) -> LocalExecutor:
         try:
-            future = self._begin(child.ready, self._environment)
+            future = self._begin(child.ready)
             code = future.result()
         except (OSError, EOFError) as error:
             raise BenchError(f"the workers cannot start: {error}.") from error
@@ -93,10 +93,10 @@ class LocalExecutor:
 
     def submit(self, work: str) -> Future[int]:
         """Begin a job: see :class:`bench.sweep.executors.base.Executor`."""
-        return self._begin(child.do, work, self._environment)
+        return self._begin(child.do, work)
 
     def _begin(self, function: Callable[..., int], *arguments: Any) -> Future[int]:
-        pool = ProcessPoolExecutor(1, mp_context=self._context)
+        pool = ProcessPoolExecutor(1, self._context, child.begin, (self._environment,))
         before = set(multiprocessing.active_children())
         with _variables(self._environment):  # the server reads them where it must be started
             inner = pool.submit(function, *arguments)
