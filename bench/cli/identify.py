@@ -103,12 +103,13 @@ def _curves(flags: Any, effort: Effort, rows: Sequence[str]) -> None:
     from bench.core.console import note
     from bench.core.files import write_text
     from bench.reports.figures.identifiability import STEM, draw_curves
+    from bench.results.generated import plain_csv
     from bench.runner.identify import along
     from bench.runner.identify import identify as run
 
     where = (seeds(flags.data_seed), seeds(flags.seed), effort, flags.out, flags.leaderboards, flags.force)
     table = along(flags.data, lambda data: run(rows, data, *where))
-    write_text(flags.curves / f"{STEM}.csv", table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(flags.curves / f"{STEM}.csv", plain_csv(table))
     for path in draw_curves(table, flags.data, flags.curves):
         note(f"figure: {path}")
 

@@ -57,8 +57,10 @@ def print_table(make: Callable[[], pd.DataFrame], flags: Mapping[str, Any]) -> b
     if flags["json"]:
         print(make().to_json(orient="records", indent=1, double_precision=15), flush=True)
     elif flags["csv"]:
+        from bench.results.generated import plain_csv
+
         # As the files of the leaderboards: six significant digits are the same on every machine.
-        tell_text(make().to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        tell_text(plain_csv(make()))
     return bool(flags["json"] or flags["csv"])
 
 

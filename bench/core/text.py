@@ -18,6 +18,9 @@ _UNSEEN = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+#: What a formula begins with in some spreadsheet; a number, which is none.
+_COMPUTED, _NUMBER = frozenset("=+-@\t\r"), re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]inf", re.IGNORECASE)
+
 
 def escaped(text: str) -> str:
     r"""Write out what cannot be seen or would be obeyed; tabs and line ends stay.
@@ -27,6 +30,18 @@ def escaped(text: str) -> str:
         ('KLF1\\x1b[31m', 'a\\u202eb')
     """
     return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape", "backslashreplace").decode(), text)
+
+
+def no_formula(text: str) -> str:
+    """A cell of a CSV file that a spreadsheet takes for text: an apostrophe stands before what it would compute.
+
+    Numbers stay, as does all that begins otherwise. Source: OWASP, "CSV Injection".
+
+    Example:
+        >>> no_formula("=1+1"), no_formula("-1.5e-3"), no_formula("KLF1")
+        ("'=1+1", '-1.5e-3', 'KLF1')
+    """
+    return f"'{text}" if text[:1] in _COMPUTED and not _NUMBER.fullmatch(text) else text
 
 
 def message(text: str, most: int = SCREEN) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.core.errors import BenchError
 from bench.core.files import write_text
+from bench.core.text import no_formula
 
 #: A smaller number is what rounding left of 0: see :data:`bench.results.precision.BITS`.
 _ZERO = 1e-9
@@ -43,10 +44,24 @@ def to_csv(table: pd.DataFrame) -> str:
     floats = [pd.api.types.is_float_dtype(dtype) for dtype in table.dtypes]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.columns)
+    writer.writerow([no_formula(str(name)) for name in table.columns])
     for row in table.to_numpy(dtype=object).tolist():
-        writer.writerow([six_digits(x) if of else "" if pd.isna(x) else x for x, of in zip(row, floats, strict=True)])
+        writer.writerow([six_digits(x) if of else "" if pd.isna(x) else _cell(x) for x, of in zip(row, floats)])
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    return no_formula(value) if isinstance(value, str) else value
+
+
+def plain_csv(table: pd.DataFrame) -> str:
+    """Write a table that is no board as CSV text: pandas' own six digits, names as :func:`no_formula` has them."""
+    words = [of for of, dtype in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(dtype)]
+    plain = table.copy()
+    for of in words:
+        plain.isetitem(of, plain.iloc[:, of].astype(object).map(_cell).to_numpy())
+    plain.columns = [no_formula(str(name)) for name in plain.columns]
+    return plain.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _differing(wanted: Mapping[Path, str]) -> list[Path]:

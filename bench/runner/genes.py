@@ -12,6 +12,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.data.task import Task, load_dataset
 from bench.results import records
+from bench.results.generated import plain_csv
 from bench.results.records import Record
 from bench.runner.outside import record_path
 from bench.runner.rescore import PREDICTIONS
@@ -102,7 +103,7 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
     table = genes_of(folder, task, top)
     whole = genes_of(folder, task, None)
     path = folder / "genes.csv"
-    write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_text(path, plain_csv(table))
     return whole, table, path
 
 

@@ -13,6 +13,7 @@ from bench.core.files import write_text
 from bench.data.task import Task
 from bench.evaluations.biojepac import suite
 from bench.evaluations.biojepac.material import Material
+from bench.results.generated import plain_csv
 from bench.results.spec import RunSpec
 from bench.runner import pipeline, suite_tables
 from bench.runner.config import RunConfig, make_model
@@ -51,7 +52,7 @@ def run(config: RunConfig, tables: Tables, shown: bool = True) -> pd.DataFrame:
         table = _one(config, task, spec, stages, tables)
         path = config.out / spec.run_id / "suite_biojepac.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        write_text(path, plain_csv(table))
         if shown:
             note(str(path))
         table.insert(0, "model", spec.label)

@@ -101,12 +101,15 @@ for i in range(6):
 
 
 @pytest.mark.slow
-def test_two_processes_put_records_on_one_board(tmp_path):
+@pytest.mark.parametrize("n", [2, 8])
+def test_processes_put_records_on_one_board(tmp_path, n):
+    names = "abcdefgh"[:n]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    both = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name], env=env) for name in ("a", "b")]
-    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    all_ = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name], env=env) for name in names]
+    assert [process.wait(timeout=300) for process in all_] == [0] * n
     found = {entry.record.spec.label: entry for entry in collect(tmp_path)}
-    assert set(found) == {f"{name}{i}" for name in ("a", "b") for i in range(6)}
+    assert set(found) == {f"{name}{i}" for name in names for i in range(6)}
+    assert not list(tmp_path.rglob("*.tmp"))
     for name, entry in found.items():
         wanted = made(name, {"pearson_delta": 0.1 * int(name[1])})
         assert (entry.record, entry.table.hash) == (wanted[0], wanted[1].hash)

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -76,8 +78,8 @@ def test_hostile_names_of_data_sets(capsys, here, name):
     assert not (here / "runs").exists()
 
 
-@pytest.mark.ci
-def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
+def hostile_screen(here):
+    """A file and a split of which every gene, condition, context and batch has a hostile name."""
     counts, obs = screens.tiny_counts(cells=12, controls=60)
     genes = np.array([*GENE_NAMES, *screens.GENES[len(GENE_NAMES) :]], dtype=object)
     new = dict(zip(screens.GENES, genes))
@@ -91,6 +93,11 @@ def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     parts = json.loads((here / "split.json").read_text())
     renamed = {k: ["+".join(new.get(p, p) for p in name.split("+")) for name in v] for k, v in parts.items()}
     (here / "split.json").write_text(json.dumps(renamed))
+
+
+@pytest.mark.ci
+def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
+    hostile_screen(here)
     code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:])
     assert code == 0 and "Traceback" not in err, err
     assert "'[red]../../evil[/red]'" in err.replace("\n", " ")  # as it is, not as markup
@@ -105,6 +112,57 @@ def test_hostile_names_of_conditions_genes_and_batches(capsys, here):
     for argv in (["data", "check", "h.yaml"], ["data", "split", "h.yaml", *data[2:]]):
         code, _, err = bench(capsys, *argv)
         assert code == 0 and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_hostile_names_in_what_is_tracked(capsys, here, monkeypatch):
+    """wandb's files lie in the run's folder, whatever the screen's names are."""
+    pytest.importorskip("wandb")
+    hostile_screen(here)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:-1], "offline")
+    assert code == 0 and "Traceback" not in err, err
+    (tracked,) = Path(last(out)).parent.glob("wandb/offline-run-*")
+    texts = [path.read_text() for path in tracked.rglob("*.json")]
+    assert any(json.dumps('say "x"')[1:-1] in text for text in texts)  # the table of conditions: as it is, in JSON
+
+
+@pytest.mark.ci
+def test_hostile_names_in_csv_files_are_no_formulas(capsys, here):
+    """What a spreadsheet would take for a formula begins with an apostrophe; numbers and other names stay."""
+    hostile_screen(here)
+    code, out, err = bench(capsys, *RUN[:4], "h.yaml", *RUN[5:])
+    assert code == 0, err
+    run_id = Path(last(out)).parent.name
+    code, out, err = bench(capsys, "genes", run_id, "--data", "h.yaml", "--top", "60", "--csv")
+    assert code == 0, err
+    code, _, err = bench(capsys, *LEADERBOARD)
+    texts = [out, *(path.read_text() for path in here.rglob("*.csv"))]
+    assert len(texts) > 2
+    seen = set()
+    for text in texts:
+        for cell in (cell for row in csv.reader(text.splitlines()) for cell in row):
+            seen.add(cell)
+            assert not re.match(r"[=+@\t\r-]", cell) or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?|-?inf", cell), cell
+    assert {"'=1+1", "'-rf", "it's"} & seen
+
+
+@pytest.mark.ci
+def test_hostile_names_in_figures_are_text():
+    import altair as alt
+
+    from bench.reports.figures.style import render
+
+    names = [*HOSTILE, "'\"><svg onload=alert(1)>", "]]><a href='javascript:x'>y</a>", "&amp;&lt;x"]
+    rows = [{"label": name, "x": i} for i, name in enumerate(names)]
+    axis = alt.Y("label:N", axis={"labelLimit": 0})
+    chart = alt.Chart(alt.Data(values=rows)).mark_point().encode(x="x:Q", y=axis)
+    drawn = ElementTree.fromstring(render(chart, ["svg"])["svg"])
+    kinds = {item.tag.rpartition("}")[2] for item in drawn.iter()}
+    assert kinds <= {"svg", "g", "path", "text", "rect", "line", "defs", "clipPath", "style", "tspan"}, kinds
+    assert not [key for item in drawn.iter() for key in item.attrib if key.lower().startswith("on") or "href" in key]
+    shown = {"".join(item.itertext()) for item in drawn.iter() if item.tag.endswith("text")}
+    assert {"<script>alert(1)</script>", "&amp;&lt;x", *names[-3:-1]} <= shown
 
 
 @pytest.mark.thinned(7)
