@@ -95,20 +95,20 @@ ADD = """
 import sys
 from pathlib import Path
 from harness import made_record
-for i in range(6):
+for i in range(int(sys.argv[3])):
     made_record(Path(sys.argv[1]), f"{sys.argv[2]}{i}", {"pearson_delta": 0.1 * i})
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [2, 8])
-def test_processes_put_records_on_one_board(tmp_path, n):
+@pytest.mark.parametrize(("n", "each"), [(2, 6), (8, 2)])
+def test_processes_put_records_on_one_board(tmp_path, n, each):
     names = "abcdefgh"[:n]
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    all_ = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name], env=env) for name in names]
+    all_ = [subprocess.Popen([sys.executable, "-c", ADD, tmp_path, name, str(each)], env=env) for name in names]
     assert [process.wait(timeout=300) for process in all_] == [0] * n
     found = {entry.record.spec.label: entry for entry in collect(tmp_path)}
-    assert set(found) == {f"{name}{i}" for name in names for i in range(6)}
+    assert set(found) == {f"{name}{i}" for name in names for i in range(each)}
     assert not list(tmp_path.rglob("*.tmp"))
     for name, entry in found.items():
         wanted = made(name, {"pearson_delta": 0.1 * int(name[1])})
