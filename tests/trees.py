@@ -24,7 +24,7 @@ def numbers_of(folder):
 
 
 def csvs_of(folder):
-    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
 
 
 LEADERBOARD = ["leaderboard", "--leaderboards", "runs/leaderboards", "--quiet"]

@@ -79,7 +79,8 @@ def killed_publications(warm, published, tmp_path, deaths):
     if not csvs_of(after / "boards"):
         assert warm(after, command)[0]["code"] == 0
     wanted = {str(path.relative_to(after)): path.read_bytes() for path in (after / "boards").rglob("*.*")}
-    assert len(collect(after / "boards")) == 6 and len(csvs_of(after / "boards")) == 5
+    n_csvs = len(csvs_of(after / "boards"))
+    assert len(collect(after / "boards")) == 6 and n_csvs > 1
     killed = 0
     for i, death in enumerate(deaths):
         folder = shutil.copytree(before, tmp_path / str(i))
@@ -92,7 +93,7 @@ def killed_publications(warm, published, tmp_path, deaths):
         (again,) = warm(folder, command)
         assert again["code"] == 0, again["err"]
         assert {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "boards").rglob("*.*")} == wanted
-        assert everything.check(registry.tracks(), folder / "boards")[0] == 5
+        assert everything.check(registry.tracks(), folder / "boards")[0] == n_csvs
         shutil.rmtree(folder)
     return killed
 
