@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def _interval(row: Mapping[Hashable, Any], name: str) -> str:
 
 def number(value: float, digits: int = 2) -> str:
     """A number as boards show it: no 0 before the point, none after it where it is a count; - where it is undefined."""
-    if pd.isna(value):
+    if math.isnan(value):
         return "-"
     text = f"{value:.0f}" if value == round(value) and abs(value) >= 2 else f"{value:.{digits}f}"
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
