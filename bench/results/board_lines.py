@@ -122,7 +122,7 @@ def row_line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str
     """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
     first = [row.by_seed[seed][0].values for seed in row.seeds]
     n = sum(len(table.conditions.get(scope, ())) for table in first)
-    fell = sum(int((table.fallbacks(scope) > 0).sum()) for table in first)
+    fell = sum(int(row.fell_back(seed, scope).sum()) for seed in row.seeds)
     low, high = placed.bounds()
     bounds = (placed.headline.value[i], low[i], high[i]) if row.track.families else ()
     return {

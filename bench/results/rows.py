@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.results.entries import BoardEntry
@@ -37,6 +40,10 @@ class Row:
     def tables(self, seed: int) -> list[Table]:
         """Its tables on fold 0 under a split seed."""
         return [entry.values for entry in self.by_seed[seed]]
+
+    def fell_back(self, seed: int, scope: str) -> NDArray[np.bool_]:
+        """Units on which it fell back under a split seed, whichever training seed it was ``[n]``."""
+        return np.any([table.fallbacks(scope) > 0 for table in self.tables(seed)], axis=0)
 
     @property
     def entries(self) -> list[BoardEntry]:

@@ -303,6 +303,18 @@ def test_training_seeds_widen_the_interval_and_are_counted(tmp_path):
     assert table.loc[["once", "twice"], "rank"].tolist() == [1, 1]
 
 
+def test_a_unit_on_which_any_training_seed_fell_back_is_counted(tmp_path):
+    """The second fit falls back on units 2 and 11, the first on 0, 1 and 2, as all made ones do: 4 units, not 3."""
+    made_record(tmp_path, "m", {"pearson_delta": 0.5})
+    record, table = made("m", {"pearson_delta": 0.5}, head_seed=2)
+    fell = np.zeros_like(table.fell_back)
+    fell[[2, 11]] = 1
+    table = replace(table, fell_back=fell)
+    store.add(tmp_path, TRACK, [(record.model_copy(update={"values_hash": table.hash}), table)])
+    assert (row := board(tmp_path).loc["m"])["n_fallback"] == 4
+    assert (row["n_conditions"], row["n_informative"]) == (12, 8)
+
+
 def test_predictions_from_other_controls_get_no_skill_rank_or_claim(three):
     for seed in (1, 2, 3):
         record_of(three, "alien", {"pearson_delta": 0.9}, controls_used="unknown", split_seed=seed, split_id=f"s{seed}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.audit.findings.drawn import Drawn
 from bench.audit.findings.evidence import Artifact, Contrast, Evidence, Told
@@ -92,7 +93,7 @@ def _artifact(
         tested=None if table is None else _tested(table),
         learned=drawn if isinstance(drawn, frozenset) else None,
         missing=drawn if isinstance(drawn, str) else "",
-        declared=0 if table is None else int((table.fallbacks(ALL) > 0).sum()),
+        declared=frozenset() if table is None else _tested(table, table.fallbacks(ALL) > 0),
         shown=shown.get((board, spec.label)) if spec.control_fold == 0 and table is not None else None,
         like_mean=0 if table is None or record.kind == "control" else int(_like_mean(track, table).sum()),
         schema=schema_of(record),
@@ -101,8 +102,10 @@ def _artifact(
     )
 
 
-def _tested(table: Table) -> frozenset[str]:
-    return frozenset(unit_name(unit.perturbation, unit.context) for unit in table.task.units.get(ALL, ()))
+def _tested(table: Table, among: NDArray[np.bool_] | None = None) -> frozenset[str]:
+    units = table.task.units.get(ALL, ())
+    kept = units if among is None else [unit for unit, told in zip(units, among, strict=True) if told]
+    return frozenset(unit_name(unit.perturbation, unit.context) for unit in kept)
 
 
 def _like_mean(track: Track, table: Table) -> Floats:

@@ -20,7 +20,7 @@ class Artifact:
         tested: Units that were scored.
         learned: Units that the model could learn from, or be chosen by.
         missing: Why ``tested`` or ``learned`` is not known.
-        declared: How many units are said to be predicted by a fallback.
+        declared: Units that are said to be predicted by a fallback.
         shown: How many the board says; ``None`` = this board has no such column, or the record no values.
         like_mean: Units that are scored exactly as the global mean is, though no fallback is declared for them.
         schema: What the result, or the checkpoint behind it, is made of: part by name.
@@ -37,7 +37,7 @@ class Artifact:
     tested: frozenset[str] | None = None
     learned: frozenset[str] | None = None
     missing: str = ""
-    declared: int = 0
+    declared: frozenset[str] = frozenset()
     shown: int | None = None
     like_mean: int = 0
     schema: Mapping[str, str] = field(default_factory=dict)

@@ -58,8 +58,8 @@ def fallbacks_are_said(evidence: Evidence, scope: Scope) -> Answer:
     boards = dict.fromkeys((one.board, one.row) for one in found)
     for board, row in boards:
         same = [one for one in found if (one.board, one.row) == (board, row) and one.shown is not None]
-        # A board counts a unit once for each split seed, however many training seeds there are.
-        total = sum({one.seed: one.declared for one in same}.values())
+        # A board counts a unit once for each split seed, however many training seeds fell back on it.
+        total = len({(one.seed, unit) for one in same for unit in one.declared})
         if same and total != same[0].shown:
             against.append(f"{row} on {board}: the board shows {same[0].shown} fallbacks, its records have {total}")
     return Answer(len(found), tuple(against))
