@@ -73,14 +73,15 @@ def _mostly(track: Track, row: Mapping[Hashable, Any]) -> str:
     return best if known[best] >= 0.005 else "nothing"
 
 
-def _what(row: Mapping[Hashable, Any]) -> str:
-    """What a row is: a model, a control, head-room, and in what share of the conditions it fell back."""
-    missing = row["n_fallback"]
+def _what(row: Mapping[Hashable, Any], as_mean: int) -> str:
+    """What a row is: a model, a control, head-room; in what share of the conditions it fell back, or is the mean."""
     if row["kind"] == "bar":
         return ""
-    if not pd.isna(missing) and missing:
-        return f"{missing / row['n_conditions']:.0%} fell back"
-    return str(row["kind"])
+    missing = 0 if pd.isna(row["n_fallback"]) else row["n_fallback"]
+    counts = {"fell back": missing, "as mean": as_mean}
+    said = [f"{count / row['n_conditions']:.0%} {what}" for what, count in counts.items() if count]
+    kind = str(row["kind"]).removesuffix(" with fallbacks")
+    return ", ".join([kind, *said] if kind != "model" else said or [kind])
 
 
 def heading(table: pd.DataFrame, first: Record, seeds: Sequence[int]) -> str:
@@ -106,6 +107,7 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
     skilled = bool(track.families)  # other tracks are ranked by their primary metric
     if skilled:
         view.add_column("skill [95% CI]", no_wrap=True)
+    as_mean = table.attrs.get("as_mean", {})
     rows = table[table["kind"] != "bar"]
     columns = [column for column in track.columns if not column.optional or _tells(rows[column.metric])]
     for column in columns:
@@ -121,7 +123,7 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
             Text(str(row["model"]) if len(str(row["model"])) <= _NAME else str(row["model"]).replace("[", "\n[", 1)),
             *([_skill(track, row)] if skilled else []),
             *(_number(row[column.metric], column.form) for column in columns),
-            *([_mostly(track, row), _what(row)] if skilled else []),
+            *([_mostly(track, row), _what(row, as_mean.get(str(row["model"]), 0))] if skilled else []),
             style="dim" if bar else None,
         )
     return view
@@ -189,6 +191,11 @@ def warnings_of(track: Track, table: pd.DataFrame, found: Sequence[Record], seed
         )
         lines.append(
             f"In over {MAX_FALLBACK:.0%} of the conditions a perturbed gene was unknown to the model: {names}."
+        )
+    if told := table.attrs.get("as_mean"):
+        lines.append(
+            "Predict exactly what the train mean does, in some conditions of which they declare no unknown gene (no "
+            f"step of training was chosen, or nothing could be fitted): {shorten(sorted(told), 5)}."
         )
     guessing = rows[rows["n_informative"] < MIN_CONDITIONS]
     if len(guessing):

@@ -60,8 +60,10 @@ WORDS: dict[str, str] = {
     ),
     "what": (
         "What the row is. A model; '13% fell back': in that share of the test conditions it knew nothing of its own "
-        "about a perturbed gene and gave a general answer; control: it shows what is had for nothing, such as an "
-        "encoder that was never trained; head-room: it is given what no model can know, and is not ranked."
+        "about a perturbed gene and gave a general answer; '21% as mean': in that share it predicted what the train "
+        "mean does, as no step of training was better than none on held-out conditions, or nothing could be fitted; "
+        "control: it shows what is had for nothing, such as an encoder that was never trained; head-room: it is given "
+        "what no model can know, and is not ranked."
     ),
     "beats mean": (
         "In what share of the test conditions the model has a better pattern r than the mean training shift, which "

@@ -109,6 +109,7 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
         numbers += [block for _, block in made]
     table = _table(track, lines, np.concatenate(numbers))
     table.attrs["skill_reasons"] = {bar.metric: bar.reason for bar in limits.values()}
+    table.attrs["as_mean"] = {row.label: n for row in placeable if (n := row.as_mean(scope))}
     table.attrs["floor_answers"] = {family: bar.answer for family, bar in limits.items()}
     return table
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.core.errors import BenchError
 from bench.core.track import Track
+from bench.results.as_mean import as_mean
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.tables import Table
@@ -44,6 +45,16 @@ class Row:
     def fell_back(self, seed: int, scope: str) -> NDArray[np.bool_]:
         """Units on which it fell back under a split seed, whichever training seed it was ``[n]``."""
         return np.any([table.fallbacks(scope) > 0 for table in self.tables(seed)], axis=0)
+
+    def as_mean(self, scope: str) -> int:
+        """Units and split seeds in which it predicts the train mean without saying so, whichever training seed it was.
+
+        The track's baseline is that mean, and has nothing to say.
+        """
+        if self.label == self.track.baseline:
+            return 0
+        found = [[as_mean(self.track, table, scope) for table in self.tables(seed)] for seed in self.seeds]
+        return sum(int(np.any(of_seed, axis=0).sum()) for of_seed in found)
 
     @property
     def entries(self) -> list[BoardEntry]:

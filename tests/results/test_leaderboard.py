@@ -12,7 +12,7 @@ import pytest
 from harness import collect, groups, made, made_record
 
 from bench.core.errors import BenchError
-from bench.reports.text import warnings_of
+from bench.reports.text import layout, warnings_of
 from bench.results import everything, leaderboard, store, tables
 from bench.results.board import board as make_board
 from bench.results.entries import BoardEntry
@@ -94,6 +94,25 @@ def test_a_row_that_fell_back_in_more_than_a_tenth_says_so(three):
         line for line in warnings_of(TRACK, table, [item.record for item in found], [1, 2, 3]) if "unknown" in line
     ]
     assert said.endswith(": b (11%).")
+
+
+def test_a_row_that_is_the_train_mean_without_saying_so_is_told(three):
+    """'a' scores two units of seed 2 as the mean does in all families; unit 1, which fell back, is told already."""
+    entries = []
+    for entry in groups(three)["d", "simulation"]:
+        table = entry.values
+        if entry.record.spec.label == "a" and entry.record.spec.split_seed == 2:
+            value = table.numbers["value"].copy()
+            value[[1, 5, 9]] = table.task.numbers["floor"][[1, 5, 9]]
+            table = replace(table, numbers={**table.numbers, "value": value})
+        entries.append(replace(entry, load=lambda table=table: table))
+    table = make_board(entries)
+    assert table.attrs["as_mean"] == {"a": 2}
+    assert "25% fell back, 6% as mean" in list(layout(TRACK, table).columns[-1].cells)
+    table["kind"] = "control"
+    assert "control, 25% fell back, 6% as mean" in list(layout(TRACK, table).columns[-1].cells)
+    said = [line for line in warnings_of(TRACK, table, [e.record for e in entries], [1, 2, 3]) if "train mean" in line]
+    assert len(said) == 1 and said[0].endswith(": a.")
 
 
 def test_a_note_that_not_all_rows_carry_names_those_that_do(three):

@@ -13,8 +13,8 @@ from bench.audit.findings.evidence import Artifact, Contrast, Evidence, Told
 from bench.audit.findings.schema import expected_schema, schema_of
 from bench.core.conditions import constituents
 from bench.core.track import Track
-from bench.core.typing import Floats
 from bench.results import claims
+from bench.results.as_mean import as_mean
 from bench.results.claims import Verdict
 from bench.results.difference import FLOOR, Comparison
 from bench.results.entries import BoardEntry
@@ -25,8 +25,6 @@ from bench.results.tables import ALL, Table
 
 #: Draws the split of a spec again: the units that a model could learn from or be chosen by, or why there are none.
 Learned = Callable[[RunSpec], frozenset[str] | str]
-#: Scores closer than this are the same: what is the floor keeps 33 bits of its mantissa, also in a trained row.
-_SAME = 1e-9
 
 
 def board_key(track: str, dataset: str, split: str) -> str:
@@ -95,7 +93,7 @@ def _artifact(
         missing=drawn if isinstance(drawn, str) else "",
         declared=frozenset() if table is None else _tested(table, table.fallbacks(ALL) > 0),
         shown=shown.get((board, spec.label)) if spec.control_fold == 0 and table is not None else None,
-        like_mean=0 if table is None or record.kind == "control" else int(_like_mean(track, table).sum()),
+        like_mean=0 if table is None or record.kind == "control" else int(as_mean(track, table, ALL).sum()),
         schema=schema_of(record),
         expected=expected_schema(track, record),
         warnings=_warnings(item),
@@ -106,16 +104,6 @@ def _tested(table: Table, among: NDArray[np.bool_] | None = None) -> frozenset[s
     units = table.task.units.get(ALL, ())
     kept = units if among is None else [unit for unit, told in zip(units, among, strict=True) if told]
     return frozenset(unit_name(unit.perturbation, unit.context) for unit in kept)
-
-
-def _like_mean(track: Track, table: Table) -> Floats:
-    """Units that every family scores exactly as the train mean, though they did not fall back ``[n]``."""
-    columns = [list(track.metrics).index(name) for name in track.families.values()]
-    if not columns:
-        return np.zeros(0)
-    mine, mean = table.field(ALL, "value")[:, columns], table.field(ALL, "floor")[:, columns]
-    same = np.isclose(mine, mean, rtol=0, atol=_SAME, equal_nan=True).all(axis=1) & np.isfinite(mine).any(axis=1)
-    return np.asarray(same & (table.fallbacks(ALL) == 0), dtype=np.float64)
 
 
 def _warnings(item: BoardEntry) -> tuple[str, ...]:
