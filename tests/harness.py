@@ -208,6 +208,29 @@ def made_spec(model: str, **changes: object) -> RunSpec:
     return RunSpec.model_validate(fields)
 
 
+def bare_record(spec: RunSpec, **fields: object) -> Record:
+    """A record of a spec, with nothing measured but what ``fields`` say."""
+    known: dict[str, object] = {
+        "track": TRACK.name,
+        "track_version": spec.scoring_version,
+        "run_id": spec.run_id,
+        "spec": spec,
+        "evidence": "full",
+        "created": "2026-01-01T00:00:00Z",
+        "controls_used": "input",
+        "hashes": {},
+        "git_sha": None,
+        "git_dirty": None,
+        "packages": {},
+        "hardware": {},
+        "budget": BUDGET,
+        "selection": None,
+        "warnings": (),
+        **fields,
+    }
+    return Record.model_validate(known)
+
+
 def made(
     model: str,
     means: dict[str, float | None],
@@ -229,22 +252,13 @@ def made(
     task_draws = {(*key, "replicate"): draw for key, draw in draws.items()}
     frame = made_table(means, floor, replicate, jitter, own_jitter)
     table = from_long(TRACK, frame, draws=draws, task_draws=task_draws)
-    record = Record(
-        track=TRACK.name,
-        track_version=run_spec.scoring_version,
-        run_id=run_spec.run_id,
-        spec=run_spec,
+    record = bare_record(
+        run_spec,
         evidence=evidence,
         created=created,
         controls_used=controls_used,
-        hashes={},
-        git_sha=None,
         git_dirty=git_dirty,
-        packages={},
-        hardware={},
         budget=BUDGET.model_copy(update={"steps": steps}),
-        selection=None,
-        warnings=(),
     )
     return records.with_values(record, table)
 

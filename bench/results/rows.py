@@ -44,7 +44,7 @@ class Row:
 
     def fell_back(self, seed: int, scope: str) -> NDArray[np.bool_]:
         """Units on which it fell back under a split seed, whichever training seed it was ``[n]``."""
-        return np.any([table.fallbacks(scope) > 0 for table in self.tables(seed)], axis=0)
+        return np.asarray(np.any([table.fallbacks(scope) > 0 for table in self.tables(seed)], axis=0))
 
     def as_mean(self, scope: str) -> int:
         """Units and split seeds in which it predicts the train mean without saying so, whichever training seed it was.

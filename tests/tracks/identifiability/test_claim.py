@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from harness import BUDGET, made_spec
+from harness import bare_record, made_spec
 from scipy import stats
 
 from bench.cli.boards import leaderboard
 from bench.results import everything, store
-from bench.results.records import Record
 from bench.tracks.identifiability.claim import by_data_seed, interval, paired, table, verdict
 from bench.tracks.identifiability.problem import load
 from bench.tracks.identifiability.track import TRACK
@@ -16,23 +15,12 @@ from bench.tracks.identifiability.track import TRACK
 
 def made(model, level, data_seed, seed=1, kind="model"):
     spec = made_spec(model, split_seed=data_seed, pretrain_seed=seed, head_seed=seed)
-    return Record(
-        track="identifiability",
+    return bare_record(
+        spec,
+        track=TRACK.name,
         track_version=TRACK.version,
-        run_id=spec.run_id,
-        spec=spec,
         kind=kind,
-        evidence="full",
-        created="2026-01-01T00:00:00Z",
-        controls_used="input",
-        hashes={},
-        git_sha=None,
         git_dirty=False,
-        packages={},
-        hardware={},
-        budget=BUDGET,
-        selection=None,
-        warnings=(),
         numbers={"mcc_within": level, "r2_i": None},
         values_hash=None,
     )
