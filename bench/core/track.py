@@ -116,6 +116,7 @@ class Track:
         statuses: Whether records may say, in a word, why a task could not be asked; boards then have a column for it.
         folds: Control folds that its boards know.
         numbers: Names of numbers of a whole run, without a value per unit.
+        number_info: How those of them are read whose name does not say it.
         legend: What to look at first.
         board: Makes the CSV of a board from its records, where intervals are not over units: a track without values by
             unit has one; absent = as :func:`bench.results.board.board` does.
@@ -136,6 +137,7 @@ class Track:
     statuses: bool = False
     folds: tuple[Literal[0, 1], ...] = (0, 1)
     numbers: tuple[str, ...] = ()
+    number_info: Mapping[str, MetricInfo] = field(default_factory=dict)
     legend: str = ""
     notes: tuple[str, ...] = field(default=())
     board: Callable[[Sequence[Any]], pd.DataFrame] | None = None

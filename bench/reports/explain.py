@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import BenchError, unknown
-from bench.core.track import Column, Track
+from bench.core.track import Column, MetricInfo, Track
+from bench.reports.csv_words import of_column
 from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
 from bench.results.board import FLOOR, REPLICATE, board
@@ -45,15 +46,15 @@ def explain(name: str, folders: Sequence[Path]) -> list[str]:
         return [*said, f"  The metric behind it: bench explain {behind}", *_levels(track, behind, folders)]
     holders = [track for track in registry.tracks() if name in track.metrics]
     if not holders:
-        if column := _column(name):
-            _, text = sentences(column.title) or ("", column.meaning)
-            said = textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")
-            return [column.title, *said, f"  The number behind it: {column.metric}"]
-        known = {metric for track in registry.tracks() for metric in track.metrics}
-        titles = {column.title for track in registry.tracks() for column in track.columns}
-        raise unknown("word or metric", name, {*WORDS, *known, *titles})
+        return _number(name)
     metric = holders[0].metrics[name]
-    lines = [
+    lines = _described(name, metric)
+    return lines + [line for track in holders for line in _levels(track, name, folders)]
+
+
+def _described(name: str, metric: MetricInfo) -> list[str]:
+    """How a metric, or a number of a whole run, is read."""
+    return [
         name,
         f"  formula    {metric.formula}",
         f"  direction  {_DIRECTION[metric.better]}; range {metric.range[0]:g} to {metric.range[1]:g}",
@@ -62,7 +63,27 @@ def explain(name: str, folders: Sequence[Path]) -> list[str]:
         f"  source     {metric.source}",
         f"  avoids     {metric.trap}",
     ]
-    return lines + [line for track in holders for line in _levels(track, name, folders)]
+
+
+def _number(name: str) -> list[str]:
+    """What is neither a word nor a metric: the title of a column, a number of a whole run, or a column of a CSV.
+
+    Raises:
+        BenchError: Nothing of that name is printed.
+    """
+    tracks = registry.tracks()
+    if column := _column(name):
+        _, text = sentences(column.title) or ("", column.meaning)
+        said = textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")
+        return [column.title, *said, f"  The number behind it: {column.metric}"]
+    for track in tracks:
+        if name in track.number_info:
+            return _described(name, track.number_info[name])
+    known = {metric for track in tracks for metric in (*track.metrics, *track.numbers)}
+    if text := of_column(name, frozenset(known | {"skill"})):
+        return [name, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
+    titles = {column.title for track in tracks for column in track.columns}
+    raise unknown("word or metric", name, {*WORDS, *known, *titles})
 
 
 def _column(title: str) -> Column | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.reports.csv_words import COLUMN_WORDS, VALUE_WORDS
 from bench.reports.profile_words import PROFILE_WORDS
 
 #: A word as a board prints it -> what it means, in sentences. Titles of columns stand here exactly as they are printed.
@@ -16,12 +17,14 @@ WORDS: dict[str, str] = {
         "'replicate' and 'floor' are no models: they show what can be reached, and what is had for nothing."
     ),
     "skill": (
-        "How far a prediction is on the way from the best answer that does not know which gene was perturbed (0, the "
-        "floor) to what the cells allow (1, the ceiling). It is the mean over the questions that these data can "
-        "answer of pattern r, identity, size and DE, each between -1 and 1. The best blind answer of each question is "
-        "looked for after the fact, among many and for each question anew, so that nobody is above 0 without knowing "
-        "something about the perturbation; the plain mean shift lies below 0. There is none where fewer than two "
-        "questions can be answered, or neither pattern nor identity, or the predictions were not made from the input "
+        "How far a prediction is on the way from the best answer that does not know what is asked (0, the floor) to "
+        "what the cells allow (1, the ceiling). It is the mean over the questions that these data can answer, each "
+        "between -1 and 1: pattern r, identity, size and DE of a board of predictions; recovery, mixed, pairs, "
+        "steering and reversal of a board of planning. The best blind answer of each question is looked for after the "
+        "fact, among many and for each question anew, so that nobody is clearly above 0 without knowing something "
+        "about the perturbation, if only how strong it is: whether a row knows more than that, pattern r and identity "
+        "tell. The plain mean shift lies below 0. There is none where fewer than two questions can be answered, or, "
+        "of a board of predictions, neither pattern nor identity, or the predictions were not made from the input "
         "controls alone, or do not say so."
     ),
     "skill [95% CI]": (
@@ -55,8 +58,8 @@ WORDS: dict[str, str] = {
         "Wilcoxon test). 1 is perfect, 0 unrelated, and all signs wrong gives the negative of all signs right."
     ),
     "mostly by": (
-        "In which of the four questions the row went furthest from floor to ceiling. 'nothing' = it is above the floor "
-        "in none."
+        "In which of the questions that make up skill the row went furthest from floor to ceiling. 'nothing' = it is "
+        "above the floor in none."
     ),
     "what": (
         "What the row is. A model; '13% fell back': in that share of the test conditions it knew nothing of its own "
@@ -163,6 +166,8 @@ WORDS: dict[str, str] = {
     ),
     "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
     "n": "How many different test conditions the number is over.",
+    **COLUMN_WORDS,
+    **VALUE_WORDS,
     **PROFILE_WORDS,
 }
 

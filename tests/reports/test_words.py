@@ -1,6 +1,8 @@
 """``bench explain`` knows every word that a board prints."""
 
+import csv
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 from command import bench
 from harness import made_record
 
+from bench.core.errors import BenchError
 from bench.data.profiles.wells import MODALITIES
 from bench.reports.explain import explain as describe
 from bench.reports.text import layout
@@ -21,6 +24,8 @@ from bench.tracks.matching.table import layout as profiles_layout
 from bench.tracks.matching.track import TRACK as MATCHING
 from bench.tracks.representation.table import layout as frozen_layout
 from bench.tracks.response.track import TRACK
+
+BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
 
 def test_every_title_of_a_board_is_known(tmp_path):
@@ -58,6 +63,24 @@ def test_every_word_of_a_table_of_profiles_is_known(capsys):
     assert code == 0 and out.startswith("correction=plate_z\n")
     code, out, _ = bench(capsys, "explain", "mAP*")
     assert code == 0 and "between chance (0) and perfect (1)" in out and "bench explain map_normalised" in out
+
+
+def test_every_word_of_the_published_boards_is_known():
+    """Columns of every CSV, what kinds of rows and subgroups there are, families in 'mostly by'; names of models,
+    contexts and runs are no words.
+    """
+    printed = {"fell back", "as mean", "nothing", "null"}
+    for path in [*BOARDS.glob("*.csv"), *BOARDS.glob("subgroups/*.csv")]:
+        head, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+        printed |= {*head, *(row[head.index("kind")].removesuffix(" with fallbacks") for row in rows)} - {"bar"}
+        if head[0] == "subgroup":
+            printed |= {row[0] for row in rows if not row[0].startswith("line")}  # lines are contexts
+    printed |= {name for track in registry.tracks() for name in (*track.families, *track.numbers)}
+    assert {"effect_high", "effective_rank", "e1_mrr_null_p", "steering", "control_sd", "head-room"} <= printed
+    assert all(len(describe(word, [])) > 1 for word in printed)  # an unknown word is an error
+    for word in ("r2_nonsense", "nonsense_ci_low", "nonsense_skill"):
+        with pytest.raises(BenchError, match="unknown word"):
+            describe(word, [])
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))

@@ -15,6 +15,7 @@ TRACK = Track(
     version=VERSION,
     metrics=METRICS,
     numbers=tuple(NUMBERS),
+    number_info=NUMBERS,
     primary=PRIMARY,
     baseline="",
     floor_text="chance: the own unit stands anywhere among all units (retrieval_mrr_chance)",
