@@ -101,6 +101,7 @@ class Track:
     Attributes:
         name: Name of its folder in ``bench/tracks`` and in ``leaderboards/records``.
         verb: The verb of ``bench`` that makes its records.
+        question: What a board asks, as a question for people.
         suffix: Absent, a CSV is called ``<dataset>__<split>``; else ``<dataset><suffix>``, one for all splits.
         file: Stem of its files in a run's folder.
         version: Version of everything between predictions (or embeddings) and a record.
@@ -135,6 +136,7 @@ class Track:
     file: str = "record"
     takes: Literal["predictions", "candidates", "encoder", "profiles", "latents"] = "predictions"
     statuses: bool = False
+    question: str = ""
     folds: tuple[Literal[0, 1], ...] = (0, 1)
     numbers: tuple[str, ...] = ()
     number_info: Mapping[str, MetricInfo] = field(default_factory=dict)

@@ -114,7 +114,7 @@ def _levels(board: Summary, metric: str, names: Sequence[str]) -> Lines:
 
 
 def frozen_metrics(summary: Summary) -> Any | None:
-    """What frozen encoders tell of held-out cells, boards without families, with chance where there is one."""
+    """Boards without families: frozen encoders, profiles of wells; with chance where there is one."""
     import altair as alt
 
     boards = {key: board for key, board in summary["boards"].items() if not board["families"]}
@@ -133,7 +133,7 @@ def frozen_metrics(summary: Summary) -> Any | None:
             for i, metric in enumerate(metrics)
         ]
         small = ", too few conditions for any claim" if board["evidence"] == "smoke" else ""
-        title = f"{_board(key)}, frozen encoders{small}"
+        title = f"{_board(key)}{small}: {summary['tracks'][board['track']]['question']}"
         parts.append(alt.hconcat(*charts, spacing=16, title=alt.TitleParams(title, anchor="start")))
     return one_face(alt.vconcat(*parts, spacing=40)) if parts else None
 

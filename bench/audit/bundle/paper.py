@@ -17,7 +17,7 @@ _WORDS = {"true": "holds", "false": "does not hold", "not_evaluable": "cannot be
 _CAPTIONS = {
     "fig1_audit_overview": "What may support a claim, what was claimed, and what holds.",
     "fig2_heldout_metrics": "Every row of the boards that may carry claims, between floor and ceiling.",
-    "fig3_frozen_metrics": "What frozen encoders tell of held-out cells.",
+    "fig3_frozen_metrics": "Boards without floor and ceiling: frozen encoders, and profiles of wells.",
     "figA1_training_curves": "Which step of its pretraining each run took, and the score of that step.",
 }
 
@@ -36,8 +36,7 @@ def write_paper(summary: Summary, figures: Sequence[str]) -> tuple[str, list[dic
         BenchError: A number in the text that is not from the summary.
     """
     parts = {
-        "boards": _boards(summary),
-        "frozen": _frozen(summary),
+        "boards": tables(summary),
         "questions": _questions(summary),
         "findings": _findings(summary),
         "notes": "".join(
@@ -56,29 +55,32 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *rows]) if rows else "There are none."
 
 
-def _boards(summary: Summary) -> str:
+def tables(summary: Summary) -> str:
+    """A paragraph and a table for each kind of board, by what it asks."""
+    parts = []
+    for name in summary["tracks"]:
+        boards = {key: board for key, board in summary["boards"].items() if board["track"] == name}
+        placed = any(board["families"] for board in boards.values())
+        beside = "it stands between the floor and the ceiling of each board." if placed else ""
+        if any("shuffled" in board["rows"] for board in boards.values()):
+            beside = "with shuffled labels it must be at chance."
+        number = f"The number is `{quote('tracks', name, 'metric')}`" + (f"; {beside}" if beside else ".")
+        parts += [f"**{quote('tracks', name, 'question')}**\n{number}", _placed(boards) if placed else _ranked(boards)]
+    return "\n\n".join(parts)
+
+
+def _placed(boards: Mapping[str, Summary]) -> str:
     lines = []
-    for key, board in summary["boards"].items():
-        if not board["families"] or not board["metrics"]:
+    for key, board in boards.items():
+        if not board["metrics"]:
             continue
-        pattern, best = board["metrics"][0], board["best"]
-        at = ("boards", key, "rows")
+        metric, best, at = board["metrics"][0], board["best"], ("boards", key, "rows")
         levels = [
-            quote(*at, name, pattern, form=".2f") if name in board["rows"] else "–"
+            quote(*at, name, metric, form=".2f") if name in board["rows"] else "–"
             for name in ("floor", best, "ceiling")
         ]
-        lines.append(
-            [
-                quote("boards", key, "dataset"),
-                quote("boards", key, "split"),
-                "full" if board["evidence"] == "full" else "too small",
-                quote("boards", key, "n_rows"),
-                quote("boards", key, "n_conditions"),
-                "none" if best is None else quote("boards", key, "best"),
-                "–" if best is None else _interval(at, best, "skill", board),
-                *levels,
-            ]
-        )
+        skill = "–" if best is None else _interval(at, best, "skill", board)
+        lines.append([*_about(key, board), quote("boards", key, "n_conditions"), _best(key, board), skill, *levels])
     head = [
         "data",
         "split",
@@ -88,10 +90,29 @@ def _boards(summary: Summary) -> str:
         "best ranked row",
         "its skill",
         "floor",
-        "its r",
+        "row",
         "ceiling",
     ]
     return _table(head, lines)
+
+
+def _ranked(boards: Mapping[str, Summary]) -> str:
+    lines = []
+    for key, board in boards.items():
+        metric, best, at = next(iter(board["metrics"]), ""), board["best"], ("boards", key, "rows")
+        level = "–" if best is None else _interval(at, best, metric, board)
+        shuffled = quote(*at, "shuffled", metric, form=".2f") if "shuffled" in board["rows"] and best else "–"
+        lines.append([*_about(key, board), _best(key, board), level, shuffled])
+    return _table(["data", "split", "evidence", "rows", "best ranked row", "row", "shuffled"], lines)
+
+
+def _about(key: str, board: Mapping[str, Any]) -> list[str]:
+    evidence = "full" if board["evidence"] == "full" else "too small"
+    return [quote("boards", key, "dataset"), quote("boards", key, "split"), evidence, quote("boards", key, "n_rows")]
+
+
+def _best(key: str, board: Mapping[str, Any]) -> str:
+    return "none" if board["best"] is None else quote("boards", key, "best")
 
 
 def _interval(at: Sequence[str], row: str, column: str, board: Mapping[str, Any]) -> str:
@@ -100,26 +121,6 @@ def _interval(at: Sequence[str], row: str, column: str, board: Mapping[str, Any]
     if any(board["rows"][row].get(end) is None for end in ends):
         return value
     return f"{value} [{', '.join(quote(*at, row, end, form='.2f') for end in ends)}]"
-
-
-def _frozen(summary: Summary) -> str:
-    lines = []
-    for key, board in summary["boards"].items():
-        if board["families"] or board["best"] is None or not board["metrics"]:
-            continue
-        at, metric = ("boards", key, "rows"), board["metrics"][0]
-        shuffled = quote(*at, "shuffled", metric, form=".2f") if "shuffled" in board["rows"] else "–"
-        lines.append(
-            [
-                quote("boards", key, "dataset"),
-                "full" if board["evidence"] == "full" else "too small",
-                quote("boards", key, "n_rows"),
-                quote("boards", key, "best"),
-                _interval(at, board["best"], metric, board),
-                shuffled,
-            ]
-        )
-    return _table(["data", "evidence", "rows", "best ranked row", "its reciprocal rank", "shuffled"], lines)
 
 
 def _questions(summary: Summary) -> str:

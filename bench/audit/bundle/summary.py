@@ -35,6 +35,7 @@ def summarise(source: Source) -> Summary:
         "format": FORMAT,
         "protocol": {"interval_percent": 95, "floor": 0, "ceiling": 1},
         "counts": _counts(source, boards, told, found),
+        "tracks": _tracks(source, boards),
         "boards": boards,
         "claims": told,
         "questions": questions(told),
@@ -52,6 +53,14 @@ def _boards(source: Source) -> Iterable[tuple[str, Track, list[BoardEntry]]]:
             if key in source.csvs:
                 same = [i for i in items if f"{track.name}/{i.record.spec.dataset}__{i.record.spec.split}" == key]
                 yield key, track, same
+
+
+def _tracks(source: Source, boards: Mapping[str, Summary]) -> Summary:
+    """What each kind of board asks: those with a floor and a ceiling first, of them the plain ones."""
+    told = {board["track"] for board in boards.values()}
+    found = [track for track, _ in source.records if track.name in told]
+    found.sort(key=lambda track: (not track.families, bool(track.suffix), track.name))
+    return {track.name: {"question": track.question, "metric": shown_metrics(track)[0]} for track in found}
 
 
 def shown_metrics(track: Track) -> list[str]:

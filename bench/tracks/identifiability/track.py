@@ -24,6 +24,7 @@ def _board(records: Sequence[Record]) -> pd.DataFrame:
 TRACK = Track(
     name="identifiability",
     verb="identify",
+    question="Are a model's latents the true ones?",
     suffix="__identify",
     file="identify",
     takes="latents",

@@ -8,6 +8,7 @@ from bench.tracks.matching.metrics import METRICS, NUMBERS, PRIMARY, VERSION
 TRACK = Track(
     name="matching",
     verb="profiles",
+    question="Do profiles of wells find their replicates, and those of the same target?",
     suffix="__profiles",
     file="profiles",
     takes="profiles",

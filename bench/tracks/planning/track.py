@@ -44,6 +44,7 @@ def columns_of(task: str) -> tuple[Column, ...]:
 TRACK = Track(
     name="planning",
     verb="plan",
+    question="Which perturbation made these cells, or leads to a wanted state?",
     suffix="__planning",
     file="plan",
     takes="candidates",

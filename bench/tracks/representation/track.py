@@ -8,6 +8,7 @@ from bench.tracks.representation.metrics import METRICS, NUMBERS, PRIMARY, VERSI
 TRACK = Track(
     name="representation",
     verb="frozen",
+    question="What do frozen encoders tell of cells of held-out conditions?",
     suffix="__frozen",
     file="frozen",
     takes="encoder",

@@ -11,6 +11,7 @@ BASELINE = "train_mean"
 TRACK = Track(
     name="response",
     verb="run",
+    question="What does a perturbation do to the mean expression of cells?",
     version=SCORING_VERSION,
     metrics={name: metric.info for name, metric in METRICS.items()},
     primary="pearson_delta",

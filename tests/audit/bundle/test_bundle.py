@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 from harness import made_record
@@ -9,11 +10,13 @@ from harness import made_record
 from bench.audit.bundle import folder, quote
 from bench.audit.bundle.build import build
 from bench.audit.bundle.checks import check
+from bench.audit.bundle.paper import tables
 from bench.audit.bundle.source import read
 from bench.audit.bundle.summary import summarise
 from bench.cli.main import main
 from bench.core.errors import BenchError
 from bench.results import lines
+from bench.tracks import registry
 
 pytestmark = pytest.mark.usefixtures("small_suite")
 
@@ -70,6 +73,29 @@ def test_the_paper_stands_alone(bundle):
     assert "The boards hold 9 runs of 3 models, baselines and controls on 1 data sets." in first
     assert "Of 2 claims that could be judged, 1 hold and 1 do not." in first
     assert "<<" not in text and "{/" not in text
+
+
+def test_boards_are_told_by_what_their_track_asks():
+    """Rows that are no encoders are not called so, nor numbers that are no correlation; boards differ in data or split."""
+    assert all(track.question.endswith("?") and not re.search(r"\d", track.question) for track in registry.tracks())
+    row = {"rank": 1, "skill": 0.4, "skill_ci_low": None, "n_conditions": 9, "a_metric": 0.25}
+    board = {"dataset": "d", "evidence": "full", "n_rows": 2, "n_conditions": 9, "best": "m", "metrics": ["a_metric"]}
+    rows = {"m": row, "floor": {**row, "a_metric": 0.125}, "ceiling": {**row, "a_metric": 0.5}}
+    wells = {"m": {**row, "other": 0.75, "other_ci_low": None}}
+    summary = {
+        "tracks": {"x": {"question": "Is it?", "metric": "a_metric"}, "y": {"question": "How?", "metric": "other"}},
+        "boards": {
+            "x/d__s": {**board, "track": "x", "split": "s", "families": {"f": "a_metric"}, "rows": rows},
+            "y/d__t1": {**board, "track": "y", "split": "t1", "families": {}, "metrics": ["other"], "rows": wells},
+            "y/d__t2": {**board, "track": "y", "split": "t2", "families": {}, "best": None, "rows": {}},
+        },
+    }
+    text, _ = quote.fill(tables(summary), summary)
+    first, second = text.split("**How?**")
+    assert first.startswith("**Is it?**\nThe number is `a_metric`; it stands between the floor and the ceiling")
+    assert "| d | s | full | 2 | 9 | m | 0.40 | 0.12 | 0.25 | 0.50 |" in first
+    assert "`other`." in second and "shuffled labels" not in second
+    assert "| d | t1 | full | 2 | m | 0.75 | – |" in second and "| d | t2 | full | 2 | none | – | – |" in second
 
 
 def test_a_template_may_hold_no_number_of_its_own():
