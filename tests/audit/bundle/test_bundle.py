@@ -76,7 +76,7 @@ def test_the_paper_stands_alone(bundle):
 
 
 def test_boards_are_told_by_what_their_track_asks():
-    """Rows that are no encoders are not called so, nor numbers that are no correlation; boards differ in data or split."""
+    """Rows that are no encoders are not called so, nor are numbers that are no correlation."""
     assert all(track.question.endswith("?") and not re.search(r"\d", track.question) for track in registry.tracks())
     row = {"rank": 1, "skill": 0.4, "skill_ci_low": None, "n_conditions": 9, "a_metric": 0.25}
     board = {"dataset": "d", "evidence": "full", "n_rows": 2, "n_conditions": 9, "best": "m", "metrics": ["a_metric"]}
