@@ -39,7 +39,7 @@ def audit_overview(summary: Summary) -> Any:
     import altair as alt
 
     records = [
-        {"board": _board(key), "status": status, "n": n}
+        {"board": _board(summary, key), "status": status, "n": n}
         for key, board in summary["boards"].items()
         for status, n in board["status"].items()
     ]
@@ -76,7 +76,7 @@ def heldout_metrics(summary: Summary) -> Any | None:
     import altair as alt
 
     boards = {key: b for key, b in summary["boards"].items() if b["families"] and b["evidence"] == "full"}
-    parts = [_families(key, board) for key, board in boards.items()]
+    parts = [_families(_board(summary, key), board) for key, board in boards.items()]
     title = alt.TitleParams(
         "Held-out perturbations and contexts: boards that may carry claims",
         subtitle=[
@@ -87,7 +87,7 @@ def heldout_metrics(summary: Summary) -> Any | None:
     return one_face(alt.vconcat(*parts, spacing=40).properties(title=title)) if parts else None
 
 
-def _families(key: str, board: Summary) -> Any:
+def _families(name: str, board: Summary) -> Any:
     import altair as alt
 
     names = [name for name in board["order"] if "[" not in name and name not in BARS]
@@ -102,7 +102,7 @@ def _families(key: str, board: Summary) -> Any:
             if board["rows"].get(bar, {}).get(metric) is not None
         ]
         charts.append(forest(lines, bars, names, "\n".join(textwrap.wrap(_TITLES.get(family, family), 30)), not charts))
-    title = f"{_board(key)}: {board['n_conditions']} conditions over {board['seeds']} splits"
+    title = f"{name}: {board['n_conditions']} conditions over {board['seeds']} splits"
     return alt.hconcat(*charts, spacing=16, title=alt.TitleParams(title, anchor="start"))
 
 
@@ -133,7 +133,7 @@ def frozen_metrics(summary: Summary) -> Any | None:
             for i, metric in enumerate(metrics)
         ]
         small = ", too few conditions for any claim" if board["evidence"] == "smoke" else ""
-        title = f"{_board(key)}{small}: {summary['tracks'][board['track']]['question']}"
+        title = f"{_board(summary, key)}{small}: {summary['tracks'][board['track']]['question']}"
         parts.append(alt.hconcat(*charts, spacing=16, title=alt.TitleParams(title, anchor="start")))
     return one_face(alt.vconcat(*parts, spacing=40)) if parts else None
 
@@ -152,7 +152,7 @@ def training_curves(summary: Summary) -> Any | None:
         {
             **one,
             "share": one["step"] / one["steps"],
-            "panel": _board(one["board"]),
+            "panel": _board(summary, one["board"]),
             "model": one["row"].partition("[")[0],
         }
         for one in summary["training"]
@@ -182,16 +182,17 @@ def training_curves(summary: Summary) -> Any | None:
     return one_face(facets.properties(title=title))
 
 
-def _board(key: str) -> str:
-    """A board's name for people.
+def _board(summary: Summary, key: str) -> str:
+    """A board's name for people; the track is named where its CSVs are.
 
     Example:
-        >>> _board("response/simulated__doubles")
+        >>> _board({"tracks": {"response": {"suffix": ""}}}, "response/simulated__doubles")
         'simulated, doubles'
     """
     track, _, name = key.partition("/")
     dataset, _, split = name.partition("__")
-    return f"{dataset}, {split.replace('_', ' ')}" + ("" if track == "response" else f" ({track})")
+    apart = f" ({track})" if summary["tracks"][track]["suffix"] else ""
+    return f"{dataset}, {split.replace('_', ' ')}{apart}"
 
 
 FIGURES: dict[str, Callable[[Summary], Any | None]] = {

@@ -60,7 +60,10 @@ def _tracks(source: Source, boards: Mapping[str, Summary]) -> Summary:
     told = {board["track"] for board in boards.values()}
     found = [track for track, _ in source.records if track.name in told]
     found.sort(key=lambda track: (not track.families, bool(track.suffix), track.name))
-    return {track.name: {"question": track.question, "metric": shown_metrics(track)[0]} for track in found}
+    return {
+        track.name: {"question": track.question, "metric": shown_metrics(track)[0], "suffix": track.suffix}
+        for track in found
+    }
 
 
 def shown_metrics(track: Track) -> list[str]:
