@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from harness import made_spec
+from harness import bare_record, made_spec
 
 import bench.tracks
 from bench.core.errors import BenchError
@@ -15,7 +15,7 @@ from bench.reports.explain import explain
 from bench.results import claims, everything, leaderboard, store, tables
 from bench.results.board import board
 from bench.results.claim import Claim
-from bench.results.records import Budget, Record
+from bench.results.records import Budget
 from bench.runner import by_track
 from bench.runner.config import make_config
 from bench.runner.model_choice import choose
@@ -119,18 +119,15 @@ def put(folder, track, model, level, seed=1, kind="model", noise=0.02):
     ]
     table = tables.from_long(track, pd.concat(map(pd.DataFrame, parts)))
     spec = made_spec(model, split_seed=seed, split_id=f"s{seed}")
-    fields = {"evidence": "full", "created": "2026-01-01T00:00:00Z", "controls_used": "input", "hashes": {}}
-    fields |= {"git_sha": None, "git_dirty": False, "packages": {}, "hardware": {}, "selection": None, "warnings": ()}
-    record = Record(
+    record = bare_record(
+        spec,
         track=track.name,
         track_version=track.version,
-        run_id=spec.run_id,
-        spec=spec,
         kind=kind,
+        git_dirty=False,
         budget=Budget(),
         numbers={"width": 8.0},
         values_hash=table.hash,
-        **fields,
     )
     store.add(folder, track, [(record, table)])
     return record, table

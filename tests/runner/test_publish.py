@@ -1,13 +1,13 @@
 """Publishing: what goes along, what reproduces, what is refused; and pruning. Of whole runs: see test_pipeline.py."""
 
 import pytest
-from harness import collect, made, made_record, made_spec
+from harness import bare_record, collect, made, made_record, made_spec
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
 from bench.core.track import CLOSED_FORM
 from bench.results import everything, store
-from bench.results.records import Budget, Record
+from bench.results.records import Budget
 from bench.runner.publish import prune, publish
 from bench.tracks import registry
 
@@ -19,23 +19,12 @@ def encoder(folder, model, kind="model", primary=0.25, **fields):
     """Write a frozen encoder's record by hand, with numbers of the whole run."""
     spec = made_spec(model, **fields)
     names = [*FROZEN.metrics, *FROZEN.numbers]
-    record = Record(
+    record = bare_record(
+        spec,
         track=FROZEN.name,
         track_version=FROZEN.version,
-        run_id=spec.run_id,
-        spec=spec,
         kind=kind,
-        evidence="full",
-        created="2026-01-01T00:00:00Z",
-        controls_used="input",
-        hashes={},
-        git_sha=None,
-        git_dirty=None,
-        packages={},
-        hardware={},
         budget=Budget(),
-        selection=None,
-        warnings=(),
         numbers={**dict.fromkeys(names, 0.5), FROZEN.primary: primary},
         values_hash=None,
     )
