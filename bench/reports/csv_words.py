@@ -40,6 +40,16 @@ COLUMN_WORDS: dict[str, str] = {
     "wall_s": "Seconds that fitting and predicting took, averaged over the row's runs; machines differ.",
     "parameters": "How many numbers the model fits, over all of its parts.",
     "run_ids": "The runs that the row is made of: 'bench reproduce RUN_ID' runs one of them again.",
+    "above": (
+        "On boards of known latents: by how much the row's MCC is above that of a VAE that is told the perturbation, "
+        "within each data seed; the interval is a t interval over data seeds."
+    ),
+    "claim": (
+        "Whether the whole interval of 'above' exceeds .05 (true), stays under it (false), or neither (undecided); not "
+        "evaluable where there are too few perturbations for the latents, or data seeds for an interval."
+    ),
+    "fit_s": "Seconds that fitting took, averaged over the row's runs; machines differ.",
+    "note": "What the row's models said of themselves: a block that fell silent, or why nothing can be claimed.",
     "n_unknown": "For how many candidates the model knew nothing of any perturbed gene, so that they are ranked last.",
 }
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.core.errors import BenchError, unknown
 from bench.core.track import Column, MetricInfo, Track
-from bench.reports.csv_words import of_column
+from bench.reports.csv_words import COLUMN_WORDS, of_column
 from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
 from bench.results.board import FLOOR, REPLICATE, board
@@ -80,7 +80,7 @@ def _number(name: str) -> list[str]:
         if name in track.number_info:
             return _described(name, track.number_info[name])
     known = {metric for track in tracks for metric in (*track.metrics, *track.numbers)}
-    if text := of_column(name, frozenset(known | {"skill"})):
+    if text := of_column(name, frozenset(known | {"skill", *COLUMN_WORDS})):
         return [name, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
     titles = {column.title for track in tracks for column in track.columns}
     raise unknown("word or metric", name, {*WORDS, *known, *titles})
