@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.audit.second.truth import Material
-from bench.core.conditions import CONTROL, constituents, stratum
+from bench.core.conditions import CONTROL, constituents, identity_name, stratum
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import asked
@@ -103,8 +103,10 @@ def material_of(task: Task) -> Material:
         context=np.array([place[unit.context] for unit in units], dtype=np.int64),
         stratum=np.array([stratum(unit.perturbation) for unit in units], dtype=np.str_),
         targets=targets,
+        perturbation=np.array([identity_name(unit.perturbation) for unit in units], dtype=np.str_),
         train=[data.unit_rows(unit) for unit in learned],
         train_context=np.array([place[unit.context] for unit in learned], dtype=np.int64),
+        train_perturbation=np.array([identity_name(unit.perturbation) for unit in learned], dtype=np.str_),
         inputs=pools[0],
         seen=pools[1],
         reference=pools[2],

@@ -18,10 +18,12 @@ from bench.audit.second.kept import Kept
 from bench.audit.second.truth import Truth, measure
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
-from bench.results.tables import ALL
+from bench.results.tables import ALL, BLIND
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+#: How the answers from other contexts are named.
+REMEMBERED = ("same_perturbation", "two_way_sum")
 #: Relative distance to the truth under which a prediction is the truth.
 COPY = 0.05
 #: The same between two rows: what keeping predictions may leave.
@@ -47,7 +49,7 @@ class Judge:
     seen: list[tuple[BoardEntry, Floats]] = field(default_factory=list)
 
     def facts(self, entry: BoardEntry, what: str) -> Check:
-        """Compare a task's floor (the mean train shift) and replicate with those of the second implementation."""
+        """Compare a task's floors (the mean train shift, other contexts) and replicate with those computed here."""
         truth, name = self.truth, "floor and replicate recomputed"
         mean = np.broadcast_to(truth.train_delta, truth.c_in.shape)
         halves = scores.on_halves(truth, lambda half: truth.y[scores.complement(half)] - truth.c_rep)
@@ -56,7 +58,32 @@ class Judge:
             worst, compared = difference(_recorded(entry, field_), self._ordered(computed), FROM_CELLS)
             n += compared
             said += [f"{field_}: {worst}"] if worst else []
+        worst, compared = self._remembered(entry)
+        said, n = said + ([worst] if worst else []), n + compared
         return failed(name, what, METRIC, "; ".join(said)) if said else passed(name, what, f"{n} values")
+
+    def _remembered(self, entry: BoardEntry) -> tuple[str, int]:
+        """Compare what the task's answers from other contexts score: what differs, and how many values were."""
+        task, n = entry.values.task, 0
+        place = list(entry.values.metrics).index("discrimination")
+        if unknown := sorted(name for name in task.answers - set(self.truth.elsewhere) if name.startswith(REMEMBERED)):
+            return f"{BLIND}{unknown[0]} is an answer of another kind of task", n
+        for name, d_hat in self.truth.elsewhere.items():
+            if name not in task.answers:
+                return f"{name} is not among the floor's answers: scored by code that did not know it", n
+            field_ = BLIND + name
+            computed = self._ordered(scores.on_halves(self.truth, lambda half, d_hat=d_hat: d_hat))  # type: ignore[misc]
+            worst, compared = difference(_recorded(entry, field_), computed, FROM_CELLS)
+            n += compared
+            for scope, (rows, own) in task.scopes.items():
+                if own is not None and not worst:
+                    among = {"discrimination": scores.identity_on_halves(self.truth, d_hat, self.order[rows])}
+                    recorded = {"discrimination": entry.values.column(scope, field_, place)}
+                    worst, compared = difference(recorded, among, FROM_CELLS)
+                    worst, n = f"within {scope}, {worst}" if worst else "", n + compared
+            if worst:
+                return f"{field_}: {worst}", n
+        return "", n
 
     def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
         """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""
@@ -80,7 +107,7 @@ class Judge:
 
     def _unresolved(self, entry: BoardEntry, d_hat: Floats) -> dict[str, Bools]:
         """Units that are recorded to be at a metric's centre, and are there as far as kept numbers tell."""
-        truth = self.truth
+        truth, found = self.truth, scores.Scores(self.truth, d_hat)
 
         def size(shift: Floats) -> Floats:
             return np.asarray(np.sqrt((np.where(truth.scored, shift, 0.0) ** 2).mean(axis=1)))[self.order]
@@ -88,10 +115,13 @@ class Judge:
         flags = entry.values.field(ALL, "degenerate")
         place = {metric: m for m, metric in enumerate(entry.values.metrics)}
         centres = {"discrimination": truth.train_delta, "pearson_delta_pert_ref": truth.train_y - truth.c_in}
-        return {
-            metric: (size(d_hat - centre) <= UNRESOLVED * size(d_hat)) & flags[:, place[metric]]
-            for metric, centre in centres.items()
-        }
+        # What contexts differ by is 0 by construction in an answer that is the same in all of them.
+        rows, mine, _ = found.interactions
+        alike = np.ones(len(d_hat), dtype=np.bool_)
+        alike[rows] = np.sqrt((mine**2).mean(axis=1)) <= UNRESOLVED * np.sqrt((d_hat[rows] ** 2).mean(axis=1))
+        near = {name: size(d_hat - centre) <= UNRESOLVED * size(d_hat) for name, centre in centres.items()}
+        near["interaction_r"] = alike[self.order]
+        return {metric: at & flags[:, place[metric]] for metric, at in near.items()}
 
     def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Bools]) -> str:
         """Identity within each subgroup, which is a gallery of its own."""

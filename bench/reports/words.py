@@ -23,9 +23,10 @@ WORDS: dict[str, str] = {
         "steering and reversal of a board of planning. The best blind answer of each question is looked for after the "
         "fact, among many and for each question anew, so that nobody is clearly above 0 without knowing something "
         "about the perturbation, if only how strong it is: whether a row knows more than that, pattern r and identity "
-        "tell. The plain mean shift lies below 0. There is none where fewer than two questions can be answered, or, "
-        "of a board of predictions, neither pattern nor identity, or the predictions were not made from the input "
-        "controls alone, or do not say so."
+        "tell. Where whole contexts are held out and every perturbation was seen in others, to remember it earns "
+        "nothing either: above 0 are rows that know something about the context. The plain mean shift lies below 0. "
+        "There is none where fewer than two questions can be answered, or, of a board of predictions, neither pattern "
+        "nor identity, or the predictions were not made from the input controls alone, or do not say so."
     ),
     "skill [95% CI]": (
         "Skill, with the range in which it would lie in 95 of 100 repetitions with other perturbed genes, other "
@@ -80,8 +81,10 @@ WORDS: dict[str, str] = {
         "What is reached without knowing which gene was perturbed. Of each question it is the best of a published "
         "list of blind answers, made from the training cells: no change, the mean change, the usual genes that move "
         "in the usual direction, the first directions in which training changes vary, and mixtures of these; for "
-        "identity a coin. It is skill 0. The best is chosen knowing the test data: that errs against models, by a "
-        "hair."
+        "identity a coin. Where every tested perturbation was seen in other contexts, what it does there on average "
+        "is an answer too (same_perturbation), and, where some training cells are of the tested context, that plus "
+        "what they have in common (two_way_sum_50: half of it): it is what is reached without knowing the context. "
+        "The floor is skill 0. The best is chosen knowing the test data: that errs against models, by a hair."
     ),
     "train_mean": (
         "The mean change over all training perturbations, predicted for every test condition. It knows no condition, "

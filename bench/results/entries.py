@@ -67,7 +67,7 @@ class BoardEntry:
         return replace(self, load=lambda: table)
 
     def disagrees(self, other: BoardEntry) -> str:
-        """Say in what two records of one task differ that must not: their units, the floor or the replicate."""
+        """Say in what two records of one task differ that must not: units, floor, replicate or blind answers."""
         mine, theirs = self.values.task, other.values.task
         if mine is theirs:
             return ""
@@ -79,6 +79,13 @@ class BoardEntry:
             a, b = a[:, both], b[:, both]
             if not np.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True).all():  # machines round differently
                 return f"disagree on the {what}"
+        for which, lacking in (("first", theirs.answers - mine.answers), ("second", mine.answers - theirs.answers)):
+            if lacking:
+                return (
+                    f"do not have the same condition-blind answers: the {which} lacks {', '.join(sorted(lacking))}, as "
+                    "the code that scored it did not know them. Score it again ('bench run --force', or publish it "
+                    "again)"
+                )
         return ""
 
     def _known(self, mine: Floats, theirs: Floats) -> NDArray[np.bool_]:

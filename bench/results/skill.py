@@ -1,8 +1,8 @@
-"""Skill: where a predictor stands between the best condition-blind answer (0) and what the cells allow (1).
+"""Skill: where a predictor stands between the best blind answer (0) and what the cells allow (1).
 
 Definitions: docs/board.md. In each family ``skill = (S - F) / (C - F)``, all scored against half truths: ``F`` is the
-best mean among answers that do not know the condition, ``C`` what a prediction without noise would reach (or a
-replicate, where a metric has no such form).
+best mean among answers that do not know what is asked (the condition or, where contexts are held out, the context),
+``C`` what a prediction without noise would reach (or a replicate, where a metric has no such form).
 """
 
 from __future__ import annotations

@@ -81,6 +81,11 @@ class TaskTable:
         return tuple(sorted(name.removeprefix(BLIND) for name in self.numbers if name.startswith(BLIND)))
 
     @cached_property
+    def answers(self) -> frozenset[str]:
+        """Names of those that are answers of this task: a file may hold other tasks, with others."""
+        return frozenset(name for name in self.blind if np.isfinite(self.numbers[BLIND + name]).any())
+
+    @cached_property
     def scopes(self) -> dict[str, tuple[Rows, Rows | None]]:
         """By scope: its rows among those of ``all``, and its own rows where a gallery has some."""
         whole = self.words["scope"] == ALL

@@ -237,6 +237,21 @@ def test_records_of_one_task_must_agree_on_units_floor_and_replicate(three):
     assert "c" not in board(three).index
 
 
+def test_records_of_one_task_must_know_the_same_blind_answers(three):
+    """One that was scored before an answer was known has another floor: it is not put beside newer ones in silence."""
+    record, table = made("c", {"pearson_delta": 0.3})
+    block = np.full_like(table.task.numbers["floor"], np.nan)
+    newer = replace(table, task=replace(table.task, numbers={**table.task.numbers, "blind:remembers": block}))
+    store.add(three, TRACK, [(record, newer)])  # it is an answer of other tasks alone
+    store.remove(three, TRACK, [record.run_id])
+    known = np.where(np.isfinite(table.task.numbers["floor"]), 0.25, np.nan)
+    numbers = {**table.task.numbers, "blind:remembers": known}
+    newer = replace(table, task=replace(table.task, numbers=numbers))
+    with pytest.raises(BenchError, match="second lacks remembers.*bench run --force"):
+        store.add(three, TRACK, [(record, newer)])
+    assert "c" not in board(three).index
+
+
 def test_a_record_that_is_older_than_a_metric_stays_beside_newer_ones(three):
     before = board(three)
     record, table = made("c", {"pearson_delta": 0.3, DE: 0.3})

@@ -29,7 +29,7 @@ _FROZEN = {
 }
 _SHUFFLED = "shuffled"
 _BEATS = {
-    "floor": "any answer that does not know the perturbation",
+    "floor": "any answer that does not know what is asked",
     ITSELF: "itself with a part removed or changed",
 }
 
@@ -81,7 +81,7 @@ def heldout_metrics(summary: Summary) -> Any | None:
         "Held-out perturbations and contexts: boards that may carry claims",
         subtitle=[
             "Points are means over conditions with their intervals; rows in the order of the board, best first.",
-            "Floor: the best answer that does not know the perturbation. Ceiling: what these cells allow at best.",
+            "Floor: the best answer that does not know what is asked. Ceiling: what these cells allow at best.",
         ],
     )
     return one_face(alt.vconcat(*parts, spacing=40).properties(title=title)) if parts else None

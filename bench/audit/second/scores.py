@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.audit.second.interaction import block, interactions
 from bench.audit.second.truth import Truth
 
 Floats = NDArray[np.float64]
@@ -227,6 +228,25 @@ class Scores:
             "legacy_r2_top50": explained(self.y, self.y_hat, fifty),
         }
 
+    @cached_property
+    def interactions(self) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Units of the crossed block, and what contexts do to them beyond the rest, predicted and true."""
+        rows = block(self.truth.context, self.truth.perturbation)
+        genes = self.truth.expressed & ~self.truth.targets.any(axis=0)
+        if not rows.size:
+            return rows.ravel(), np.zeros((0, len(genes))), np.zeros((0, len(genes)))
+        return rows.ravel(), interactions(self.d_hat[:, genes], rows), interactions(self.d[:, genes], rows)
+
+    def interaction(self) -> dict[str, Floats]:
+        """Whether a prediction knows how contexts differ."""
+        out, undefined = np.full(len(self.d), np.nan), np.ones(len(self.d), dtype=np.bool_)
+        rows, mine, true = self.interactions
+        if len(rows):
+            r = correlation(mine, true, np.ones(mine.shape))
+            out[rows] = np.where(mine.std(axis=1) > self.noise[rows], r, np.nan)
+            undefined[rows] = ~(true.std(axis=1) > self.true_noise[rows])
+        return {"interaction_r": self._settled(out, undefined, 0.0)}
+
     def identity(self, rows: NDArray[np.int64], centred: bool = True) -> Floats:
         """Share of the other units of the same context and stratum that each is told from.
 
@@ -266,6 +286,7 @@ def everything(truth: Truth, d_hat: Floats) -> dict[str, Floats]:
         **whole.size(),
         **whole.de(),
         **whole.fit(),
+        **whole.interaction(),
     }
 
 
@@ -296,6 +317,11 @@ def on_halves(truth: Truth, d_hat: Callable[[int], Floats]) -> dict[str, Floats]
         n = known.sum(axis=0)
         out[name] = np.where(n > 0, np.where(known, block, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
     return out
+
+
+def identity_on_halves(truth: Truth, d_hat: Floats, rows: NDArray[np.int64]) -> Floats:
+    """Identity of some units among themselves, mean over halves ``[n]``."""
+    return np.asarray(np.mean([Scores(truth, d_hat, half).identity(rows) for half in range(1, len(truth.y))], axis=0))
 
 
 def complement(half: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.audit.second.elsewhere import from_elsewhere
 from bench.audit.second.ranksum import z_scores
 
 Floats = NDArray[np.float64]
@@ -29,8 +30,10 @@ class Material:
         context: Context of each unit ``[T]``.
         stratum: Perturbed genes of each unit, or dose and time ``[T]``.
         targets: Genes that are perturbed in it ``[T, G]``.
+        perturbation: What each unit is, in whatever order its genes are named ``[T]``.
         train: Rows of each train unit.
         train_context: Its context.
+        train_perturbation: What it is.
         inputs: Rows of the input cells, by context.
         seen: Rows of the input controls, by context.
         reference: Rows of the reference controls, by context.
@@ -45,8 +48,10 @@ class Material:
     context: Rows
     stratum: NDArray[np.str_]
     targets: Bools
+    perturbation: NDArray[np.str_]
     train: list[Rows]
     train_context: Rows
+    train_perturbation: NDArray[np.str_]
     inputs: list[Rows]
     seen: list[Rows]
     reference: list[Rows]
@@ -79,6 +84,8 @@ class Truth:
         spread: Mean over genes of the variance of the unit's cells, ddof 0 ``[T]``.
         context: ``[T]``.
         stratum: ``[T]``.
+        perturbation: ``[T]``.
+        elsewhere: Shifts of units that follow from other contexts ``[T, G]``, by name.
     """
 
     y: Floats
@@ -99,6 +106,8 @@ class Truth:
     spread: Floats
     context: Rows
     stratum: NDArray[np.str_]
+    perturbation: NDArray[np.str_]
+    elsewhere: dict[str, Floats]
 
 
 def measure(m: Material) -> Truth:
@@ -144,6 +153,10 @@ def measure(m: Material) -> Truth:
         spread=spread,
         context=m.context,
         stratum=m.stratum,
+        perturbation=m.perturbation,
+        elsewhere=from_elsewhere(
+            train - c_in[m.train_context], (m.train_perturbation, m.train_context), (m.perturbation, m.context)
+        ),
     )
 
 

@@ -57,6 +57,8 @@ class Bars:
         half_replicate: A half as a prediction of the other ``[N]``.
         answers: Names of blind answers ``[A]``.
         blind: What they score against half truths in pattern, DE and size ``[A, 3, T]``; NaN where it is no answer.
+        remembered: Names of answers that know the perturbation from other contexts ``[E]``.
+        half_remembered: What they score against half truths, identity too ``[E, N]``.
         effect: Tertile of effect strength of each unit ``[T]``.
         draw_keys: Scope, metric and answer, parted by tabs ``[K]``.
         draws: How far the mean over a scope's units moves under bootstraps of the reference controls ``[K, B]``.
@@ -69,6 +71,8 @@ class Bars:
     half_replicate: Floats
     answers: tuple[str, ...]
     blind: Floats
+    remembered: tuple[str, ...]
+    half_remembered: Floats
     effect: tuple[str, ...]
     draw_keys: tuple[str, ...]
     draws: Floats
@@ -181,6 +185,26 @@ def _answers(truth: Truth, halves: Halves, effect: tuple[str, ...]) -> dict[str,
     return {"answers": tuple(names), "blind": np.array(scores), "draws": draws}
 
 
+def _remembered(
+    truth: Truth, halves: Halves, effect: tuple[str, ...]
+) -> tuple[dict[str, dict[tuple[str, str], Floats]], dict[tuple[str, str, str], Floats]]:
+    """What a perturbation's answers from other contexts score, by name, and how these scores move.
+
+    They are predictions as any other: another for each unit, with a size, and told apart by identity.
+    """
+    scores: dict[str, dict[tuple[str, str], Floats]] = {}
+    draws: dict[tuple[str, str, str], Floats] = {}
+    for name, shift in zip(truth.elsewhere_names, truth.elsewhere, strict=True):
+        mean = truth.c_in + shift
+        scores[name] = found = half_values(truth, mean, halves)
+        by_unit = draw_scores(answer_of(align(truth, mean)), truth)
+        by_unit = where_defined(by_unit, {metric: found[metric, ALL] for metric in by_unit})
+        identity = moved_identity(truth, mean)
+        identity = where_defined(identity, {scope: found[IDENTITY, scope] for scope in identity})
+        draws |= {(*key, name): draw for key, draw in mean_draws(truth, effect, by_unit, identity).items()}
+    return scores, draws
+
+
 def compute(truth: Truth) -> Bars:
     """Score the train mean, the replicate and all blind answers."""
     halves = halves_of(truth)
@@ -200,14 +224,22 @@ def compute(truth: Truth) -> Bars:
     nothing = np.zeros(truth.c_ref_draws.shape[1])
     told = [scope for scope, name, of in draws if name == IDENTITY and of == REPLICATE]
     draws |= {(scope, IDENTITY, CHANCE): nothing for scope in told}
+    remembered, moved = _remembered(truth, halves, effect)
+    draws |= moved
     undefined = {key: np.full(len(floor[key]["value"]), np.nan) for key in keys}
+
+    def in_columns(found: Mapping[tuple[str, str], Floats]) -> Floats:
+        return np.concatenate([found.get(key, undefined[key]) for key in keys])
+
     return Bars(
         keys=tuple(_KEY.join(key) for key in keys),
         floor=_flat(keys, floor, "value"),
-        half_floor=np.concatenate([half_floor.get(key, undefined[key]) for key in keys]),
+        half_floor=in_columns(half_floor),
         half_replicate=_flat(keys, replicate, "half_replicate"),
         answers=answered["answers"],
         blind=answered["blind"],
+        remembered=tuple(remembered),
+        half_remembered=np.array([in_columns(found) for found in remembered.values()]),
         effect=effect,
         draw_keys=tuple(_KEY.join(key) for key in draws),
         draws=np.array(list(draws.values())).reshape(len(draws), len(nothing)),

@@ -4,6 +4,9 @@ They are made of train cells and input controls, and may know how many genes are
 time. An answer is a direction
 (scored by pattern and DE), a size (scored by size), or nothing at all. The span of the directions is an answer too: the
 best vector in it, chosen on half of the test units and scored on the other half, over and over.
+
+Where the test units' perturbations are known from other contexts, the answers that remember them are beside these: see
+:mod:`bench.tracks.response.truth.elsewhere`.
 """
 
 from __future__ import annotations

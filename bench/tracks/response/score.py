@@ -92,7 +92,10 @@ def score_table(
 
 
 def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
-    """Columns of blind answers: chance where identity has a floor, and the others where they are answers."""
+    """Columns of blind answers: chance where identity has a floor, and the others where they are answers.
+
+    One that remembers the perturbation from other contexts is an answer of every family.
+    """
     begins = dict(zip(known.columns, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True))
     total = sum(lengths)
     out = {CHANCE: np.full(total, np.nan)}
@@ -105,6 +108,7 @@ def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
         for metric, values in zip((PATTERN, DE, SIZE), scores, strict=True):
             begin = begins[metric, ALL]
             out[name][begin : begin + len(values)] = values
+    out |= dict(zip(known.remembered, known.half_remembered, strict=True))
     return {f"{BLIND}{name}": column for name, column in out.items()}
 
 

@@ -16,7 +16,7 @@ TRACK = Track(
     metrics={name: metric.info for name, metric in METRICS.items()},
     primary="pearson_delta",
     baseline=BASELINE,
-    floor_text="as good as the best answer that does not know the condition",
+    floor_text="as good as the best answer that does not know what is asked",
     ceiling_text="as good as the cells allow",
     columns=(
         Column("pattern r", "pearson_delta", meaning="Correlation of predicted and true shift."),
@@ -37,7 +37,7 @@ TRACK = Track(
         ),
     ),
     legend=(
-        "Look first at skill: 0 = the best answer that does not know the condition, 1 = what the cells allow. "
+        "Look first at skill: 0 = the best answer that does not know what is asked, 1 = what the cells allow. "
         "Rows that share a rank cannot be told apart. pattern r: correlation of predicted and true shift; identity: "
         ".5 = cannot tell conditions apart; size: predicted over true shift, 1 is right; DE r: signed ranks of genes "
         "against signed evidence."

@@ -72,6 +72,9 @@ class Truth:
         direction_names: Their names ``[D]``.
         sizes: Sizes of the train shifts ``[S]``.
         size_names: Their names ``[S]``.
+        elsewhere: Shifts of test units that follow from other contexts ``[E, T, G]``: see
+            :func:`bench.tracks.response.truth.elsewhere.elsewhere`.
+        elsewhere_names: Their names ``[E]``; none where a tested perturbation is in no other context.
         state_shift: Shift of each unit in each of K states, float32, NaN where it has too few cells there; K = 0 where
             no context has states ``[T, K, G]``: see :mod:`bench.tracks.response.truth.states`.
         state_half: The same of each half ``[H, T, K, G]``.
@@ -124,6 +127,8 @@ class Truth:
     direction_names: tuple[str, ...]
     sizes: Floats
     size_names: tuple[str, ...]
+    elsewhere: Floats
+    elsewhere_names: tuple[str, ...]
     state_shift: NDArray[np.float32]
     state_half: NDArray[np.float32]
     state_change: Floats

@@ -29,6 +29,7 @@ from bench.stats.shifts import expressing_cells, group_sums, row_mean, train_mea
 from bench.tracks.response.truth import halves
 from bench.tracks.response.truth.cells import Rows, axes_of, marker_genes, paired_controls, sample, values
 from bench.tracks.response.truth.doubles import doubles
+from bench.tracks.response.truth.elsewhere import elsewhere
 from bench.tracks.response.truth.fields import Truth
 from bench.tracks.response.truth.references import reference_draws
 from bench.tracks.response.truth.states import state_facts
@@ -41,7 +42,9 @@ VERSION = 2
 HALVINGS = 5
 #: Modules whose code makes a truth, by package.
 CODE = {
-    "tracks/response/truth": ("truth", "fields", "cells", "doubles", "halves", "references", "states", "train"),
+    "tracks/response/truth": (
+        *("truth", "fields", "cells", "doubles", "elsewhere", "halves", "references", "states", "train"),
+    ),
     "tracks/response/metrics": ("cache", "evaluation", "functional", "optional", "ranking"),
     "stats": ("cellspace", "cellstates", "counts", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
@@ -197,6 +200,7 @@ def compute(task: Task) -> Truth:
         expressed,
         np.array([stratum(unit.perturbation) for unit in learned], dtype=np.str_),
     )
+    others = elsewhere(shifts, learned, units)
     shared: dict[str, Any] = {
         "c_in": c_in[context],
         "c_ref": c_ref[context],
@@ -229,6 +233,8 @@ def compute(task: Task) -> Truth:
         cell_side=side[:, sampled].astype(np.int64),
         markers=markers,
         subgroup=_subgroups(task, units),
+        elsewhere=np.array(list(others.values())).reshape(len(others), *test.mean.shape),
+        elsewhere_names=tuple(others),
         **shared,
         **given,
         **reference_draws(dataset, tested, context, pools["ref"], pair_facts),
