@@ -150,7 +150,14 @@ def test_shipped_suites_hold_no_claim_about_missing_rows(shipped):
 
 
 #: Rows that the boards lack, and why.
-LACKING: dict[tuple[str, str, str, str], str] = {}
+ENCODERS = ("jepa", "mae", "vicreg", "random_encoder")
+LACKING: dict[tuple[str, str, str, str], str] = {
+    ("run", "simulated", "simulation-label_fraction0.25", row): "not fitted yet"
+    for row in (
+        *("train_mean", "additive", "ridge"),
+        *(f"{name}[{how}]" for name in ENCODERS for how in ("latent_target=own", "features=from_encoder")),
+    )
+}
 
 
 @pytest.mark.ci
