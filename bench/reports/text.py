@@ -54,7 +54,9 @@ def _skill(track: Track, row: Mapping[Hashable, Any]) -> str:
         return "null"
     if pd.isna(row["skill_ci_low"]):
         return _number(row["skill"])
-    return f"{_number(row['skill'])} [{_number(row['skill_ci_low'])}, {_number(row['skill_ci_high'])}]"
+    texts = [_number(row[name]) for name in ("skill", "skill_ci_low", "skill_ci_high")]
+    mean, low, high = ("-1" if text == "-1.00" else text for text in texts)  # as low as skill goes
+    return f"{mean} [{low}, {high}]"
 
 
 def _rank(row: Mapping[Hashable, Any]) -> str:
