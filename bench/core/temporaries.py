@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import re
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,11 +71,16 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def _lock(descriptor: int, wait: bool) -> bool:
-    """Hold a file until it is closed; return whether it is held."""
+    """Hold a file until it is closed; return whether it is held.
+
+    By a lock of the open file description, which Linux has: HDF5 locks what it opens by ``flock``, and would find its
+    file taken.
+    """
     try:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):  # Windows, some network disks; another process holds it
+        kind = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+        fcntl.fcntl(descriptor, kind, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    except (ImportError, AttributeError, OSError):  # other systems, some network disks; another process holds it
         return False
     return True

@@ -56,21 +56,21 @@ def test_without_locks_nothing_is_removed(tmp_path, monkeypatch):
         raise OSError(37, "No locks available")
 
     (tmp_path / f".x.{temporaries._HERE}.abcdefgh.tmp").write_text("half")
-    monkeypatch.setattr(fcntl, "flock", refused)
+    monkeypatch.setattr(fcntl, "fcntl", refused)
     write_text(tmp_path / "x", "whole")
     assert len(list(tmp_path.iterdir())) == 2 and (tmp_path / "x").read_text() == "whole"
 
 
 def test_a_file_that_is_swept_before_it_is_held_is_made_again(tmp_path, monkeypatch):
-    lock, swept = fcntl.flock, []
+    lock, swept = fcntl.fcntl, []
 
-    def between(descriptor, how):
+    def between(descriptor, *how):
         if not swept:
             swept.append(next(tmp_path.glob(".x.*")))
             swept[0].unlink()
-        lock(descriptor, how)
+        return lock(descriptor, *how)
 
-    monkeypatch.setattr(fcntl, "flock", between)
+    monkeypatch.setattr(fcntl, "fcntl", between)
     with atomic(tmp_path / "x") as temporary:
         assert temporary != swept[0]
         temporary.write_text("whole")
