@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import material, rows
+from bench.audit import material, rows, screens
 from bench.audit.compare import EXACT
 from bench.audit.material import Data
 from bench.audit.records import Found, nothing_kept, subject
@@ -23,8 +23,10 @@ from bench.results.tables import ALL
 
 def look(folder: Path, found: Found, data: Data) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
+    every = [entry for of in found.entries.values() for entry in of]
+    yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
     entries = sorted(
-        (entry for of in found.entries.values() for entry in of),
+        (entry for entry in every if entry.track.takes != "latents"),
         key=lambda e: (e.record.spec.dataset, *_key(e)),
     )
     for dataset, of_data in groupby(entries, key=lambda entry: entry.record.spec.dataset):

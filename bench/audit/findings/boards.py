@@ -57,8 +57,8 @@ def from_boards(
     """Take the evidence of our own boards.
 
     Args:
-        records: All records of each track, outdated ones too; those of profiles of wells, which know no held-out
-            units, are left out.
+        records: All records of each track, outdated ones too; those of profiles of wells and of known latents, which
+            know no held-out units, are left out.
         groups: Those that boards are made of.
         verdicts: What its claims files say.
         shown: Fallbacks that a board shows of a row, by (board, row).
@@ -67,7 +67,8 @@ def from_boards(
     draw = learned or Drawn(unit_name).learned
     found = []
     for track, items in records:
-        if track.takes == "profiles":  # wells have no split: nothing is held out, and no seed draws what is
+        # Wells have no split, and of known latents every condition is seen: no units are held out, none can leak.
+        if track.takes in ("profiles", "latents"):
             continue
         for item in items:
             spec = item.record.spec

@@ -93,6 +93,11 @@ class Problem:
         return p.d_v + p.d_i
 
     @property
+    def split_id(self) -> str:
+        """Hash of the very cells, and of which of them are learned from."""
+        return sha256_json([self.dataset.hash, self.task.dataset.hash])[:16]
+
+    @property
     def unanswerable(self) -> str:
         """Why nothing can be claimed; empty = there are enough environments."""
         environments, d_v = self.n_singles + 1, self.truth.parameters.d_v

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.files import sha256_json
 from bench.results import records
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
@@ -54,7 +53,7 @@ def spec_of(problem: Problem, row: Row, seed: int) -> RunSpec:
         split=SPLIT,
         split_seed=problem.seed,
         control_fold=0,
-        split_id=sha256_json([problem.dataset.hash, problem.task.dataset.hash])[:16],
+        split_id=problem.split_id,
         model=row.name,
         model_version=row.version,
         arguments=dict(row.arguments),
