@@ -8,7 +8,6 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy
 import screens
 import torch
 from rounding import rounding
@@ -82,7 +81,10 @@ def test_coexpression_graph_equals_numpy(task, tiny, tiny_split):
     np.testing.assert_allclose([ours[e] for e in expected], list(expected.values()), atol=rounding(400, 0.5))
 
 
+@pytest.mark.ci
 def test_differential_genes_are_those_of_scanpy(task, tiny, tiny_split):
+    import scanpy
+
     found = most_differential(task)
     inputs = [tiny.barcode_index[b] for pool in tiny_split.input_controls.values() for b in pool]
     for name in tiny_split.val:

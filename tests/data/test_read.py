@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy
 import scipy.sparse as sp
 from screens import GENES, tiny_counts, write_h5ad
 
@@ -95,7 +94,10 @@ def test_counts_are_normalised_to_what_log_values_read_as(counts, reference, lay
     assert any("normalised to 10000" in note for note in dataset.notes)
 
 
+@pytest.mark.ci
 def test_normalising_is_scanpys(counts, tmp_path):
+    import scanpy
+
     theirs = anndata.AnnData(counts[0].astype(np.float32), obs=counts[1].copy())
     scanpy.pp.normalize_total(theirs, target_sum=1e4)
     scanpy.pp.log1p(theirs)

@@ -111,6 +111,7 @@ def as_anndata(x, names):
     return table
 
 
+@pytest.mark.ci
 def test_scores_are_scanpys_with_tie_correction():
     import scanpy as sc
 

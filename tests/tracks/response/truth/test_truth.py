@@ -38,6 +38,7 @@ def test_no_cell_is_both_input_and_reference(tiny_split):
         assert set(tiny_split.input_cells[context]) <= set(inputs)
 
 
+@pytest.mark.ci
 def test_wilcoxon_equals_scanpy_with_tie_correction(tiny, tiny_split, facts):
     import anndata
     import pandas as pd
@@ -172,6 +173,7 @@ def test_a_cache_is_named_after_all_code_that_makes_it():
     } == needed
 
 
+@pytest.mark.ci
 def test_gears_de_genes_are_scanpys_t_test(tiny, tiny_split, facts):
     import anndata
     import pandas as pd
