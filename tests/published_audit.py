@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from bench.audit.findings.evidence import Artifact, Contrast, Evidence, Told
+from bench.audit.findings.evidence import Artifact, Contrast, Evidence, TrueComparison
 
 FOLDER = Path(__file__).parent / "audit" / "published"
 
@@ -46,13 +46,13 @@ def checkpoint(changes=()):
     return Artifact(found["name"], "jepa", "checkpoint", 1, schema=has, expected=wants)
 
 
-HEADLINE = Told("jepa beats mae on held-out perturbations", "heldout", "jepa", ("mae",))
+HEADLINE = TrueComparison("jepa beats mae on held-out perturbations", "heldout", "jepa", ("mae",))
 
 
-def evidence(*artifacts, told=(HEADLINE,)):
+def evidence(*artifacts, comparisons=(HEADLINE,)):
     tables = [
         Artifact(f"{one['name']} {row}", row, one["board"], 1, warnings=tuple(one["warnings"]))
         for one in load("artifacts")
         for row in ("jepa", "mae")
     ]
-    return Evidence([*tables, *(artifacts or (probe(), checkpoint()))], told, contrasts)
+    return Evidence([*tables, *(artifacts or (probe(), checkpoint()))], comparisons, contrasts)

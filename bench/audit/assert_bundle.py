@@ -261,8 +261,8 @@ def check_records(bundle: Bundle) -> str:
     for board, one in summary["boards"].items():
         if by_board.get(board, 0) != one["n_records"]:
             raise Refused(METRIC, f"{board} has {by_board.get(board, 0)} records, the summary says {one['n_records']}")
-    told = {(one["board"], one["run_id"]) for one in summary["excluded"]}
-    if gone := sorted(warned - told):
+    excluded = {(one["board"], one["run_id"]) for one in summary["excluded"]}
+    if gone := sorted(warned - excluded):
         raise Refused(CLAIM, f"{gone[0][0]}: run {gone[0][1]} has a warning that the summary does not tell")
     return f"{len(seen)} records, {len(warned)} with a warning about provenance"
 
@@ -334,13 +334,15 @@ def check_claims(bundle: Bundle) -> str:
         content = bundle.json(name)
         for one in content["verdicts"]:
             kept[content["suite"], one["claim"]["name"]] = one
-    told = {(one["suite"], one["name"]): one for one in summary["claims"]}
-    if len(told) < len(summary["claims"]):
+    stated = {(one["suite"], one["name"]): one for one in summary["claims"]}
+    if len(stated) < len(summary["claims"]):
         raise Refused(CLAIM, "a claim stands twice in the summary")
-    if set(told) != set(kept):
-        raise Refused(CLAIM, f"{sorted(set(told) ^ set(kept))[0]} is a claim of the summary or of claims/, not of both")
+    if set(stated) != set(kept):
+        raise Refused(
+            CLAIM, f"{sorted(set(stated) ^ set(kept))[0]} is a claim of the summary or of claims/, not of both"
+        )
     warned = {(one["board"], one["row"]) for one in summary["excluded"]}
-    for key, one in told.items():
+    for key, one in stated.items():
         name, there = f"claim '{one['name']}'", kept[key]
         if one["value"] != there["verdict"] or one["p_holm"] != there["p_holm"]:
             raise Refused(CLAIM, f"{name} is {one['value']} in the summary, {there['verdict']} in claims/")
@@ -353,7 +355,7 @@ def check_claims(bundle: Bundle) -> str:
         rows = {(one["board"], row) for row in (one["better"], *one["worse"])}
         if one["value"] == "true" and rows & warned:
             raise Refused(CLAIM, f"{name} is true and rests on a row with a warning about its provenance")
-    return f"{len(told)} claims"
+    return f"{len(stated)} claims"
 
 
 def check_findings(bundle: Bundle) -> str:

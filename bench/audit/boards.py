@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.audit.records import Found
+from bench.audit.records import Inspection
 from bench.audit.report import CLAIM, HASH, MISSING, Check, failed, passed, skipped
 from bench.core.errors import BenchError
 from bench.core.track import Track
@@ -17,7 +17,7 @@ from bench.sweep.suite import Suite
 from bench.tracks import registry
 
 
-def look(folder: Path, found: Found) -> Iterator[Check]:
+def look(folder: Path, found: Inspection) -> Iterator[Check]:
     """Compare CSVs and claims with what the records give."""
     groups: list[tuple[Track, Groups]] = []
     for track in registry.tracks():
@@ -32,7 +32,7 @@ def look(folder: Path, found: Found) -> Iterator[Check]:
     yield from _claims(folder, found, groups)
 
 
-def _csvs(folder: Path, found: Found, groups: list[tuple[Track, Groups]]) -> Iterator[Check]:
+def _csvs(folder: Path, found: Inspection, groups: list[tuple[Track, Groups]]) -> Iterator[Check]:
     wanted: dict[Path, str] = {}
     for track, boards in groups:
         if track.name in found.damaged:
@@ -69,7 +69,7 @@ def _first_difference(content: bytes, wanted: bytes) -> str:
     return "it has another number of lines than the records give"
 
 
-def _claims(folder: Path, found: Found, groups: list[tuple[Track, Groups]]) -> Iterator[Check]:
+def _claims(folder: Path, found: Inspection, groups: list[tuple[Track, Groups]]) -> Iterator[Check]:
     shipped = {name: suites.find(name) for name in suites.names()}
     files = {path: _read(path) for path in sorted(folder.glob(f"{claims.PREFIX}*.json"))}
     for path, content in files.items():

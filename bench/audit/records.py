@@ -18,7 +18,7 @@ from bench.tracks import registry
 
 
 @dataclass
-class Found:
+class Inspection:
     """What of a leaderboards folder can be believed so far.
 
     Attributes:
@@ -34,9 +34,9 @@ class Found:
     damaged: set[str] = field(default_factory=set)
 
 
-def look(folder: Path) -> Found:
+def look(folder: Path) -> Inspection:
     """Look at every file under ``records``."""
-    found = Found()
+    found = Inspection()
     tracks = {track.name: track for track in registry.tracks()}
     places = sorted(path for path in (folder / "records").glob("*/*") if path.is_dir())
     if not places:
@@ -65,7 +65,7 @@ def _short(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _board(track: Track, path: Path, folder: Path, found: Found) -> bool:
+def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
     """Check the files of one board; whether all are whole."""
     short = _short(path, folder)
     whole, seen = True, dict[str, Record]()
@@ -145,7 +145,7 @@ def _provenance(entry: BoardEntry, folder: Path) -> Check:
     return passed(name, what, record.git_sha[:12])
 
 
-def _kept(path: Path, short: str, seen: dict[str, Record], found: Found) -> bool:
+def _kept(path: Path, short: str, seen: dict[str, Record], found: Inspection) -> bool:
     """Read the kept predictions and compare them with the hashes in the records."""
     file, name = path / store.PREDICTIONS, "kept predictions"
     where = f"{short}/{store.PREDICTIONS}"
@@ -187,11 +187,11 @@ def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
             when = None if budget.fit_s else record.created
             groups["values and time", record.values_hash, budget.fit_s, budget.predict_s, when].append(entry)
     twice = {key: same for key, same in groups.items() if len(same) > 1}
-    told: set[tuple[str, ...]] = set()
+    reported: set[tuple[str, ...]] = set()
     for key, same in twice.items():
         ids = tuple(sorted(subject(entry, folder) for entry in same))
-        if ids not in told:
-            told.add(ids)
+        if ids not in reported:
+            reported.add(ids)
             yield failed("no duplicates", ids[1], HASH, f"the same {key[0]} as {ids[0]}")
     if not twice and entries:
         yield passed("no duplicates", "records", f"{len(entries)} records, no copy among them")

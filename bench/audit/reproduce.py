@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audit.material import kind_of
+from bench.audit.data_sets import kind_of
 from bench.core.errors import BenchError, unknown
 from bench.core.track import CLOSED_FORM
 from bench.results import store

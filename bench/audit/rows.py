@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audit import material
+from bench.audit import data_sets
 from bench.audit.compare import FROM_CELLS, KEPT, UNRESOLVED, difference
-from bench.audit.records import Found, subject
+from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import controls, scores
 from bench.audit.second.kept import Kept
@@ -97,8 +97,8 @@ class Judge:
         yield failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n + m} values")
         yield self._no_copy(entry, name, d_hat)
         if entry.record.honest:
-            told = any("noise of the reference controls" in line for line in entry.record.warnings)
-            said = "" if told else self.noise.carried(d_hat)
+            warned = any("noise of the reference controls" in line for line in entry.record.warnings)
+            said = "" if warned else self.noise.carried(d_hat)
             check = "reference controls unseen"
             yield failed(check, name, METRIC, said) if said else passed(check, name)
 
@@ -154,13 +154,13 @@ class Judge:
         return passed(check, name)
 
 
-def look(folder: Path, found: Found, entries: Sequence[BoardEntry], task: Task, what: str) -> Iterator[Check]:
+def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: Task, what: str) -> Iterator[Check]:
     """Check the records of one task that have values by unit."""
     units = {tuple(unit): i for i, unit in enumerate(task.units)}
     scored = entries[0].values.task.units[ALL]
     if {tuple(unit) for unit in scored} != set(units):
         return  # the check of units says so
-    cells = material.material_of(task)
+    cells = data_sets.cells_of(task)
     truth = measure(cells)
     order = np.array([units[tuple(unit)] for unit in scored], dtype=np.int64)
     judge = Judge(truth, order, controls.Noise(cells, truth), folder)

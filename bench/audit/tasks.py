@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import material, rows, screens
+from bench.audit import data_sets, rows, screens
 from bench.audit.compare import EXACT
-from bench.audit.material import Data
-from bench.audit.records import Found, nothing_kept, subject
+from bench.audit.data_sets import DataSets
+from bench.audit.records import Inspection, nothing_kept, subject
 from bench.audit.report import HASH, METRIC, Check, failed, passed, skipped
 from bench.data.dataset import Dataset
 from bench.data.task import Task
@@ -21,7 +21,7 @@ from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
 
 
-def look(folder: Path, found: Found, data: Data) -> Iterator[Check]:
+def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
     yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
@@ -39,7 +39,7 @@ def _key(entry: BoardEntry) -> tuple[Any, ...]:
     return spec.split, spec.split_seed, spec.control_fold
 
 
-def _task(folder: Path, found: Found, entries: Sequence[BoardEntry], dataset: Dataset | str) -> Iterator[Check]:
+def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], dataset: Dataset | str) -> Iterator[Check]:
     """Check the records of one task of all tracks."""
     spec = entries[0].record.spec
     what = f"{spec.dataset}__{spec.split} seed {spec.split_seed} fold {spec.control_fold}"
@@ -47,7 +47,7 @@ def _task(folder: Path, found: Found, entries: Sequence[BoardEntry], dataset: Da
     task = None
     if isinstance(dataset, Dataset):
         yield from _of_data(dataset, entries, folder)
-        split = material.split_of(dataset, spec.split, spec.split_seed, spec.control_fold)
+        split = data_sets.split_of(dataset, spec.split, spec.split_seed, spec.control_fold)
         if isinstance(split, str):
             reason = split
         else:
@@ -84,7 +84,7 @@ def _of_split(task: Task, entries: Sequence[BoardEntry], what: str, folder: Path
         yield failed("split drawn again", subject(entry, folder), HASH, why)
     if not wrong:
         yield passed("split drawn again", what, f"{task.split.split_id}, the same for {len(entries)} records")
-    problems = material.problems_of(task)
+    problems = data_sets.problems_of(task)
     yield from (failed("parts and controls are disjoint", what, METRIC, problem) for problem in problems)
     if not problems:
         yield passed("parts and controls are disjoint", what)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bench.audit import boards, records, tasks
-from bench.audit.material import Data
+from bench.audit.data_sets import DataSets
 from bench.audit.report import HASH, MISSING, Check, Report, failed
 
 
-def verify(leaderboards: Path, data: Data | None = None) -> Report:
+def verify(leaderboards: Path, data: DataSets | None = None) -> Report:
     """Look at everything in a leaderboards folder again.
 
     Args:
@@ -24,7 +24,7 @@ def verify(leaderboards: Path, data: Data | None = None) -> Report:
     if not leaderboards.is_dir():
         return Report((failed("folder", str(leaderboards), MISSING, "no such folder"),))
     checks: list[Check] = []
-    found = records.Found()
+    found = records.Inspection()
 
     def look() -> Iterable[Check]:
         nonlocal found
@@ -33,7 +33,7 @@ def verify(leaderboards: Path, data: Data | None = None) -> Report:
 
     _step(checks, "records", look)
     _step(checks, "boards", lambda: boards.look(leaderboards, found))
-    _step(checks, "tasks", lambda: tasks.look(leaderboards, found, data or Data()))
+    _step(checks, "tasks", lambda: tasks.look(leaderboards, found, data or DataSets()))
     return Report(tuple(checks))
 
 

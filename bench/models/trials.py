@@ -81,7 +81,7 @@ def take_best(
     model.fit_report.selection = f"{sentence}; {report.selection}" if report.selection else sentence
 
 
-def _sibling(model: M, setting: Mapping[str, Any], told: str) -> M:
+def _sibling(model: M, setting: Mapping[str, Any], announced: str) -> M:
     """The same model with another setting and a single trial; it shares checkpoints with runs that have it by name."""
     changed = {**setting, "trials": 1}
     made = type(model)(**{**resolved(model), **changed})
@@ -89,7 +89,7 @@ def _sibling(model: M, setting: Mapping[str, Any], told: str) -> M:
     made.fit_context = replace(
         context,
         arguments={**context.arguments, **changed},
-        say=lambda text: context.say(told + text),
+        say=lambda text: context.say(announced + text),
     )
     return made
 

@@ -23,10 +23,10 @@ from bench.stats.shifts import row_mean
 from bench.tracks.response import predictions
 
 #: Genes, and shifts ``[T, G]`` of the units of scope ``all`` in the order of a record's values.
-Found = tuple[tuple[str, ...], Floats]
+UnitShifts = tuple[tuple[str, ...], Floats]
 
 
-def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Found], dict[str, str]]:
+def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, UnitShifts], dict[str, str]]:
     """Look for the predictions of records.
 
     Args:
@@ -36,7 +36,7 @@ def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Foun
     Returns:
         By run id what was found, and why nothing was.
     """
-    found: dict[str, Found] = {}
+    found: dict[str, UnitShifts] = {}
     lacking: dict[str, str] = {}
     data: dict[str, Dataset] = {}
     boards: dict[Path, store.Board] = {}
@@ -59,7 +59,7 @@ def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Foun
     return found, lacking
 
 
-def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> Found:
+def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> UnitShifts:
     record, path = entry.record, folder / PREDICTIONS
     if sha256_file(path) != record.hashes.get("predictions"):
         raise BenchError(f"{path}: not the predictions that the record of {record.run_id} was made from.")

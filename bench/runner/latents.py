@@ -147,7 +147,7 @@ def _places(problem: Problem) -> NDArray[np.int64]:
 def _vae(name: str, effort: Effort) -> Maker:
     def make(problem: Problem, seed: int) -> Made:
         module = PerturbationDataModule(problem.task, seed=seed)
-        model = fit_vae(module, told=VAES[name], width=problem.width, learning_rate=3e-3, **asdict(effort))
+        model = fit_vae(module, conditional=VAES[name], width=problem.width, learning_rate=3e-3, **asdict(effort))
         condition = torch.from_numpy(_places(problem)[problem.code])
         z = model.embed(torch.from_numpy(problem.x), condition).double().numpy()
         size = sum(p.numel() for p in model.parameters())

@@ -12,7 +12,7 @@ from bench.core.console import Stages, note
 from bench.core.files import write_text
 from bench.data.task import Task
 from bench.evaluations.biojepac import suite
-from bench.evaluations.biojepac.material import Material
+from bench.evaluations.biojepac.inputs import SuiteInputs
 from bench.results.generated import plain_csv
 from bench.results.spec import RunSpec
 from bench.runner import pipeline, suite_tables
@@ -75,21 +75,21 @@ def _one(config: RunConfig, task: Task, spec: RunSpec, stages: Stages, tables: T
     model, _ = pipeline.fit(config, module, spec, stages)
     model.eval()
     with stages.stage("predict"):
-        material = material_of(model, module, spec.label)
+        inputs = inputs_of(model, module, spec.label)
     (pathways, no_pathways), (mechanism, no_mechanism), (essential, no_essential) = *asked, genes
     reasons = {"pathways": no_pathways, "mechanisms": no_mechanism, "essential genes": no_essential}
     whole = replace(
-        material,
+        inputs,
         pathways=pathways,
         mechanism=mechanism,
         essential=essential,
-        reasons={**material.reasons, **reasons},
+        reasons={**inputs.reasons, **reasons},
     )
     with stages.stage("evaluate"):
         return suite.table(whole)
 
 
-def material_of(model: PerturbationModel, module: PerturbationDataModule, name: str) -> Material:
+def inputs_of(model: PerturbationModel, module: PerturbationDataModule, name: str) -> SuiteInputs:
     """What a fitted model gives the evaluations.
 
     Args:
@@ -106,7 +106,7 @@ def material_of(model: PerturbationModel, module: PerturbationDataModule, name: 
     facts = truth.load(task)
     y_hat = parts.means(model, task, task.units, seed, name)
     informed = [model.fallbacks(u.perturbation) < max(len(constituents(u.perturbation)), 1) for u in task.units]
-    return Material(
+    return SuiteInputs(
         task,
         facts,
         y_hat,

@@ -16,7 +16,7 @@ from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Part, Task
-from bench.evaluations.biojepac.material import Averaged, Latents, Spread, Vectors
+from bench.evaluations.biojepac.inputs import Averaged, Latents, Spread, Vectors
 from bench.evaluations.biojepac.retrieval import in_loader_order
 from bench.models.encoder_model import EncoderModel
 from bench.models.response import as_published

@@ -15,7 +15,7 @@ from bench.data.features.bank import shorten
 from bench.data.features.gene_pairs import pair_names
 from bench.data.simulate.card import genes_of
 from bench.data.simulate.genes import Regulation
-from bench.evaluations.biojepac.material import Pathways
+from bench.evaluations.biojepac.inputs import Pathways
 from bench.evaluations.biojepac.pathways import pathways_of
 
 #: The pair table that is looked at where none is named and it is there.

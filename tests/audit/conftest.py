@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from audit_boards import CLAIM, LEARNED, SUITE, scored
 
-from bench.audit.material import Data
+from bench.audit.data_sets import DataSets
 from bench.audit.verify import verify
 from bench.data.splits.split import draw
 from bench.data.task import Task
@@ -70,4 +70,4 @@ def boards(original, clean_tree, tmp_path) -> Path:
 @pytest.fixture
 def audit(tiny):
     """Audit a folder with the tiny screen at hand."""
-    return lambda folder: verify(folder, Data({"tiny": tiny}))
+    return lambda folder: verify(folder, DataSets({"tiny": tiny}))

@@ -39,9 +39,9 @@ def planted(change=lambda record, table: (record, table), learned=lambda spec: f
     verdicts = claims.evaluate([TOLD], {("d", "simulation"): [1, 2, 3]}, groups)
     assert verdicts[0].verdict == "true" or change.__name__ == "warned", verdicts[0].reason
     # What a claims file says, whoever edited it: the engine alone would leave a row with a warning out.
-    told = [verdicts[0].model_copy(update={"verdict": "true"})]
+    verdict = [verdicts[0].model_copy(update={"verdict": "true"})]
     counts = {(BOARD, name): 9 for name in ROWS} | dict(shown)
-    evidence = boards.from_boards([(TRACK, items)], groups, told, counts, learned)
+    evidence = boards.from_boards([(TRACK, items)], groups, verdict, counts, learned)
     return {one.finding.name: one for one in finding.evaluate(list(CLAIMS.values()), evidence)}
 
 

@@ -178,7 +178,7 @@ def test_a_unit_of_train_among_those_scored(boards, audit, task):
 
 def test_cells_of_a_test_unit_in_train(task, monkeypatch):
     """The check of the split itself: the code that draws it may be wrong one day."""
-    from bench.audit.material import problems_of
+    from bench.audit.data_sets import problems_of
     from bench.data.task import Task
 
     split = task.split

@@ -4,7 +4,7 @@ import pytest
 from published_audit import FOLDER, checkpoint, evidence, load, probe, table
 
 from bench.audit.findings import finding
-from bench.audit.findings.evidence import Told
+from bench.audit.findings.evidence import TrueComparison
 
 CLAIMS = finding.read(FOLDER / "claims.yaml").claims
 
@@ -44,7 +44,7 @@ def test_without_the_faults_the_same_claims_are_true():
     mended = evidence(
         probe({"scored": load("probe")["split"]["test"]}),
         checkpoint({"tensors": load("checkpoint")["config"]}),
-        told=(Told("mae beats jepa frozen", "frozen", "mae", ("jepa",)),),
+        comparisons=(TrueComparison("mae beats jepa frozen", "frozen", "mae", ("jepa",)),),
     )
     values = {one.finding.name: one.value for one in finding.evaluate(CLAIMS, mended)}
     assert values["the headline probe is on held-out perturbations"] == "true"

@@ -7,7 +7,7 @@ import pytest
 from audit_boards import board_of, scored
 from contexts import lines
 
-from bench.audit.material import Data
+from bench.audit.data_sets import DataSets
 from bench.audit.second.elsewhere import from_elsewhere
 from bench.audit.second.interaction import block, interactions
 from bench.audit.verify import verify
@@ -67,7 +67,7 @@ def test_a_board_of_held_out_contexts(screen, clean_tree, tmp_path):
         ]
         store.add(folder, TRACK, [one[:2] for one in made], {record.run_id: kept for record, _, kept in made})
         everything.regenerate(registry.tracks(), folder)
-        failed = [check for check in verify(folder, Data({"lines": screen})).checks if check.status == "failed"]
+        failed = [check for check in verify(folder, DataSets({"lines": screen})).checks if check.status == "failed"]
         # Of 60 genes, one rank is more than is tolerated of a correlation of ranks.
         assert all(check.name == "metrics recomputed" and "signed_rank_z" in check.detail for check in failed), failed
         board = board_of(folder)
@@ -82,6 +82,6 @@ def test_a_board_of_held_out_contexts(screen, clean_tree, tmp_path):
             lacking = replace(whole, numbers=facts)
             board.write([(entry.record, replace(entry.values, task=lacking)) for entry in entries])
             everything.regenerate(registry.tracks(), folder)
-            checks = verify(folder, Data({"lines": screen})).checks
+            checks = verify(folder, DataSets({"lines": screen})).checks
             found = [c.detail for c in checks if c.status == "failed" and c.name == "floor and replicate recomputed"]
             assert len(found) == 1 and said in found[0] and "same_perturbation" in found[0]

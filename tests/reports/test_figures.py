@@ -15,7 +15,7 @@ from bench.cli.figures import figures as verb
 from bench.core.errors import BenchError
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
-from bench.reports.figures.data import material, printed
+from bench.reports.figures.data import figure_data, printed
 from bench.reports.figures.style import columns
 from bench.results.board import board
 from bench.tracks.response.track import TRACK
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return material(TRACK, [folder], "d", "simulation", ROWS)
+    return figure_data(TRACK, [folder], "d", "simulation", ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_points_average_to_the_board(found, boards):
 def test_head_seeds_are_averaged(tmp_path):
     for head, value in ((1, 0.4), (2, 0.6)):
         made_record(tmp_path, "m", {"pearson_delta": value}, head_seed=head)
-    table = scatter.table(material(TRACK, [tmp_path], "d"))
+    table = scatter.table(figure_data(TRACK, [tmp_path], "d"))
     assert len(table) == N_MADE
     assert table["value"].mean() == pytest.approx(0.5)
 
@@ -170,7 +170,7 @@ def test_recall_is_that_of_the_board(found, boards):
 def test_chance_is_what_a_wholly_degenerate_row_got(tmp_path):
     made_record(tmp_path, "m", MEANS)
     made_record(tmp_path, "no_change", {**MEANS, "de_recall@20": 0.04, "de_recall@50": 0.1})
-    found = material(TRACK, [tmp_path], "d", models=["m"])
+    found = figure_data(TRACK, [tmp_path], "d", models=["m"])
     assert de_recall.chance(found) == {}
     (item,) = found.everyone["no_change"].by_seed[1]
     item.__dict__["levels"] = {
@@ -198,17 +198,18 @@ def test_sizes_are_those_of_the_boards(found, boards):
 def test_models_are_chosen_by_label_or_by_name(folder, found):
     (variant,) = (label for label in found.rows if "[" in label)
     assert variant == VARIANT
-    assert set(material(TRACK, [folder], "d", models=["good"]).rows) == {"good"}
-    assert set(material(TRACK, [folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
+    assert set(figure_data(TRACK, [folder], "d", models=["good"]).rows) == {"good"}
+    assert set(figure_data(TRACK, [folder], "d", models=[variant, "weak"]).rows) == {variant, "weak"}
 
 
 def test_variants_are_drawn_where_they_are_named(folder, found, capsys):
-    assert set(found.rows) - set(material(TRACK, [folder], "d").rows) == {label for label in found.rows if "[" in label}
+    unnamed = set(figure_data(TRACK, [folder], "d").rows)
+    assert set(found.rows) - unnamed == {label for label in found.rows if "[" in label}
     assert "1 variants of models are not drawn" in capsys.readouterr().err
 
 
 def test_a_choice_of_models_moves_no_number(folder, found):
-    few = skill.table(material(TRACK, [folder], "d", models=["weak"]))
+    few = skill.table(figure_data(TRACK, [folder], "d", models=["weak"]))
     whole = skill.table(found)
     pd.testing.assert_frame_equal(few, whole[whole["label"] == "weak"].reset_index(drop=True))
 
@@ -254,9 +255,9 @@ def test_several_splits_need_a_choice_unless_one_is_the_usual(tmp_path):
     made_record(tmp_path, "m", MEANS, split="doubles", split_id="n")
     made_record(tmp_path, "m", MEANS, split="single", split_id="o")
     with pytest.raises(BenchError, match="choose one: doubles, single"):
-        material(TRACK, [tmp_path], "d")
+        figure_data(TRACK, [tmp_path], "d")
     made_record(tmp_path, "m", MEANS)
-    assert material(TRACK, [tmp_path], "d").split == "simulation"
+    assert figure_data(TRACK, [tmp_path], "d").split == "simulation"
 
 
 def test_long_names_are_wrapped_whole_and_stay_apart():

@@ -18,7 +18,7 @@ from bench.evaluations.biojepac.pathways import pathways_of
 from bench.models import registry
 from bench.runner import fit as run_fit
 from bench.runner import suite_parts, suite_tables
-from bench.runner.suite import material_of
+from bench.runner.suite import inputs_of
 from bench.runner.suite_tables import Tables, two_columns
 from bench.training.fit import FitContext
 
@@ -50,17 +50,17 @@ def task(tiny, tiny_split):
     return Task(tiny, tiny_split)
 
 
-def material(task, name, **arguments):
+def inputs(task, name, **arguments):
     model = registry.load(name)(**arguments)
     units = tuple(dict.fromkeys(u for part in ("test", "train", "val") for u in task.units_of(part)))
     module = PerturbationDataModule(task, seed=1, asked=units)
     run_fit.fit(model, module, 1, FitContext())
-    return material_of(model.eval(), module, name)
+    return inputs_of(model.eval(), module, name)
 
 
 @pytest.fixture(scope="module")
 def of_tokens(task):
-    return material(task, "jepa", **TOKENS)
+    return inputs(task, "jepa", **TOKENS)
 
 
 def with_tables(found, genes):
@@ -101,7 +101,7 @@ def test_latents_are_held_against_their_own_gaussian(of_tokens):
 
 @pytest.mark.slow
 def test_networks_that_differ_are_an_uncertainty_and_decoder_weights_are_gene_vectors(task):
-    found = material(task, "jepa", **FILM)
+    found = inputs(task, "jepa", **FILM)
     assert found.spread.kind.startswith("the spread of 2 networks")
     assert found.gene_vectors.values.shape[0] == 60
     assert found.action_vectors.published is None  # one bank: there is no wrong projector

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.audit.bundle.charts import CHANCE, Lines, forest, inline, marks, stacked_bars, wrapped
 from bench.audit.bundle.pdf import one_face, render_pdf
-from bench.audit.bundle.told import ITSELF
+from bench.audit.bundle.verdicts import ITSELF
 from bench.reports.figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from bench.results.board import BARS
 

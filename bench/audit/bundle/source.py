@@ -70,14 +70,14 @@ def read(folder: Path, learned: Learned | None = None) -> Source:
     if not any(boards for _, boards in groups):
         raise BenchError(f"no records under {folder}. Make some with 'bench run', or name another folder.")
     csvs, files = _csvs(folder, groups)
-    told = {path.stem.removeprefix(claims.PREFIX): claims.read(path) for path in _claims_files(folder)}
-    verdicts = [verdict for one in told.values() for verdict in one.verdicts]
+    stated = {path.stem.removeprefix(claims.PREFIX): claims.read(path) for path in _claims_files(folder)}
+    verdicts = [verdict for one in stated.values() for verdict in one.verdicts]
     evidence = from_boards(records, groups, verdicts, _fallbacks(csvs), learned)
     found = {
         name: [one for one in finding.evaluate(content.claims, evidence) if one.looked]  # else it is about other boards
         for name, content in finding.shipped().items()
     }
-    return Source(folder, records, csvs, files, told, found, evidence)
+    return Source(folder, records, csvs, files, stated, found, evidence)
 
 
 def _claims_files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.audit.bundle.source import Lines, Source
-from bench.audit.bundle.told import claim_of, counted, finding_of, pretraining, questions
+from bench.audit.bundle.verdicts import claim_of, counted, finding_of, pretraining, questions
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.data.cards import find_card
@@ -29,17 +29,17 @@ Summary = dict[str, Any]
 def summarise(source: Source) -> Summary:
     """Collect everything that texts and figures say."""
     boards = {key: _board(source, key, track, items) for key, track, items in _boards(source)}
-    told = [claim_of(suite, one, boards) for suite, content in source.claims.items() for one in content.verdicts]
+    claims = [claim_of(suite, one, boards) for suite, content in source.claims.items() for one in content.verdicts]
     found = [finding_of(name, one) for name, content in source.found.items() for one in content]
     return {
         "format": FORMAT,
         "protocol": {"interval_percent": 95, "floor": 0, "ceiling": 1},
-        "counts": _counts(source, boards, told, found),
+        "counts": _counts(source, boards, claims, found),
         "tracks": _tracks(source, boards),
         "boards": boards,
-        "claims": told,
-        "questions": questions(told),
-        "pretraining": pretraining(told),
+        "claims": claims,
+        "questions": questions(claims),
+        "pretraining": pretraining(claims),
         "findings": found,
         "excluded": _excluded(source),
         "training": _training(source),
@@ -57,8 +57,8 @@ def _boards(source: Source) -> Iterable[tuple[str, Track, list[BoardEntry]]]:
 
 def _tracks(source: Source, boards: Mapping[str, Summary]) -> Summary:
     """What each kind of board asks: those with a floor and a ceiling first, of them the plain ones."""
-    told = {board["track"] for board in boards.values()}
-    found = [track for track, _ in source.records if track.name in told]
+    shown = {board["track"] for board in boards.values()}
+    found = [track for track, _ in source.records if track.name in shown]
     found.sort(key=lambda track: (not track.families, bool(track.suffix), track.name))
     return {
         track.name: {"question": track.question, "metric": shown_metrics(track)[0], "suffix": track.suffix}
@@ -165,7 +165,7 @@ def _training(source: Source) -> list[Summary]:
 
 
 def _counts(
-    source: Source, boards: Mapping[str, Summary], told: Sequence[Summary], found: Sequence[Summary]
+    source: Source, boards: Mapping[str, Summary], claims: Sequence[Summary], found: Sequence[Summary]
 ) -> Summary:
     every = [one.record for _, items in source.records for one in items]
     full = [board for board in boards.values() if board["evidence"] == "full"]
@@ -180,7 +180,7 @@ def _counts(
         "datasets": len({record.spec.dataset for record in every}),
         "excluded": sum(bool(one.warnings) for one in source.evidence.artifacts),
         "with_remarks": sum(bool(record.warnings) for record in every),
-        "claims": counted(Counter(one["value"] for one in told)),
+        "claims": counted(Counter(one["value"] for one in claims)),
         "findings": {**counted(Counter(one["value"] for one in found)), "as_expected": sum(map(_expected, found))},
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit.findings.drawn import Drawn
-from bench.audit.findings.evidence import Artifact, Contrast, Evidence, Told
+from bench.audit.findings.evidence import Artifact, Contrast, Evidence, TrueComparison
 from bench.audit.findings.schema import expected_schema, schema_of
 from bench.core.conditions import constituents
 from bench.core.track import Track
@@ -73,8 +73,8 @@ def from_boards(
         for item in items:
             spec = item.record.spec
             found.append(_artifact(track, board_key(track.name, spec.dataset, spec.split), item, shown, draw))
-    told = [one for verdict in verdicts if verdict.verdict == "true" for one in _told(verdict, groups)]
-    return Evidence(found, told, partial(_contrasts, groups, {}))
+    comparisons = [one for verdict in verdicts if verdict.verdict == "true" for one in _comparisons(verdict, groups)]
+    return Evidence(found, comparisons, partial(_contrasts, groups, {}))
 
 
 def _artifact(
@@ -103,7 +103,7 @@ def _artifact(
 
 def _tested(table: Table, among: NDArray[np.bool_] | None = None) -> frozenset[str]:
     units = table.task.units.get(ALL, ())
-    kept = units if among is None else [unit for unit, told in zip(units, among, strict=True) if told]
+    kept = units if among is None else [unit for unit, inside in zip(units, among, strict=True) if inside]
     return frozenset(unit_name(unit.perturbation, unit.context) for unit in kept)
 
 
@@ -117,11 +117,13 @@ def _warnings(item: BoardEntry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _told(verdict: Verdict, groups: Sequence[tuple[Track, Groups]]) -> list[Told]:
+def _comparisons(verdict: Verdict, groups: Sequence[tuple[Track, Groups]]) -> list[TrueComparison]:
     claim = verdict.claim
     track, _ = claims.track_of(claim, groups)
     worse = tuple(name for name in claim.worse if name != FLOOR)
-    return [Told(claim.name, board_key(track.name, claim.data, claim.split), claim.better, worse, claim.subgroup)]
+    return [
+        TrueComparison(claim.name, board_key(track.name, claim.data, claim.split), claim.better, worse, claim.subgroup)
+    ]
 
 
 def _contrasts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench.audit.material import kind_of
+from bench.audit.data_sets import kind_of
 from bench.core.errors import BenchError
 from bench.results.spec import RunSpec
 

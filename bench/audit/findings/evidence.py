@@ -1,4 +1,4 @@
-"""What claims about a benchmark are computed from: its results one by one, and what is told of them."""
+"""What claims about a benchmark are computed from: its results one by one, and comparisons said to be true."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A comparison that is told as true.
+class TrueComparison:
+    """A comparison that a claims file says is true.
 
     Attributes:
         claim: Its name.
@@ -85,13 +85,13 @@ class Evidence:
 
     Attributes:
         artifacts: Its results.
-        told: Comparisons that it tells as true.
+        comparisons: Comparisons that its claims files say are true.
         contrasts: Compares two rows: ``(board, scope, first, second)`` -> a contrast per ranked metric; none where a
             row is not there.
     """
 
     artifacts: Sequence[Artifact]
-    told: Sequence[Told]
+    comparisons: Sequence[TrueComparison]
     contrasts: Callable[[str, str, str, str], Sequence[Contrast]]
 
     def of_rows(self, board: str, rows: Sequence[str]) -> list[Artifact]:

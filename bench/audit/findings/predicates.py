@@ -79,22 +79,22 @@ def schema_is_the_code_s(evidence: Evidence, scope: Scope) -> Answer:
 
 def claims_rest_on_no_warning(evidence: Evidence, scope: Scope) -> Answer:
     """No row with a warning about its provenance supports a comparison that is told as true."""
-    against, told = [], scope.told(evidence)
-    for claim in told:
+    against, comparisons = [], scope.comparisons(evidence)
+    for claim in comparisons:
         for one in evidence.of_rows(claim.board, (claim.better, *claim.worse)):
             if one.warnings:
                 against.append(f"'{claim.claim}' rests on {_name(one)}: {one.warnings[0]}")
-    return Answer(len(told), tuple(dict.fromkeys(against)))
+    return Answer(len(comparisons), tuple(dict.fromkeys(against)))
 
 
 def no_win_is_mixed(evidence: Evidence, scope: Scope) -> Answer:
     """Where a row is told to beat another, the other beats it in no ranked metric of that board."""
-    against, told = [], scope.told(evidence)
-    for claim in told:
+    against, comparisons = [], scope.comparisons(evidence)
+    for claim in comparisons:
         for worse in claim.worse:
             if lost := [c for c in evidence.contrasts(claim.board, claim.scope, claim.better, worse) if c.sign < 0]:
                 against.append(f"'{claim.claim}': {worse} beats {claim.better} in {', '.join(c.metric for c in lost)}")
-    return Answer(len(told), tuple(against))
+    return Answer(len(comparisons), tuple(against))
 
 
 def mixed(evidence: Evidence, scope: Scope) -> Answer:

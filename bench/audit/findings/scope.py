@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from bench.audit.findings.evidence import Artifact, Evidence, Told
+from bench.audit.findings.evidence import Artifact, Evidence, TrueComparison
 from bench.results.claim import listed
 
 Words = Annotated[tuple[str, ...], BeforeValidator(listed)]
@@ -39,10 +39,10 @@ class Scope(BaseModel):
         """The boards that it is about."""
         return list(dict.fromkeys(one.board for one in self.artifacts(evidence)))
 
-    def told(self, evidence: Evidence) -> list[Told]:
+    def comparisons(self, evidence: Evidence) -> list[TrueComparison]:
         """The comparisons that it is about."""
         boards = set(self.boards_of(evidence))
-        return [one for one in evidence.told if one.board in boards]
+        return [one for one in evidence.comparisons if one.board in boards]
 
     def _holds(self, one: Artifact) -> bool:
         wanted = ((self.tracks, one.track), (self.boards, one.board), (self.rows, one.row))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audit.second.truth import Material, Truth
+from bench.audit.second.truth import Cells, Truth
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ class Noise:
         truth: Of the task.
     """
 
-    def __init__(self, cells: Material, truth: Truth) -> None:
+    def __init__(self, cells: Cells, truth: Truth) -> None:
         self.truth = truth
         self.parts: list[tuple[NDArray[np.bool_], NDArray[np.bool_], Floats, Floats, Floats]] = []
         rng = np.random.default_rng(0x5EED)

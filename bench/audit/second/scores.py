@@ -122,12 +122,12 @@ class Scores:
         some, top = np.isfinite(top).all(axis=1), np.nan_to_num(top)
         sd = self._floored_sd()
         t = self.truth.train_y
-        told = deviation(self.d_hat, top) > self.noise
+        clear = deviation(self.d_hat, top) > self.noise
         apart = deviation(self.y_hat - t, self.w) > self.noise
         at20, ref = correlation(self.d_hat, self.d, top), correlation(self.y_hat - t, self.y - t, self.w)
         return {
             "pearson_delta@20": self._settled(
-                np.where(told, at20, np.nan), ~some | ~(deviation(self.d, top) > self.true_noise), 0.0
+                np.where(clear, at20, np.nan), ~some | ~(deviation(self.d, top) > self.true_noise), 0.0
             ),
             "pearson_delta_z": self._settled(correlation(self.d_hat / sd, self.d / sd, self.w), self.flat, 0.0),
             "pearson_delta_pert_ref": self._settled(

@@ -21,7 +21,7 @@ HALVINGS, EXPRESSING, FDR = 5, 10, 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class Cells:
     """Cells, and who they are.
 
     Attributes:
@@ -110,7 +110,7 @@ class Truth:
     elsewhere: dict[str, Floats]
 
 
-def measure(m: Material) -> Truth:
+def measure(m: Cells) -> Truth:
     """Measure the truth of a task."""
     mean = [_mean(m.x, rows) for rows in m.inputs]
     c_in, c_ref = np.stack(mean), np.stack([_mean(m.x, rows) for rows in m.reference])
@@ -168,7 +168,7 @@ def _mean(x: Any, rows: Rows) -> Floats:
     return np.asarray(x[rows].astype(np.float64).sum(axis=0)).ravel() / len(rows)
 
 
-def _within_sd(m: Material, seen: Rows) -> Floats:
+def _within_sd(m: Cells, seen: Rows) -> Floats:
     """SD of the input controls about the mean of their context's ``[G]``."""
     square, contexts = np.zeros(m.x.shape[1]), 0
     owner = {int(row): c for c, rows in enumerate(m.controls) for row in rows}
@@ -182,7 +182,7 @@ def _within_sd(m: Material, seen: Rows) -> Floats:
     return np.asarray(np.sqrt(square / max(1, len(seen) - contexts)))
 
 
-def _sides(m: Material) -> list[Rows]:
+def _sides(m: Cells) -> list[Rows]:
     """Half of each cell of each unit, by halving ``[5, n]``: half of a random order, as the task defines it."""
     out = [np.zeros((HALVINGS, len(rows)), dtype=np.int64) for rows in m.units]
     for repeat in range(HALVINGS):
@@ -192,7 +192,7 @@ def _sides(m: Material) -> list[Rows]:
     return out
 
 
-def _moments(m: Material, sides: list[Rows]) -> tuple[Floats, Floats, Floats]:
+def _moments(m: Cells, sides: list[Rows]) -> tuple[Floats, Floats, Floats]:
     """Means of all cells and of halves ``[11, T, G]``, variance (ddof 1) ``[T, G]``, mean variance (ddof 0) ``[T]``."""
     genes = m.x.shape[1]
     y, var = np.zeros((1 + 2 * HALVINGS, len(m.units), genes)), np.zeros((len(m.units), genes))
@@ -222,7 +222,7 @@ def _significant(z: Floats, expressed: Bools) -> Bools:
     return out
 
 
-def _published(m: Material, y: Floats, var: Floats, cells: Rows) -> tuple[Floats, Rows]:
+def _published(m: Cells, y: Floats, var: Floats, cells: Rows) -> tuple[Floats, Rows]:
     """Mean of all controls of each unit's context, and its top 50 genes by a Welch t against them."""
     everyone = np.concatenate(m.controls)
     c_all, top = np.zeros_like(y), np.zeros((len(y), min(50, y.shape[1])), dtype=np.int64)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Codes, Latents, SuiteInputs
 from bench.evaluations.biojepac.interval import over_units, share
-from bench.evaluations.biojepac.material import Codes, Latents, Material
 from bench.evaluations.biojepac.row import Row, absent, number
 from bench.tracks.representation.embedding import normalise
 from bench.tracks.representation.probes import batch_probe, unit_probe
@@ -61,13 +61,11 @@ def majority(y: Codes) -> float:
     return float(np.bincount(y).max() / len(y))
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation."""
-    latents, seed = material.latents, material.task.split.seed
+    latents, seed = inputs.latents, inputs.task.split.seed
     if latents is None:
-        return [
-            absent(NAME, measure, material.why("latents")) for measure in ("batch read out", "perturbation read out")
-        ]
+        return [absent(NAME, measure, inputs.why("latents")) for measure in ("batch read out", "perturbation read out")]
     return [_batch(latents, seed), _perturbation(latents, seed)]
 
 

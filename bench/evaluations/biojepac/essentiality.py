@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Codes, SuiteInputs, Vectors
 from bench.evaluations.biojepac.interval import resampled
-from bench.evaluations.biojepac.material import Codes, Material, Vectors
 from bench.evaluations.biojepac.row import Row, absent
 
 NAME = "8 essentiality"
@@ -60,21 +60,21 @@ def auroc(score: Floats, y: Codes) -> float:
     return float(roc_auc_score(y, score)) if 0 < y.sum() < len(y) else float("nan")
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """The measure of the evaluation, on gene vectors where there are some, else on action vectors."""
-    if material.essential is None:
-        return [absent(NAME, MEASURE, material.why("essential genes"))]
-    vectors = material.gene_vectors or material.action_vectors
+    if inputs.essential is None:
+        return [absent(NAME, MEASURE, inputs.why("essential genes"))]
+    vectors = inputs.gene_vectors or inputs.action_vectors
     if vectors is None:
-        return [absent(NAME, MEASURE, material.why("gene vectors"))]
-    place = {gene: i for i, gene in enumerate(material.facts.genes)}
-    at = [i for i, gene in enumerate(vectors.genes) if gene in material.essential and gene in place]
-    y = np.array([material.essential[vectors.genes[i]] for i in at], dtype=np.int64)
+        return [absent(NAME, MEASURE, inputs.why("gene vectors"))]
+    place = {gene: i for i, gene in enumerate(inputs.truth.genes)}
+    at = [i for i, gene in enumerate(vectors.genes) if gene in inputs.essential and gene in place]
+    y = np.array([inputs.essential[vectors.genes[i]] for i in at], dtype=np.int64)
     if min(y.sum(), len(y) - y.sum()) < LEAST:
         reason = f"{y.sum()} essential and {len(y) - y.sum()} other genes of the table have a vector; {LEAST} of each"
         return [absent(NAME, MEASURE, f"{reason} are needed")]
-    level = np.array([material.level[place[vectors.genes[i]]] for i in at])
-    return [_row(vectors, np.array(at), y, level, material.task.split.seed)]
+    level = np.array([inputs.level[place[vectors.genes[i]]] for i in at])
+    return [_row(vectors, np.array(at), y, level, inputs.task.split.seed)]
 
 
 def _row(vectors: Vectors, at: NDArray[np.int64], y: Codes, level: Floats, seed: int) -> Row:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import SuiteInputs
 from bench.evaluations.biojepac.interval import over_units
-from bench.evaluations.biojepac.material import Material
 from bench.evaluations.biojepac.row import Row, mean_of, number
 from bench.results.tables import ALL
 from bench.tracks.response.align import align
@@ -64,11 +64,11 @@ def _metric(name: str, evaluation: Evaluation) -> Floats:
     return evaluate(METRICS[name], evaluation).values
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation."""
-    facts = material.facts
-    ours, trivial = align(facts, material.y_hat), align(facts, material.train_mean)
-    measured = _replicate(material, ("pearson_delta@20", "r2_delta", "severity_rho"))
+    facts = inputs.truth
+    ours, trivial = align(facts, inputs.y_hat), align(facts, inputs.train_mean)
+    measured = _replicate(inputs, ("pearson_delta@20", "r2_delta", "severity_rho"))
     asked = (
         ("r of the top 20 changes", "legacy_cell_pearson_top20", "pearson_delta@20", "per cell, one control cell"),
         ("R2, all genes", "r2", "r2_delta", "of expression, not of the change"),
@@ -134,7 +134,7 @@ def _published_severity(evaluation: Evaluation) -> float:
     return published_severity(np.asarray(legacy.cells, np.float64), np.asarray(legacy.controls, np.float64), predicted)
 
 
-def _replicate(material: Material, names: Sequence[str]) -> Mapping[str, float | None]:
+def _replicate(inputs: SuiteInputs, names: Sequence[str]) -> Mapping[str, float | None]:
     """What half of the cells have as a prediction of the other half."""
-    found = look(material.facts, replicates(material.facts), [METRICS[name] for name in names])
+    found = look(inputs.truth, replicates(inputs.truth), [METRICS[name] for name in names])
     return {name: mean_of(found[name, ALL]["half_replicate"]) for name in names}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Bools, SuiteInputs
 from bench.evaluations.biojepac.interval import over_units
-from bench.evaluations.biojepac.material import Bools, Material
 from bench.evaluations.biojepac.row import Row, best_of, mean_of
 from bench.tracks.response.align import align
 from bench.tracks.response.metrics import METRICS, Evaluation, evaluate
@@ -89,11 +89,11 @@ def overlap_at(k: int, true: Floats, said: Floats, counted: Bools) -> Floats:
     return np.asarray(np.vecdot(*inside) / k)
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation."""
-    ours, trivial = align(material.facts, material.y_hat), align(material.facts, material.train_mean)
-    return [_calls(material, ours, trivial), _direction(material, ours, trivial)] + [
-        _list(material, ours, trivial, k) for k in LISTS if k <= ours.y.shape[1]
+    ours, trivial = align(inputs.truth, inputs.y_hat), align(inputs.truth, inputs.train_mean)
+    return [_calls(inputs, ours, trivial), _direction(inputs, ours, trivial)] + [
+        _list(inputs, ours, trivial, k) for k in LISTS if k <= ours.y.shape[1]
     ]
 
 
@@ -103,10 +103,10 @@ def _shared(evaluation: Evaluation) -> tuple[Floats, Floats]:
     return evaluation.y - control, evaluation.y_hat - control
 
 
-def _calls(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
+def _calls(inputs: SuiteInputs, ours: Evaluation, trivial: Evaluation) -> Row:
     true, said = _shared(ours)
     of_truth = calls(ours.d)
-    value = over_units(material.facts.units, balanced_accuracy(of_truth, calls(ours.d_hat), ours.scored)).within(0, 1)
+    value = over_units(inputs.truth.units, balanced_accuracy(of_truth, calls(ours.d_hat), ours.scored)).within(0, 1)
     answers = {
         "all unchanged": mean_of(balanced_accuracy(of_truth, np.zeros_like(of_truth), ours.scored)),
         "train mean": mean_of(balanced_accuracy(of_truth, calls(trivial.d_hat), ours.scored)),
@@ -126,10 +126,10 @@ def _calls(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
     )
 
 
-def _direction(material: Material, ours: Evaluation, trivial: Evaluation) -> Row:
+def _direction(inputs: SuiteInputs, ours: Evaluation, trivial: Evaluation) -> Row:
     values = evaluate(METRICS["direction_accuracy"], ours).values
     bar = evaluate(METRICS["direction_accuracy"], trivial).values
-    value = over_units(material.facts.units, values).within(0, 1)
+    value = over_units(inputs.truth.units, values).within(0, 1)
     best, which = best_of({"a coin": 0.5 if value.n else None, "train mean": mean_of(bar)})
     return Row(
         NAME,
@@ -147,11 +147,11 @@ def _direction(material: Material, ours: Evaluation, trivial: Evaluation) -> Row
     )
 
 
-def _list(material: Material, ours: Evaluation, trivial: Evaluation, k: int) -> Row:
+def _list(inputs: SuiteInputs, ours: Evaluation, trivial: Evaluation, k: int) -> Row:
     true, said = map(np.abs, _shared(ours))
     everything = np.ones_like(ours.scored)
     truth = np.abs(ours.de_z)
-    value = over_units(material.facts.units, overlap_at(k, truth, np.abs(ours.d_hat), ours.scored)).within(0, 1)
+    value = over_units(inputs.truth.units, overlap_at(k, truth, np.abs(ours.d_hat), ours.scored)).within(0, 1)
     luck = mean_of(np.where(ours.scored.sum(axis=1) >= k, k / np.maximum(ours.scored.sum(axis=1), 1), np.nan))
     bar = mean_of(overlap_at(k, truth, np.abs(trivial.d_hat), ours.scored))
     best, which = best_of({"k/G": luck, "train mean": bar})

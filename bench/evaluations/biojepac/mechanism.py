@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import constituents
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Codes, SuiteInputs
 from bench.evaluations.biojepac.interval import resampled
-from bench.evaluations.biojepac.material import Codes, Material
 from bench.evaluations.biojepac.row import Row, absent, number
 from bench.tracks.representation.embedding import normalise
 
@@ -75,19 +75,19 @@ def _difference(vectors: Floats, label: Codes) -> float:
     return within - between
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """The measure of the evaluation, over single perturbations of the test part."""
-    if material.mechanism is None:
-        return [absent(NAME, MEASURE, material.why("mechanisms"))]
-    units = material.task.units
+    if inputs.mechanism is None:
+        return [absent(NAME, MEASURE, inputs.why("mechanisms"))]
+    units = inputs.task.units
     named = [(t, constituents(unit.perturbation)) for t, unit in enumerate(units)]
-    at = [t for t, genes in named if len(genes) == 1 and genes[0] in material.mechanism]
+    at = [t for t, genes in named if len(genes) == 1 and genes[0] in inputs.mechanism]
     label = np.unique(
-        [material.mechanism[constituents(units[t].perturbation)[0]] for t in at] or ["none"], return_inverse=True
+        [inputs.mechanism[constituents(units[t].perturbation)[0]] for t in at] or ["none"], return_inverse=True
     )[1].astype(np.int64)
-    said, true = (material.y_hat - material.facts.c_in)[at], (material.facts.y - material.facts.c_ref)[at]
+    said, true = (inputs.y_hat - inputs.truth.c_in)[at], (inputs.truth.y - inputs.truth.c_ref)[at]
     # The perturbed gene itself is given, not predicted.
-    free = material.facts.expressed & ~material.facts.targets.any(axis=0)
+    free = inputs.truth.expressed & ~inputs.truth.targets.any(axis=0)
     said, true = said[:, free], true[:, free]
     counts = np.bincount(label)
     if len(at) < MIN_PERTURBATIONS or (counts > 1).sum() < 1 or len(counts) < 2:
@@ -105,7 +105,7 @@ def rows(material: Material) -> Sequence[Row]:
     value = resampled(lambda which: of(ours, which), len(at))
     within, between = within_between(said, label)
     p = published_p(said, label)
-    bar = within_between(np.broadcast_to(material.facts.train_delta[free], said.shape), label)
+    bar = within_between(np.broadcast_to(inputs.truth.train_delta[free], said.shape), label)
     return [
         Row(
             NAME,
@@ -118,6 +118,6 @@ def rows(material: Material) -> Sequence[Row]:
             number(_difference(centred(true), label)),
             len(at),
             f"published: {within:.3f} within, {between:.3f} between, p {p:.2g} as if pairs were independent; "
-            f"corrected: p {permutation_p(ours, label, material.task.split.seed):.2g}",
+            f"corrected: p {permutation_p(ours, label, inputs.task.split.seed):.2g}",
         )
     ]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Codes, Pathways, SuiteInputs, Vectors
 from bench.evaluations.biojepac.interval import resampled
-from bench.evaluations.biojepac.material import Codes, Material, Pathways, Vectors
 from bench.evaluations.biojepac.row import Row, absent, best_of
 from bench.tracks.representation.embedding import normalise
 from bench.tracks.representation.geometry import silhouettes
@@ -89,26 +89,26 @@ def pair_auroc(score: Floats, related: NDArray[np.bool_]) -> float:
     return float(roc_auc_score(related, score))
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation, for gene vectors and for action vectors, by each table."""
-    if not material.pathways:
-        return [absent(NAME, "gene vectors", material.why("pathways"))]
+    if not inputs.pathways:
+        return [absent(NAME, "gene vectors", inputs.why("pathways"))]
     found: list[Row] = []
-    for what, vectors in (("gene vectors", material.gene_vectors), ("action vectors", material.action_vectors)):
+    for what, vectors in (("gene vectors", inputs.gene_vectors), ("action vectors", inputs.action_vectors)):
         if vectors is None:
-            found.append(absent(NAME, what, material.why(what)))
+            found.append(absent(NAME, what, inputs.why(what)))
             continue
-        for table in material.pathways:
-            found += _rows(f"{what}, {table.name}", vectors, table, material)
+        for table in inputs.pathways:
+            found += _rows(f"{what}, {table.name}", vectors, table, inputs)
     return found
 
 
-def _rows(what: str, vectors: Vectors, table: Pathways, material: Material) -> list[Row]:
+def _rows(what: str, vectors: Vectors, table: Pathways, inputs: SuiteInputs) -> list[Row]:
     group = dict(table.group) or groups_of_pairs(sorted(table.pairs), vectors.genes)
     size = Counter(group[gene] for gene in vectors.genes if gene in group)
     kept = [i for i, gene in enumerate(vectors.genes) if gene in group and size[group[gene]] >= MIN_GROUP]
-    place = {gene: i for i, gene in enumerate(material.facts.genes)}
-    level = np.array([material.level[place[g]] if g in place else np.nan for g in vectors.genes])
+    place = {gene: i for i, gene in enumerate(inputs.truth.genes)}
+    level = np.array([inputs.level[place[g]] if g in place else np.nan for g in vectors.genes])
     out = []
     label = np.unique([group[vectors.genes[i]] for i in kept], return_inverse=True)[1] if kept else np.zeros(0, int)
     if len(kept) >= 2 * MIN_GROUP and label.max() > 0:

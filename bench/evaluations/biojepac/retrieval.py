@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.evaluations.biojepac.inputs import Averaged, SuiteInputs
 from bench.evaluations.biojepac.interval import over_units
-from bench.evaluations.biojepac.material import Averaged, Material
 from bench.evaluations.biojepac.row import Row, absent
 from bench.tracks.planning import tasks
 from bench.tracks.planning import truth as planning
@@ -50,13 +50,13 @@ def ranked(averaged: Averaged) -> Mapping[str, Floats]:
     }
 
 
-def corrected(material: Material, shifts: Mapping[Unit, Floats], known: Mapping[Unit, bool]) -> dict[str, Floats]:
+def corrected(inputs: SuiteInputs, shifts: Mapping[Unit, Floats], known: Mapping[Unit, bool]) -> dict[str, Floats]:
     """Task E1 of the planning track for predicted shifts ``[G]`` by unit.
 
     Returns:
         ``mrr``, ``hit1`` and ``hit10`` of each test unit that is asked ``[T]``, in the order of :func:`asked_units`.
     """
-    facts = planning.load(material.task)
+    facts = planning.load(inputs.task)
     found: dict[str, list[Floats]] = {"mrr": [], "hit1": [], "hit10": []}
     for here in facts.contexts:
         names = here.candidates.units
@@ -73,9 +73,9 @@ def corrected(material: Material, shifts: Mapping[Unit, Floats], known: Mapping[
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def replicate(material: Material) -> Floats:
+def replicate(inputs: SuiteInputs) -> Floats:
     """``mrr`` of the other half of each unit's cells in task E1 ``[T]``."""
-    facts = planning.load(material.task)
+    facts = planning.load(inputs.task)
     found = []
     for here in facts.contexts:
         to_input = facts.space((here.c_ref - here.c_in)[None])[0]
@@ -90,27 +90,27 @@ def replicate(material: Material) -> Floats:
     return np.concatenate(found)
 
 
-def asked_units(material: Material) -> tuple[Unit, ...]:
+def asked_units(inputs: SuiteInputs) -> tuple[Unit, ...]:
     """Test units that are asked, context after context."""
-    return planning.load(material.task).units
+    return planning.load(inputs.task).units
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation."""
-    units = asked_units(material)
+    units = asked_units(inputs)
     if len(units) < 2:
         return [absent(NAME, "mean reciprocal rank", "fewer than two test perturbations to tell apart")]
-    place = {unit: t for t, unit in enumerate(material.task.units)}
-    shift = material.y_hat - material.facts.c_in
+    place = {unit: t for t, unit in enumerate(inputs.task.units)}
+    shift = inputs.y_hat - inputs.truth.c_in
     values = corrected(
-        material,
+        inputs,
         {unit: shift[place[unit]] for unit in units},
-        {unit: bool(material.known[place[unit]]) for unit in units},
+        {unit: bool(inputs.known[place[unit]]) for unit in units},
     )
-    facts = planning.load(material.task)
+    facts = planning.load(inputs.task)
     sizes = np.concatenate([np.full(len(c.candidates.tested), len(c.candidates.tested)) for c in facts.contexts])
-    before, luck, note = _published(material.averaged)
-    measured = float(np.nanmean(replicate(material)))
+    before, luck, note = _published(inputs.averaged)
+    measured = float(np.nanmean(replicate(inputs)))
     out = []
     for what, name in (("mean reciprocal rank", "mrr"), ("share first", "hit1"), ("share in the first 10", "hit10")):
         value = over_units(units, values[name]).within(0, 1)

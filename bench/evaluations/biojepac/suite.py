@@ -15,14 +15,14 @@ from bench.evaluations.biojepac import (
     retrieval,
     uncertainty,
 )
-from bench.evaluations.biojepac.material import Material
+from bench.evaluations.biojepac.inputs import SuiteInputs
 from bench.evaluations.biojepac.row import Row, frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: In the order of their numbers.
-EVALUATIONS: tuple[Callable[[Material], Sequence[Row]], ...] = (
+EVALUATIONS: tuple[Callable[[SuiteInputs], Sequence[Row]], ...] = (
     expression.rows,
     gene_calls.rows,
     retrieval.rows,
@@ -34,6 +34,6 @@ EVALUATIONS: tuple[Callable[[Material], Sequence[Row]], ...] = (
 )
 
 
-def table(material: Material) -> pd.DataFrame:
+def table(inputs: SuiteInputs) -> pd.DataFrame:
     """The table of one model on one task; columns are the fields of :class:`Row`."""
-    return frame([row for rows in EVALUATIONS for row in rows(material)])
+    return frame([row for rows in EVALUATIONS for row in rows(inputs)])

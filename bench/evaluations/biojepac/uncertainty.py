@@ -16,8 +16,8 @@ from scipy.special import ndtri
 from scipy.stats import spearmanr
 
 from bench.core.typing import Floats
+from bench.evaluations.biojepac.inputs import Bools, Codes, Spread, SuiteInputs
 from bench.evaluations.biojepac.interval import resampled
-from bench.evaluations.biojepac.material import Bools, Codes, Material, Spread
 from bench.evaluations.biojepac.row import Row, absent, number
 from bench.tracks.representation.geometry import group_means
 
@@ -94,11 +94,11 @@ def resolution(sd: Floats, miss: Floats, unit: Codes) -> float:
     return float(spearmanr(said[known], wrong[known]).statistic)
 
 
-def rows(material: Material) -> Sequence[Row]:
+def rows(inputs: SuiteInputs) -> Sequence[Row]:
     """All measures of the evaluation."""
-    spread = material.spread
+    spread = inputs.spread
     if spread is None:
-        return [absent(NAME, "coverage error", material.why("uncertainty"))]
+        return [absent(NAME, "coverage error", inputs.why("uncertainty"))]
     members = [np.flatnonzero(spread.unit == u) for u in range(int(spread.unit.max()) + 1)]
     members = [rows for rows in members if len(rows)]
     covered = coverage((spread.target - spread.mean) / np.maximum(spread.sd, 1e-12), spread.counted)

@@ -57,7 +57,7 @@ class VAE(lightning.LightningModule):
         with torch.no_grad():
             self.decoder.out.bias.copy_(gene_mean)
 
-    def _told(self, cells: Tensor, condition: Tensor) -> Tensor:
+    def _with_condition(self, cells: Tensor, condition: Tensor) -> Tensor:
         if not self.conditions:
             return cells
         return torch.cat([cells, nn.functional.one_hot(condition, self.conditions).to(cells.dtype)], dim=1)
@@ -65,13 +65,13 @@ class VAE(lightning.LightningModule):
     @torch.no_grad()
     def embed(self, cells: Tensor, condition: Tensor) -> Tensor:
         """Posterior mean of each cell ``[N, D]``."""
-        return self.encoder.read(self._told(cells, condition)).mean
+        return self.encoder.read(self._with_condition(cells, condition)).mean
 
     def training_step(self, batch: CellsBatch, batch_idx: int = 0) -> Tensor:
         """One step: the negative evidence bound per gene."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
-        q = self.encoder.read(self._told(batch.cells, batch.condition))
-        decoded = self.decoder(self._told(q.sample(generator), batch.condition))
+        q = self.encoder.read(self._with_condition(batch.cells, batch.condition))
+        decoded = self.decoder(self._with_condition(q.sample(generator), batch.condition))
         beta = min(1.0, self.global_step / self.begin) if self.begin else 1.0
         spread = self.noise.clamp_min(_MIN_LOG_VARIANCE).expand_as(decoded)
         divergence = normal_divergence(*q).mean() / batch.cells.shape[1]
@@ -87,7 +87,7 @@ class VAE(lightning.LightningModule):
 def fit_vae(
     datamodule: PerturbationDataModule,
     *,
-    told: bool,
+    conditional: bool,
     width: int,
     hidden: int,
     steps: int,
@@ -99,7 +99,7 @@ def fit_vae(
 
     Args:
         datamodule: The task; its seed is that of every draw.
-        told: Whether encoder and decoder are told the perturbation.
+        conditional: Whether encoder and decoder are told the perturbation.
         width: Latents.
         hidden: Width of the hidden layers.
         steps: Of the training.
@@ -112,7 +112,7 @@ def fit_vae(
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
     mean = torch.from_numpy(dataset.x[rows[:: max(1, len(rows) // 8_192)]].toarray()).mean(dim=0)
-    conditions = len(dataset.conditions) if told else 0
+    conditions = len(dataset.conditions) if conditional else 0
     model = VAE(len(dataset.genes), conditions, width, hidden, mean, steps, warm_up, learning_rate, seed)
     torch.random.set_rng_state(state)
     with one_thread():

@@ -174,8 +174,8 @@ class Watch:
         step, of, how = steps, "train", f"default: only {n_val} val conditions"
         if keep is not None:
             step, of, how = keep.best_step, "val", f"largest pearson of shifts on {n_val} val conditions"
-        told = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
-        return f"step {step} of {steps}: {how}; {of} pearson {self.correlation():.3f}; {told}"
+        values = ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
+        return f"step {step} of {steps}: {how}; {of} pearson {self.correlation():.3f}; {values}"
 
     def __call__(self) -> float:
         """Look, log, and return what is to be small: the correlation of val shifts, negated."""

@@ -1,7 +1,7 @@
 """Figures of one board, from records alone: skill, model against floor, DE recall, effect size; PDF, SVG and PNG.
 
-A figure is a file here with ``STEM``, ``table(material)`` (a pure function: what is drawn, as a frame, or an empty one)
-and ``chart(material, table)``. altair is loaded when something is drawn, not before.
+A figure is a file here with ``STEM``, ``table(data)`` (a pure function: what is drawn, as a frame, or an empty one)
+and ``chart(data, table)``. altair is loaded when something is drawn, not before.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.reports.figures import de_recall, effect_size, scatter, skill
-from bench.reports.figures.data import FigureData, material
+from bench.reports.figures.data import FigureData, figure_data
 from bench.reports.figures.style import FORMATS, render, write
 
-__all__ = ["FIGURES", "FigureData", "draw", "material"]
+__all__ = ["FIGURES", "FigureData", "draw", "figure_data"]
 
 FIGURES = {module.STEM: module for module in (skill, scatter, de_recall, effect_size)}
 
@@ -45,7 +45,7 @@ def draw(
         BenchError: Unknown data set, split or model; damaged records; a folder that cannot be written.
     """
     folders = [folder_or_folders] if isinstance(folder_or_folders, Path) else list(folder_or_folders)
-    found = material(track, folders, dataset, split, models)
+    found = figure_data(track, folders, dataset, split, models)
     made: dict[Path, bytes] = {}
     for stem, module in FIGURES.items():
         table = module.table(found)

@@ -105,7 +105,7 @@ class FigureData:
 USUAL_SPLIT = "simulation"
 
 
-def material(
+def figure_data(
     track: Track, folders: Sequence[Path], dataset: str, split: str | None = None, models: Sequence[str] | None = None
 ) -> FigureData:
     """Read one board's records.

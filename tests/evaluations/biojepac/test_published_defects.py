@@ -19,7 +19,7 @@ from bench.evaluations.biojepac import (
     retrieval,
     uncertainty,
 )
-from bench.evaluations.biojepac.material import Averaged, Material
+from bench.evaluations.biojepac.inputs import Averaged, SuiteInputs
 from bench.tracks.representation.embedding import normalise
 from bench.tracks.representation.probes import unit_probe
 from bench.tracks.response.truth import truth
@@ -47,17 +47,17 @@ def with_noisy_controls(seed=0):
     )
 
 
-def material_of(dataset, **parts):
-    """Material in which the train mean is the model."""
+def inputs_of(dataset, **parts):
+    """SuiteInputs in which the train mean is the model."""
     task = Task(dataset, hand_split(dataset))
     facts = truth.compute(task)
     known = np.ones(len(task.units), dtype=bool)
-    return Material(task, facts, facts.c_in + facts.train_delta, known, facts.c_in.mean(axis=0), **parts)
+    return SuiteInputs(task, facts, facts.c_in + facts.train_delta, known, facts.c_in.mean(axis=0), **parts)
 
 
 @pytest.fixture(scope="module")
 def blind():
-    return material_of(with_noisy_controls())
+    return inputs_of(with_noisy_controls())
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def test_published_severity_rewards_one_size_for_all(first):
 
 
 def test_the_published_cell_error_is_the_spread_of_cells_and_of_r2_the_expression_of_genes():
-    material = material_of(screen(*tiny_counts(effect=0.0)))
-    rows = by_measure(expression.rows(material))
-    spread = float(np.mean(material.facts.legacy_spread[0]))
+    inputs = inputs_of(screen(*tiny_counts(effect=0.0)))
+    rows = by_measure(expression.rows(inputs))
+    spread = float(np.mean(inputs.truth.legacy_spread[0]))
     assert rows["mean squared error"].published > spread > 5 * rows["mean squared error"].corrected
     assert rows["R2, all genes"].published > 0.9 > 0.1 > rows["R2, all genes"].corrected
 
@@ -133,7 +133,7 @@ def test_the_list_of_the_train_mean_is_far_above_k_of_g_where_perturbations_have
     counts, obs = tiny_counts()
     dense = np.asarray(counts.todense())
     dense[(obs["condition"] != CONTROL).to_numpy(), 40:50] //= 4  # ten genes fall whatever is perturbed
-    row = by_measure(gene_calls.rows(material_of(screen(sp.csr_matrix(dense), obs))))["P@10"]
+    row = by_measure(gene_calls.rows(inputs_of(screen(sp.csr_matrix(dense), obs))))["P@10"]
     assert row.published_trivial == pytest.approx(10 / 60, abs=1e-12)
     assert row.trivial_is == "train mean"
     assert row.trivial > 2 * row.published_trivial
@@ -228,7 +228,7 @@ def test_the_best_epoch_on_the_reported_cells_finds_what_is_not_there():
 
 
 def test_a_control_cell_holds_nothing_of_the_perturbation():
-    from bench.evaluations.biojepac.material import Latents
+    from bench.evaluations.biojepac.inputs import Latents
 
     rng = np.random.default_rng(1)
     unit = np.repeat(np.arange(5), 60)

@@ -121,12 +121,12 @@ class Pathways:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class SuiteInputs:
     """Everything for one model and one task.
 
     Attributes:
         task: The task.
-        facts: Its truth ``(T units, G genes)``.
+        truth: Its truth ``(T units, G genes)``.
         y_hat: Predicted means of the test units ``[T, G]``.
         known: Whether the model knows anything of a unit ``[T]``.
         level: Mean expression of each gene over the input controls ``[G]``.
@@ -142,7 +142,7 @@ class Material:
     """
 
     task: Task
-    facts: Truth
+    truth: Truth
     y_hat: Floats
     known: Bools
     level: Floats
@@ -159,7 +159,7 @@ class Material:
     @property
     def train_mean(self) -> Floats:
         """What is predicted by who knows only the mean shift of the train units ``[T, G]``."""
-        return np.asarray(self.facts.c_in + self.facts.train_delta)
+        return np.asarray(self.truth.c_in + self.truth.train_delta)
 
     def why(self, part: str) -> str:
         """Why a part is missing."""

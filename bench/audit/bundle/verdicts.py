@@ -64,10 +64,10 @@ def plain(label: str) -> str:
     return label.partition("[")[0]
 
 
-def questions(told: Sequence[Summary]) -> list[Summary]:
+def questions(claims: Sequence[Summary]) -> list[Summary]:
     """Claims by what has to be beaten: how many hold, and of which rows."""
     groups: dict[tuple[str, ...], list[Summary]] = {}
-    for one in told:
+    for one in claims:
         own = plain(one["better"])
         names = {ITSELF if plain(name) == own else plain(name) for name in one["worse"]}
         groups.setdefault(tuple(sorted(names)), []).append(one)
@@ -86,14 +86,14 @@ def counted(values: Mapping[str, int]) -> Summary:
     return {**known, "judged": known["true"] + known["false"], "claims": sum(known.values())}
 
 
-def pretraining(told: Sequence[Summary]) -> Summary:
+def pretraining(claims: Sequence[Summary]) -> Summary:
     """Claims that a pretrained encoder beats, among others, one that was never trained."""
     from bench.models import registry
 
     ours = {name for name, entry in registry.entries().items() if entry.module.startswith("bench.models.ssl.")}
     same = [
         one
-        for one in told
+        for one in claims
         if plain(one["better"]) in ours - {"supervised"} and "random_encoder" in {plain(name) for name in one["worse"]}
     ]
     return {

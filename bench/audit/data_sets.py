@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bench.audit.second.truth import Material
+from bench.audit.second.truth import Cells
 from bench.core.conditions import CONTROL, constituents, identity_name, stratum
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
@@ -17,7 +17,7 @@ from bench.data.task import Task, load_dataset
 
 
 @dataclass
-class Data:
+class DataSets:
     """Data sets by name, each read or generated once.
 
     Attributes:
@@ -79,7 +79,7 @@ def problems_of(task: Task) -> list[str]:
     return found
 
 
-def material_of(task: Task) -> Material:
+def cells_of(task: Task) -> Cells:
     """The arrays that the second implementation takes."""
     data, split, units = task.dataset, task.split, task.units
     place = {name: i for i, name in enumerate(data.contexts)}
@@ -97,7 +97,7 @@ def material_of(task: Task) -> Material:
             if gene in data.gene_index:
                 targets[t, data.gene_index[gene]] = True
     learned = task.units_of("train")
-    return Material(
+    return Cells(
         x=data.x,
         units=[data.unit_rows(unit) for unit in units],
         context=np.array([place[unit.context] for unit in units], dtype=np.int64),
