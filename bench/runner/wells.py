@@ -26,6 +26,9 @@ from bench.training.pretraining import PretrainConfig
 
 #: Wells that are embedded at once.
 _BLOCK = 1_024
+#: Of how wells are pretrained on, counted into an encoder's version. 2: a step is chosen by what is decoded of wells
+#: beyond their plate; 1 counted the plate's effect too.
+_VERSION = 2
 
 
 def made_by(config: RunConfig) -> Profiles:
@@ -47,7 +50,7 @@ def made_by(config: RunConfig) -> Profiles:
     return Profiles(
         name=config.name,
         kind="control" if model_class.row_kind == "control" else "model",
-        version=model_class.version,
+        version=model_class.version + _VERSION - 1,
         arguments=arguments,
         variant=variant,
         seed=config.seeds[0][1],

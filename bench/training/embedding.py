@@ -97,7 +97,9 @@ class Decoded:
     true_shifts: Floats
 
 
-def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int64]) -> Decoded:
+def decodable(
+    fit: Cells, control: Cells, held: Cells, condition: Rows, start: tuple[Rows, Rows] | None = None
+) -> Decoded:
     """How much of held-out conditions' shifts, and of held-out cells, a linear decoder finds in the latents.
 
     The first is the most that a response could predict through these latents, and what every objective's pretraining
@@ -108,6 +110,8 @@ def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int
         control: The same of control cells.
         held: The same of cells of other conditions.
         condition: Condition of each of those, numbered from 0 without gaps.
+        start: Group of each held cell and of each control cell, where shifts start from the controls of their own
+            group; a condition lies in one. Absent = from all controls.
 
     Returns:
         Both shares, and the shifts.
@@ -120,9 +124,14 @@ def decodable(fit: Cells, control: Cells, held: Cells, condition: NDArray[np.int
     member = np.zeros((int(condition.max()) + 1, len(condition)))
     member[condition, np.arange(len(condition))] = 1
     size = member.sum(axis=1, keepdims=True)
-    start = scale(control[0]).mean(axis=0, dtype=np.float64)
-    shift = (member @ cells) / size - (row_mean(control[1], np.arange(control[1].shape[0])) - mean)
-    moved = (member @ latents) / size - start
+    own, theirs = start or (np.zeros(len(condition), np.int64), np.zeros(len(control[0]), np.int64))
+    groups, group_of = np.unique(own[np.unique(condition, return_index=True)[1]], return_inverse=True)
+    rows = [np.flatnonzero(theirs == group) for group in groups]
+    z = scale(control[0])
+    latent_start = np.stack([z[of].mean(axis=0, dtype=np.float64) for of in rows])
+    shift_start = np.stack([row_mean(control[1], of) for of in rows]) - mean
+    shift = (member @ cells) / size - shift_start[group_of]
+    moved = (member @ latents) / size - latent_start[group_of]
     decoded = moved @ weights.T
     by_shift = 1 - ((shift - decoded) ** 2).sum() / max((shift**2).sum(), 1e-12)
     return Decoded(float(by_shift), float(by_cell), decoded, shift)

@@ -22,6 +22,7 @@ class Looked(NamedTuple):
         held: Rows whose shifts are decoded.
         controls: Rows of input controls.
         condition: Condition of each held row, numbered from 0.
+        start: Group of each held row, and of each control: shifts start from the controls of their own group.
     """
 
     of: str
@@ -29,6 +30,7 @@ class Looked(NamedTuple):
     held: Rows
     controls: Rows
     condition: Rows
+    start: tuple[Rows, Rows]
 
 
 def looked_at(datamodule: PerturbationDataModule) -> Looked:
@@ -41,10 +43,29 @@ def looked_at(datamodule: PerturbationDataModule) -> Looked:
         perturbed = np.setdiff1d(rows, datamodule.control_rows)
         held = perturbed[::10] if len(perturbed) else rows[::10]
         rows = np.setdiff1d(rows, held)
+    controls = spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed)
+    start = _starts(datamodule, held, controls)
+    if len(np.unique(start[0])) > 1:
+        of = f"{of}, each from its batch's controls"
     return Looked(
         of,
         spread_rows(rows, FIT_CELLS, datamodule.seed),
         held,
-        spread_rows(datamodule.control_rows, CONTROLS, datamodule.seed),
+        controls,
         np.unique(datamodule.dataset.condition[held], return_inverse=True)[1].astype(np.int64),
+        start,
     )
+
+
+def _starts(datamodule: PerturbationDataModule, held: Rows, controls: Rows) -> tuple[Rows, Rows]:
+    """What shifts start from: all controls, as predicted shifts do; without any label, those of the same batch.
+
+    Where nothing is labelled, each held row is a condition of its own and lies in one batch. From all controls its
+    shift would hold the batch's effect, and who keeps the batch would be chosen.
+    """
+    batch = datamodule.dataset.batch
+    if not datamodule.split.train and batch is not None:
+        own, theirs = batch[held].astype(np.int64), batch[controls].astype(np.int64)
+        if np.isin(own, theirs).all():
+            return own, theirs
+    return np.zeros(len(held), np.int64), np.zeros(len(controls), np.int64)

@@ -69,7 +69,7 @@ class Monitor(Callback):
     ) -> None:
         self.encoder, self.student, self.x = encoder, student, datamodule.dataset.x
         self.mask, self.seed = mask, datamodule.seed
-        self.of, self.rows, self.held, self.controls, self.condition = looked_at(datamodule)
+        self.of, self.rows, self.held, self.controls, self.condition, self.start = looked_at(datamodule)
         self.surrogates = spread_rows(self.held, SURROGATES, datamodule.seed)
         self.probe = Probe(datamodule.dataset, self.rows, self.controls, self.held, datamodule.seed)
         self.seen: dict[str, Singles] = {}
@@ -105,7 +105,7 @@ class Monitor(Callback):
         cells, fit, control = self._cells(self.held), self._cells(self.rows), self._cells(self.controls)
         held = cells[0]
         self.seen = {"fit": fit[0], "control": control[0], "held": held}
-        decoded = decodable(fit, control, cells, self.condition)
+        decoded = decodable(fit, control, cells, self.condition, self.start)
         self.decoded = decoded
         rank, spread = effective_rank(held), float(held.std(axis=0).mean())
         self.last = {

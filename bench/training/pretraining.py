@@ -32,6 +32,7 @@ from bench.nn.encoder import EncoderConfig
 from bench.training.curves import agreement
 from bench.training.fit import FitContext, FitReport
 from bench.training.flops import flops_of
+from bench.training.looked import looked_at
 from bench.training.monitors import EMATeacher, Monitor
 from bench.training.objective import MASK, Encoders, Objective
 from bench.training.trainer import KeepBest, Precision, optimiser, train
@@ -146,6 +147,7 @@ class Pretraining(lightning.LightningModule):
             "data": datamodule.dataset.hash,
             "split": datamodule.split.split_id,
             "seed": self.seed,
+            **({} if datamodule.split.train else {"step by": looked_at(datamodule).of}),
         }
 
     def exported(self) -> nn.Module:

@@ -394,3 +394,21 @@ def test_spread_rows_is_a_sorted_sample_by_seed():
     assert len(set(one)) == 30 and set(one) <= set(rows) and (np.diff(one) > 0).all()
     assert not np.array_equal(one, two)
     np.testing.assert_array_equal(one, spread_rows(rows, 30, 1))
+
+
+def test_shifts_start_from_controls_of_their_own_group():
+    """Two plates, each with an offset that the latents hold and nothing else: nothing is decoded beyond the plate."""
+    rng = np.random.default_rng(3)
+    plate = np.arange(300) % 2
+    x = sp.csr_matrix((5 + 3 * plate[:, None] + rng.normal(0, 0.5, (300, 6))).astype(np.float32))
+    z = np.column_stack([plate, rng.normal(size=300)]).astype(np.float32)
+    fit, control, held = slice(0, 100), slice(100, 140), slice(140, 300)
+    parts = [(z[of], x[of]) for of in (fit, control, held)]
+    alone = np.arange(160)
+    assert decodable(*parts, alone).by_shift > 0.8
+    within = decodable(*parts, alone, (plate[held], plate[control]))
+    assert within.by_shift == pytest.approx(0, abs=0.1)
+    centred = x[held].toarray() - np.stack(
+        [x[control][plate[control] == p].toarray().mean(axis=0) for p in plate[held]]
+    )
+    np.testing.assert_allclose(within.true_shifts, centred, atol=1e-4)

@@ -77,11 +77,11 @@ def _decoded(datamodule: PerturbationDataModule, mean: Singles, axes: Singles) -
     def cells(rows: Rows, width: int) -> Cells:
         return np.asarray((x[rows].toarray() - mean) @ axes[:width].T, dtype=np.float32), x[rows]
 
-    shares = [
-        decodable(cells(looked.fit, width), cells(looked.controls, width), cells(looked.held, width), looked.condition)
-        for width in WIDTHS
-    ]
-    return [share.by_shift for share in shares], looked.of
+    def share(width: int) -> float:
+        fit, control, held = (cells(rows, width) for rows in (looked.fit, looked.controls, looked.held))
+        return decodable(fit, control, held, looked.condition, looked.start).by_shift
+
+    return [share(width) for width in WIDTHS], looked.of
 
 
 class PCAEncoder(EncoderModel):
