@@ -62,14 +62,15 @@ class Linear(ShiftModel):
     """Predict ``b + G K p``: gene scores ``G`` from the train pseudobulk, ``p`` the row of the perturbed gene.
 
     ``b`` is the mean shift over train conditions and the control; combinations sum their targets' rows. A condition
-    with a target that is not among the measured genes has no embedding: it falls back to the train mean.
+    with a target that is not among the measured genes has no embedding: it falls back to the train mean. So does every
+    condition where no train condition has one, and nothing can be learned.
 
     Args:
         rank: Number of components; 0 chooses among 5, 10, 20, 50.
         ridge: Ridge penalty; 0 chooses among 0.01, 0.1, 1, 10.
     """
 
-    version = 2  # tries 8 settings; version 1 tried 16
+    version = 3  # 2 did not count a fallback where no train condition is embedded; 1 tried 16 settings
 
     def __init__(self, rank: int = 0, ridge: float = 0.0) -> None:
         super().__init__()
@@ -91,7 +92,8 @@ class Linear(ShiftModel):
         best = choose(settings, fit_predict, datamodule, self.fit_report)
         train, names = datamodule.pseudobulk("train").by_condition(), datamodule.predicted_conditions
         shifts = fit_predict(best, train, names)
-        missing = [len(datamodule.dataset.unmeasured(name)) for name in names]
+        known = bool(self._embedded(train, datamodule))
+        missing = [len(datamodule.dataset.unmeasured(n) if known else constituents(n)) for n in names]
         self.keep(
             datamodule,
             {
@@ -124,12 +126,17 @@ class Linear(ShiftModel):
         """Gene scores ``G [G, k]``, ``K [k, k]`` and ``b [G]``."""
         g = gene_scores(np.vstack([train.means, control]), setting.rank)
         index = datamodule.dataset.gene_index
+        usable = self._embedded(train, datamodule)
         # The control is a column of zeros on both sides, as in the paper's code; it only damps the mean.
-        centre = train.shifts.sum(axis=0) / (len(train.conditions) + 1)
-        usable = [i for i, name in enumerate(train.conditions) if not datamodule.dataset.unmeasured(name)]
+        centre = train.shifts.sum(axis=0) / (len(train.conditions) + bool(usable))
         y = np.column_stack([*(train.shifts[i] - centre for i in usable), -centre])
         p = np.column_stack([*(_embed(train.conditions[i], g, index) for i in usable), np.zeros(g.shape[1])])
         return g, bilinear_ridge(y, g, p, setting.ridge), centre
+
+    @staticmethod
+    def _embedded(train: Pseudobulk, datamodule: PerturbationDataModule) -> list[int]:
+        """The train conditions whose targets are all measured."""
+        return [i for i, name in enumerate(train.conditions) if not datamodule.dataset.unmeasured(name)]
 
     def _rule_of(
         self, setting: Setting, train: Pseudobulk, control: Floats, datamodule: PerturbationDataModule

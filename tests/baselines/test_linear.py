@@ -123,3 +123,19 @@ def test_an_unmeasured_target_falls_back_to_the_train_mean_and_is_counted(tiny_s
 def test_negative_hyperparameters_are_refused():
     with pytest.raises(ValueError, match="negative"):
         Linear(rank=-1)
+
+
+def test_where_no_train_condition_is_embedded_everything_is_a_fallback(module, monkeypatch):
+    """As on a slice of genes that holds targets of test conditions alone: nothing can be learned of any of them."""
+    measured = module.dataset.unmeasured
+    train = {name for name in module.dataset.conditions if name in module.pseudobulk("train").by_condition().conditions}
+    monkeypatch.setattr(
+        type(module.dataset), "unmeasured", lambda self, name: (name,) if name in train else measured(name)
+    )
+    model = Linear()
+    model.fit(module)
+    held = [name for name in module.predicted_conditions if name not in train]
+    assert held
+    for name in held:
+        assert model.fallbacks(name) == sum(part != "ctrl" for part in name.split("+"))
+        np.testing.assert_array_equal(model.shifts(module.dataset.conditions.index(name)), module.train_shift)
