@@ -14,7 +14,7 @@ from bench.results.entries import BoardEntry
 from bench.results.leaderboard import ahead, outdated
 from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
-from bench.runner.kept_predictions import shifts_of, without
+from bench.runner.kept_predictions import first_of_rows, shifts_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
@@ -25,9 +25,9 @@ def publish(
 ) -> list[str]:
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
-    Of a run id, the records of all tracks are taken, and the references of their tasks with them. Predicted shifts are
-    kept beside a record where the folder of its run holds its predictions; a record that was published without them
-    and is reproduced is replaced by one that has them.
+    Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of closed forms, and
+    of a learned row's first seeds, predicted shifts are kept beside the record where the folder of its run holds its
+    predictions; a record that was published without them and is reproduced is replaced by one that has them.
 
     Args:
         run_ids: Which.
@@ -54,7 +54,8 @@ def publish(
     lines = []
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
-        asked = chosen[track.name].values() if track.takes == "predictions" else ()
+        first = first_of_rows([*there.values(), *chosen[track.name].values()])
+        asked = [e for e in chosen[track.name].values() if track.takes == "predictions" and e.record.run_id in first]
         shifts, lacking = shifts_of(asked, runs or source.parent)
         fresh = []
         for run_id, entry in chosen[track.name].items():

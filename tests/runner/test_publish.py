@@ -8,6 +8,7 @@ from bench.core.errors import BenchError
 from bench.core.track import CLOSED_FORM
 from bench.results import everything, store
 from bench.results.records import Budget
+from bench.runner.kept_predictions import first_of_rows
 from bench.runner.publish import prune, publish
 from bench.tracks import registry
 
@@ -203,3 +204,23 @@ def test_what_a_store_is_given_it_gives_back(tmp_path):
     assert {e.record.run_id: e.table.hash for e in collect(tmp_path)}[again.run_id] == other.hash != table.hash
     assert store.remove(tmp_path, RUN, [again.run_id, "gone"]) == [again.run_id]
     assert {entry.record.run_id for entry in collect(tmp_path)} == set(found) - {again.run_id}
+
+
+def test_predictions_are_kept_of_closed_forms_and_of_the_first_run_of_a_learned_row(tmp_path):
+    for seed in (2, 1):
+        made_record(tmp_path, "ridge", {"pearson_delta": 0.5}, split_seed=seed)
+        for training in (5, 4):
+            made_record(tmp_path, "jepa", {"pearson_delta": 0.5}, steps=9, split_seed=seed, pretrain_seed=training)
+            made_record(tmp_path, "jepa", {}, steps=9, split_seed=seed, pretrain_seed=training, variant={"mask": 0.5})
+    made_record(tmp_path, "jepa", {"pearson_delta": 0.5}, steps=9, split_seed=1, control_fold=1)
+    entries = collect(tmp_path)
+    kept = first_of_rows(entries)
+    specs = [entry.record.spec for entry in entries if entry.record.run_id in kept]
+    assert sorted((s.label, s.control_fold, s.split_seed) for s in specs) == [
+        ("jepa", 0, 1),
+        ("jepa", 1, 1),
+        ("jepa[mask=0.5]", 0, 1),
+        ("ridge", 0, 1),
+        ("ridge", 0, 2),
+    ]
+    assert {s.pretrain_seed for s in specs if s.label != "ridge" and not s.control_fold} == {4}
