@@ -40,6 +40,8 @@ def show(verdicts: Sequence[Verdict]) -> None:
         answer.print()
         answer.print(Text(f"claims | {about}", style="bold"))
         answer.print(view)
+        for over in dict.fromkeys(one.over for one in same if one.over):
+            answer.print(Text(f"generalises {over}", style="dim"))
 
 
 def _about(claim: Claim) -> str:

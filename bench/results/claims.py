@@ -143,7 +143,15 @@ def evaluate(
     adjusted = holm([found[i].p for i in range(len(claims))])
     verdicts = [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
     others = _elsewhere(claims, groups)
-    return [one.model_copy(update={"elsewhere": tuple(others[i])}) for i, one in enumerate(verdicts)]
+    return [_with_others(one, tuple(others[i])) for i, one in enumerate(verdicts)]
+
+
+def _with_others(one: Verdict, elsewhere: tuple[Elsewhere, ...]) -> Verdict:
+    """Say on how many networks of a generator a claim was tried, beside what it is there."""
+    over = one.over
+    if elsewhere:
+        over = over.replace("of one data set", f"of one data set, tried on {len(elsewhere)} more of its generator", 1)
+    return one.model_copy(update={"elsewhere": elsewhere, "over": over})
 
 
 def other_network(data: str, name: str) -> bool:
@@ -288,7 +296,7 @@ def again(
             verdicts |= dict(zip(places, evaluate(asked, wanted, groups), strict=True))
         for i, one in verdicts.items():  # records of other networks are not kept beside those of the boards
             if not one.elsewhere and old.verdicts[i].elsewhere:
-                verdicts[i] = one.model_copy(update={"elsewhere": old.verdicts[i].elsewhere})
+                verdicts[i] = _with_others(one, old.verdicts[i].elsewhere)
         made[path] = (old, Claims(suite=old.suite, verdicts=tuple(verdicts[i] for i in range(len(old.verdicts)))))
     return made
 

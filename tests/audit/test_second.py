@@ -33,7 +33,9 @@ def test_what_other_contexts_say_by_hand():
     found = from_elsewhere(shifts, train, units(("A", 3)))
     np.testing.assert_allclose(found["two_way_sum_100"], [[7.0, 0.0]])
     np.testing.assert_allclose(found["two_way_sum_25"], [[3.25, 0.75]])
-    assert from_elsewhere(shifts, train, units(("A", 4), ("D", 4))) == {}
+    found = from_elsewhere(shifts, train, units(("A", 4), ("D", 4)))
+    np.testing.assert_allclose(found["same_perturbation"], [[2.0, 1.0], [3.25, 1.25]])
+    assert from_elsewhere(shifts, train, units(("D", 4))) == {}
 
 
 def test_interactions_are_what_a_two_way_model_leaves():

@@ -271,6 +271,9 @@ def test_claims_are_tested_on_other_networks_too(study, tmp_path):
     record_rows(tmp_path, {"a": 0.5, "b": 0.4, "train_mean": 0.25})
     one = verdict(tmp_path, claim())
     assert [(other.data, other.verdict) for other in one.elsewhere] == [("d_seed1", "true"), ("d_seed2", "false")]
+    assert one.over.startswith(
+        "over conditions and their genes; of one data set, tried on 2 more of its generator, these"
+    )
     # What was found stays where the other networks' records are not.
     path = claims.write(study, "s", [one])
     ((_, again),) = claims.again(study, everything.read(registry.tracks(), study)).values()

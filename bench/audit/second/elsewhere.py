@@ -24,8 +24,9 @@ def _averages(rows: Units, columns: Units) -> Floats:
 def from_elsewhere(shifts: Floats, train: Units, test: Units) -> dict[str, Floats]:
     """Shifts of test units by who remembers their perturbation ``[T, G]``.
 
-    ``same_perturbation``: its mean over train units of other contexts; nothing where one has none. ``two_way_sum_P``:
-    besides P percent of what the train units of the same context have beyond theirs, where each test context has some.
+    ``same_perturbation``: its mean over train units of other contexts, the mean of all where it has none; nothing where
+    no test unit has any. ``two_way_sum_P``: besides P percent of what the train units of the same context have beyond
+    theirs, where each test context has some.
 
     Args:
         shifts: Of train units ``[U, G]``.
@@ -33,9 +34,9 @@ def from_elsewhere(shifts: Floats, train: Units, test: Units) -> dict[str, Float
         test: Test units.
     """
     weights = _averages(test, train)
-    if not len(shifts) or not weights.any(axis=1).all():
+    if not len(shifts) or not weights.any():
         return {}
-    same = weights @ shifts
+    same = np.where(weights.any(axis=1, keepdims=True), weights @ shifts, shifts.mean(axis=0))
     out = {"same_perturbation": same}
     others = _averages(train, train)
     shared = others.any(axis=1)

@@ -1,7 +1,7 @@
 """What the train cells say of a perturbation in other contexts: shifts for answers that do not know the context.
 
-Where whole contexts are held out, every tested perturbation has train units elsewhere, and to remember them is no
-knowledge of the context.
+Where whole contexts are held out, tested perturbations have train units elsewhere, and to remember them is no knowledge
+of the context. Of a perturbation that has none the train mean is what is left.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bench.core.conditions import identity
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.stats.differential import Bools
+from bench.stats.shifts import train_mean
 
 #: Name of the answer, and of those that add what the context's own train units have in common.
 SAME, TWO_WAY = "same_perturbation", "two_way_sum"
@@ -76,11 +77,13 @@ def elsewhere(shifts: Floats, learned: Sequence[Unit], tested: Sequence[Unit]) -
         tested: Test units.
 
     Returns:
-        Nothing where a tested perturbation is new to all other contexts, as in every task of one context.
+        Nothing where every tested perturbation is new to all other contexts, as in a task of one context; where some
+        are, the train mean stands for these.
     """
     same, known = means_elsewhere(shifts, learned, tested)
-    if not known.all():
+    if not known.any():
         return {}
+    same[~known] = train_mean(shifts)
     own = contexts_own(shifts, learned, tested)
     if own is None:
         return {SAME: same}

@@ -74,7 +74,7 @@ class Truth:
         size_names: Their names ``[S]``.
         elsewhere: Shifts of test units that follow from other contexts ``[E, T, G]``: see
             :func:`bench.tracks.response.truth.elsewhere.elsewhere`.
-        elsewhere_names: Their names ``[E]``; none where a tested perturbation is in no other context.
+        elsewhere_names: Their names ``[E]``; none where no tested perturbation is in another context.
         state_shift: Shift of each unit in each of K states, float32, NaN where it has too few cells there; K = 0 where
             no context has states ``[T, K, G]``: see :mod:`bench.tracks.response.truth.states`.
         state_half: The same of each half ``[H, T, K, G]``.

@@ -38,8 +38,15 @@ def test_by_hand():
     assert list(answers([("A", "3"), ("A", "4")])) == ["same_perturbation"]
 
 
-def test_what_no_other_context_holds_leaves_no_such_answer():
-    assert answers([("A", "4"), ("D", "4")]) == answers([("A+C", "4")]) == {}
+def test_of_what_no_other_context_holds_the_train_mean_is_left():
+    mean = 22 / 6
+    assert answers([("A", "4"), ("D", "4")]) == {"same_perturbation": [2.0, pytest.approx(mean)]}
+    found = answers([("A", "3"), ("D", "3")])
+    assert found["two_way_sum_50"] == [4.0, pytest.approx(mean + 2)]
+
+
+def test_where_no_other_context_holds_any_there_is_no_such_answer():
+    assert answers([("D", "4")]) == answers([("A+C", "4")]) == {}
     assert answers([("A+B", "1")]) == {}  # it is train in its own context only
     assert elsewhere(np.zeros((0, 1)), [], [Unit("A", "1")]) == {}
 
