@@ -88,6 +88,8 @@ def _sphering(x: Floats, controls: Floats) -> tuple[Floats, int]:
 
     sd = controls.std(axis=0)
     varies = sd > 1e-9 * np.maximum(1e-9, np.abs(controls).max(axis=0))
+    if not varies.any():  # as of a constant encoder: nothing tells one well from another
+        return np.zeros_like(x), 0
     mean, sd = controls.mean(axis=0)[varies], sd[varies]
     covariance = LedoitWolf().fit((controls[:, varies] - mean) / sd).covariance_
     values, vectors = np.linalg.eigh(covariance)

@@ -9,8 +9,29 @@ from bench.data.profiles.wells import Wells
 from bench.tracks.matching.options import Options
 from bench.tracks.matching.outcome import Outcome, design, failed, judged
 from bench.tracks.matching.pairs import single_label
-from bench.tracks.matching.precision import rank
+from bench.tracks.matching.precision import Pairs, rank
 from bench.tracks.matching.significance import few_pairs
+
+#: Said where noise is found too.
+_SHARED = (
+    "these profiles are centred on the very controls that replicates are ranked against, on the same plate: what is "
+    "left of that centre makes any two wells alike, so that noise scores above chance; rank with --controls split"
+)
+
+
+def _centred_on_rivals(wells: Wells, positives: Pairs) -> bool:
+    """Whether the controls of plates that hold replicates have a mean of 0, to rounding."""
+    plate = wells.plate[positives]
+    here = np.unique(plate[:, 0][plate[:, 0] == plate[:, 1]])
+    if not len(here) or (plate[:, 0] == plate[:, 1]).mean() < 0.5:
+        return False
+
+    def centred(name: str) -> bool:
+        controls = wells.x[wells.control & (wells.plate == name)]
+        spread = float(np.sqrt(controls.var(axis=0).sum())) if len(controls) > 1 else 0.0
+        return spread > 0 and float(np.linalg.norm(controls.mean(axis=0))) < 1e-4 * spread
+
+    return all(centred(name) for name in here.tolist())
 
 
 def replicability(wells: Wells, options: Options) -> Outcome:
@@ -49,5 +70,6 @@ def replicability(wells: Wells, options: Options) -> Outcome:
     alone = int(counts["n_perturbations"] or 0) - len(labels)
     said += [f"{alone} perturbations have one well only and are not asked for"] if alone else []
     said += [few] if (few := few_pairs(ap, options)) else []
+    said += [_SHARED] if _centred_on_rivals(wells, paired.positives[0]) else []
     counts["n_gated"] = 0.0
     return Outcome(labels=labels, chance=chance, found=found, ap=ap, counts=counts, warnings=tuple(said))
