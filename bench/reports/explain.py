@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.core.errors import BenchError, unknown
 from bench.core.track import Column, MetricInfo, Track
+from bench.reports.answer_words import of_answer
 from bench.reports.csv_words import COLUMN_WORDS, of_column
 from bench.reports.words import METRIC_OF, WORDS, sentences
 from bench.results import leaderboard
@@ -79,6 +80,8 @@ def _number(name: str) -> list[str]:
     for track in tracks:
         if name in track.number_info:
             return _described(name, track.number_info[name])
+    if text := of_answer(name):
+        return [name, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]
     known = {metric for track in tracks for metric in (*track.metrics, *track.numbers)}
     if text := of_column(name, frozenset(known | {"skill", *COLUMN_WORDS})):
         return [name, *textwrap.wrap(text, 98, initial_indent="  ", subsequent_indent="  ")]

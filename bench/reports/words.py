@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.reports.answer_words import ASKED_WORDS
 from bench.reports.csv_words import COLUMN_WORDS, VALUE_WORDS
 from bench.reports.profile_words import PROFILE_WORDS
 
@@ -147,8 +148,9 @@ WORDS: dict[str, str] = {
         "names the condition of their other cells."
     ),
     "leak": (
-        "How well the batch of a control cell can be told from its embedding, scaled so that 0 is not at all and 1 "
-        "always. Lower is better."
+        "What a representation should not hold; lower is better. On a board of embeddings: how well the batch of a "
+        "control cell can be told from its embedding, scaled so that 0 is not at all and 1 always. On a board of known "
+        "latents: how much of what perturbations move is read from the block that should hold none of it (R2)."
     ),
     "kNN": "What share of a cell's nearest neighbours is of its own condition.",
     "eff. rank": (
@@ -169,6 +171,7 @@ WORDS: dict[str, str] = {
     ),
     "Holm": "The same p, made stricter because every pair of rows on the board could have been compared.",
     "n": "How many different test conditions the number is over.",
+    **ASKED_WORDS,
     **COLUMN_WORDS,
     **VALUE_WORDS,
     **PROFILE_WORDS,

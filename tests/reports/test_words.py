@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from command import bench
 from harness import made_record
 
+from bench.cli import suite as suite_cli
 from bench.core.errors import BenchError
 from bench.data.profiles.wells import MODALITIES
 from bench.reports.explain import explain as describe
@@ -22,6 +24,7 @@ from bench.tracks.matching.options import TASKS, Options
 from bench.tracks.matching.outcome import Status
 from bench.tracks.matching.table import layout as profiles_layout
 from bench.tracks.matching.track import TRACK as MATCHING
+from bench.tracks.planning.track import columns_of
 from bench.tracks.representation.table import layout as frozen_layout
 from bench.tracks.response.track import TRACK
 
@@ -102,3 +105,23 @@ def test_words_on_the_command_line(tmp_path, capsys):
         assert "on d, simulation: floor 0.25, replicate 0.75" in out
     code, _, err = bench(capsys, "explain", "patern r", "--leaderboards", tmp_path)
     assert code == 2 and "Did you mean 'pattern r'" in err
+
+
+def test_every_blind_answer_of_a_committed_board_is_known():
+    """Below a board the floor of each family is named by the answer that it is."""
+    files = BOARDS.glob("records/*/*/task.parquet")
+    columns = {name for file in files for name in pq.read_schema(file).names if name.startswith("blind:")}
+    answers = {name.removeprefix("blind:").split(".")[0] for name in columns}
+    assert {"chance", "-pc1", "unseen_largest", "two_way_sum_25", "mean_by_number"} < answers
+    for name in answers:
+        assert len(describe(name, [])) > 1, name
+    assert "turns it round" in " ".join(describe("-pc1", []))
+    with pytest.raises(BenchError, match="unknown word"):
+        describe("span@", [])
+
+
+def test_every_title_of_planning_the_tool_and_the_suite_is_known():
+    tables = [column.title for task in ("e1", "e2", "e3", "e4", "e5", "e6") for column in columns_of(task)]
+    tool = ["rank", "perturbation", "dose", "time", "before", "after", "share", "uncertainty", "known"]
+    for title in {*tables, *suite_cli._HEAD, *tool}:
+        assert len(describe(title, [])) > 1, title
