@@ -63,8 +63,8 @@ ASKED_WORDS: dict[str, str] = {
     "20 cells": "Queries are means of bags of twenty cells.",
     "100 cells": "Queries are means of bags of a hundred cells, or of half of a condition's where it has fewer.",
     "perturbation": "What is done: a gene, a pair of genes, or a compound; its dose and time stand beside it.",
-    "dose": "Dose of the compound, in micromolar.",
-    "time": "Time between the perturbation and the measurement.",
+    "dose": "The dose at which the compound is given, in micromolar.",
+    "time": "How long after the perturbation the cells were measured, in hours.",
     "before": (
         "Distance from the start to the goal over the model's genes (log1p units), less what sampling noise adds."
     ),
