@@ -117,7 +117,7 @@ def test_every_blind_answer_of_a_committed_board_is_known():
         assert len(describe(name, [])) > 1, name
     assert "turns it round" in " ".join(" ".join(describe("-pc1", [])).split())
     with pytest.raises(BenchError, match="unknown word"):
-        describe("span@", [])
+        describe("spam", [])
 
 
 def test_every_title_of_planning_the_tool_and_the_suite_is_known():
