@@ -11,7 +11,7 @@ from bench.audit.second.truth import Cells
 from bench.core.conditions import CONTROL, constituents, identity_name, stratum
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import asked
+from bench.data.splits.kinds import asked, kind_of
 from bench.data.splits.split import Split, draw
 from bench.data.task import Task, load_dataset
 
@@ -42,16 +42,6 @@ class DataSets:
                 self._missing[name] = " ".join(str(error).split())
                 return self._missing[name]
         return self._held[name]
-
-
-def kind_of(name: str) -> str:
-    """The kind of split that a board's name stands for: ``few_shot_context-k5`` is ``few_shot_context:k=5``."""
-    kind, *options = name.split("-")
-    spelt = []
-    for option in options:
-        key = option.rstrip("0123456789.")
-        spelt.append(f"{key}={option[len(key) :]}")
-    return f"{kind}:{','.join(spelt)}" if spelt else kind
 
 
 def split_of(dataset: Dataset, name: str, seed: int, fold: int) -> Split | str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import data_sets, rows, screens
+from bench.audit import data_sets, plans, rows, screens
 from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
@@ -64,10 +64,18 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     scored = [entry for entry in entries if entry.track.takes == "predictions" and entry.table is not None]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
     yield from (nothing_kept(entry, folder) for entry in entries if shifts.HASH not in entry.record.hashes)
-    sound = [entry for entry in scored if entry.record.spec.data_hash == task.dataset.hash]
-    sound = [entry for entry in sound if entry.record.spec.split_id == task.split.split_id]
+    sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)
+    planned = [entry for entry in entries if entry.track.takes == "candidates" and entry.table is not None]
+    planned = [entry for entry in planned if _is_of(entry, task)]
+    if planned:
+        yield from plans.look(folder, found, planned, task, what)
+
+
+def _is_of(entry: BoardEntry, task: Task) -> bool:
+    spec = entry.record.spec
+    return (spec.data_hash, spec.split_id) == (task.dataset.hash, task.split.split_id)
 
 
 def _of_data(dataset: Dataset, entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:

@@ -26,8 +26,9 @@ def publish(
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
     Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of closed forms, and
-    of a learned row's first seeds, predicted shifts are kept beside the record where the folder of its run holds its
-    predictions; a record that was published without them and is reproduced is replaced by one that has them.
+    of a learned row's first seeds, predicted shifts (of candidates their coordinates) are kept beside the record where
+    the folder of its run holds its predictions; a record that was published without them and is reproduced is replaced
+    by one that has them.
 
     Args:
         run_ids: Which.
@@ -35,7 +36,8 @@ def publish(
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
-        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``; absent = the one that holds ``source``.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad`` or ``candidates.h5ad``; absent = the one that
+            holds ``source``.
 
     Returns:
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
@@ -55,7 +57,8 @@ def publish(
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
-        asked = [e for e in chosen[track.name].values() if track.takes == "predictions" and e.record.run_id in first]
+        asked = [entry for entry in chosen[track.name].values() if entry.record.run_id in first]
+        asked = asked if track.takes in ("predictions", "candidates") else []
         shifts, lacking = shifts_of(asked, runs or source.parent)
         fresh = []
         for run_id, entry in chosen[track.name].items():
