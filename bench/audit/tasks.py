@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import data_sets, plans, rows, screens
+from bench.audit import data_sets, plans, profiles, rows, screens
 from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
@@ -25,8 +25,9 @@ def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
     yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
+    yield from profiles.look(folder, [entry for entry in every if entry.track.takes == "profiles"], data)
     entries = sorted(
-        (entry for entry in every if entry.track.takes != "latents"),
+        (entry for entry in every if entry.track.takes not in ("latents", "profiles")),
         key=lambda e: (e.record.spec.dataset, *_key(e)),
     )
     for dataset, of_data in groupby(entries, key=lambda entry: entry.record.spec.dataset):

@@ -137,7 +137,7 @@ def test_every_metric_of_what_was_published_is_recomputed(folder, audit):
     assert max(entry.record.numbers["n_unknown"] for entry in board_of(folder).entries()) > 0
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_both_implementations_agree_where_nothing_is_rounded(several, drawn, tmp_path, monkeypatch):
     """The same answer, unrounded, ranked by both: every value, chance, the other half, and the null."""
     monkeypatch.setattr(kept_rows, "STEPS", 2.0**40)
@@ -214,6 +214,7 @@ def test_an_edited_kept_file(folder, audit):
     assert audit(folder).exit_code == MISSING
 
 
+@pytest.mark.thinned(1)
 @pytest.mark.parametrize("what", ["rows of two test units", "a row is lacking", "unknown is said to be known"])
 def test_rows_that_are_not_those_of_the_candidates(what, folder, audit, drawn):
     tested = truth.load(drawn).contexts[0].candidates.tested
@@ -235,6 +236,7 @@ def test_rows_that_are_not_those_of_the_candidates(what, folder, audit, drawn):
     assert "candidates need" in found.detail if what.endswith("lacking") else True
 
 
+@pytest.mark.slow
 def test_rows_without_coordinates_are_skipped(folder, audit):
     board = board_of(folder)
     board.write([(kept_predictions.without(e.record), e.table) for e in board.entries()])
