@@ -27,7 +27,6 @@ from bench.stats.shifts import row_mean
 from bench.tracks.response import predictions
 
 
-
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     """The runs of which predictions are kept, by run id: all of closed forms, of a learned row its first seeds.
 

@@ -147,6 +147,8 @@ def corrected(wells: Wells, correction: str, plate_scale: str, on: Bools) -> tup
         axes = np.linalg.svd(centred, full_matrices=False)[2][: min(500, int(on.sum()) - 1, x.shape[1])]
         return (x - x[on].mean(axis=0)) @ axes.T, nobody
     varies = x[on].std(axis=0) > 1e-9 * np.maximum(1e-9, np.abs(x[on]).max(axis=0))
+    if not varies.any():
+        return np.zeros_like(x), nobody
     sd = x[on][:, varies].std(axis=0)
     values, vectors = np.linalg.eigh(_shrunk(centred[:, varies] / sd))
     root = vectors @ np.diag(np.maximum(values, 1e-12) ** -0.5) @ vectors.T
