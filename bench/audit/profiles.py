@@ -14,7 +14,7 @@ from bench.audit.compare import MATCHED, MATCHED_FEATURES, Tolerance, difference
 from bench.audit.data_sets import DataSets
 from bench.audit.records import subject
 from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, skipped
-from bench.audit.second import matching
+from bench.audit.second import kept, matching
 from bench.audit.second.matching import Ranked
 from bench.core.conditions import INNER_PLUS
 from bench.core.files import file_part
@@ -61,7 +61,7 @@ def look(folder: Path, entries: Sequence[BoardEntry], data: DataSets) -> Iterato
         wells, read = data.wells(dataset), dict[str, NDArray[np.float64] | str]()
         for entry in same:
             what = subject(entry, folder)
-            kept: Floats | None = None
+            embedding: Floats | None = None
             if (digest := entry.record.hashes.get(embeddings.HASH)) is not None:
                 if digest not in read:
                     read[digest] = _read(embeddings.place(folder, dataset, digest), digest, wells)
@@ -70,13 +70,13 @@ def look(folder: Path, entries: Sequence[BoardEntry], data: DataSets) -> Iterato
                     yield failed(_KEPT, what, MISSING if there == _GONE else HASH, there)
                     continue
                 yield passed(_KEPT, what)
-                kept = there
+                embedding = there
             if isinstance(wells, str):
                 yield skipped(_RECOMPUTED, what, wells)
             elif entry.record.spec.data_hash != wells.hash:
                 yield failed("data as recorded", what, HASH, f"made from other data than {dataset} is here")
             else:
-                yield _row_of(entry, what, wells, kept, gates)
+                yield _row_of(entry, what, wells, embedding, gates)
 
 
 _GONE = "its embedding is not there"
@@ -101,7 +101,7 @@ def _read(path: Path, digest: str, wells: Wells | str) -> Floats | str:
             z, plate, well = file["z"], file["plate"], file["well"]
     except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
         return f"its embedding is damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"
-    if embeddings.digest_of(z, plate, well) != digest:
+    if kept.digest(plate, well, z) != digest:
         return "its embedding is not the one that the record names"
     if isinstance(wells, str):
         return np.asarray(z, dtype=np.float64)
@@ -127,10 +127,10 @@ def _asked(split: str, wells: Wells, controls: str) -> Asked | None:
 
 
 def _row_of(
-    entry: BoardEntry, what: str, wells: Wells, kept: Floats | None, gates: Mapping[tuple[object, ...], BoardEntry]
+    entry: BoardEntry, what: str, wells: Wells, embedding: Floats | None, gates: Mapping[tuple[object, ...], BoardEntry]
 ) -> Check:
     spec, options = entry.record.spec, entry.record.spec.arguments
-    if entry.record.hashes.get("profiles") and kept is None and spec.model != IDENTITY:
+    if entry.record.hashes.get("profiles") and embedding is None and spec.model != IDENTITY:
         return skipped(_RECOMPUTED, what, "no embedding kept")
     if entry.table is None:
         return skipped(_RECOMPUTED, what, f"no values by label: {entry.record.status or 'nothing was asked'}")
@@ -139,9 +139,9 @@ def _row_of(
     asked = _asked(str(spec.split), wells, str(options["controls"]))
     if asked is None:
         return failed(_RECOMPUTED, what, METRIC, f"no wells of {wells.name} are asked '{spec.split}'")
-    every = _wells(wells, wells.x if kept is None else kept)
+    every = _wells(wells, wells.x if embedding is None else embedding)
     on = matching.fitted(every, str(options["controls"]))
-    if kept is None and spec.model == IDENTITY:
+    if embedding is None and spec.model == IDENTITY:
         every = _wells(wells, matching.as_encoders_see(wells.x, on))
     x, limited = matching.corrected(every, str(options["correction"]), str(options["plate_scale"]), on)
     used = ~on if options["controls"] == "split" else np.ones(len(on), dtype=np.bool_)

@@ -49,17 +49,19 @@ def read(path: Path) -> Kept:
         steps[run] = scale[part].astype(np.float64)
         used = max((r + 1 for r in range(len(mine)) if mine[r].any()), default=0)
         shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ basis.astype(np.float64))
-        digests[run] = _digest(genes, basis[:used], scale[part], mine[:used])
+        digests[run] = digest(genes, basis[:used], scale[part], mine[:used])
     return Kept(tuple(genes.tolist()), shifts, digests, steps)
 
 
-def _digest(genes: NDArray[Any], *arrays: NDArray[Any]) -> str:
-    """SHA-256 of names (lengths, then UTF-8) and of arrays with their dtype and shape."""
-    digest = hashlib.sha256()
-    names = [str(name).encode() for name in genes]
-    digest.update(f"str{genes.shape}".encode())
-    digest.update(np.array([len(name) for name in names], dtype="<i8").tobytes() + b"".join(names))
+def digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of arrays with their dtype and shape; of words their lengths, then UTF-8."""
+    found = hashlib.sha256()
     for array in arrays:
-        digest.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        if array.dtype.kind == "U":
+            names = [str(name).encode() for name in array]
+            found.update(f"str{array.shape}".encode())
+            found.update(np.array([len(name) for name in names], dtype="<i8").tobytes() + b"".join(names))
+        else:
+            found.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
