@@ -61,6 +61,41 @@ KEPT: dict[str, Tolerance] = {
 #: The same of facts of a task, which are computed from cells alone. Genes that tie in the published t-test may change
 #: places.
 FROM_CELLS = {name: Tolerance(EXACT, EXACT) for name in KEPT} | {"legacy_r2_top50": KEPT["legacy_r2_top50"]}
+_RECIPROCAL, _TOP, _RANK = Tolerance(0.11, 3e-3), Tolerance(0.21, 6e-3), Tolerance(1e-2, 5e-4)
+_BY_DISTANCE = Tolerance(0.2, 3e-3)
+#: The same of planning: kept coordinates of candidates are exact to 1/2048 of their root mean square, and where pairs
+#: are thousands those of pairs to a tenth of theirs. Where two candidates are as near as that, one of ten bags may find
+#: the other: .05 of a reciprocal rank, .1 of a hit. About twice the largest measured on 39 rows of three boards.
+PLANS: dict[str, Tolerance] = {
+    **{f"e{task}_mrr_{bag}": _RECIPROCAL for task in (1, 2) for bag in ("1", "5", "20", "100", "raw_20")},
+    **{f"e{task}_hit{top}_20": _TOP for task in (1, 2) for top in (1, 5, 10)},
+    "e1_rank_20": _RANK,
+    "e2_rank_20": _RANK,
+    "e2_seen_20": _TOP,
+    **{name: Tolerance(0.4, 1.2e-2) for name in ("e3_mrr_20", "e3_mrr_raw_20", "e3_hit1_20", "e3_overlap1_20")},
+    "e3_hit5_20": Tolerance(0.7, 2e-2),
+    "e3_hit10_20": Tolerance(0.7, 4e-2),
+    "e3_rank_20": Tolerance(4e-2, 2e-3),
+    "e3_overlap10_20": Tolerance(0.12, 5e-3),
+    **{f"e4_{what}": _BY_DISTANCE for what in ("regret", "regret_raw", "excess")},
+    **{f"e5_{what}": _BY_DISTANCE for what in ("regret", "regret_raw", "excess")},
+    **{f"e6_mrr_{calls}": Tolerance(0.4, 1.2e-2) for calls in (10, 50, 200)},
+}
+#: The same of facts of a task.
+PLANS_FROM_CELLS = {name: Tolerance(EXACT, EXACT) for name in PLANS}
+_LABEL, _LEAK = Tolerance(0.06, 3e-3), Tolerance(EXACT, 1e-3)
+#: Of profiles of wells by label, from embeddings in float16: two wells as near as that may change places in a list, and
+#: some labels have a list of five. About twice the largest measured on 89 records of 12 rows.
+MATCHED: dict[str, Tolerance] = {
+    "map": _LABEL,
+    "map_normalised": _LABEL,
+    "chance": Tolerance(EXACT, EXACT),
+    "published_map": _LABEL,
+    "plate_leak": _LEAK,
+    "batch_leak": _LEAK,
+}
+#: The same from the features themselves.
+MATCHED_FEATURES = {name: Tolerance(EXACT, EXACT) for name in MATCHED}
 #: A centred shift below this share of the whole one is what rounding leaves of none: twice the step of kept numbers.
 UNRESOLVED = 1.0 / 256
 

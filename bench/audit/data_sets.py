@@ -11,7 +11,9 @@ from bench.audit.second.truth import Cells
 from bench.core.conditions import CONTROL, constituents, identity_name, stratum
 from bench.core.errors import BenchError
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import asked
+from bench.data.profiles.load import load_wells
+from bench.data.profiles.wells import Wells
+from bench.data.splits.kinds import asked, kind_of
 from bench.data.splits.split import Split, draw
 from bench.data.task import Task, load_dataset
 
@@ -24,14 +26,14 @@ class DataSets:
         given: Such as are in memory already.
     """
 
-    given: Mapping[str, Dataset] = field(default_factory=dict)
+    given: Mapping[str, Dataset | Wells] = field(default_factory=dict)
     _held: dict[str, Dataset] = field(default_factory=dict)
     _missing: dict[str, str] = field(default_factory=dict)
 
     def load(self, name: str) -> Dataset | str:
         """A data set, or why it is not at hand."""
-        if name in self.given:
-            return self.given[name]
+        if isinstance(given := self.given.get(name), Dataset):
+            return given
         if name in self._missing:
             return self._missing[name]
         if name not in self._held:
@@ -43,15 +45,14 @@ class DataSets:
                 return self._missing[name]
         return self._held[name]
 
-
-def kind_of(name: str) -> str:
-    """The kind of split that a board's name stands for: ``few_shot_context-k5`` is ``few_shot_context:k=5``."""
-    kind, *options = name.split("-")
-    spelt = []
-    for option in options:
-        key = option.rstrip("0123456789.")
-        spelt.append(f"{key}={option[len(key) :]}")
-    return f"{kind}:{','.join(spelt)}" if spelt else kind
+    def wells(self, name: str) -> Wells | str:
+        """Profiles of wells, or why they are not at hand."""
+        if isinstance(given := self.given.get(name), Wells):
+            return given
+        try:
+            return load_wells(name)
+        except (BenchError, OSError) as error:
+            return " ".join(str(error).split())
 
 
 def split_of(dataset: Dataset, name: str, seed: int, fold: int) -> Split | str:

@@ -169,7 +169,7 @@ def _kept(path: Path, short: str, seen: dict[str, Record], found: Inspection) ->
             found.checks.append(failed(name, f"{where}, run {run_id}", code, why))
     if len(good) == len(named):
         found.checks.append(passed(name, where, f"of {len(good)} records"))
-    found.predictions[path] = kept.Kept(content.genes, good, content.digests)
+    found.predictions[path] = kept.Kept(content.genes, good, content.digests, content.steps)
     return True
 
 
@@ -223,6 +223,6 @@ def _versions(entries: Iterable[BoardEntry], folder: Path) -> Iterator[Check]:
 def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
     """A row whose metrics cannot be computed again from the folder."""
     name = "metrics recomputed"
-    if entry.track.takes == "predictions":
+    if entry.track.takes in ("predictions", "candidates"):
         return skipped(name, subject(entry, folder), "no predictions kept")
     return skipped(name, subject(entry, folder), "embeddings are not kept: too large; its sums and chance are checked")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.audit.data_sets import kind_of
 from bench.core.errors import BenchError, unknown
 from bench.core.track import CLOSED_FORM
+from bench.data.splits.kinds import kind_of
 from bench.results import store
 from bench.results.entries import BoardEntry
 from bench.runner import by_track

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import data_sets, rows, screens
+from bench.audit import data_sets, plans, profiles, rows, screens
 from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
@@ -25,8 +25,9 @@ def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
     yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
+    yield from profiles.look(folder, [entry for entry in every if entry.track.takes == "profiles"], data)
     entries = sorted(
-        (entry for entry in every if entry.track.takes != "latents"),
+        (entry for entry in every if entry.track.takes not in ("latents", "profiles")),
         key=lambda e: (e.record.spec.dataset, *_key(e)),
     )
     for dataset, of_data in groupby(entries, key=lambda entry: entry.record.spec.dataset):
@@ -64,10 +65,18 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     scored = [entry for entry in entries if entry.track.takes == "predictions" and entry.table is not None]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
     yield from (nothing_kept(entry, folder) for entry in entries if shifts.HASH not in entry.record.hashes)
-    sound = [entry for entry in scored if entry.record.spec.data_hash == task.dataset.hash]
-    sound = [entry for entry in sound if entry.record.spec.split_id == task.split.split_id]
+    sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)
+    planned = [entry for entry in entries if entry.track.takes == "candidates" and entry.table is not None]
+    planned = [entry for entry in planned if _is_of(entry, task)]
+    if planned:
+        yield from plans.look(folder, found, planned, task, what)
+
+
+def _is_of(entry: BoardEntry, task: Task) -> bool:
+    spec = entry.record.spec
+    return (spec.data_hash, spec.split_id) == (task.dataset.hash, task.split.split_id)
 
 
 def _of_data(dataset: Dataset, entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:

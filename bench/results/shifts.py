@@ -5,9 +5,15 @@ directions ``basis [R, G]`` (float16) once, and of every unit of every run one s
 ``[R]``: ``shift = scale * numbers @ basis``, within about 1/512 of the unit's root mean square in each gene. Directions
 are only ever added, so that what is kept of a run stays the same, and with it its digest, when others come.
 
+Boards of the track that plans keep coordinates in a space of few axes instead of genes: named columns again, with the
+axes themselves as directions and a step of its own for each row (:class:`Rows`); :mod:`bench.tracks.planning.kept`
+says what the rows are.
+
 ``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis``, ``runs [K]`` (run ids), ``begins [K + 1]`` (where each
-run's units begin), ``scale [N]``, and ``numbers [2, R, N]``, the low and the high bytes of the whole numbers. Units of
-a run are those of scope ``all`` in its values, in that order.
+run's units begin), ``scale [N]``, and ``numbers [2, R, N]``, the low and the high bytes of the whole numbers; of
+coordinates, which are small, ``folded [2, R, N]`` instead, the bytes of 2 n for n >= 0 and of -2 n - 1 below, of which
+the high ones are nearly all 0. Units of a run are those of scope ``all`` in its values, in that order. A negative scale
+marks a row of coordinates of which the model knows nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +38,25 @@ HASH = "kept_predictions"
 #: and means of families within 1e-4; float16 for each gene leaves a third of that and takes five times the room.
 STEPS, FINE_STEPS, MANY = 512, 1024, 50
 _LARGEST = np.iinfo(np.int16).max
-_MEMBERS = ("genes", "basis", "runs", "begins", "scale", "numbers")
+_MEMBERS = ("genes", "basis", "runs", "begins", "scale")
+_NUMBERS, _FOLDED = "numbers", "folded"
 #: No date: the same content is the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class Rows(NamedTuple):
+    """What is to be kept of one run.
+
+    Attributes:
+        names: Of the columns ``[G]``: genes, or axes.
+        shifts: ``[T, G]``.
+        steps: Of coordinates, what one whole number stands for in each row ``[T]``, positive or negative: then columns
+            are directions. Absent: a share of the row's root mean square, along directions that many rows share.
+    """
+
+    names: tuple[str, ...]
+    shifts: Floats
+    steps: Floats | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +92,20 @@ class Shifts:
         used = self.basis[: len(kept.numbers)].astype(np.float64)
         return kept.scale.astype(np.float64)[:, None] * (kept.numbers.T.astype(np.float64) @ used)
 
+    def rows(self, run_id: str) -> Rows:
+        """What is kept of a run, to be kept elsewhere."""
+        return Rows(self.genes, self.of(run_id), self.runs[run_id].scale.astype(np.float64) if self.plain else None)
+
     def digest(self, run_id: str) -> str:
         """Hash of all that decides a run's shifts (64 hex digits)."""
         kept = self.runs[run_id]
         used = self.basis[: len(kept.numbers)]
         return sha256_arrays(np.array(self.genes, dtype=np.str_), used, kept.scale, kept.numbers)
+
+    @property
+    def plain(self) -> bool:
+        """Whether columns are directions themselves: see :meth:`with_coordinates`."""
+        return np.array_equal(self.basis, np.eye(len(self.genes), dtype=np.float16))
 
     @property
     def digests(self) -> dict[str, str]:
@@ -118,6 +149,30 @@ class Shifts:
             coded[name] = Kept((rms[name] / step).astype(np.float32), np.ascontiguousarray(numbers[:used]))
         return Shifts(genes, basis, {**self.runs, **coded})
 
+    def with_coordinates(self, axes: tuple[str, ...], fresh: Mapping[str, tuple[Floats, Floats]]) -> Shifts:
+        """The same and more runs, whose columns are directions themselves.
+
+        Args:
+            axes: Names of the columns.
+            fresh: Coordinates of each ``[T, K]``, and their steps ``[T]``.
+
+        Raises:
+            BenchError: Other columns than those of the board's other runs, or a step too small for its row.
+        """
+        basis = np.eye(len(axes), dtype=np.float16)
+        if self.runs and (axes != self.genes or not self.plain):
+            raise BenchError("coordinates in another space than those that are kept of the board's other rows.")
+        coded = {}
+        for name, (rows, steps) in fresh.items():
+            scale = steps.astype(np.float32)
+            numbers = np.rint(rows / scale.astype(np.float64)[:, None])
+            if np.abs(numbers).max(initial=0.0) > _LARGEST:
+                raise BenchError(f"coordinates of {name}: a step is too small for its row.")
+            kept = numbers.astype(np.int16).T
+            used = int(np.flatnonzero(kept.any(axis=1)).max(initial=-1)) + 1
+            coded[name] = Kept(scale, np.ascontiguousarray(kept[:used]))
+        return Shifts(axes, basis, {**self.runs, **coded})
+
 
 def _grown(basis: NDArray[np.float16], rows: Floats, steps: Floats) -> NDArray[np.float16]:
     """Add the directions that some shifts ``[N, G]`` need, the most needed first."""
@@ -152,11 +207,12 @@ def write(path: Path, shifts: Shifts) -> None:
         "runs": np.array(names, dtype=np.str_),
         "begins": begins.astype("<i8"),
         "scale": np.concatenate([shifts.runs[name].scale for name in names]).astype("<f4"),
-        # Low bytes are noise and high bytes nearly all alike: apart, each is packed as well as it can be.
-        "numbers": np.stack([numbers & 0xFF, numbers >> 8 & 0xFF]).astype(np.uint8),
     }
+    # Low bytes are noise and high bytes nearly all alike: apart, each is packed as well as it can be.
+    packed = (numbers << 1) ^ (numbers >> 15) if shifts.plain else numbers
+    arrays[_FOLDED if shifts.plain else _NUMBERS] = np.stack([packed & 0xFF, packed >> 8 & 0xFF]).astype(np.uint8)
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in _MEMBERS:
+        for name in arrays:
             info = zipfile.ZipInfo(f"{name}.npy", _DATE)
             info.compress_type = zipfile.ZIP_LZMA
             with archive.open(info, "w") as member:
@@ -174,8 +230,12 @@ def read(path: Path) -> Shifts:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             found = {name: file[name] for name in _MEMBERS}
-        low, high = found["numbers"].astype(np.uint16)
-        numbers = (low | high << 8).astype(np.uint16).view(np.int16)
+            folded = _FOLDED in file.files
+            low, high = file[_FOLDED if folded else _NUMBERS].astype(np.uint16)
+        whole = (low | high << 8).astype(np.uint16)
+        if folded:
+            whole = ((whole >> 1) ^ (0 - (whole & 1))).astype(np.uint16)
+        numbers = whole.view(np.int16)
         runs = {}
         begins = found["begins"].tolist()
         for name, begin, end in zip(found["runs"].tolist(), begins[:-1], begins[1:], strict=True):

@@ -30,7 +30,7 @@ from bench.results import shifts as kept_shifts
 from bench.results.entries import BoardEntry
 from bench.results.lines import Lines
 from bench.results.records import Record
-from bench.results.shifts import Shifts
+from bench.results.shifts import Rows, Shifts
 from bench.results.spec import RunSpec
 from bench.results.tables import KEYS, Table, TaskTable
 
@@ -300,7 +300,7 @@ def add(
     folder: Path,
     track: Track,
     fresh: Sequence[tuple[Record, Table | None]],
-    shifts: Mapping[str, tuple[tuple[str, ...], Floats]] = MappingProxyType({}),
+    shifts: Mapping[str, Rows] = MappingProxyType({}),
 ) -> None:
     """Put records into a leaderboards folder; of one run id the new one replaces the old.
 
@@ -308,8 +308,8 @@ def add(
         folder: Leaderboards folder.
         track: Their track.
         fresh: Records, each with its values.
-        shifts: Genes, and predicted shifts ``[T, G]`` of the units of scope ``all`` in the values' order, by run id;
-            the record then names by hash what is kept of them. Of other runs none are kept.
+        shifts: Predicted shifts ``[T, G]`` of the units of scope ``all`` in the values' order, or coordinates, by run
+            id; the record then names by hash what is kept of them. Of other runs none are kept.
 
     Raises:
         BenchError: Damaged files there, or a record whose units, floor or replicate are not those of its task's others.
@@ -321,9 +321,12 @@ def add(
         for path, new in by_place.items():
             board = Board(track, path)
             book = board.shifts.only(set(board.shifts.runs) - set(new))
-            given = {run_id: shifts[run_id] for run_id in new if run_id in shifts}
-            for genes in dict.fromkeys(genes for genes, _ in given.values()):
-                book = book.with_runs(genes, {run_id: shift for run_id, (of, shift) in given.items() if of == genes})
+            given = {run_id: Rows(*shifts[run_id]) for run_id in new if run_id in shifts}
+            for names in dict.fromkeys(rows.names for rows in given.values()):
+                same = {run_id: rows for run_id, rows in given.items() if rows.names == names}
+                whole = {run_id: rows.shifts for run_id, rows in same.items() if rows.steps is None}
+                placed = {run_id: (rows.shifts, rows.steps) for run_id, rows in same.items() if rows.steps is not None}
+                book = book.with_runs(names, whole) if whole else book.with_coordinates(names, placed)
             for run_id in given:
                 record, table = new[run_id]
                 named = {**record.hashes, kept_shifts.HASH: book.digest(run_id)}

@@ -11,19 +11,20 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
+from bench.data.splits.kinds import kind_of
+from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
 from bench.results import store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
-from bench.results.shifts import HASH
+from bench.results.shifts import HASH, Rows
 from bench.results.tables import ALL
+from bench.runner import by_track
+from bench.runner.candidates import PREDICTIONS as CANDIDATES
 from bench.runner.genes import split_of_run
 from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks.response import predictions
-
-#: Genes, and shifts ``[T, G]`` of the units of scope ``all`` in the order of a record's values.
-UnitShifts = tuple[tuple[str, ...], Floats]
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
@@ -44,43 +45,71 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     return found | {run_id for _, run_id in first.values()}
 
 
-def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, UnitShifts], dict[str, str]]:
+def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Rows], dict[str, str]]:
     """Look for the predictions of records.
 
     Args:
-        entries: Records of predictions.
-        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``.
+        entries: Records of predictions, of test units or of candidates.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``.
 
     Returns:
         By run id what was found, and why nothing was.
     """
-    found: dict[str, UnitShifts] = {}
+    found: dict[str, Rows] = {}
     lacking: dict[str, str] = {}
     data: dict[str, Dataset] = {}
     boards: dict[Path, store.Board] = {}
+    tasks: dict[tuple[str, int, int], Task] = {}
     for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
-        record = entry.record
-        folder = runs / record.run_id
+        record, spec = entry.record, entry.record.spec
+        folder, of_candidates = runs / record.run_id, entry.track.takes == "candidates"
+        file = folder / (CANDIDATES if of_candidates else PREDICTIONS)
         try:
-            if (folder / PREDICTIONS).is_file():
-                if record.spec.dataset not in data:
+            if file.is_file():
+                if spec.dataset not in data:
                     data.clear()  # one data set at a time is in memory
-                    data[record.spec.dataset] = load_dataset(record.spec.dataset)
-                found[record.run_id] = _of_run(folder, entry, data[record.spec.dataset])
+                    tasks.clear()
+                    data[spec.dataset] = load_dataset(spec.dataset)
+                if of_candidates:
+                    key = spec.split, spec.split_seed, spec.control_fold
+                    if key not in tasks:
+                        tasks[key] = Task(data[spec.dataset], draw(data[spec.dataset], kind_of(key[0]), *key[1:]))
+                    found[record.run_id] = _of_candidates(file, entry, tasks[key])
+                else:
+                    found[record.run_id] = _of_run(folder, entry, data[spec.dataset])
             elif HASH in record.hashes:
                 board = boards.setdefault(entry.path.parent, store.Board(entry.track, entry.path.parent))
-                found[record.run_id] = board.shifts.genes, board.shifts.of(record.run_id)
+                found[record.run_id] = board.shifts.rows(record.run_id)
             else:
-                lacking[record.run_id] = f"no {folder / PREDICTIONS}"
+                lacking[record.run_id] = f"no {file}"
         except BenchError as error:
             lacking[record.run_id] = str(error)
     return found, lacking
 
 
-def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> UnitShifts:
-    record, path = entry.record, folder / PREDICTIONS
+def _check(path: Path, record: Record) -> None:
+    """Refuse a file that is not the one that a record was made from."""
     if sha256_file(path) != record.hashes.get("predictions"):
         raise BenchError(f"{path}: not the predictions that the record of {record.run_id} was made from.")
+
+
+def _of_candidates(path: Path, entry: BoardEntry, task: Task) -> Rows:
+    record, spec = entry.record, entry.record.spec
+    _check(path, record)
+    if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
+        raise BenchError(f"{path}: the data or the split of {record.run_id} are others than are here.")
+    evaluation = by_track.evaluation(entry.track)
+    whole, units = evaluation.asked(task)
+    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
+    content = predictions.read(path, units, tuple(whole.dataset.genes.tolist()), expected)
+    means = dict(zip(units, content.y_hat, strict=True))
+    kept: Rows = evaluation.kept(task, means, dict(zip(units, content.fallbacks.tolist(), strict=True)))
+    return kept
+
+
+def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> Rows:
+    record, path = entry.record, folder / PREDICTIONS
+    _check(path, record)
     task = Task(dataset, split_of_run(folder, record, dataset))
     units = task.units
     expected = {"data_hash": dataset.hash, "split_id": task.split.split_id}
@@ -89,7 +118,7 @@ def _of_run(folder: Path, entry: BoardEntry, dataset: Dataset) -> UnitShifts:
     order = [place[tuple(unit)] for unit in entry.values.task.units[ALL]]
     inputs = input_means(task)
     shift = y_hat - np.stack([inputs[unit.context] for unit in units])
-    return tuple(dataset.genes.tolist()), shift[order]
+    return Rows(tuple(dataset.genes.tolist()), shift[order])
 
 
 def input_means(task: Task) -> dict[str, Floats]:

@@ -15,7 +15,7 @@ from bench.core.errors import BenchError, unknown
 from bench.core.track import Track
 from bench.data.profiles.load import Asked, load_wells, name_of
 from bench.data.profiles.wells import Wells
-from bench.results import records, spec, store
+from bench.results import embeddings, records, spec, store
 from bench.results.finished import finished as finished_record
 from bench.results.profiles import Profiles
 from bench.results.spec import RunSpec
@@ -244,7 +244,8 @@ def finished(track: Track, config: ProfilesConfig, run: RunSpec) -> Path | None:
     record = finished_record(track, path, run, _profiles(config).inputs)
     if record is None:
         return None
-    store.add(config.leaderboards, track, [(record, records.read_table(track, path, record))])
+    taken = embeddings.carried(record, [config.out], config.leaderboards)
+    store.add(config.leaderboards, track, [(taken, records.read_table(track, path, record))])
     return path
 
 

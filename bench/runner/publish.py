@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.core.console import note
 from bench.core.errors import BenchError, unknown
 from bench.core.files import sha256_json
 from bench.core.track import CLOSED_FORM, Track
-from bench.results import everything, store
+from bench.results import embeddings, everything, store
 from bench.results.entries import BoardEntry
 from bench.results.leaderboard import ahead, outdated
+from bench.results.records import Record
 from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
 from bench.runner.kept_predictions import first_of_rows, shifts_of, without
@@ -26,8 +27,9 @@ def publish(
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
     Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of closed forms, and
-    of a learned row's first seeds, predicted shifts are kept beside the record where the folder of its run holds its
-    predictions; a record that was published without them and is reproduced is replaced by one that has them.
+    of a learned row's first seeds, predicted shifts (of candidates their coordinates) are kept beside the record where
+    the folder of its run holds its predictions, and the embedding of wells, once for all records that were made from
+    it; a record that was published without them and is reproduced is replaced by one that has them.
 
     Args:
         run_ids: Which.
@@ -35,7 +37,8 @@ def publish(
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
-        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``; absent = the one that holds ``source``.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad`` or ``candidates.h5ad``; absent = the one that
+            holds ``source``.
 
     Returns:
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
@@ -51,17 +54,22 @@ def publish(
             raise unknown("run id", run_id, known)
     chosen = {track.name: _with_references(here[track.name], run_ids) for track in tracks}
     _refuse_dirty(entry for entries in chosen.values() for entry in entries.values())
-    lines = []
+    lines, places = [], [source, runs or source.parent]
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
-        asked = [e for e in chosen[track.name].values() if track.takes == "predictions" and e.record.run_id in first]
+        asked = [entry for entry in chosen[track.name].values() if entry.record.run_id in first]
+        asked = asked if track.takes in ("predictions", "candidates") else []
         shifts, lacking = shifts_of(asked, runs or source.parent)
         fresh = []
         for run_id, entry in chosen[track.name].items():
-            line, wanted = _verdict(track, entry, there.get(run_id), force, run_id in shifts)
+            named = embeddings.HASH if track.takes == "profiles" else HASH
+            beside = places if run_id in first else []
+            kept = run_id in shifts or embeddings.found(entry.record, beside) is not None
+            line, wanted = _verdict(track, entry, there.get(run_id), force, named if kept else "")
             lines.append(line)
-            fresh += [(without(entry.record), entry.table)] if wanted else []
+            if wanted:
+                fresh.append((embeddings.carried(without(entry.record), beside, target), entry.table))
         store.add(target, track, fresh, shifts)
         if lacking:
             note(f"no predictions are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
@@ -71,6 +79,7 @@ def publish(
         lines += [f"{line}{' (removed)' if force else ''}" for line in twins.values()]
         if force:
             store.remove(target, track, twins)
+    embeddings.tidy(target, _records(target))
     everything.regenerate(tracks, target)
     return lines
 
@@ -110,6 +119,7 @@ def prune(folder: Path, names: Sequence[str], older: bool, dry_run: bool = False
         if not dry_run:
             store.remove(folder, track, gone)
     if lines and not dry_run:
+        embeddings.tidy(folder, _records(folder))
         everything.regenerate(tracks, folder)
     return lines
 
@@ -137,6 +147,12 @@ def _reasons(found: Sequence[BoardEntry]) -> dict[str, str]:
     return out
 
 
+def _records(folder: Path) -> Iterator[Record]:
+    """All records of a leaderboards folder."""
+    for track in registry.tracks():
+        yield from (entry.record for entry in store.collect(track, [folder]))
+
+
 def _by_id(entries: Iterable[BoardEntry]) -> Entries:
     return {entry.record.run_id: entry for entry in entries}
 
@@ -157,9 +173,7 @@ def _refuse_dirty(entries: Iterable[BoardEntry]) -> None:
         )
 
 
-def _verdict(
-    track: Track, entry: BoardEntry, there: BoardEntry | None, force: bool, predicted: bool
-) -> tuple[str, bool]:
+def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: bool, kept: str) -> tuple[str, bool]:
     """The line about a record, and whether it is to be published.
 
     Args:
@@ -167,7 +181,7 @@ def _verdict(
         entry: The record.
         there: The published one of the same run.
         force: Whether it is replaced where they differ.
-        predicted: Whether its predictions are at hand.
+        kept: Name of the hash of what would be kept of it, where that is at hand; else empty.
     """
     kind = "" if not track.suffix else f" ({track.verb})"
     name = f"{entry.record.run_id} {entry.record.spec.label}{kind}"
@@ -180,8 +194,9 @@ def _verdict(
     worst, gap, tolerance = largest_difference(entry, there)
     if gap <= tolerance:
         how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
-        if predicted and HASH not in there.record.hashes:
-            return f"{name}: reproduces{how}, and its predictions are kept now", True
+        if kept and kept not in there.record.hashes:
+            what = "predictions are" if kept == HASH else "embedding is"
+            return f"{name}: reproduces{how}, and its {what} kept now", True
         return f"{name}: reproduces{how}", False
     said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
     return said + (" (replaced)" if force else " (kept)"), force

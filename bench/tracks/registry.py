@@ -2,8 +2,8 @@
 
 A track that takes predictions of the test units also has a ``run.py`` with ``prepare`` and ``evaluate``, one that takes
 encoders a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for candidates a ``run.py`` with
-``asked``, ``latents_asked``, ``prepare`` and ``evaluate``, one that takes profiles of wells a ``run.py`` with its
-options (``GIVEN``, ``options_of``), what it asks (``TASKS``, ``questions``, ``spec_of``, ``variant_of``,
+``asked``, ``latents_asked``, ``prepare``, ``evaluate`` and ``kept``, one that takes profiles of wells a ``run.py`` with
+its options (``GIVEN``, ``options_of``), what it asks (``TASKS``, ``questions``, ``spec_of``, ``variant_of``,
 ``fitted_on``) and ``run_profiles``; one whose boards are not laid out like the others has a ``table.py`` with ``show``.
 """
 

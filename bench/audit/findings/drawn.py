@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bench.audit.data_sets import kind_of
 from bench.core.errors import BenchError
+from bench.data.splits.kinds import kind_of
 from bench.results.spec import RunSpec
 
 if TYPE_CHECKING:

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 
 class Kept(NamedTuple):
-    """What a file holds: shifts ``[T, G]`` and a digest by run id, and the genes' names ``[G]``."""
+    """What a file holds: by run id shifts ``[T, G]``, a digest, and what each row's numbers stand for ``[T]``.
+
+    ``genes`` are names of columns ``[G]``: of axes where rows are coordinates.
+    """
 
     genes: tuple[str, ...]
     shifts: dict[str, NDArray[np.float64]]
     digests: dict[str, str]
+    steps: dict[str, NDArray[np.float64]]
 
 
 def read(path: Path) -> Kept:
@@ -26,31 +30,38 @@ def read(path: Path) -> Kept:
     """
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            genes, basis, runs, begins, scale, halves = (
-                file[name] for name in ("genes", "basis", "runs", "begins", "scale", "numbers")
-            )
-        numbers = (halves[0].astype(np.int32) + 256 * halves[1].astype(np.int8).astype(np.int32)).astype(np.int16)
+            genes, basis, runs, begins, scale = (file[name] for name in ("genes", "basis", "runs", "begins", "scale"))
+            folded = "folded" in file.files
+            halves = file["folded" if folded else "numbers"]
+        if folded:  # 0, -1, 1, -2, 2 ...
+            whole = halves[0].astype(np.int32) + 256 * halves[1].astype(np.int32)
+            numbers = np.where(whole % 2 == 1, -(whole + 1) // 2, whole // 2).astype(np.int16)
+        else:
+            numbers = (halves[0].astype(np.int32) + 256 * halves[1].astype(np.int8).astype(np.int32)).astype(np.int16)
         if numbers.shape != (len(basis), len(scale)) or len(begins) != len(runs) + 1 or begins[-1] != len(scale):
             raise ValueError("its parts do not fit together")
     except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from error
-    shifts, digests = {}, {}
+    shifts, digests, steps = {}, {}, {}
     for i, run in enumerate(runs.tolist()):
         part = slice(int(begins[i]), int(begins[i + 1]))
         mine = numbers[:, part]
+        steps[run] = scale[part].astype(np.float64)
         used = max((r + 1 for r in range(len(mine)) if mine[r].any()), default=0)
         shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ basis.astype(np.float64))
-        digests[run] = _digest(genes, basis[:used], scale[part], mine[:used])
-    return Kept(tuple(genes.tolist()), shifts, digests)
+        digests[run] = digest(genes, basis[:used], scale[part], mine[:used])
+    return Kept(tuple(genes.tolist()), shifts, digests, steps)
 
 
-def _digest(genes: NDArray[Any], *arrays: NDArray[Any]) -> str:
-    """SHA-256 of names (lengths, then UTF-8) and of arrays with their dtype and shape."""
-    digest = hashlib.sha256()
-    names = [str(name).encode() for name in genes]
-    digest.update(f"str{genes.shape}".encode())
-    digest.update(np.array([len(name) for name in names], dtype="<i8").tobytes() + b"".join(names))
+def digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 of arrays with their dtype and shape; of words their lengths, then UTF-8."""
+    found = hashlib.sha256()
     for array in arrays:
-        digest.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        if array.dtype.kind == "U":
+            names = [str(name).encode() for name in array]
+            found.update(f"str{array.shape}".encode())
+            found.update(np.array([len(name) for name in names], dtype="<i8").tobytes() + b"".join(names))
+        else:
+            found.update(f"{array.dtype.newbyteorder('<').str}{array.shape}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

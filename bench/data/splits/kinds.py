@@ -163,3 +163,13 @@ def asked(text: str) -> Asked:
     fraction, few, depth = full.pop(LABEL_FRACTION), full.pop(INPUT_CELLS, None), full.pop(INPUT_DEPTH)
     spelled = f"{name}:{','.join(written)}" if written else name
     return Asked(kind, full, fraction, None if few is None else int(few), depth, spelled)
+
+
+def kind_of(name: str) -> str:
+    """The kind of split that a board's name stands for: ``few_shot_context-k5`` is ``few_shot_context:k=5``."""
+    kind, *options = name.split("-")
+    spelt = []
+    for option in options:
+        key = option.rstrip("0123456789.")
+        spelt.append(f"{key}={option[len(key) :]}")
+    return f"{kind}:{','.join(spelt)}" if spelt else kind

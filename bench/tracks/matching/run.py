@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.core.console import note
 from bench.data.profiles.wells import Wells
-from bench.results import records, store
+from bench.results import embeddings, records, store
 from bench.results.profiles import Profiles
 from bench.results.records import Record
 from bench.results.tables import Table
@@ -45,7 +45,7 @@ def run_profiles(
         options: How they are corrected and judged.
         asked: From :func:`bench.tracks.matching.protocol.questions`.
         out: Folder of the runs; records go to ``<out>/<run_id>/profiles.json``, tables to ``<out>/profiles/``.
-        leaderboards: Folder that gets a copy of the records.
+        leaderboards: Folder that gets a copy of the records, and like ``out`` the embedding that they were made from.
 
     Returns:
         The records' paths, in the order of the questions.
@@ -60,6 +60,8 @@ def run_profiles(
         "n_fitted_on": float(corrected.n_controls) if options.correction != "none" else None,
         "n_components": None if corrected.n_components is None else float(corrected.n_components),
     }
+    if wells.source and (kept := embeddings.keep([out, leaderboards], wells.name, wells.x, wells.plate, wells.well)):
+        profiles = replace(profiles, inputs={**profiles.inputs, embeddings.HASH: kept})
     paths: list[Path] = []
     fresh: list[tuple[Record, Table | None]] = []
     answers = {}

@@ -23,6 +23,7 @@ from bench.tracks.planning.tasks import Predictor, Values
 from bench.tracks.planning.truth import Context, Facts, bag_shifts
 
 Rows = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +69,10 @@ def evaluate(facts: Facts, predictions: Predictions, own: OwnLatents | None = No
     known = bars.load(facts)
     parts, nulls, unknown, fell = [], [], 0, []
     for here in facts.contexts:
-        means, fallbacks = predictions.of(here)
-        informed = fallbacks < np.maximum(here.candidates.number, 1)
+        shifts, first, informed = merged_predictions(here, predictions)
         unknown += int((~informed).sum())
-        fell.append(fallbacks[here.candidates.tested])
-        shifts = means - here.c_in
-        # Equal up to what float32 keeps of the *expression*: a shift of nothing is that, and no direction.
-        first = merged(shifts, NOISE * max(1.0, float(np.abs(means).max(initial=0.0))))
+        tested = (here.candidates.units[i] for i in here.candidates.tested.tolist())
+        fell.append(np.array([predictions.fallbacks[unit] for unit in tested], dtype=np.int64))
         gallery = Gallery.of(facts.space(shifts), first, informed)
         who = Predictor(lambda _, gallery=gallery: gallery, facts.space(facts.centre[None])[0])  # type: ignore[misc]
         genes = Gallery.of(shifts[:, facts.space.genes], first, informed)
@@ -85,6 +83,19 @@ def evaluate(facts: Facts, predictions: Predictions, own: OwnLatents | None = No
     values = bars.joined(facts, parts)
     numbers = _numbers(facts, known, nulls, unknown)
     return Scored(_frame(facts, values, known, np.concatenate(fell)), numbers)
+
+
+def merged_predictions(here: Context, predictions: Predictions) -> tuple[Floats, Rows, Bools]:
+    """Predicted shifts in one context, and which of them are one.
+
+    Returns:
+        Shifts ``[C, G]`` from the mean of the input cells; for each the first that it equals ``[C]``; and whether the
+        model knows anything of a candidate ``[C]``.
+    """
+    means, fallbacks = predictions.of(here)
+    # Equal up to what float32 keeps of the *expression*: a shift of nothing is that, and no direction.
+    first = merged(means - here.c_in, NOISE * max(1.0, float(np.abs(means).max(initial=0.0))))
+    return means - here.c_in, first, fallbacks < np.maximum(here.candidates.number, 1)
 
 
 def _values(facts: Facts, here: Context, who: Predictor, rooms: dict[str, float]) -> Values:

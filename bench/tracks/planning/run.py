@@ -14,16 +14,18 @@ from bench.core.units import Unit
 from bench.data.task import Task
 from bench.results import records, tables
 from bench.results.records import Budget, Kind, Record
+from bench.results.shifts import Rows
 from bench.results.spec import RunSpec
 from bench.results.tables import Table
 from bench.tracks.planning import asked as asked_for
+from bench.tracks.planning import kept as kept_rows
 from bench.tracks.planning import own_space, truth
 from bench.tracks.planning.evaluate import Predictions
 from bench.tracks.planning.evaluate import evaluate as score
 from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.track import TRACK
 
-__all__ = ["OwnLatents", "asked", "evaluate", "latents_asked", "prepare"]
+__all__ = ["OwnLatents", "asked", "evaluate", "kept", "latents_asked", "prepare"]
 
 
 def asked(task: Task) -> tuple[Task, tuple[Unit, ...]]:
@@ -50,6 +52,11 @@ def latents_asked(task: Task) -> tuple[NDArray[np.int64], tuple[Unit, ...]]:
     """Rows of the cells that a model with latents is to encode, and the units whose latents it is to predict."""
     facts = truth.load(task)
     return own_space.cells_asked(facts), own_space.units_asked(facts)
+
+
+def kept(task: Task, means: Mapping[Unit, NDArray[np.float32]], fallbacks: Mapping[Unit, int]) -> Rows:
+    """What is kept of predictions beside a record: see :mod:`bench.tracks.planning.kept`."""
+    return kept_rows.rows_of(truth.load(task), Predictions(means, fallbacks))
 
 
 def evaluate(
