@@ -66,6 +66,26 @@ def json_text(value: object) -> str:
     return _UNSEEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things, one or more.
+
+    Example:
+        >>> counted(1, "candidate"), counted(1200, "cell"), counted(0, "row")
+        ('1 candidate', '1,200 cells', '0 rows')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def an(word: str) -> str:
+    """A word with its article.
+
+    Example:
+        >>> an("int"), an("DataFrame"), an("AnnData")
+        ('an int', 'a DataFrame', 'an AnnData')
+    """
+    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
 def listed(names: Sequence[object], most: int = 10, width: int = 80) -> str:
     """The first of some names and how many more there are; a long one is cut.
 

@@ -72,15 +72,18 @@ def complete(card: Card) -> Guess:
     return guess_file(card.path(), card)
 
 
-def load(card: Card, needs_perturbed: bool = True) -> Dataset:
+def load(card: Card, needs_perturbed: bool = True, guessed: bool = False) -> Dataset:
     """Read, or generate, the cells of a card.
 
     Args:
         card: The card.
         needs_perturbed: Whether cells that are perturbed must be among them.
+        guessed: Whether the card was guessed, so that messages do not refer to it.
     """
     generator = generator_of(card)
-    return generate(card, generator) if generator else read_h5ad(card.path(), complete(card).card, needs_perturbed)
+    if generator:
+        return generate(card, generator)
+    return read_h5ad(card.path(), complete(card).card, needs_perturbed, guessed)
 
 
 def generate(card: Card, generator: Generator[Any]) -> Dataset:

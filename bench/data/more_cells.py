@@ -66,7 +66,7 @@ def read_more_cells(path: Path, dataset: Dataset, learned: NDArray[np.int64]) ->
         raise BenchError(f"{path}: damaged: X is {raw.shape}, obs and var say {(len(barcodes), len(names))}.")
     columns = _columns(path, names, dataset)
     counts = bool((raw.data == np.floor(raw.data)).all())
-    doubts = check_values(raw, "counts" if counts else "log1p", names, str(path))
+    doubts = check_values(raw, "counts" if counts else "log1p", names, str(path), guessed=True)
     shared = np.flatnonzero(columns >= 0)
     at_genes = raw[:, shared]
     keep = _not_there_yet(path, barcodes, at_genes, counts, dataset, columns[shared], learned)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
+from bench.core.text import counted
 from bench.data.dataset import Dataset
 from bench.data.io.h5ad import open_h5ad, read_frame, read_matrix
 from bench.data.task import load_cells
@@ -48,7 +49,7 @@ def read_state(source: str | Path | AnnData, what: str) -> Dataset:
     cells = index.astype(str)
     if len(cells) < MIN_CELLS:
         raise BenchError(
-            f"{name}: {len(cells)} cell: how far a state is cannot be told from one cell. Give the cells of the state, "
+            f"{name}: {counted(len(cells), 'cell')}: how far a state is cannot be told from one cell. Give the cells of the state, "
             f"20 or more."
         )
     obs = pd.DataFrame({"condition": np.full(len(cells), CONTROL)}, index=cells)

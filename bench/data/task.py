@@ -143,8 +143,8 @@ def load_cells(source: str | Path | Card | AnnData) -> Dataset:
 
 def _read(source: str | Path | Card | AnnData, needs_perturbed: bool = True) -> tuple[Card, Dataset]:
     if isinstance(source, str | Path | Card):
-        card, _ = resolve(source)
-        return card, load(card, needs_perturbed)
+        card, guessed = resolve(source)
+        return card, load(card, needs_perturbed, guessed)
     return _from_memory(source, needs_perturbed)
 
 
@@ -160,4 +160,4 @@ def _from_memory(adata: AnnData, needs_perturbed: bool) -> tuple[Card, Dataset]:
             f"or an AnnData object."
         )
     card = guess_adata(adata)
-    return card, read_adata(adata, card, needs_perturbed)
+    return card, read_adata(adata, card, needs_perturbed, guessed=True)

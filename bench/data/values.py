@@ -20,8 +20,17 @@ LARGEST_LOG = float(np.log1p(1e6))
 _BLOCK = 1 << 22
 
 
-def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes: Strings, source: str) -> list[str]:
+def check_values(
+    x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes: Strings, source: str, guessed: bool = False
+) -> list[str]:
     """Refuse expression that is not what the card says; return notes on what is only suspicious.
+
+    Args:
+        x: Expression ``[cells, genes]``.
+        expression: What it is.
+        genes: Names ``[genes]``, for messages.
+        source: What to call the data in messages.
+        guessed: Whether ``expression`` follows from the values and nobody wrote a card that says it.
 
     Raises:
         BenchError: Negative, NaN or infinite values; all integers with a maximum above 20 declared log1p, or values
@@ -56,10 +65,10 @@ def check_values(x: sp.csr_matrix, expression: Literal["counts", "log1p"], genes
     if integers:
         return ["X holds only integers, which log1p values are not: if they are counts, set expression: counts"]
     if largest > LARGEST_LOG:
+        said, counts = ("", "") if guessed else ("the card says expression: log1p, but ", " with expression: counts")
         raise BenchError(
-            f"{source}: the card says expression: log1p, but the largest value is {largest:.4g}, above "
-            f"ln(1e6 + 1) = {LARGEST_LOG:.4g}: no log1p of counts normalised to a million or less. Take the log, or "
-            f"give the counts with expression: counts."
+            f"{source}: {said}the largest value is {largest:.4g}, above ln(1e6 + 1) = {LARGEST_LOG:.4g}: no log1p of "
+            f"counts normalised to a million or less. Take the log, or give the counts{counts}."
         )
     return _suspicions(x, largest)
 

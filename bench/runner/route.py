@@ -54,7 +54,8 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     """Read both states, and what there is to say of them.
 
     Raises:
-        BenchError: Missing genes, another form or normalisation, or states that cannot be told apart.
+        BenchError: Missing genes, no counts, another form or normalisation, or states that cannot be told apart. The
+            message names the file, where one was given.
     """
     genes, total = model.described.genes, model.described.normalised_to
     goal = read_state(target, "target")
@@ -65,26 +66,50 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     else:
         begin, context = read_state(start, "start"), "start"
         x = on_genes(begin, genes, total)
-    given = {"target": goal, **({} if start is None else {"start": begin})}
-    said = [line for what, each in given.items() for line in _form(what, each)]
     z = on_genes(goal, genes, total)
+    given = [(goal, z), *([] if start is None else [(begin, x)])]
+    said = [line for cells, _ in given for line in _form(cells.name, cells)]
+    said += [line for cells, on_own in ((goal, z), (begin, x)) for line in _empty(cells.name, on_own)]
     if total is None:
-        for what, each in (("target", z), *([] if start is None else [("start", x)])):
-            _refuse_own_total(what, each, len(genes))
-        said += _level(z, x)
+        for cells, on_own in given:
+            _refuse_own_total(cells.name, on_own, len(genes))
+        said += _level(goal.name, z, x)
     values = [np.asarray(each.todense(), dtype=np.float64) for each in (x, z)]
     means = [each.mean(axis=0) for each in values]
     noise = sum(float(each.var(axis=0, ddof=1).sum()) / len(each) for each in values)
     if ((means[0] - means[1]) ** 2).sum() <= noise:
         raise BenchError(
-            f"start ({len(values[0])} cells) and target ({len(values[1])} cells) cannot be told apart: their means "
-            f"differ by no more than the noise of their cells. Give other cells, or more of them."
+            f"{_called('start', begin)} ({len(values[0])} cells) and {_called('target', goal)} ({len(values[1])} "
+            f"cells) cannot be told apart: their means differ by no more than the noise of their cells. Give other "
+            f"cells, or more of them."
         )
     if len(values[1]) < FEW:
         said.append(f"the target has {len(values[1])} cells: with so few, its state is not well known")
     rng = np.random.default_rng(0)
     rows = np.sort(rng.permutation(len(values[0]))[:START_CELLS])
     return Route(values[0][rows].astype(np.float32), means[0], means[1], noise, context), said
+
+
+def _called(role: str, cells: Dataset) -> str:
+    """A state by what it is for, and by its file, where it has one."""
+    return role if cells.name == role else f"{role} {cells.name}"
+
+
+def _empty(name: str, x: sp.csr_matrix) -> list[str]:
+    """Refuse cells without any count over the model's genes, which are no state; name some among others.
+
+    Raises:
+        BenchError: None of them has any.
+    """
+    cells, genes = x.shape
+    empty = int((np.diff(x.indptr) == 0).sum())
+    if empty == cells:
+        raise BenchError(
+            f"{name}: none of its {cells} cells has a count in any of the model's {genes} genes: that is no state of a "
+            f"cell. Give cells in which these genes were measured."
+        )
+    said = f"{name}: {empty} of its {cells} cells have no count in any of the model's {genes} genes: filter them out"
+    return [said] if empty else []
 
 
 def _form(what: str, cells: Dataset) -> list[str]:
@@ -120,24 +145,24 @@ def _refuse_own_total(what: str, x: sp.csr_matrix, n_genes: int) -> None:
         )
 
 
-def _level(target: sp.csr_matrix, start: sp.csr_matrix) -> list[str]:
+def _level(what: str, target: sp.csr_matrix, start: sp.csr_matrix) -> list[str]:
     """Compare what cells add up to over the model's genes, before the log, where they were normalised over others.
+
+    Cells without any count are not looked at; :func:`_empty` has refused states that have no others.
 
     Raises:
         BenchError: Another total, or one over other genes.
     """
-    levels = [float(np.median(totals_of(x))) for x in (target, start)]
-    if min(levels) <= 0:
-        return []
+    levels = [float(np.median(sums[sums > 0])) for sums in (totals_of(target), totals_of(start))]
     times = levels[0] / levels[1]
     seen = f"its cells add up to {times:.3g} times what those of the start do over the model's genes"
     if not 1 / APART < times < APART:
         raise BenchError(
-            f"target: {seen} ({levels[0]:,.0f} and {levels[1]:,.0f}), as if one were normalised to another total or "
+            f"{what}: {seen} ({levels[0]:,.0f} and {levels[1]:,.0f}), as if one were normalised to another total or "
             f"over fewer genes. Give the counts of all genes that were measured, or both normalised in one way."
         )
     return (
-        [] if 1 / NOTED < times < NOTED else [f"target: {seen}: a state far from the start, or another normalisation"]
+        [] if 1 / NOTED < times < NOTED else [f"{what}: {seen}: a state far from the start, or another normalisation"]
     )
 
 

@@ -26,12 +26,13 @@ def test_another_log_is_named(base):
     assert check_values(own.LOG, "log1p", GENES, "f") == []
 
 
-def test_the_largest_value_of_a_log(tmp_path):
-    def with_largest(value):
-        x = own.LOG.copy()
-        x.data[7] = value
-        return x
+def with_largest(value):
+    x = own.LOG.copy()
+    x.data[7] = value
+    return x
 
+
+def test_the_largest_value_of_a_log(tmp_path):
     assert check_values(with_largest(9.2103), "log1p", GENES, "f") == []  # ln(10,001) = 9.21044
     (note,) = check_values(with_largest(9.2105), "log1p", GENES, "f")
     assert "cannot be log1p of counts normalised to 10000" in note
@@ -79,3 +80,11 @@ def test_a_context_without_controls_of_its_own_is_not_evaluated(tmp_path):
     assert any("1 contexts have under 20 controls (line1)" in note for note in task.split.notes)
     whole = load_task(screens.write_h5ad(path, counts[one_more], obs.iloc[one_more]), "doubles")
     assert {unit.context for unit in whole.units} == {"line0", "line1"}
+
+
+def test_values_that_are_too_large_are_not_blamed_on_a_card_that_nobody_wrote():
+    """A card that was guessed says nothing that its user could change."""
+    for guessed, words in ((False, "the card says expression: log1p"), (True, "Take the log, or give the counts.")):
+        with pytest.raises(BenchError) as caught:
+            check_values(with_largest(50.5), "log1p", GENES, "f", guessed)
+        assert words in str(caught.value) and ("card" in str(caught.value)) is not guessed

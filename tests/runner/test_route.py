@@ -68,7 +68,11 @@ REFUSED = [
     (lambda r: np.log1p(np.log1p(r)), "target: the values are log1p of log1p of scaled counts"),
     (lambda r: r / r.max() * 10, "target: the values are scaled counts, not logged"),
     (lambda r: np.sqrt(r) / 6, "target: the values are square roots of scaled counts"),
-    (lambda r: r, "target: .*no log1p of counts"),
+    (lambda r: r, "target: the largest value is .*: no log1p of counts .* Take the log, or give the counts.$"),
+    (
+        lambda r: np.pad(np.log1p(r[:, KEPT:]), ((0, 0), (KEPT, 0))),
+        "target: none of its 30 cells has a count in any of the model's 30 genes",
+    ),
     (lambda r: np.log1p(r) - np.log1p(r).mean(axis=0), "target: .*negative values .*before scaling"),
 ]
 
@@ -86,6 +90,40 @@ def test_a_start_in_another_form_is_refused_as_well(here):
         bench.plan(folder, state(np.log1p(goal)), state(np.log2(start + 1)))
     with pytest.raises(BenchError, match="start: its cells add up to 10,000 over the model's 30 genes"):
         bench.plan(folder, state(np.log1p(goal)), state(over(start, slice(KEPT))[:, :KEPT]))
+    with pytest.raises(BenchError, match="start: none of its 120 cells has a count"):
+        bench.plan(folder, state(np.log1p(goal)), state(np.zeros_like(start)))
+
+
+FILES = [
+    (lambda r: np.log2(r + 1), "the values are log2"),
+    (lambda r: over(r, slice(KEPT))[:, :KEPT], "its cells add up to 10,000"),
+    (lambda r: np.log1p(r * 100), "its cells add up to"),
+    (lambda r: r, "the largest value is"),
+    (np.zeros_like, "none of its 30 cells has a count"),
+]
+
+
+def test_a_file_is_named_whatever_is_wrong_with_it(here, tmp_path):
+    folder, goal, start = here
+    path, begin = tmp_path / "half.h5ad", state(np.log1p(start))
+    for change, words in FILES:
+        state(change(goal)).write_h5ad(path)
+        with pytest.raises(BenchError) as caught:
+            bench.plan(folder, path, begin)
+        assert str(caught.value).startswith(f"{path}: {words}") and "card" not in str(caught.value), caught.value
+    begin.write_h5ad(path)
+    with pytest.raises(BenchError, match=f"start .* and target {path} .*cannot be told apart"):
+        bench.plan(folder, path, begin)
+
+
+def test_cells_without_counts_among_others_are_named_and_left_out_of_the_level(here):
+    folder, goal, start = here
+    goal = goal.copy()
+    goal[: len(goal) // 2 + 1] = 0
+    found = planner.solve(folder, state(np.log1p(goal)), state(np.log1p(start)))
+    assert "target: 16 of its 30 cells have no count in any of the model's 30 genes: filter them out" in found.notes
+    with pytest.raises(BenchError, match="target: its cells add up to .* times what those of the start do"):
+        bench.plan(folder, state(np.log1p(goal * 100)), state(np.log1p(start)))
 
 
 def test_what_may_be_meant_is_named(here):

@@ -46,13 +46,14 @@ class _Problems:
             raise BenchError(f"{self.source}: {' Also: '.join(self.found)}")
 
 
-def read_h5ad(path: Path, card: Card, needs_perturbed: bool = True) -> Dataset:
+def read_h5ad(path: Path, card: Card, needs_perturbed: bool = True, guessed: bool = False) -> Dataset:
     """Read one data set.
 
     Args:
         path: The file.
         card: What its columns and values mean.
         needs_perturbed: Whether cells that are perturbed must be among them.
+        guessed: Whether the card was guessed, so that messages do not refer to it.
 
     Raises:
         BenchError: Anything that would make a score wrong; the message names the file, the column or the value.
@@ -64,23 +65,24 @@ def read_h5ad(path: Path, card: Card, needs_perturbed: bool = True) -> Dataset:
         obs, var = read_frame(handle, "obs"), read_frame(handle, "raw/var" if card.raw else "var")
         raw = read_matrix(handle, card.layer, card.raw)
         others = elsewhere(handle, card.layer, card.raw)
-    return read_tables(obs, var, raw, card, source, others, needs_perturbed)
+    return read_tables(obs, var, raw, card, source, others, needs_perturbed, guessed)
 
 
-def read_adata(adata: AnnData, card: Card, needs_perturbed: bool = True) -> Dataset:
+def read_adata(adata: AnnData, card: Card, needs_perturbed: bool = True, guessed: bool = False) -> Dataset:
     """Read a data set from an object in memory, under the same checks as a file; the object stays as it is.
 
     Args:
         adata: The object.
         card: What its columns and values mean; its name stands for the object in messages.
         needs_perturbed: Whether cells that are perturbed must be among them.
+        guessed: Whether the card was guessed, so that messages do not refer to it.
 
     Raises:
         BenchError: As :func:`read_h5ad`; an object whose ``X`` is absent or was left on disk.
     """
     values = memory_matrix(adata, card.name, card.layer, card.raw)
     var = adata.raw.var if card.raw else adata.var
-    return read_tables(adata.obs, var, values, card, card.name, needs_perturbed=needs_perturbed)
+    return read_tables(adata.obs, var, values, card, card.name, needs_perturbed=needs_perturbed, guessed=guessed)
 
 
 def read_tables(
@@ -91,6 +93,7 @@ def read_tables(
     source: str,
     others: str = "",
     needs_perturbed: bool = True,
+    guessed: bool = False,
 ) -> Dataset:
     """Check the tables and the matrix of a data set, and bring them into the one form.
 
@@ -102,6 +105,7 @@ def read_tables(
         source: What to call the data in messages.
         others: Where else there are values, for the message that these are none.
         needs_perturbed: Whether cells that are perturbed must be among them.
+        guessed: Whether the card was guessed, so that messages do not refer to it.
 
     Raises:
         BenchError: Anything that would make a score wrong; the message names the column or the value.
@@ -122,7 +126,7 @@ def read_tables(
     with problems.collect():
         genes = genes_of(var, card.columns.gene, source)
     with problems.collect(others):
-        notes += check_values(raw, card.expression, genes, source)
+        notes += check_values(raw, card.expression, genes, source, guessed)
     with problems.collect():
         condition, about = conditions_of(obs, card, genes, source)
         notes += about
