@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from bench.cli.output import format_flags
 from bench.core.errors import BenchError, unknown
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bench.core.track import Track
     from bench.runner.model_choice import ModelChoice
 
+#: Adds flags to a parser.
+AddFlags: TypeAlias = Callable[[Any], None]
 #: How a file of latents is given.
 LATENTS = ("--encoder-embeddings", "--embeddings")
 
@@ -66,13 +68,14 @@ def add_data_flags(parser: Any, splits: str = "") -> None:
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 
 
-def run_parser(choice: ModelChoice | None, track: Track, description: str) -> Any:
+def run_parser(choice: ModelChoice | None, track: Track, description: str, more: AddFlags | None = None) -> Any:
     """Make the parser of a track's verb, with the model's own typed arguments as flat flags.
 
     Args:
         choice: The model; ``None`` = none was named.
         track: The track; a flag that it has no use for is not offered.
         description: What the verb does.
+        more: Adds flags that this verb alone has.
     """
     head = track.takes in ("predictions", "candidates")
     parser = typed_parser(f"bench {track.verb}", description)
@@ -85,6 +88,8 @@ def run_parser(choice: ModelChoice | None, track: Track, description: str) -> An
         latents_flags(parser)
     parser.add_argument("--name", type=str | None, default=None, help="the row's name (default: the model's or file's)")
     add_data_flags(parser)
+    if more is not None:
+        more(parser)
     which = "split, pretraining and head seeds" if head else "split and pretraining seeds"
     parser.add_argument("--seed", default="1", type=str, help=f"1, 1-3 or 1,2,5: {which}")
     parser.add_argument("--split-seed", type=str, default=None, help="split seeds, where they differ from --seed")
@@ -134,7 +139,18 @@ def typed_parser(prog: str, description: str) -> Any:
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise BenchError(_nearest_flags(readable(message), _options(self)))
 
-    return _TypedParser(prog=prog, description=description, default_env=False, allow_abbrev=False)
+    class _Help(jsonargparse.DefaultHelpFormatter):  # type: ignore[misc]  # an untyped base
+        def _get_type_str(self, action: argparse.Action) -> str | None:
+            found: str | None = "path" if action.type is Path else super()._get_type_str(action)
+            return found
+
+        def _get_help_string(self, action: argparse.Action) -> str:
+            own, whole = action.help or "", super()._get_help_string(action)
+            return own if "(default:" in own else str(whole)  # what the default means says more than 'null'
+
+    return _TypedParser(
+        prog=prog, description=description, default_env=False, allow_abbrev=False, formatter_class=_Help
+    )
 
 
 def add_model_flags(parser: Any, choice: ModelChoice) -> None:

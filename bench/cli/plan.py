@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench.cli.flags import Parser
 from bench.cli.output import check_formats, format_flags, print_table
 from bench.cli.run import configs_of
 from bench.core.errors import BenchError
+from bench.core.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.runner.config import RunConfig
 
 _DESCRIPTION = (
     "Fit a model once, predict every candidate perturbation, and print how well the right one is found by these "
@@ -23,25 +30,30 @@ def plan(argv: Sequence[str]) -> int:
     """``bench plan``."""
     if any(word.partition("=")[0] in ("--run", "--target") for word in argv):
         return _ask(argv)
-    words, task = _without_task(argv)
-    found = configs_of(words, "plan", _DESCRIPTION)
+    found = configs_of(argv, "plan", _DESCRIPTION, _task_flag)
     if found is None:
         return 0
     configs, flags = found
+    task = _task_of(flags["task"], configs)
     from bench.core.console import note
     from bench.reports.merged import merged
     from bench.reports.text import print_boards
     from bench.results import everything
     from bench.runner import by_track
     from bench.tracks import registry
-    from bench.tracks.planning.track import columns_of
+    from bench.tracks.planning.track import about, kept
 
     track = registry.by_verb("plan")
     paths = [path for config in configs for path in by_track.run(track, config)]
     folders = [configs[0].leaderboards, Path(flags["published"])]
-    in_table = print_table(lambda: merged(folders, paths)[0], flags)
+
+    def table() -> pd.DataFrame:
+        whole = merged(folders, paths)[0]
+        return whole if task is None else whole[kept(whole, task)]
+
+    in_table = print_table(table, flags)
     if not in_table:
-        print_boards(folders, paths, None if task is None else columns_of(task))
+        print_boards(folders, paths, None if task is None else about(task))
     everything.regenerate(registry.tracks(), configs[0].leaderboards)
     if in_table:
         note(str(paths[-1]))
@@ -102,7 +114,7 @@ def _ask(argv: Sequence[str]) -> int:
     if not print_table(lambda: made.table, vars(options)):
         print(made.table.to_string(index=False, float_format="%.3f", na_rep="-"), flush=True)
         note(planner.LEGEND)
-    note(f"{made.considered:,} candidates; predictions asked of the model: {made.calls:,}")
+    note(f"{counted(made.considered, 'candidate')}; predictions asked of the model: {made.calls:,}")
     for line in (*made.notes, planner.CAVEAT):
         note(line)
     if options.figure:
@@ -119,17 +131,42 @@ def _ask(argv: Sequence[str]) -> int:
 _TASKS = {"E1": "e1", "E2": "e2", "E3": "e3", "E4": "e4", "E5": "e5", "E6": "e6", "E7": "e1"}
 
 
-def _without_task(argv: Sequence[str]) -> tuple[list[str], str | None]:
-    """Take ``--task`` out of a command line: all tasks are done, and the table shows one.
+def _task_flag(parser: Any) -> None:
+    parser.add_argument(
+        "--task",
+        default=None,
+        help=f"{', '.join(_TASKS)}: show one task in detail, in place of skill; all are done (default: all, in short)",
+    )
+
+
+def _task_of(named: str | None, configs: Sequence[RunConfig]) -> str | None:
+    """How the metrics of the task begin that a table is about; None = it is about all.
 
     Raises:
-        BenchError: No such task.
+        BenchError: No such task, or one that these splits do not ask.
     """
-    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--task=") else [word])]
-    if "--task" not in words:
-        return words, None
-    i = words.index("--task")
-    named = words[i + 1].upper() if i + 1 < len(words) else ""
-    if named not in _TASKS:
+    if named is None:
+        return None
+    task = named.upper()
+    if task not in _TASKS:
         raise BenchError(f"--task '{named}': expected one of {', '.join(_TASKS)}; without it, the table shows all.")
-    return [*words[:i], *words[i + 2 :]], _TASKS[named]
+    for config in configs if task == "E7" else ():
+        if not _holds_contexts_out(config):
+            raise BenchError(
+                f"--task E7 asks in contexts that were held out, and this split of {config.data} holds none out: add "
+                f"--split unseen_context."
+            )
+    return _TASKS[task]
+
+
+def _holds_contexts_out(config: RunConfig) -> bool:
+    """Whether a configuration's split is drawn by context; of lists of one's own the data say it."""
+    from bench.data.load import resolve
+    from bench.data.splits.kinds import asked
+    from bench.data.task import load_task
+
+    kind = asked(config.split or resolve(config.data)[0].split).kind
+    if kind.name != "custom":
+        return kind.by_context
+    task = load_task(config.data, config.split, config.seeds[0][0], config.folds[0], config.split_file)
+    return task.split.units is not None

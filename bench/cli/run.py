@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.flags import choice, model_named, run_parser, split_kind, with_file_as_model
+from bench.cli.flags import AddFlags, choice, model_named, run_parser, split_kind, with_file_as_model
 from bench.cli.output import check_formats, print_result
 from bench.core.errors import BenchError
 from bench.core.seeds import seeds
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 TASK_FIELDS = ("data", "split", "split_file", "seeds", "folds", "out", "leaderboards", "force", "tracking")
 
 
-def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConfig, dict[str, Any]] | None:
+def config_of(
+    argv: Sequence[str], verb: str, description: str, more: AddFlags | None = None
+) -> tuple[RunConfig, dict[str, Any]] | None:
     """Read a command line that names a model (or a file of latents) and a task.
 
     Args:
         argv: Words after the verb.
         verb: The verb, for the help text.
         description: What it does.
+        more: Adds flags that this verb alone has.
 
     Returns:
         The configuration and all flags; ``None`` where help was asked for and printed.
@@ -39,7 +42,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     name = model_named(argv)
     if name is None or name.startswith("-"):
         if {"-h", "--help"} & set(argv):
-            run_parser(None, track, description).print_help()
+            run_parser(None, track, description, more).print_help()
             return None
         raise BenchError(
             f"bench {verb} needs --model NAME ('bench list models' and 'bench list baselines' show them), or latents "
@@ -52,7 +55,7 @@ def config_of(argv: Sequence[str], verb: str, description: str) -> tuple[RunConf
     model = choose(name)
     known = registry.arguments(model.model_class)
     words = [underscored(word, known) for word in argv]
-    flags = vars(run_parser(model, track, description).parse_args(words).as_flat())
+    flags = vars(run_parser(model, track, description, more).parse_args(words).as_flat())
     check_formats(flags)
     split = seeds(flags["split_seed"]) if flags["split_seed"] else ()
     config = make_config(
@@ -95,18 +98,21 @@ def run(argv: Sequence[str]) -> int:
     return 0
 
 
-def configs_of(argv: Sequence[str], verb: str, description: str) -> tuple[list[RunConfig], dict[str, Any]] | None:
+def configs_of(
+    argv: Sequence[str], verb: str, description: str, more: AddFlags | None = None
+) -> tuple[list[RunConfig], dict[str, Any]] | None:
     """Read a command line that may name several models: their configurations, and those of the bars asked for.
 
     Args:
         argv: See :func:`config_of`, as all else.
         verb: Of a track that takes predictions.
         description: What the verb does.
+        more: Adds flags that this verb alone has.
 
     Returns:
         The configurations, and the flags of the first model.
     """
-    found = [config_of(words, verb, description) for words in _one_model_each(argv)]
+    found = [config_of(words, verb, description, more) for words in _one_model_each(argv)]
     asked = [each for each in found if each is not None]
     if not asked:
         return None

@@ -6,7 +6,6 @@ import io
 import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from bench.core.console import answer, console, note, seed_text
 from bench.core.text import escaped
-from bench.core.track import Column, Track
+from bench.core.track import Track
 from bench.data.features.bank import shorten
 from bench.reports.merged import merged
 from bench.results import leaderboard, records
@@ -222,13 +221,13 @@ def _notes(found: Sequence[Record]) -> list[str]:
     return [f"note{head}: {line}" for line, head in heads]
 
 
-def print_boards(folders: Sequence[Path], of: Sequence[Path], columns: Sequence[Column] | None = None) -> None:
+def print_boards(folders: Sequence[Path], of: Sequence[Path], as_shown: Track | None = None) -> None:
     """Print the board of each (data set, split) that these records belong to, over the seeds that they have.
 
     Args:
         folders: Leaderboards folders to merge, the first one's records winning.
         of: Paths of records, all of one track; of one data set, where the track lays its table out by itself.
-        columns: What is shown beside the rank, instead of skill and the track's own columns.
+        as_shown: The track as these tables are to show it, with other columns and another legend; absent = as it is.
     """
     fresh = [records.read(path) for path in of]
     track = registry.get(fresh[0].track)
@@ -255,15 +254,9 @@ def print_boards(folders: Sequence[Path], of: Sequence[Path], columns: Sequence[
         used = [
             item.record for item in items if item.record.spec.split_seed in seeds and item.record.spec.control_fold == 0
         ]
-        show(track if columns is None else _narrowed(track, columns), table, used, seeds)
+        show(as_shown or track, table, used, seeds)
         if hidden:
             note(f"{len(hidden)} variants of models are not shown; 'bench leaderboard' prints them.")
-
-
-def _narrowed(track: Track, columns: Sequence[Column]) -> Track:
-    """The track as a table shows it that is about some of its metrics: without skill, which is about all."""
-    metrics = {name: replace(metric, family=None) for name, metric in track.metrics.items()}
-    return replace(track, columns=tuple(columns), metrics=metrics)
 
 
 def _like(item: BoardEntry, record: Record) -> bool:

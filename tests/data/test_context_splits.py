@@ -13,6 +13,7 @@ from bench.core.errors import BenchError
 from bench.core.units import Unit
 from bench.data.datamodule import UNLABELLED, PerturbationDataModule
 from bench.data.splits import contexts as by_context
+from bench.data.splits.kinds import kinds
 from bench.data.splits.split import Split, draw
 from bench.data.task import Task
 
@@ -167,6 +168,13 @@ def test_what_cannot_be_asked_is_said(kind, message, many):
     with pytest.raises(BenchError) as caught:
         draw(many, kind, 1)
     assert message in str(caught.value)
+
+
+def test_kinds_say_whether_contexts_are_held_out(many, tiny):
+    """What is in its part in every context holds none out."""
+    for name in ("unseen_context", "few_shot_context", "double_holdout", "doubles"):
+        drawn = draw(tiny if name == "doubles" else many, name, 1)
+        assert kinds()[name].by_context is (drawn.units is not None), name
 
 
 def test_one_context_has_none_to_hold_out(tiny):

@@ -111,17 +111,38 @@ def test_from_the_command_line(capsys, here):
     # Again: nothing is fitted, and the table is the same.
     code, again, err = bench(capsys, *PLAN, "--model", "train_mean,additive", "--task", "E1")
     assert (code, again) == (0, out) and "finished already" in err
+    # Below a table without skill nobody is told to look at it; programs get the columns that people do.
+    assert "Look first at skill" not in err and "bags of 20" in err and "mostly by" not in title
     code, out, _ = bench(capsys, *PLAN, "--model", "train_mean", "--json")
-    assert code == 0 and {row["model"] for row in json.loads(out)} >= {"train_mean", "additive", "ceiling"}
+    whole = json.loads(out)
+    assert code == 0 and {row["model"] for row in whole} >= {"train_mean", "additive", "ceiling"}
+    code, out, _ = bench(capsys, *PLAN, "--model", "train_mean", "--json", "--task", "e1")
+    one = json.loads(out)
+    assert [{k: row[k] for k in one[0]} for row in whole] == one
+    assert {"rank", "model", "e1_mrr_20", "e1_hit10_20_ci_low"} <= set(one[0])
+    assert not [name for name in one[0] if name.startswith(("e2", "e4", "skill", "beat"))]
+    code, out, _ = bench(capsys, *PLAN, "--model", "train_mean", "--csv", "--task=E4")
+    assert code == 0 and "e4_regret," in out and "e1_mrr_20" not in out and ",skill," not in out
     assert bench(capsys, "explain", "E1")[0] == 0 and bench(capsys, "explain", "e4_regret")[0] == 0
 
 
 def test_what_cannot_be_asked(capsys, here):
     refuse(capsys, [*PLAN, "--model", "ridg"], "unknown model 'ridg'", "ridge")
     refuse(capsys, [*PLAN, "--model", "ridge", "--task", "E9"], "--task 'E9'", "E1, E2")
+    held_out = [*PLAN, "--model", "ridge", "--task", "E7"]
+    refuse(capsys, held_out, "--task E7 asks in contexts that were held out", "add --split unseen_context")
     split = json.loads((here / "split.json").read_text())
     (here / "split.json").write_text(json.dumps({**split, "test": split["test"][:1]}))
     refuse(capsys, [*PLAN, "--model", "train_mean"], "fewer than 2 test conditions")
+
+
+def test_help_has_the_flag_that_narrows_the_table(capsys):
+    assert bench(capsys, "plan", "--help")[0] == 0  # also where no model is named
+    with pytest.raises(SystemExit) as ended:
+        bench(capsys, "plan", "--model", "ridge", "--help")
+    out = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and "--task TASK" in out and "<class" not in out
+    assert "(default: all, in short) --" in out
 
 
 def test_a_record_is_of_its_task_and_predictions(here, asked):

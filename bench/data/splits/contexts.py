@@ -147,12 +147,13 @@ def _double(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
 ENCODERS = ("constant_encoder", "random_encoder")
 KNOWN = ("train_mean", "same_perturbation_mean", "fold_change", "control_ridge", *ENCODERS)
 KINDS = (
-    SplitKind("unseen_context", _unseen, bars=KNOWN),
+    SplitKind("unseen_context", _unseen, bars=KNOWN, by_context=True),
     SplitKind(
         "few_shot_context",
         _few_shot,
         {"k": Option(0, 10_000, whole=True), "share": Option(0.0, 0.95)},
         bars=(*KNOWN, "two_way_sum"),
+        by_context=True,
     ),
-    SplitKind("double_holdout", _double, bars=("train_mean", "ridge", *ENCODERS)),
+    SplitKind("double_holdout", _double, bars=("train_mean", "ridge", *ENCODERS), by_context=True),
 )

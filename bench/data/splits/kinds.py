@@ -96,12 +96,14 @@ class SplitKind:
         draw: Gives its parts; a pure function of units, seed and options.
         options: Numbers that it takes, by name.
         bars: Models that whoever claims to know something has to beat.
+        by_context: Whether contexts are held out.
     """
 
     name: str
     draw: Draw
     options: Mapping[str, Option] = field(default_factory=dict)
     bars: tuple[str, ...] = ("train_mean", "additive", "ridge", "constant_encoder", "random_encoder")
+    by_context: bool = False
 
 
 @cache

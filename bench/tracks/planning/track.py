@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from bench.core.track import Column, Track
 from bench.tracks.planning.metrics import METRICS, NUMBERS, VERSION
 
@@ -25,6 +28,24 @@ _TITLES = {
     "mrr_50": "50 calls",
     "mrr_200": "200 calls",
 }
+
+
+#: How the table of one task is read.
+_BAGS = (
+    "MRR: mean reciprocal rank of the right candidate for bags of 1 to 100 cells; of bags of 20, hit@k: how often it is "
+    "among the first k, rank: its place as a share (0 is first), raw: MRR with what all perturbations have in common "
+    "left in. Read it against the floor."
+)
+_REGRET = "Regret: 0 is as good as choosing by an experiment, 1 is no better than doing nothing; "
+_READ = {
+    "e1": f"Which held-out perturbation made these cells? {_BAGS}",
+    "e2": f"Which perturbation made them, train ones among the candidates? {_BAGS} seen: how often a train one is first.",
+    "e3": f"Which pair made them? {_BAGS} overlap: share of the right genes in the first pair.",
+    "e4": f"Steering to the state of a test perturbation by another one. {_REGRET}of random: 1 is a random choice.",
+    "e5": f"Bringing a perturbed state back by a second perturbation. {_REGRET}of random: 1 is a random choice.",
+    "e6": "E3 with few calls: MRR where the model is called for the 10, 50 or 200 pairs whose summed singles are nearest.",
+}
+_RANK = " The rank is that of the whole board, by skill over all tasks: leave out --task to see it."
 
 
 def columns_of(task: str) -> tuple[Column, ...]:
@@ -73,3 +94,24 @@ TRACK = Track(
         "Candidates are ranked by predictions: what they would do was measured in this screen only."
     ),
 )
+
+
+def about(task: str) -> Track:
+    """The track as a table about one task shows it: its columns and how to read them, without skill, which is of all.
+
+    Args:
+        task: ``e1`` to ``e6``.
+    """
+    metrics = {name: replace(metric, family=None) for name, metric in METRICS.items()}
+    return replace(TRACK, columns=columns_of(task), metrics=metrics, legend=_READ[task] + _RANK)
+
+
+def kept(columns: Iterable[str], task: str) -> list[str]:
+    """Those columns of a board that a table about one task has.
+
+    Args:
+        columns: Of the board.
+        task: ``e1`` to ``e6``.
+    """
+    of_others = tuple(f"{other}_" for other in _READ if other != task)
+    return [name for name in columns if not name.startswith((*of_others, "skill", "beat_rate"))]
