@@ -44,9 +44,11 @@ def _options(parser: Any) -> list[str]:
 
 def _nearest_flags(message: str, options: Sequence[str]) -> str:
     hints = []
+    known = {option.replace("_", "-") for option in options}  # a model's arguments may be typed either way
     for flag in re.findall(r"(?<!\S)--?[A-Za-z][\w.-]*", message.split("arguments:", 1)[-1]):
+        typed = flag.split("=")[0].replace("_", "-")
         near = difflib.get_close_matches(flag.split("=")[0], options, n=1, cutoff=0.5)
-        if near and near[0] != flag:
+        if near and typed not in known:
             hints.append(f"Did you mean '{near[0]}'?")
     text = (
         " ".join([message.strip().rstrip("."), *dict.fromkeys(hints)])

@@ -49,7 +49,7 @@ def plan(argv: Sequence[str]) -> int:
 
     def table() -> pd.DataFrame:
         whole = merged(folders, paths)[0]
-        return whole if task is None else whole[kept(whole, task)]
+        return whole if task is None else whole[kept(map(str, whole), task)]
 
     in_table = print_table(table, flags)
     if not in_table:

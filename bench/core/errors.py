@@ -49,6 +49,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> BenchError:
         name: What the user wrote.
         known: The names that exist.
     """
-    known = sorted(known)
+    known = sorted(set(known))
     shown = name if len(name) <= 2 * _LONGEST else f"{name[:_LONGEST]}..."
     return BenchError(f"unknown {kind} '{shown}'.{nearest(name, known)} Known: {listed(known, _NAMED)}.")

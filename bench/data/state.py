@@ -49,8 +49,8 @@ def read_state(source: str | Path | AnnData, what: str) -> Dataset:
     cells = index.astype(str)
     if len(cells) < MIN_CELLS:
         raise BenchError(
-            f"{name}: {counted(len(cells), 'cell')}: how far a state is cannot be told from one cell. Give the cells of the state, "
-            f"20 or more."
+            f"{name}: {counted(len(cells), 'cell')}: how far a state is cannot be told from one cell. Give the cells "
+            f"of the state, 20 or more."
         )
     obs = pd.DataFrame({"condition": np.full(len(cells), CONTROL)}, index=cells)
     plain: Any = anndata.AnnData(x, obs=obs, var=pd.DataFrame(index=var.index.astype(str)))

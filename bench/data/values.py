@@ -65,10 +65,11 @@ def check_values(
     if integers:
         return ["X holds only integers, which log1p values are not: if they are counts, set expression: counts"]
     if largest > LARGEST_LOG:
-        said, counts = ("", "") if guessed else ("the card says expression: log1p, but ", " with expression: counts")
+        said = "" if guessed else "the card says expression: log1p, but "
+        as_card = "" if guessed else " with expression: counts"
         raise BenchError(
             f"{source}: {said}the largest value is {largest:.4g}, above ln(1e6 + 1) = {LARGEST_LOG:.4g}: no log1p of "
-            f"counts normalised to a million or less. Take the log, or give the counts{counts}."
+            f"counts normalised to a million or less. Take the log, or give the counts{as_card}."
         )
     return _suspicions(x, largest)
 

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench.core import arguments
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, nearest
+from bench.core.text import listed
 from bench.data.datamodule import InputBatch, PerturbationDataModule
 from bench.models.base import PerturbationModel, source_of
 
@@ -119,13 +120,16 @@ def import_model(path: str) -> type[PerturbationModel]:
     if here not in sys.path:
         sys.path.append(here)  # last: nothing in the folder hides an installed package
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        held = importlib.import_module(module)
     except Exception as error:  # whatever their module raises when it is run
         raise BenchError(
             f"cannot import '{module}' ({type(error).__name__}: {error}). Install it, or start from the folder that "
             f"holds {module.split('.')[0]}."
         ) from error
-    return as_class(found, path)
+    if not hasattr(held, name):
+        own = [key for key, value in vars(held).items() if inspect.isclass(value) and value.__module__ == module]
+        raise BenchError(f"module '{module}' has no '{name}'.{nearest(name, own)} Its classes: {listed(own)}.")
+    return as_class(getattr(held, name), path)
 
 
 def as_class(found: object, path: str) -> type[PerturbationModel]:

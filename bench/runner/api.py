@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from bench.core.console import Stages
 from bench.core.errors import BenchError, unknown
+from bench.core.text import an
 from bench.data import task as data_task
 from bench.data.naming import Naming
 from bench.data.task import Task
@@ -232,7 +233,7 @@ def _as_file(predictions: Any) -> Iterator[Path]:
             yield path
         return
     if not hasattr(predictions, "write_h5ad"):
-        raise BenchError(f"a {type(predictions).__name__} holds no predictions: expected an AnnData or an h5ad file.")
+        raise BenchError(f"{an(type(predictions).__name__)} holds no predictions: expected an AnnData or an h5ad file.")
     with tempfile.TemporaryDirectory(prefix="bench-") as given:
         path = Path(given) / "predictions.h5ad"
         predictions.write_h5ad(path)

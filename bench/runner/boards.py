@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name, published_boards
+from bench.core.text import an
 from bench.core.track import Track
 from bench.data.task import Task
 from bench.reports.compare import differences, winner
@@ -117,7 +118,7 @@ def _collect(
         return leaderboard.collect(track, [Path(of)])
     if not isinstance(of, str):
         raise BenchError(
-            f"a {type(of).__name__} has no board: expected a task, results, a data set's name or a folder."
+            f"{an(type(of).__name__)} has no board: expected a task, results, a data set's name or a folder."
         )
     return leaderboard.collect(track, places, of)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from bench.core.conditions import INNER_PLUS
 from bench.core.errors import BenchError, unknown
 from bench.core.files import published_boards
+from bench.core.text import an
 from bench.core.track import Track
 from bench.data.profiles.load import wells_of
 from bench.data.profiles.wells import Wells
@@ -93,7 +94,7 @@ def profiles(
     given = {key: _plain(value) for key, value in options.items() if value is not None}
     in_memory = isinstance(data, pd.DataFrame)
     if not in_memory and not isinstance(data, str | Path):
-        raise BenchError(f"a {type(data).__name__} holds no wells: expected a name, a file or a DataFrame.")
+        raise BenchError(f"{an(type(data).__name__)} holds no wells: expected a name, a file or a DataFrame.")
     if not in_memory and (columns or control):
         raise BenchError("columns and control are for a table in memory; a card says them of a file.")
     seeds = [seed] if isinstance(seed, int) else [*seed]

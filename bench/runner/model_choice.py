@@ -206,4 +206,5 @@ def readable(message: str) -> str:
     """Put an error of jsonargparse on one line: ``--ridge: Expected a float. Got value: abc``."""
     message = re.sub(r'Parser key "([\w.]+)":\s*', lambda m: f"--{m[1].replace('_', '-')}: ", message)
     message = re.sub(r"<class '([\w.]+)'>", r"\1", message)
-    return re.sub(r"a typing\.Literal\[(.*?)\]", r"one of \1", message)
+    message = re.sub(r"a typing\.Literal\[(.*?)\]", r"one of \1", message)
+    return re.sub(r"\b[Aa] int\b", "an integer", message)

@@ -61,8 +61,8 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     goal = read_state(target, "target")
     if start is None:
         begin, context = _own_controls(model)
-        cells = controls_by_context(begin, 10**9)[context]
-        x = on_genes(begin, genes, total)[cells]
+        rows = controls_by_context(begin, 10**9)[context]
+        x = on_genes(begin, genes, total)[rows]
     else:
         begin, context = read_state(start, "start"), "start"
         x = on_genes(begin, genes, total)
@@ -86,8 +86,8 @@ def route_of(model: SavedModel, target: Any, start: Any) -> tuple[Route, list[st
     if len(values[1]) < FEW:
         said.append(f"the target has {len(values[1])} cells: with so few, its state is not well known")
     rng = np.random.default_rng(0)
-    rows = np.sort(rng.permutation(len(values[0]))[:START_CELLS])
-    return Route(values[0][rows].astype(np.float32), means[0], means[1], noise, context), said
+    drawn = np.sort(rng.permutation(len(values[0]))[:START_CELLS])
+    return Route(values[0][drawn].astype(np.float32), means[0], means[1], noise, context), said
 
 
 def _called(role: str, cells: Dataset) -> str:

@@ -37,6 +37,15 @@ def test_a_refused_argument_is_told_before_data_are_read(capsys, here, monkeypat
     )
 
 
+def test_a_flag_that_is_known_suggests_no_other_spelling_of_itself(capsys, here):
+    for flag in ("--latent-target", "--latent_target"):
+        code, _, err = bench(capsys, "run", "--model", "jepa", flag, "zz")
+        assert code == 2 and "Expected one of 'genes', 'own'. Got value: zz." in err and "Did you mean" not in err
+    code, _, err = bench(capsys, "run", "--model", "jepa", "--epochs", "1.5")
+    assert code == 2 and "--epochs: Expected an integer. Got value: 1.5." in err and "Did you mean" not in err
+    refuse(capsys, ["run", "--model", "jepa", "--latent-taget", "own"], "Did you mean '--latent_target'?")
+
+
 def test_a_run_is_not_repeated_unless_forced(capsys, here, monkeypatch):
     code, out, err = bench(capsys, *RUN)
     path = here / last(out)

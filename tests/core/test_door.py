@@ -24,7 +24,7 @@ from bench.core.door.pickles import read_pickle
 from bench.core.door.tables import read_csv, read_parquet
 from bench.core.errors import BenchError, nearest, unknown
 from bench.core.seeds import MOST, seeds
-from bench.core.text import SCREEN, escaped, json_text, listed, message
+from bench.core.text import SCREEN, counted, escaped, json_text, listed, message
 
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
 CARD = "name: x\ncolumns: {condition: c, dose: null}\ncontrol: [a, 'b']\nsize: 3\nfilter: {x: 1.5, y: true}\n"
@@ -320,3 +320,14 @@ def test_numbers_whose_exponent_ends_the_process_elsewhere(tmp_path, packed):
     path.write_bytes(gzip.compress(blob, 1) if packed else blob)
     found = read_csv(path)
     assert (found["a"].iloc[:-1] == 1.25).all() and found["a"].iloc[-1] == -np.inf
+
+
+def test_a_name_that_two_lists_hold_is_listed_once():
+    assert str(unknown("row", "zzz", ["vae", "jepa", "vae"])) == "unknown row 'zzz'. Known: jepa, vae."
+
+
+@pytest.mark.parametrize(
+    ("n", "what", "said"), [(1, "candidate", "1 candidate"), (0, "cell", "0 cells"), (1200, "cell", "1,200 cells")]
+)
+def test_one_of_a_thing_is_not_several(n, what, said):
+    assert counted(n, what) == said

@@ -239,10 +239,17 @@ def test_another_network_by_name() -> None:
     ("name", "message"),
     [
         ("simulated:seed", "expected parameter=value after the colon, got 'seed'"),
-        ("simulated:sed=2", "Parameters: seed, n_genes"),
+        ("simulated:sed=2", "'simulated:sed=2': no parameter 'sed'. Did you mean 'seed'? Parameters: seed, n_genes"),
+        ("simulated:n_singles=abc", "'simulated:n_singles=abc': n_singles is 'abc'; expected an integer."),
+        ("simulated:n_singles=2.5", "n_singles is 2.5; expected an integer"),
+        ("simulated:seed=-1", "seed is -1; expected an integer of at least 0"),
+        ("simulated:dispersion=.nan", "dispersion is nan; expected a finite number"),
+        ("simulated_contexts:nonlinear=3", "nonlinear is 3; expected true or false"),
+        ("g1:foo=3", "'g1:foo=3': no parameter 'foo'. Parameters: seed, perturbations"),
+        ("g1:graph=ring", "graph is 'ring'; expected one of none, chain, random"),
         ("norman_slice:seed=2", "parameters are for simulated data"),
         ("simulate:seed=2", "Did you mean 'simulated'"),
-        ("simulated:seed=../x", "data set"),
+        ("simulated:seed=../x", "seed is '../x'; expected an integer"),
     ],
 )
 def test_names_with_parameters_that_make_no_data(name: str, message: str) -> None:

@@ -196,3 +196,11 @@ def test_a_config_that_names_it_runs_from_the_command_line(here, capsys, named):
     assert code == 0 and "is finished already" not in err, err
     again = records.read(Path(out.strip().splitlines()[-1]))
     assert again.values_hash != record.values_hash and again.hashes != record.hashes
+
+
+@pytest.mark.parametrize(("name", "said"), [("MeanShfit", "Did you mean 'MeanShift'? "), ("Xyz", "")])
+def test_a_class_that_its_module_does_not_have_is_not_called_a_bad_model(here, name, said):
+    with pytest.raises(BenchError) as caught:
+        registry.load(f"mypkg.mine.{name}")
+    start = f"module 'mypkg.mine' has no '{name}'. {said}Its classes: MeanShift, Plain,"
+    assert str(caught.value).startswith(start), caught.value

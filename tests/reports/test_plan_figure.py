@@ -81,3 +81,5 @@ def test_names_have_doses_and_are_cut_where_they_are_long():
     assert names[2:4] == ["JQ1 1 uM", "JQ1 10 uM"] and len(names[4]) == picture.LONGEST
     svg = render(picture.chart(table), ["svg"])["svg"].decode()
     assert all(name in svg for name in names)
+    # A point's place along the way is no column of the table: its 'share' counts what is beside the way too.
+    assert "along the way: start 0, goal 1" in svg and "share" not in svg

@@ -210,14 +210,14 @@ def test_embeddings_are_those_of_the_principal_components(here, adata):
     [
         (lambda task: bench.run("linaer", task), "Did you mean 'linear'"),
         (lambda task: bench.run("linear", task, rnk=3), "Did you mean 'rank'"),
-        (lambda task: bench.run("linear", task, rank="much"), "Expected a int"),
+        (lambda task: bench.run("linear", task, rank="much"), "Expected an integer"),
         (lambda task: bench.run("linear", task, rank=-2), "model 'linear'"),
         (lambda task: bench.run(3, task), "is not a model"),
         (lambda task: bench.score(pd.DataFrame(), task), "a DataFrame holds no predictions"),
         (lambda task: bench.score("gone.h5ad", task), "no such file: gone.h5ad"),
         (lambda task: bench.load_task(3), "data of type int"),
         (lambda task: bench.load_task("simulatd"), "Did you mean 'simulated'"),
-        (lambda task: bench.board(3), "a int has no board"),
+        (lambda task: bench.board(3), "an int has no board"),
     ],
 )
 def test_bad_input_is_the_same_error_as_on_the_command_line(call, words, here, tiny, tiny_split):

@@ -104,7 +104,7 @@ def test_unknown_suites_suggest_the_nearest(tmp_path):
             "unknown argument of model 'linear': 'rnk'. Did you mean 'rank'",
         ),
         ("runs: [{models: linear, data: simulated, variants: [{seed: 5}]}]", "unknown argument of model 'linear'"),
-        ("runs: [{models: linear, data: simulated, variants: [{rank: much}]}]", "--rank: Expected a int"),
+        ("runs: [{models: linear, data: simulated, variants: [{rank: much}]}]", "--rank: Expected an integer"),
         ("runs: [{models: linear, data: simulated, variants: [{rank: -2}]}]", "model 'linear'"),
         ("frozen: [{models: linear, data: simulated}]", "'linear' has no encoder to freeze"),
         ("frozen: [{models: identity, data: simulated, control_folds: [1]}]", "control fold 0 only"),

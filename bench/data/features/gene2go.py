@@ -9,6 +9,7 @@ from bench.core.door.documents import read_json
 from bench.core.door.pickles import read_pickle
 from bench.core.door.tables import first_bytes
 from bench.core.errors import BenchError
+from bench.core.text import an
 from bench.data.cards import Card
 
 _EXPECTED = "Expected a pickle or JSON of {gene: set or list of GO terms}, such as GEARS' gene2go_all.pkl."
@@ -50,7 +51,7 @@ def read_gene2go(path: Path) -> dict[str, frozenset[str]]:
 
 def _checked(content: Any, path: Path) -> dict[str, frozenset[str]]:
     if not isinstance(content, dict):
-        raise BenchError(f"{path}: holds a {type(content).__name__}. {_EXPECTED}")
+        raise BenchError(f"{path}: holds {an(type(content).__name__)}. {_EXPECTED}")
     for gene, terms in content.items():
         if not isinstance(gene, str):
             raise BenchError(f"{path}: key {gene!r} is no gene name. {_EXPECTED}")

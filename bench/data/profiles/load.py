@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from bench.core.door.documents import parse_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import safe_name, sha256_json
+from bench.data import generator_parameters
 from bench.data.profiles import embeddings, universe
 from bench.data.profiles.card import ProfileCard, ProfileColumns, find_card
 from bench.data.profiles.experiment import read_experiment
@@ -159,21 +159,10 @@ def _simulated(card: ProfileCard, given: str) -> Wells:
 
 def _drawn(card: ProfileCard, given: str) -> tuple[str, ProfileParameters]:
     """Name and parameters of what the generator draws."""
-    values = dict(card.parameters)
-    for part in filter(None, given.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not value:
-            raise BenchError(f"'{card.name}:{given}': expected parameter=value after the colon, got '{part}'.")
-        try:
-            values[key.strip()] = parse_yaml(value)
-        except ValueError as error:
-            raise BenchError(f"'{card.name}:{given}': {key.strip()} is no value ({error}).") from error
+    called = f"'{card.name}:{given}'" if given else f"card '{card.name}'"
+    values = {**card.parameters, **(generator_parameters.read(given, called) if given else {})}
     suffix = "_".join(f"{key}{value}" for key, value in values.items() if key not in card.parameters)
-    try:
-        parameters = replace(SIMULATED_PROFILES, **values)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(asdict(SIMULATED_PROFILES))
-        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
+    parameters = generator_parameters.changed(SIMULATED_PROFILES, values, called)
     return safe_name("data set", f"{card.name}_{suffix}" if suffix else card.name), parameters
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from bench.core.arguments import NonNegativeInt
 from bench.core.files import sha256_json
 from bench.core.typing import Floats
 from bench.data.profiles.wells import COMPOUND, CRISPR, Wells
@@ -29,7 +30,7 @@ _ROWS, _COLUMNS = "ABCDEFGH", 12
 class ProfileParameters:
     """Every number of the generator."""
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     # Design
     cells: int = 2  # cell lines
     plates: int = 3  # replicate plates of each cell line and modality

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields
 from typing import Any
 
-from bench.core.door.documents import parse_yaml
 from bench.core.errors import BenchError
 from bench.core.files import safe_name
+from bench.data import generator_parameters
 from bench.data.cards import Card
 from bench.data.simulate.base import DrawnGenes
 from bench.data.simulate.generators import GENERATORS, Generator
@@ -40,21 +40,11 @@ def varied(name: str, find: Callable[[str], Card]) -> Card:
     card = find(base)
     if generator_of(card) is None:
         raise BenchError(f"'{name}': parameters are for simulated data; '{base}' is read from {card.source}.")
-    values: dict[str, Any] = {}
-    for part in given.split(","):
-        key, equals, value = part.partition("=")
-        if not key or not equals or not value:
-            raise BenchError(f"'{name}': expected parameter=value after the colon, got '{part}'.")
-        try:
-            values[key.strip()] = parse_yaml(value)
-        except ValueError as error:
-            raise BenchError(f"'{name}': parameter '{key}': {error}.") from error
+    values = generator_parameters.read(given, f"'{name}'")
+    parameters = {**card.parameters, **values}
+    parameters_of(card.model_copy(update={"parameters": parameters}), f"'{name}'")
     suffix = "_".join(f"{key}{value}" for key, value in values.items())
-    made = card.model_copy(
-        update={"name": safe_name("data set", f"{base}_{suffix}"), "parameters": {**card.parameters, **values}}
-    )
-    parameters_of(made)
-    return made
+    return card.model_copy(update={"name": safe_name("data set", f"{base}_{suffix}"), "parameters": parameters})
 
 
 def asked_as(name: str, known: Iterable[str], find: Callable[[str], Card]) -> str:
@@ -76,18 +66,19 @@ def asked_as(name: str, known: Iterable[str], find: Callable[[str], Card]) -> st
     return name
 
 
-def parameters_of(card: Card) -> Any:
+def parameters_of(card: Card, called: str = "") -> Any:
     """The parameters of a card's generator: its defaults, with those that the card sets.
+
+    Args:
+        card: The card.
+        called: What to call it in messages; empty = by its name.
 
     Raises:
         BenchError: If the source is no generator, or the card sets a parameter that the generator does not have, or a
-            value that it refuses.
+            value of another type or that it refuses.
     """
+    called = called or f"card '{card.name}'"
     generator = generator_of(card)
     if generator is None:
-        raise BenchError(f"card '{card.name}': source '{card.source}' is no generator ({', '.join(GENERATORS)}).")
-    try:
-        return replace(generator.defaults, **card.parameters)
-    except (TypeError, ValueError) as error:
-        known = ", ".join(asdict(generator.defaults))
-        raise BenchError(f"card '{card.name}': {error}. Parameters: {known}.") from error
+        raise BenchError(f"{called}: source '{card.source}' is no generator ({', '.join(GENERATORS)}).")
+    return generator_parameters.changed(generator.defaults, card.parameters, called)

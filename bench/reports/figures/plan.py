@@ -32,7 +32,8 @@ def table(start: Floats, goal: Floats, best: Floats, others: Floats, ranked: pd.
         ranked: From :func:`bench.runner.planner.plan`; rows without a prediction are last and left out.
 
     Returns:
-        ``x`` (share of the way), ``y`` (log1p units), ``kind`` (``start``, ``goal``, ``best``, ``other``), ``name``.
+        ``x`` (how far along the straight way from start, 0, to goal, 1: not the table's ``share``, by which what is
+        beside the way counts too), ``y`` (log1p units), ``kind`` (``start``, ``goal``, ``best``, ``other``), ``name``.
     """
     way = goal - start
     length = float(np.linalg.norm(way))
@@ -99,7 +100,7 @@ def chart(drawn: pd.DataFrame) -> Any:
     import altair as alt
 
     across, up = (alt.Scale(domain=list(span), nice=False, zero=False) for span in bounds(drawn))
-    x = alt.X("x:Q", title="share of the way from start (0) to goal (1)", scale=across)
+    x = alt.X("x:Q", title="along the way: start 0, goal 1", scale=across)
     y = alt.Y("y:Q", title="beside the way (log1p units)", scale=up)
     best = drawn[drawn["kind"] == "best"].head(WAYS)
     rest = drawn[~drawn.index.isin(best.index) & drawn["kind"].isin(["best", "other"])]

@@ -32,18 +32,18 @@ _TITLES = {
 
 #: How the table of one task is read.
 _BAGS = (
-    "MRR: mean reciprocal rank of the right candidate for bags of 1 to 100 cells; of bags of 20, hit@k: how often it is "
-    "among the first k, rank: its place as a share (0 is first), raw: MRR with what all perturbations have in common "
-    "left in. Read it against the floor."
+    "MRR: mean reciprocal rank of the right candidate for bags of 1 to 100 cells; of bags of 20, hit@k: how often it "
+    "is among the first k, rank: its place as a share (0 is first), raw: MRR with what all perturbations have in "
+    "common left in. Read it against the floor."
 )
 _REGRET = "Regret: 0 is as good as choosing by an experiment, 1 is no better than doing nothing; "
 _READ = {
     "e1": f"Which held-out perturbation made these cells? {_BAGS}",
-    "e2": f"Which perturbation made them, train ones among the candidates? {_BAGS} seen: how often a train one is first.",
+    "e2": f"Which perturbation made them, with train ones as candidates? {_BAGS} seen: how often one of them is first.",
     "e3": f"Which pair made them? {_BAGS} overlap: share of the right genes in the first pair.",
     "e4": f"Steering to the state of a test perturbation by another one. {_REGRET}of random: 1 is a random choice.",
     "e5": f"Bringing a perturbed state back by a second perturbation. {_REGRET}of random: 1 is a random choice.",
-    "e6": "E3 with few calls: MRR where the model is called for the 10, 50 or 200 pairs whose summed singles are nearest.",
+    "e6": "E3 with few calls: MRR where the model is called for 10, 50 or 200 pairs, whose summed singles are nearest.",
 }
 _RANK = " The rank is that of the whole board, by skill over all tasks: leave out --task to see it."
 

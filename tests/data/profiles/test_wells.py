@@ -231,5 +231,7 @@ def test_simulated_parameters_by_name():
     assert found.name == name_of(source) == "simulated_profiles_plates1_cells1_seed3"
     with pytest.raises(BenchError, match="Parameters: seed, cells"):
         load_wells("simulated_profiles:rows=3")
+    with pytest.raises(BenchError, match="'simulated_profiles:cells=x': cells is 'x'; expected an integer"):
+        load_wells("simulated_profiles:cells=x")
     with pytest.raises(BenchError, match="Did you mean 'lincs_plate'"):
         load_wells("lincs_plat")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bench.core.arguments import NonNegativeInt
+
 
 @dataclass(frozen=True)
 class ContextParameters:
     """Every number of the generator. Log means natural log; fold changes are of a gene's mean count."""
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     # Design
     n_genes: int = 500  # measured genes
     n_contexts: int = 40

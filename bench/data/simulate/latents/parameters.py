@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from bench.core.arguments import NonNegativeInt
+
 #: Which latent of the perturbed block causes which: none another, each the next, or earlier ones later ones at random.
 Graph = Literal["none", "chain", "random"]
 
@@ -18,7 +20,7 @@ class LatentParameters:
     identifiability at a time.
     """
 
-    seed: int = 0
+    seed: NonNegativeInt = 0
     # Design
     perturbations: int = 100
     cells: int = 500  # of each perturbation
