@@ -64,6 +64,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bench' has no attribute '{name}'")
     found = getattr(importlib.import_module(_HOMES[name]), name)
+    if not isinstance(found, type):
+        from bench.core.python_door import public
+
+        found = public(found)
     globals()[name] = found
     return found
 

@@ -160,7 +160,7 @@ def _task_of(named: str | None, configs: Sequence[RunConfig]) -> str | None:
 
 
 def _holds_contexts_out(config: RunConfig) -> bool:
-    """Whether a configuration's split is drawn by context; of lists of one's own the data say it."""
+    """Whether a configuration's split holds contexts out; of lists of one's own the data say it."""
     from bench.data.load import resolve
     from bench.data.splits.kinds import asked
     from bench.data.task import load_task
@@ -169,4 +169,4 @@ def _holds_contexts_out(config: RunConfig) -> bool:
     if kind.name != "custom":
         return kind.by_context
     task = load_task(config.data, config.split, config.seeds[0][0], config.folds[0], config.split_file)
-    return task.split.units is not None
+    return bool(task.split.held_out_contexts)

@@ -12,7 +12,7 @@ import inspect
 import math
 import numbers
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, dataclass_transform, get_args, get_origin
 
@@ -66,8 +66,8 @@ def check(name: str, value: object, kind: Any) -> None:
     Args:
         name: Of the argument, for the message.
         value: What was given.
-        kind: A ``Literal``, ``bool``, ``int``, ``float`` or ``str``, one of them with a :class:`Range`, or a union
-            of them; anything else allows everything.
+        kind: A ``Literal``, ``bool``, ``int``, ``float`` or ``str``, one of them with a :class:`Range`, a ``Sequence``
+            or ``Iterable`` of one of them, or a union of all these; anything else allows everything.
 
     Raises:
         ValueError: Naming the argument, its value and what was expected.
@@ -78,6 +78,8 @@ def check(name: str, value: object, kind: Any) -> None:
         raise ValueError(f"{name} is {shown}; expected {expected}")
 
 
+#: Several of a scalar, in words.
+_SEVERAL = {bool: "truth values", int: "integers", float: "numbers", str: "texts"}
 _SCALARS: dict[type, tuple[type, str]] = {
     bool: (bool, "true or false"),
     int: (numbers.Integral, "an integer"),
@@ -97,10 +99,9 @@ def _refused(value: object, kind: Any) -> str:
     if origin in (Union, types.UnionType):
         expected = [_refused(value, one) for one in get_args(kind)]
         return "" if not all(expected) else " or ".join(expected)
-    ranges: list[Range] = []
-    if origin is Annotated:
-        kind, *extra = get_args(kind)
-        ranges = [one for one in extra if isinstance(one, Range)]
+    if origin in (Iterable, Sequence):
+        return _refused_list(value, *get_args(kind))
+    kind, ranges = _with_ranges(kind)
     if kind in _SCALARS:
         wanted, words = _SCALARS[kind]
         if not isinstance(value, wanted) or (isinstance(value, bool) and kind in (int, float)):
@@ -109,6 +110,25 @@ def _refused(value: object, kind: Any) -> str:
         if value not in one:  # type: ignore[operator]  # a number by now
             return f"{_SCALARS[kind][1]} {one}"
     return ""
+
+
+def _with_ranges(kind: Any) -> tuple[Any, list[Range]]:
+    if get_origin(kind) is not Annotated:
+        return kind, []
+    bare, *extra = get_args(kind)
+    return bare, [one for one in extra if isinstance(one, Range)]
+
+
+def _refused_list(value: object, kind: Any) -> str:
+    """What was expected instead of a list of some kind; what can be gone through only once is not looked into."""
+    bare, ranges = _with_ranges(kind)
+    if bare not in _SEVERAL:
+        return ""
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes)
+    looked_into = value if isinstance(value, list | tuple | set | frozenset | range) else ()
+    if several and not any(_refused(one, kind) for one in looked_into):
+        return ""
+    return " ".join(["a list of", _SEVERAL[bare], *map(str, ranges)])
 
 
 def _listed(choices: tuple[object, ...]) -> str:

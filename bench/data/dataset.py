@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.core.conditions import CONTROL, bare, constituents, merge_spellings, treatment_of, written
 from bench.core.errors import BenchError
 from bench.core.files import sha256_arrays
+from bench.core.text import counted
 from bench.core.units import Unit
 from bench.data.cards import Card
 from bench.data.simulate.base import DrawnGenes
@@ -23,7 +24,7 @@ Strings = NDArray[np.str_]
 Codes = NDArray[np.int32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Cells of one perturbation screen. Two of the same content are equal, whatever they are called.
 
@@ -68,6 +69,10 @@ class Dataset:
     smiles: Mapping[str, str] = field(default_factory=dict)
     shallow_for: str = ""
     deep: sp.csr_matrix | None = None
+
+    def __repr__(self) -> str:
+        counts = {"cell": self.barcodes, "gene": self.genes, "condition": self.conditions, "context": self.contexts}
+        return f"<Dataset {self.name}: {', '.join(counted(len(of), what) for what, of in counts.items())}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)

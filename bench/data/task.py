@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
+from bench.core.text import counted
 from bench.core.units import Unit
 from bench.data.cards import Card
 from bench.data.controls import without_own_controls
@@ -28,7 +29,7 @@ T = TypeVar("T")
 Part: TypeAlias = Literal["train", "val", "test"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """A data set under one split and one control fold.
 
@@ -39,10 +40,15 @@ class Task:
 
     dataset: Dataset
     split: Split
-    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dataset", shallow(self.dataset, self.split))
+
+    def __repr__(self) -> str:
+        fold = f", control fold {self.split.control_fold}" if self.split.control_fold else ""
+        counts = f"{counted(len(self.dataset.barcodes), 'cell')}, {counted(len(self.units), 'test unit')}"
+        return f"<Task {self.dataset.name}, split {self.split.name}, seed {self.split.seed}{fold}: {counts}>"
 
     def units_of(self, part: Part) -> tuple[Unit, ...]:
         """Every (perturbation, context) of a part that has a cell, perturbation by perturbation."""

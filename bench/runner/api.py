@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from bench.core.arguments import NonNegativeInt
 from bench.core.console import Stages
 from bench.core.errors import BenchError, unknown
+from bench.core.python_door import written_for
 from bench.core.text import an
 from bench.data import task as data_task
 from bench.data.naming import Naming
@@ -36,7 +38,7 @@ Genes: TypeAlias = Literal["all", "subset"]
 def load_task(
     source: Any,
     split: str | None = None,
-    seed: int = 1,
+    seed: NonNegativeInt = 1,
     control_fold: int = 0,
     split_file: str | Path | None = None,
 ) -> Task:
@@ -46,10 +48,19 @@ def load_task(
         source: A shipped name (``simulated``), a card (``.yaml``), an h5ad file, or an AnnData: raw counts or log1p
             values in X, ``obs["condition"]`` with labels such as ``ctrl`` and ``KLF1+ctrl``.
         split: Kind of split: ``simulation``, ``simulation_single``, ``combo_seen0/1/2``, ``single``, ``doubles``,
-            ``custom``; absent = the data set's default.
+            ``custom``; of several contexts ``unseen_context``, ``few_shot_context:k=5`` (or ``share=0.2``),
+            ``double_holdout`` (new in both). Any with options: ``label_fraction=0.25`` (a quarter of the train members
+            are labelled), ``input_cells=10`` and ``input_depth=0.25`` (control cells of held-out contexts that models
+            see, and the share of their counts), as in ``unseen_context:input_cells=10``. Absent = the data set's
+            default.
         seed: Seed of the split.
         control_fold: 0, or 1 to swap the controls that models see with those that truth is measured against.
         split_file: JSON with lists ``train``, ``val``, ``test``, for a custom split.
+
+    Returns:
+        The task: ``dataset`` (cells and what was done to them), ``split`` (``train``, ``val``, ``test``, controls) and
+        ``units``, the perturbations by context that are predicted and scored. :func:`run`, :func:`predict`,
+        :func:`score` and :func:`bench.board` take it.
 
     Raises:
         BenchError: Unknown names, unreadable data, or a split that these data cannot give.
@@ -89,7 +100,7 @@ def run(
     model: Named,
     task: Any = "simulated",
     *,
-    seed: int | None = None,
+    seed: NonNegativeInt | None = None,
     name: str | None = None,
     out: str | Path | None = None,
     leaderboards: str | Path | None = None,
@@ -116,6 +127,8 @@ def run(
     Raises:
         BenchError: Bad input of any kind, as on the command line.
     """
+    if tracking not in get_args(Tracking):
+        raise unknown("tracking mode", str(tracking), get_args(Tracking))
     task, folders, choice = as_task(task, seed), Folders.of(out, leaderboards), choose(model)
     config = _config(choice, task, folders, arguments, seed, name, force or choice.instance is not None, tracking)
     fitted: dict[str, Fitted] = {}
@@ -124,7 +137,12 @@ def run(
 
 
 def predict(
-    model: Named, task: Any = "simulated", *, seed: int | None = None, progress: bool = True, **arguments: Any
+    model: Named,
+    task: Any = "simulated",
+    *,
+    seed: NonNegativeInt | None = None,
+    progress: bool = True,
+    **arguments: Any,
 ) -> Any:
     """Fit a model and predict the test conditions, without scoring.
 
@@ -237,4 +255,5 @@ def _as_file(predictions: Any) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bench-") as given:
         path = Path(given) / "predictions.h5ad"
         predictions.write_h5ad(path)
-        yield path
+        with written_for(path, "the AnnData"):
+            yield path

@@ -35,7 +35,7 @@ def board(
     of: Any,
     split: str | None = None,
     scope: str = "all",
-    models: Sequence[str] | None = None,
+    models: str | Sequence[str] | None = None,
     *,
     folders: Sequence[str | Path] | None = None,
     published: bool = True,
@@ -48,7 +48,7 @@ def board(
             folder of records.
         split: Its split; absent = the task's, or all that there are.
         scope: ``all``, a subgroup (``combo_seen2``) or a tertile of effect strength (``effect_low``).
-        models: Rows to show beside floor, replicate and ceiling; absent = all.
+        models: Rows to show beside floor, replicate and ceiling, one or several; absent = all.
         folders: Folders of records; of one run the first folder's wins. Absent = ``runs/leaderboards`` of the working
             directory, and the published boards; of results, the published boards beside their own records.
         published: Whether the published boards are merged where ``folders`` is absent.
@@ -56,17 +56,23 @@ def board(
 
     Returns:
         A row per model: ``dataset``, ``split``, ``rank``, ``model``, ``skill`` with its interval, and every metric with
-        interval and skill. Rows that share a rank cannot be told apart. Empty where there is no record.
+        interval and skill. Rows that share a rank cannot be told apart. Empty where there is no record: of the task, of
+        the results, or in these folders at all.
 
     Raises:
-        BenchError: An unknown row, or records that are damaged or do not belong together.
+        BenchError: A data set, split or row that these folders do not hold, where they hold others; or records that are
+            damaged or do not belong together.
     """
     results, of_track = _results(of), _track(track)
+    models = [models] if isinstance(models, str) else models
     found = _collect(of_track, of, results, folders, published)
     seeds = sorted({record.spec.split_seed for result in results for record in result.records}) or None
     own = {record.spec.label for result in results for record in result.records}
     tables = []
-    for (dataset, name), items in sorted(leaderboard.group(found).items()):
+    groups = leaderboard.group(found)
+    if split and groups and board_name(split) not in (known := {name for _, name in groups}):
+        raise unknown("split with a board", split, known)
+    for (dataset, name), items in sorted(groups.items()):
         if split and board_name(split) != name:
             continue
         # Variants of other models would make the table of one result long.
@@ -120,7 +126,12 @@ def _collect(
         raise BenchError(
             f"{an(type(of).__name__)} has no board: expected a task, results, a data set's name or a folder."
         )
-    return leaderboard.collect(track, places, of)
+    found = leaderboard.collect(track, places, of)
+    if not found and (known := {item.record.spec.dataset for item in leaderboard.collect(track, places)}):
+        if others := [other.name for other in registry.tracks() if leaderboard.collect(other, places, of)]:
+            raise BenchError(f"'{of}' has no board of track '{track.name}'; say which by track: {', '.join(others)}.")
+        raise unknown("data set with a board", of, known)
+    return found
 
 
 def _same_task(found: Iterable[BoardEntry], split: str, data_hash: str, version: int) -> list[BoardEntry]:
@@ -155,6 +166,9 @@ def compare(
     Raises:
         BenchError: Unknown board or rows, or rows without a seed in common.
     """
+    for one in (a, b):
+        if not isinstance(one, str | Result):
+            raise BenchError(f"{an(type(one).__name__)} is no row: expected its name, or a result.")
     names = [one if isinstance(one, str) else one.record.spec.label for one in (a, b)]
     items = board_records(of, split, folders, [one for one in (a, b) if isinstance(one, Result)])
     return as_table(differences(items, *names), *names)

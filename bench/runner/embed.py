@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from bench.core.arguments import NonNegativeInt
 from bench.core.conditions import written
 from bench.core.errors import BenchError
+from bench.core.python_door import written_for
+from bench.core.text import an
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.results import records
@@ -29,7 +32,7 @@ from bench.training.fit import FitContext
 
 
 def embed(
-    model: Named, task: Any = "simulated", adata: Any = None, *, seed: int | None = None, **arguments: Any
+    model: Named, task: Any = "simulated", adata: Any = None, *, seed: NonNegativeInt | None = None, **arguments: Any
 ) -> Any:
     """Train a model's encoder on a task, freeze it, and embed cells.
 
@@ -94,8 +97,8 @@ def score_embeddings(
         elif isinstance(embeddings, str | Path):
             path = Path(embeddings)
         else:
-            kind = type(embeddings).__name__
-            raise BenchError(f"a {kind} holds no latents by cell: expected an AnnData or an h5ad file.")
+            kind = an(type(embeddings).__name__)
+            raise BenchError(f"{kind} holds no latents by cell: expected an AnnData or an h5ad file.")
         config = make_config(
             choose("embeddings"),
             {"encoder_embeddings": str(path), "key": key, "pretrained_on": pretrained_on},
@@ -107,7 +110,8 @@ def score_embeddings(
             leaderboards=folders.leaderboards,
             label=name,
         )
-        return folders.result(by_track.run(tracks.by_verb("frozen"), config, task))
+        with written_for(Path(given) / "embeddings.h5ad", "the AnnData"):
+            return folders.result(by_track.run(tracks.by_verb("frozen"), config, task))
 
 
 def _latents_alone(adata: Any, key: str) -> Any:

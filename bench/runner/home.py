@@ -15,6 +15,7 @@ from bench.core.conditions import CONTROL, constituents, from_written, identity,
 from bench.core.errors import BenchError, unknown
 from bench.core.files import safe_name
 from bench.core.h5ad import write_h5ad
+from bench.core.text import counted
 from bench.data.aligned import on_genes
 from bench.data.controls import MAX_INPUT_CELLS
 from bench.data.dataset import Dataset
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 TOP = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SavedModel:
     """A fitted model that was read from a folder.
 
@@ -46,6 +47,10 @@ class SavedModel:
     described: Description
     kept: Kept
     source: str
+
+    def __repr__(self) -> str:
+        of = self.described
+        return f"<SavedModel {of.model} of {of.run['dataset']}: {counted(len(of.genes), 'gene')}, {self.source}>"
 
     def predict(
         self, cells: Any, conditions: str | Sequence[str], *, means: bool = False, max_cells: int = MAX_INPUT_CELLS

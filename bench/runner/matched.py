@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from bench.core.arguments import NonNegativeInt
 from bench.core.conditions import INNER_PLUS
 from bench.core.errors import BenchError, unknown
 from bench.core.files import published_boards
@@ -39,7 +40,7 @@ def profiles(
     *,
     encoder: Encoders = (),
     with_bars: bool = False,
-    seed: int | Iterable[int] = 1,
+    seed: NonNegativeInt | Iterable[NonNegativeInt] = 1,
     name: str = "",
     columns: Mapping[str, str | None] | None = None,
     control: str | Sequence[str] = (),

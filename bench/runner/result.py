@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.console import seed_text
 from bench.core.errors import BenchError
+from bench.data.features.bank import shorten
 from bench.results import records
 from bench.results.levels import Level, levels
 from bench.results.records import Record
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The records of one or several runs of one model, with what they were made from.
 
@@ -33,11 +35,18 @@ class Result:
     """
 
     records: tuple[Record, ...]
-    leaderboards: Path = field(repr=False)
-    out: Path = field(repr=False)
-    paths: tuple[Path, ...] = field(repr=False)
-    _temporary: Folders | None = field(default=None, repr=False)
-    _fitted: Mapping[str, Fitted] = field(default_factory=dict, repr=False)
+    leaderboards: Path
+    out: Path
+    paths: tuple[Path, ...]
+    _temporary: Folders | None = None
+    _fitted: Mapping[str, Fitted] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        specs = [record.spec for record in self.records]
+        names = shorten(list(dict.fromkeys(spec.label for spec in specs)), 3)
+        tasks = shorten(list(dict.fromkeys(f"{spec.dataset}, split {spec.split}" for spec in specs)), 2)
+        runs = f"run {specs[0].run_id}" if len(specs) == 1 else f"{len(specs)} runs"
+        return f"<Result {names} on {tasks}, {seed_text([spec.split_seed for spec in specs])}: {runs}>"
 
     @property
     def record(self) -> Record:
@@ -141,7 +150,9 @@ class Result:
             )
         return copy_saved(kept, Path(folder))
 
-    def board(self, models: Sequence[str] | None = None, scope: str = "all", published: bool = True) -> pd.DataFrame:
+    def board(
+        self, models: str | Sequence[str] | None = None, scope: str = "all", published: bool = True
+    ) -> pd.DataFrame:
         """This row among the published ones of the same task, over the seeds that this one has.
 
         Args:

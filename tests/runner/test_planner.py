@@ -160,11 +160,11 @@ def test_what_cannot_be_planned(folder):
     (folder / "empty.txt").write_text("# nobody\n\n")
     with pytest.raises(BenchError, match="no candidates: expected a perturbation per line"):
         bench.plan(folder / "model", goal, start, folder / "empty.txt")
-    with pytest.raises(BenchError, match="no candidates left after --avoid"):
+    with pytest.raises(BenchError, match="no candidates left after the argument 'avoid'"):
         bench.plan(folder / "model", goal, start, ["G00"], avoid=["G00"])
     with pytest.raises(BenchError, match="expected 'all', 'pairs', or a text file"):
         bench.plan(folder / "model", goal, start, "nowhere.txt")
-    with pytest.raises(BenchError, match="Give the cells to start from by --start"):
+    with pytest.raises(BenchError, match="Give the cells to start from by the argument 'start'"):
         bench.plan(folder / "model", goal)
 
 

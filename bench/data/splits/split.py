@@ -62,6 +62,12 @@ class Split(BaseModel):
     units: dict[str, tuple[Unit, ...]] | None = None
     unlabelled: tuple[Unit, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
+        return f"<Split {self.name}, seed {self.seed}, control fold {self.control_fold}: {counts} conditions>"
+
+    __str__ = __repr__
+
     @property
     def name(self) -> str:
         """What boards and files call it: the kind with its options; custom ones carry a hash of their lists, as each is
