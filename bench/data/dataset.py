@@ -71,8 +71,9 @@ class Dataset:
     deep: sp.csr_matrix | None = None
 
     def __repr__(self) -> str:
-        counts = {"cell": self.barcodes, "gene": self.genes, "condition": self.conditions, "context": self.contexts}
-        return f"<Dataset {self.name}: {', '.join(counted(len(of), what) for what, of in counts.items())}>"
+        sizes = (len(self.barcodes), len(self.genes), len(self.conditions), len(self.contexts))
+        counts = map(counted, sizes, ("cell", "gene", "condition", "context"))
+        return f"<Dataset {self.name}: {', '.join(counts)}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)

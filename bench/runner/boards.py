@@ -127,10 +127,10 @@ def _collect(
             f"{an(type(of).__name__)} has no board: expected a task, results, a data set's name or a folder."
         )
     found = leaderboard.collect(track, places, of)
-    if not found and (known := {item.record.spec.dataset for item in leaderboard.collect(track, places)}):
+    if not found and (there := {item.record.spec.dataset for item in leaderboard.collect(track, places)}):
         if others := [other.name for other in registry.tracks() if leaderboard.collect(other, places, of)]:
             raise BenchError(f"'{of}' has no board of track '{track.name}'; say which by track: {', '.join(others)}.")
-        raise unknown("data set with a board", of, known)
+        raise unknown("data set with a board", of, there)
     return found
 
 
