@@ -128,8 +128,10 @@ def _collect(
         )
     found = leaderboard.collect(track, places, of)
     if not found and (there := {item.record.spec.dataset for item in leaderboard.collect(track, places)}):
-        if others := [other.name for other in registry.tracks() if leaderboard.collect(other, places, of)]:
-            raise BenchError(f"'{of}' has no board of track '{track.name}'; say which by track: {', '.join(others)}.")
+        if elsewhere := [one.name for one in registry.tracks() if leaderboard.collect(one, places, of)]:
+            raise BenchError(
+                f"'{of}' has no board of track '{track.name}'; say which by track: {', '.join(elsewhere)}."
+            )
         raise unknown("data set with a board", of, there)
     return found
 

@@ -116,7 +116,7 @@ def test_what_a_file_predicts_is_test_and_all_else_train(files, task, tmp_path):
 
 def test_some_genes_are_scored_on_a_board_of_their_own(files, task, ours):
     cells = anndata.read_h5ad(files / "adata_pred.h5ad")[:, :52].copy()
-    with pytest.raises(BenchError, match=r"8 of 60 genes are missing.*--genes subset"):
+    with pytest.raises(BenchError, match=r"8 of 60 genes are missing.*genes='subset'"):
         bench.score(cells, task, progress=False)
     with pytest.raises(BenchError, match=r"only 40 of the 60 genes.*at least 50"):
         bench.score(cells[:, :40].copy(), task, genes="subset", progress=False)
