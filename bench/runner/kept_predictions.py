@@ -28,21 +28,18 @@ from bench.tracks.response import predictions
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
-    """The runs of which predictions are kept, by run id: all of closed forms, of a learned row its first seeds.
+    """The runs of which predictions are kept, by run id: of each row its first control fold and seeds.
 
-    Predictions of every seed of every learned row would be ten times what the boards are. One run of each row tells a
-    wrong metric, and the others of the row are scored by the same code; closed forms lie near few directions.
+    Predictions of every seed would be five times what the boards are. One run of each row tells a metric that was
+    computed wrongly, and the others of the row are scored by the same code.
     """
-    found, first = set(), dict[tuple[object, ...], tuple[tuple[int, int, int], str]]()
+    first = dict[tuple[str, ...], tuple[tuple[int, ...], str]]()
     for entry in entries:
         record, spec = entry.record, entry.record.spec
-        if not record.learned:
-            found.add(record.run_id)
-            continue
-        row = (spec.dataset, spec.data_hash, spec.split, spec.control_fold, spec.label)
-        seeds = (spec.split_seed, spec.pretrain_seed, spec.head_seed)
-        first[row] = min(first.get(row, (seeds, record.run_id)), (seeds, record.run_id))
-    return found | {run_id for _, run_id in first.values()}
+        row = (spec.dataset, spec.data_hash, spec.split, spec.label)
+        run = ((spec.control_fold, spec.split_seed, spec.pretrain_seed, spec.head_seed), record.run_id)
+        first[row] = min(first.get(row, run), run)
+    return {run_id for _, run_id in first.values()}
 
 
 def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Rows], dict[str, str]]:

@@ -26,10 +26,10 @@ def publish(
 ) -> list[str]:
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
-    Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of closed forms, and
-    of a learned row's first seeds, predicted shifts (of candidates their coordinates) are kept beside the record where
-    the folder of its run holds its predictions, and the embedding of wells, once for all records that were made from
-    it; a record that was published without them and is reproduced is replaced by one that has them.
+    Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of each row's first
+    run, predicted shifts (of candidates their coordinates) are kept beside the record where the folder of its run holds
+    its predictions, and the embedding of wells, once for all records that were made from it; a record that was
+    published without them and is reproduced is replaced by one that has them.
 
     Args:
         run_ids: Which.
