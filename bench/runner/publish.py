@@ -197,6 +197,8 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
         if kept and kept not in there.record.hashes:
             what = "predictions are" if kept == HASH else "embedding is"
             return f"{name}: reproduces{how}, and its {what} kept now", True
+        if more := newer(entry, there):
+            return f"{name}: reproduces{how}, and has {', '.join(more)} now", True
         return f"{name}: reproduces{how}", False
     said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
     return said + (" (replaced)" if force else " (kept)"), force
@@ -215,10 +217,8 @@ def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]
     learned = a.record.learned or b.record.learned
     metrics = a.track.metrics
     worst, share = ("", 0.0, CLOSED_FORM), 0.0
-    for name in sorted({*left, *right}):
+    for name in sorted({*left, *right} - {*newer(a, b)}):
         x, y = left.get(name), right.get(name)
-        if y is None and x is not None and name in metrics and metrics[name].family is None:
-            continue  # a record may be older than a metric
         size = max(1.0, abs(x or 0.0), abs(y or 0.0))
         gap = float("inf") if (x is None) != (y is None) else abs((x or 0.0) - (y or 0.0)) / size
         tolerance = CLOSED_FORM
@@ -227,6 +227,13 @@ def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]
         if gap / tolerance > share:
             worst, share = (name, gap, tolerance), gap / tolerance
     return worst
+
+
+def newer(a: BoardEntry, b: BoardEntry) -> list[str]:
+    """The metrics that the first record has and the second one, being older than they are, lacks; none is ranked by."""
+    left, right, metrics = _numbers(a), _numbers(b), a.track.metrics
+    lacking = (name for name in left if left[name] is not None and right.get(name) is None)
+    return sorted(name for name in lacking if name in metrics and metrics[name].family is None)
 
 
 def _numbers(entry: BoardEntry) -> Mapping[str, float | None]:

@@ -93,6 +93,16 @@ def test_a_record_reproduces_within_a_tolerance_that_is_wider_for_trained_models
     assert CLOSED_FORM == 1e-9 < RUN.metrics["spearman_de"].tolerance
 
 
+def test_a_record_that_lacks_a_newer_metric_is_replaced_where_the_rest_is_reproduced(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    made_record(target, "m", {"pearson_delta": 0.2})
+    new = made_record(source, "m", {"pearson_delta": 0.2, "wmse": 0.3})
+    (line,) = publish([new.run_id], source, target)
+    assert "reproduces" in line and line.endswith("and has wmse now")
+    assert collect(target)[0].levels["wmse"].mean == pytest.approx(0.3)
+    assert "wmse now" not in publish([new.run_id], source, target)[0]
+
+
 def test_a_tree_with_changes_is_refused_and_its_published_record_replaced(tmp_path):
     source, target = tmp_path / "a", tmp_path / "b"
     dirty = made_record(source, "m", {"pearson_delta": 0.5}, git_dirty=True)
