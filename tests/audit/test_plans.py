@@ -29,6 +29,9 @@ from bench.tracks.planning.ranking import measure
 from bench.tracks.planning.ranking import places as first_places
 from bench.tracks.planning.track import TRACK
 
+#: Screens are published and audited whole: a tenth of what the fast suite may take.
+pytestmark = pytest.mark.ci
+
 NAMES = list(TRACK.metrics)
 
 

@@ -23,6 +23,9 @@ from bench.tracks.matching.protocol import questions
 from bench.tracks.matching.run import run_profiles
 from bench.tracks.matching.track import TRACK
 
+#: Screens are published and audited whole: a tenth of what the fast suite may take.
+pytestmark = pytest.mark.ci
+
 NAMES = list(TRACK.metrics)
 FAST = {"null_size": 1000}
 

@@ -135,7 +135,7 @@ def test_what_is_no_model_is_refused(here, model):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("mypkg.mine.Nothing", "not a model"),
+        ("mypkg.mine.Nothing", "has no 'Nothing'"),
         ("mypkg.nothing.Mine", "cannot import 'mypkg.nothing'"),
         ("nothere.mine.Mine", "start from the folder that holds nothere"),
         ("mypkg.mine.NoType", "its argument 'scale' has no type"),

@@ -53,7 +53,10 @@ def test_the_generator_keeps_its_contract(seed):
     assert states["replicability"] > 0.7
 
 
-@pytest.mark.parametrize("correction", ["plate_z", "sphering", "kpca"])
+CORRECTIONS = ["plate_z", pytest.param("sphering", marks=pytest.mark.ci), pytest.param("kpca", marks=pytest.mark.ci)]
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS)
 def test_noise_is_at_chance_on_one_plate_only_where_corrections_are_fitted_on_other_controls(correction):
     """Replicates on the plate of the controls share what is left of a centre that the controls define."""
     levels = {"shared": [], "split": []}
