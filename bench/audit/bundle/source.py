@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.audit.findings import finding
 from bench.audit.findings.boards import Learned, board_key, from_boards
 from bench.audit.findings.evidence import Evidence
-from bench.audit.findings.finding import Found
+from bench.audit.findings.finding import Evaluated
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.results import claims, leaderboard
@@ -42,7 +42,7 @@ class Source:
     csvs: Mapping[str, Lines]
     files: Mapping[str, Path]
     claims: Mapping[str, Claims]
-    found: Mapping[str, Sequence[Found]]
+    found: Mapping[str, Sequence[Evaluated]]
     evidence: Evidence
 
     @property

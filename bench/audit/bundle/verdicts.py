@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.audit.findings.finding import Found
+from bench.audit.findings.finding import Evaluated
 from bench.results.claims import Verdict
 
 #: Stands for a row of the same model with other arguments.
@@ -36,7 +36,7 @@ def claim_of(suite: str, one: Verdict, boards: Mapping[str, Summary]) -> Summary
     }
 
 
-def finding_of(name: str, one: Found) -> Summary:
+def finding_of(name: str, one: Evaluated) -> Summary:
     """A claim about the boards as a whole; of what is against it, the first lines."""
     return {
         "file": name,

@@ -63,7 +63,7 @@ class Findings(BaseModel):
     claims: Annotated[tuple[Finding, ...], Field(min_length=1)]
 
 
-class Found(BaseModel):
+class Evaluated(BaseModel):
     """A claim about a benchmark and what the evidence says of it.
 
     Attributes:
@@ -88,12 +88,12 @@ class Found(BaseModel):
         return self.value == self.finding.expected
 
 
-def evaluate(findings: Sequence[Finding], evidence: Evidence) -> list[Found]:
+def evaluate(findings: Sequence[Finding], evidence: Evidence) -> list[Evaluated]:
     """Compute the value of claims about a benchmark."""
     return [_evaluate(one, evidence) for one in findings]
 
 
-def _evaluate(finding: Finding, evidence: Evidence) -> Found:
+def _evaluate(finding: Finding, evidence: Evidence) -> Evaluated:
     answer = PREDICATES[finding.predicate](evidence, finding.scope)
     lacking = _lacking(finding, evidence)
     unknown_lines = (*lacking, *answer.unknown)
@@ -103,7 +103,7 @@ def _evaluate(finding: Finding, evidence: Evidence) -> Found:
         value, reason = "false", _first(answer.against)
     elif unknown_lines or not answer.looked:
         value, reason = "not_evaluable", _first(unknown_lines) or "nothing in scope"
-    return Found(finding=finding, value=value, reason=reason, looked=answer.looked, against=answer.against)
+    return Evaluated(finding=finding, value=value, reason=reason, looked=answer.looked, against=answer.against)
 
 
 def _lacking(finding: Finding, evidence: Evidence) -> list[str]:

@@ -21,7 +21,15 @@ from bench.core.typing import Floats
 from bench.results.tables import ALL, EFFECTS
 from bench.tracks.response import blind
 from bench.tracks.response.align import align
-from bench.tracks.response.evaluate import Found, half_values, moved_identity, over_units, replicates, scopes, values_of
+from bench.tracks.response.evaluate import (
+    ColumnsByScope,
+    half_values,
+    moved_identity,
+    over_units,
+    replicates,
+    scopes,
+    values_of,
+)
 from bench.tracks.response.families import (
     DE,
     IDENTITY,
@@ -247,7 +255,7 @@ def compute(truth: Truth) -> Bars:
     )
 
 
-def _flat(keys: list[tuple[str, str]], found: Found, name: str) -> Floats:
+def _flat(keys: list[tuple[str, str]], found: ColumnsByScope, name: str) -> Floats:
     return np.concatenate([found[key][name] for key in keys])
 
 

@@ -28,7 +28,7 @@ from bench.tracks.response.truth.fields import Truth
 Columns: TypeAlias = dict[str, NDArray[Any]]
 #: Looks at some units with some metrics: columns for each of these.
 View: TypeAlias = Callable[[Rows, Sequence[Metric]], list[Columns]]
-Found: TypeAlias = dict[tuple[str, str], Columns]
+ColumnsByScope: TypeAlias = dict[tuple[str, str], Columns]
 
 
 def _plain(metrics: Sequence[Metric]) -> bool:
@@ -119,7 +119,7 @@ def galleries(truth: Truth, rows: NDArray[np.int64], kind: str) -> list[NDArray[
     return [rows[key == k] for k in np.unique(key).tolist()]
 
 
-def over_units(truth: Truth, view: View, metrics: Iterable[Metric] = METRICS.values()) -> Found:
+def over_units(truth: Truth, view: View, metrics: Iterable[Metric] = METRICS.values()) -> ColumnsByScope:
     """Look at all units with all metrics, and with those that have a gallery at each subgroup too.
 
     Returns:
@@ -127,7 +127,7 @@ def over_units(truth: Truth, view: View, metrics: Iterable[Metric] = METRICS.val
     """
     chosen = list(metrics)
     units, genes = truth.y.shape
-    out: Found = {}
+    out: ColumnsByScope = {}
     if single := [metric for metric in chosen if not metric.needs & GALLERIES]:
         size = max(1, BLOCK_VALUES // max(genes, 1))
         blocks = [slice(begin, min(begin + size, units)) for begin in range(0, units, size)]
