@@ -11,6 +11,7 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry as models
 from bench.results import records, store
 from bench.results.claim import Claim
+from bench.results.shifts import Rows
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
 from bench.runner import fit as stages
@@ -51,7 +52,7 @@ def scored(name, task, folder, moved=None, **fields):
     shift = y_hat - np.stack([inputs[unit.context] for unit in facts.units])
     place = {tuple(unit): i for i, unit in enumerate(facts.units)}
     order = [place[tuple(unit)] for unit in table.task.units[ALL]]
-    return record, table, (facts.genes, shift[order])
+    return record, table, Rows(facts.genes, shift[order])
 
 
 def board_of(folder: Path) -> store.Board:

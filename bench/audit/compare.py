@@ -23,8 +23,8 @@ class Tolerance(NamedTuple):
 
 
 _SMOOTH, _RANKS = Tolerance(2e-3, 2e-4), Tolerance(5e-3, 5e-4)
-#: Kept predictions are exact to 1/512 of a shift's root mean square. Where a metric counts genes or other units, a
-#: value at the border may fall on either side: one step of what is counted.
+#: Kept predictions are exact to 1/64 of a shift's root mean square, or finer. Where a metric counts genes or other
+#: units, a value at the border may fall on either side: one step of what is counted.
 KEPT: dict[str, Tolerance] = {
     "pearson_delta": Tolerance(1e-3, 1e-4),
     "shift_ratio": Tolerance(1e-3, 1e-4),
@@ -96,7 +96,7 @@ MATCHED: dict[str, Tolerance] = {
 }
 #: The same from the features themselves.
 MATCHED_FEATURES = {name: Tolerance(EXACT, EXACT) for name in MATCHED}
-#: A centred shift below this share of the whole one is what rounding leaves of none: twice the step of kept numbers.
+#: A centred shift below this share of the whole one is what rounding leaves of none.
 UNRESOLVED = 1.0 / 256
 
 
@@ -105,6 +105,7 @@ def difference(
     computed: Mapping[str, Floats],
     tolerances: Mapping[str, Tolerance],
     unresolved: Mapping[str, Bools] | None = None,
+    share: float = 1.0,
 ) -> tuple[str, int]:
     """Find the metric that is off most.
 
@@ -113,11 +114,12 @@ def difference(
         computed: The same, recomputed.
         tolerances: By metric.
         unresolved: Units whose value cannot be told from what is kept, by metric.
+        share: How much of each tolerance is allowed.
 
     Returns:
         What differs, in words (empty = nothing beyond what is tolerated), and how many values were compared.
     """
-    worst, share, n = "", 1.0, 0
+    worst, most_off, n = "", share, 0
     for name in sorted(set(recorded) & set(computed) & set(tolerances)):
         a, b = recorded[name], computed[name]
         if unresolved and name in unresolved:
@@ -126,10 +128,10 @@ def difference(
             continue
         n += int(np.isfinite(a).sum())
         if (odd := np.isfinite(a) != np.isfinite(b)).any():
-            if np.isinf(share):
+            if np.isinf(most_off):
                 continue
             which = "has no value where one is recorded" if np.isfinite(a[odd][0]) else "has a value where none is"
-            worst, share = f"{name} {which}, in {int(odd.sum())} of {len(a)} units", np.inf
+            worst, most_off = f"{name} {which}, in {int(odd.sum())} of {len(a)} units", np.inf
             continue
         known = np.isfinite(a)
         gap = np.abs(a - b)[known] / np.maximum(1.0, np.abs(a[known]))
@@ -139,6 +141,6 @@ def difference(
             (f"{int((gap > allowed.unit).sum())} units: one of {name}", float(gap.max()), allowed.unit),
             (f"the mean of {name}", mean, allowed.mean),
         ):
-            if off / most > share:
-                worst, share = f"{what} is off by {off:.2g}, where {most:g} is tolerated", off / most
+            if off / most > most_off:
+                worst, most_off = f"{what} is off by {off:.2g}, where {most:g} is tolerated", off / most
     return worst, n

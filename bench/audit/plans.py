@@ -57,17 +57,31 @@ class Judge:
         return failed(name, what, METRIC, "; ".join(said)) if said else passed(name, what, f"{n} values")
 
     def row(self, entry: BoardEntry, rows: Floats, steps: Floats) -> Check:
-        """Compare one row's metrics, and its numbers of the whole run, with those of its kept coordinates."""
+        """Check one row by its kept coordinates."""
         check, name = "metrics recomputed", subject(entry, self.folder)
+        worst, n = self.metrics(entry, rows, steps)
+        return failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n} values")
+
+    def metrics(self, entry: BoardEntry, rows: Floats, steps: Floats, share: float = 1.0) -> tuple[str, int]:
+        """Compare a row's metrics, and its numbers of the whole run, with those of its coordinates.
+
+        Args:
+            entry: The row.
+            rows: Coordinates of candidates, in the order in which they are kept.
+            steps: What a whole number stands for in each.
+            share: How much of each tolerance is allowed.
+
+        Returns:
+            What differs, in words (empty = nothing), and how many values were compared.
+        """
         try:
             answers = self._answers(rows, steps)
         except ValueError as error:
-            return failed(check, name, METRIC, f"{error}: of another task, or of other candidates")
+            return f"{error}: of another task, or of other candidates", 0
         values = self._joined(lambda one: planning.scored(one, answers[one.asked.context], self.scales))
-        worst, n = difference(_recorded(entry, "value"), self._ordered(entry, values), PLANS)
+        worst, n = difference(_recorded(entry, "value"), self._ordered(entry, values), PLANS, share=share)
         also, m = self._numbers(entry, answers, values)
-        worst = worst or also
-        return failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n + m} values")
+        return worst or also, n + m
 
     def _answers(self, rows: Floats, steps: Floats) -> dict[int, Answer]:
         """By context."""

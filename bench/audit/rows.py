@@ -14,7 +14,6 @@ from bench.audit.compare import FROM_CELLS, KEPT, UNRESOLVED, difference
 from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import controls, scores
-from bench.audit.second.kept import Kept
 from bench.audit.second.truth import Truth, measure
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
@@ -87,20 +86,36 @@ class Judge:
 
     def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
         """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""
-        name, unresolved = subject(entry, self.folder), self._unresolved(entry, d_hat)
-        computed = self._ordered(scores.everything(self.truth, d_hat))
-        worst, n = difference(_recorded(entry, "value"), computed, KEPT, unresolved)
-        halves = self._ordered(scores.on_halves(self.truth, lambda half: d_hat))
-        also, m = difference(_recorded(entry, "half_value"), halves, KEPT, unresolved)
-        worst = worst or (f"against halves of the cells, {also}" if also else self._subgroups(entry, d_hat, unresolved))
-        check = "metrics recomputed"
-        yield failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n + m} values")
+        name, check = subject(entry, self.folder), "metrics recomputed"
+        worst, n = self.metrics(entry, d_hat)
+        yield failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n} values")
         yield self._no_copy(entry, name, d_hat)
         if entry.record.honest:
             warned = any("noise of the reference controls" in line for line in entry.record.warnings)
             said = "" if warned else self.noise.carried(d_hat)
             check = "reference controls unseen"
             yield failed(check, name, METRIC, said) if said else passed(check, name)
+
+    def metrics(self, entry: BoardEntry, d_hat: Floats, share: float = 1.0) -> tuple[str, int]:
+        """Compare a row's metrics with those of its predicted shifts ``[T, G]``.
+
+        Args:
+            entry: The row.
+            d_hat: In the order of the task's units.
+            share: How much of each tolerance is allowed.
+
+        Returns:
+            What differs, in words (empty = nothing), and how many values were compared.
+        """
+        unresolved = self._unresolved(entry, d_hat)
+        computed = self._ordered(scores.everything(self.truth, d_hat))
+        worst, n = difference(_recorded(entry, "value"), computed, KEPT, unresolved, share)
+        if worst:
+            return worst, n
+        halves = self._ordered(scores.on_halves(self.truth, lambda half: d_hat))
+        worst, m = difference(_recorded(entry, "half_value"), halves, KEPT, unresolved, share)
+        worst = f"against halves of the cells, {worst}" if worst else self._subgroups(entry, d_hat, unresolved, share)
+        return worst, n + m
 
     def _ordered(self, values: dict[str, Floats]) -> dict[str, Floats]:
         return {name: each[self.order] for name, each in values.items()}
@@ -123,7 +138,7 @@ class Judge:
         near["interaction_r"] = alike[self.order]
         return {metric: at & flags[:, place[metric]] for metric, at in near.items()}
 
-    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Bools]) -> str:
+    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Bools], share: float) -> str:
         """Identity within each subgroup, which is a gallery of its own."""
         name, values = "discrimination", entry.values
         place, found = list(values.metrics).index(name), scores.Scores(self.truth, d_hat)
@@ -132,7 +147,7 @@ class Judge:
                 continue
             computed = {name: found.identity(self.order[rows])}
             recorded = {name: values.column(scope, "value", place)}
-            if worst := difference(recorded, computed, KEPT, {name: unresolved[name][rows]})[0]:
+            if worst := difference(recorded, computed, KEPT, {name: unresolved[name][rows]}, share)[0]:
                 return f"within {scope}, {worst}"
         return ""
 
@@ -156,21 +171,17 @@ class Judge:
 
 def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: Task, what: str) -> Iterator[Check]:
     """Check the records of one task that have values by unit."""
-    units = {tuple(unit): i for i, unit in enumerate(task.units)}
     scored = entries[0].values.task.units[ALL]
-    if {tuple(unit) for unit in scored} != set(units):
+    if {tuple(unit) for unit in scored} != {tuple(unit) for unit in task.units}:
         return  # the check of units says so
-    cells = data_sets.cells_of(task)
-    truth = measure(cells)
-    order = np.array([units[tuple(unit)] for unit in scored], dtype=np.int64)
-    judge = Judge(truth, order, controls.Noise(cells, truth), folder)
+    judge = judge_of(task, entries[0], folder)
     yield judge.facts(entries[0], what)
     genes = task.dataset.genes.tolist()
     for entry in entries:
         kept = found.predictions.get(entry.path.parent)
         if kept is None or entry.record.run_id not in kept.shifts:
             continue
-        d_hat = _by_name(kept, entry.record.run_id, genes, order)
+        d_hat = by_name(kept.genes, kept.shifts[entry.record.run_id], genes, judge.order)
         if d_hat is None:
             why = "its predictions are of other genes or units than the data's"
             yield failed("genes by name", subject(entry, folder), METRIC, why)
@@ -178,9 +189,31 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
             yield from judge.row(entry, d_hat)
 
 
-def _by_name(kept: Kept, run_id: str, genes: list[str], order: NDArray[np.int64]) -> Floats | None:
-    """Predicted shifts in the order of the task's units and the data's genes; ``None`` where they are of others."""
-    shift, column = kept.shifts[run_id], {gene: i for i, gene in enumerate(kept.genes)}
+def judge_of(task: Task, entry: BoardEntry, folder: Path) -> Judge:
+    """Measure a task a second time.
+
+    Args:
+        task: The task.
+        entry: One of its records, whose values are of the task's units.
+        folder: Leaderboards folder, for names.
+    """
+    units = {tuple(unit): i for i, unit in enumerate(task.units)}
+    cells = data_sets.cells_of(task)
+    truth = measure(cells)
+    order = np.array([units[tuple(unit)] for unit in entry.values.task.units[ALL]], dtype=np.int64)
+    return Judge(truth, order, controls.Noise(cells, truth), folder)
+
+
+def by_name(names: Sequence[str], shift: Floats, genes: list[str], order: NDArray[np.int64]) -> Floats | None:
+    """Predicted shifts in the order of the task's units and the data's genes; ``None`` where they are of others.
+
+    Args:
+        names: Genes of the columns.
+        shift: In the order of a record's values ``[T, G]``.
+        genes: Of the data.
+        order: Place among the task's units of each unit of the record's values ``[T]``.
+    """
+    column = {gene: i for i, gene in enumerate(names)}
     if set(column) != set(genes) or len(shift) != len(order):
         return None
     out = np.empty_like(shift)

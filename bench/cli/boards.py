@@ -88,10 +88,12 @@ def publish(argv: Sequence[str]) -> int:
     if bool(options.run_ids) == bool(options.suite):
         raise BenchError("bench publish needs run ids, or --suite NAME.")
     refuse_installed(options.leaderboards)
+    from bench.audit.keeping import Lost
     from bench.runner.publish import publish as copy_records
 
     run_ids = _run_ids(options.suite, options.source) if options.suite else options.run_ids
-    for line in copy_records(run_ids, options.source, options.leaderboards, options.force, options.runs):
+    lost = Lost(options.leaderboards)
+    for line in copy_records(run_ids, options.source, options.leaderboards, options.force, options.runs, lost):
         tell(line)
     if options.suite:
         _publish_claims(options.suite, options.source, options.leaderboards)

@@ -1,19 +1,19 @@
 """Predicted shifts of committed rows, in one file for each board, so that anybody computes their metrics again.
 
 Rows of one board resemble each other: their shifts lie near a few directions of gene space. So the file holds
-directions ``basis [R, G]`` (float16) once, and of every unit of every run one scale (float32) and whole numbers (int16)
-``[R]``: ``shift = scale * numbers @ basis``, within about 1/512 of the unit's root mean square in each gene. Directions
-are only ever added, so that what is kept of a run stays the same, and with it its digest, when others come.
+directions ``basis [R, G]`` (whole numbers of 1/1024) once, and of every unit of every run one scale (float32) and whole
+numbers ``[R]``: ``shift = scale * numbers @ basis / 1024``. How many of them stand for a unit's root mean square is
+decided for each run (:data:`LEVELS`): the fewest that leave its metrics what they are. Directions are only ever added,
+so that what is kept of a run stays the same, and with it its digest, when others come.
 
 Boards of the track that plans keep coordinates in a space of few axes instead of genes: named columns again, with the
 axes themselves as directions and a step of its own for each row (:class:`Rows`); :mod:`bench.tracks.planning.kept`
 says what the rows are.
 
-``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis``, ``runs [K]`` (run ids), ``begins [K + 1]`` (where each
-run's units begin), ``scale [N]``, and ``numbers [2, R, N]``, the low and the high bytes of the whole numbers; of
-coordinates, which are small, ``folded [2, R, N]`` instead, the bytes of 2 n for n >= 0 and of -2 n - 1 below, of which
-the high ones are nearly all 0. Units of a run are those of scope ``all`` in its values, in that order. A negative scale
-marks a row of coordinates of which the model knows nothing.
+``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis [2, R, G]``, ``runs [K]`` (run ids), ``begins [K + 1]``
+(where each run's units begin), ``scale [N]``, and ``numbers [2, R, N]``. Whole numbers are two planes of bytes, low and
+high, of 2 n for n >= 0 and of -2 n - 1 below: the high ones are nearly all 0. Units of a run are those of scope ``all``
+in its values, in that order. A negative scale marks a row of coordinates of which the model knows nothing.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ from bench.core.typing import Floats
 
 #: Name of the hash in a record that says which shifts are kept of it.
 HASH = "kept_predictions"
-#: Steps in the root mean square of a unit's shift, of a run of many units and of one with fewer than :data:`MANY`, as
-#: fewer errors cancel in its means. Measured on 22 rows of three boards: correlations of single units stay within 1e-3
-#: and means of families within 1e-4; float16 for each gene leaves a third of that and takes five times the room.
-STEPS, FINE_STEPS, MANY = 512, 1024, 50
+#: Whole numbers that may stand for a root mean square, from coarse to fine.
+LEVELS = (64, 128, 256, 512, 1024, 2048, 4096)
+#: How many do where nobody asked what is enough: on 22 rows of three boards, correlations of single units stay within
+#: 1e-3 and means of families within 1e-4.
+USUAL = 512
+#: Whole numbers that stand for 1 in a direction.
+ONE = 1024
 _LARGEST = np.iinfo(np.int16).max
-_MEMBERS = ("genes", "basis", "runs", "begins", "scale")
-_NUMBERS, _FOLDED = "numbers", "folded"
+_MEMBERS = ("genes", "basis", "runs", "begins", "scale", "numbers")
 #: No date: the same content is the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -52,11 +54,13 @@ class Rows(NamedTuple):
         shifts: ``[T, G]``.
         steps: Of coordinates, what one whole number stands for in each row ``[T]``, positive or negative: then columns
             are directions. Absent: a share of the row's root mean square, along directions that many rows share.
+        levels: How many whole numbers stand for that root mean square; fewer where they would be above 32,767.
     """
 
     names: tuple[str, ...]
     shifts: Floats
     steps: Floats | None = None
+    levels: int = USUAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,18 +82,18 @@ class Shifts:
 
     Attributes:
         genes: Gene names ``[G]``.
-        basis: Directions ``[R, G]``, float16, about orthonormal.
+        basis: Directions ``[R, G]``, about orthonormal, in whole numbers of 1 / :data:`ONE`.
         runs: By run id.
     """
 
     genes: tuple[str, ...] = ()
-    basis: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
+    basis: NDArray[np.int16] = field(default_factory=lambda: np.zeros((0, 0), np.int16))
     runs: Mapping[str, Kept] = field(default_factory=dict)
 
     def of(self, run_id: str) -> Floats:
         """Shifts of a run ``[T, G]``."""
         kept = self.runs[run_id]
-        used = self.basis[: len(kept.numbers)].astype(np.float64)
+        used = self.basis[: len(kept.numbers)] / ONE
         return kept.scale.astype(np.float64)[:, None] * (kept.numbers.T.astype(np.float64) @ used)
 
     def rows(self, run_id: str) -> Rows:
@@ -104,8 +108,8 @@ class Shifts:
 
     @property
     def plain(self) -> bool:
-        """Whether columns are directions themselves: see :meth:`with_coordinates`."""
-        return np.array_equal(self.basis, np.eye(len(self.genes), dtype=np.float16))
+        """Whether columns are directions themselves: what is kept are coordinates."""
+        return np.array_equal(self.basis, _axes(len(self.genes)))
 
     @property
     def digests(self) -> dict[str, str]:
@@ -116,80 +120,80 @@ class Shifts:
         """The same without other runs."""
         return Shifts(self.genes, self.basis, {name: self.runs[name] for name in run_ids if name in self.runs})
 
-    def with_runs(self, genes: tuple[str, ...], fresh: Mapping[str, Floats]) -> Shifts:
-        """The same and more runs, with as many more directions as these need.
+    def with_run(self, run_id: str, rows: Rows) -> Shifts:
+        """The same and one more run, with as many more directions as it needs.
 
         Args:
-            genes: Their genes.
-            fresh: Shifts of each ``[T, G]``.
+            run_id: Its name.
+            rows: What is to be kept of it.
 
         Raises:
-            BenchError: Other genes than those of the board's other runs.
+            BenchError: Other columns than those of the board's other runs; of coordinates, a step too small.
         """
-        if not fresh:
-            return self
-        if self.runs and genes != self.genes:
-            raise BenchError("predictions of other genes than those that are kept of the board's other rows.")
-        basis = self.basis if self.runs else np.zeros((0, len(genes)), np.float16)
-        rms = {name: np.sqrt(np.mean(np.square(shift), axis=1)) for name, shift in fresh.items()}
-        plain = {
-            name: np.divide(shift, rms[name][:, None], out=np.zeros_like(shift), where=rms[name][:, None] > 0)
-            for name, shift in fresh.items()
-        }
-        steps = {name: STEPS if len(shift) >= MANY else FINE_STEPS for name, shift in plain.items()}
-        step_of = np.concatenate([np.full(len(shift), float(steps[name])) for name, shift in plain.items()])
-        basis = _grown(basis, np.concatenate(list(plain.values())), step_of)
-        inverse = np.linalg.pinv(basis.astype(np.float64))
-        coded = {}
-        for name, shift in plain.items():
-            along = shift @ inverse
-            step = int(min(steps[name], _LARGEST / max(np.abs(along).max(initial=0.0), 1.0)))
-            numbers = np.rint(along * step).astype(np.int16).T
-            used = int(np.flatnonzero(numbers.any(axis=1)).max(initial=-1)) + 1
-            coded[name] = Kept((rms[name] / step).astype(np.float32), np.ascontiguousarray(numbers[:used]))
-        return Shifts(genes, basis, {**self.runs, **coded})
-
-    def with_coordinates(self, axes: tuple[str, ...], fresh: Mapping[str, tuple[Floats, Floats]]) -> Shifts:
-        """The same and more runs, whose columns are directions themselves.
-
-        Args:
-            axes: Names of the columns.
-            fresh: Coordinates of each ``[T, K]``, and their steps ``[T]``.
-
-        Raises:
-            BenchError: Other columns than those of the board's other runs, or a step too small for its row.
-        """
-        basis = np.eye(len(axes), dtype=np.float16)
-        if self.runs and (axes != self.genes or not self.plain):
-            raise BenchError("coordinates in another space than those that are kept of the board's other rows.")
-        coded = {}
-        for name, (rows, steps) in fresh.items():
-            scale = steps.astype(np.float32)
-            numbers = np.rint(rows / scale.astype(np.float64)[:, None])
+        others = {name: kept for name, kept in self.runs.items() if name != run_id}
+        coordinates = rows.steps is not None
+        if others and (rows.names != self.genes or coordinates != self.plain):
+            raise BenchError(
+                f"predictions of {run_id} are of other genes, or coordinates in another space, than those that are "
+                f"kept of the board's other rows."
+            )
+        if rows.steps is not None:
+            basis = _axes(len(rows.names))
+            scale = rows.steps.astype(np.float32)
+            numbers = np.rint(rows.shifts / scale.astype(np.float64)[:, None])
             if np.abs(numbers).max(initial=0.0) > _LARGEST:
-                raise BenchError(f"coordinates of {name}: a step is too small for its row.")
-            kept = numbers.astype(np.int16).T
-            used = int(np.flatnonzero(kept.any(axis=1)).max(initial=-1)) + 1
-            coded[name] = Kept(scale, np.ascontiguousarray(kept[:used]))
-        return Shifts(axes, basis, {**self.runs, **coded})
+                raise BenchError(f"coordinates of {run_id}: a step is too small for its row.")
+        else:
+            basis = self.basis if others else np.zeros((0, len(rows.names)), np.int16)
+            rms = np.sqrt(np.mean(np.square(rows.shifts), axis=1))
+            moves = rms[:, None] > 0
+            plain = np.divide(rows.shifts, rms[:, None], out=np.zeros_like(rows.shifts), where=moves)
+            basis = _grown(basis, plain, rows.levels)
+            along = plain @ np.linalg.pinv(basis / ONE)
+            levels = int(min(rows.levels, _LARGEST / max(np.abs(along).max(initial=0.0), 1.0)))
+            numbers, scale = np.rint(along * levels), (rms / levels).astype(np.float32)
+        return Shifts(rows.names, basis, {**others, run_id: _kept(scale, numbers.astype(np.int16).T)})
 
 
-def _grown(basis: NDArray[np.float16], rows: Floats, steps: Floats) -> NDArray[np.float16]:
-    """Add the directions that some shifts ``[N, G]`` need, the most needed first."""
+def _axes(n: int) -> NDArray[np.int16]:
+    return np.eye(n, dtype=np.int16) * np.int16(ONE)
+
+
+def _kept(scale: NDArray[np.float32], numbers: NDArray[np.int16]) -> Kept:
+    """Leave out directions at the end that a run has no part in."""
+    used = int(np.flatnonzero(numbers.any(axis=1)).max(initial=-1)) + 1
+    return Kept(scale, np.ascontiguousarray(numbers[:used]))
+
+
+def _grown(basis: NDArray[np.int16], rows: Floats, levels: int) -> NDArray[np.int16]:
+    """Add the directions that some shifts ``[N, G]`` of root mean square 1 need, the most needed first."""
     genes = rows.shape[1]
     # Half of what rounding the whole numbers may leave, as a squared norm over genes.
-    limit = genes * (0.5 / steps) ** 2 / 12
+    limit = genes * (0.5 / levels) ** 2 / 12
     while True:
-        used = basis.astype(np.float64)
+        used = basis / ONE
         left = rows - rows @ np.linalg.pinv(used) @ used if len(used) else rows
         square = np.einsum("ng,ng->n", left, left)
         if (square <= limit).all() or len(basis) >= genes:
             return basis
         found = np.linalg.eigh(left.T @ left)[1].T[::-1][: genes - len(basis)]
         rest = square[:, None] - np.cumsum(np.square(left @ found.T), axis=1)
-        enough = (rest <= limit[:, None]).all(axis=0)
+        enough = (rest <= limit).all(axis=0)
         n = int(np.argmax(enough)) + 1 if enough.any() else len(found)
-        basis = np.concatenate([basis, found[:n].astype(np.float16)])
+        # What rounding takes from a direction, the numbers along the others and the next ones give back.
+        basis = np.concatenate([basis, np.rint(found[:n] * ONE).astype(np.int16)])
+
+
+def _planes(numbers: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Whole numbers as two planes of bytes, the low ones first; see the head of this file."""
+    folded = (numbers << 1) ^ (numbers >> 15)
+    return np.stack([folded & 0xFF, folded >> 8 & 0xFF]).astype(np.uint8)
+
+
+def _whole(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
+    low, high = planes.astype(np.uint16)
+    folded = low | high << 8
+    return np.asarray((folded >> 1) ^ (0 - (folded & 1))).astype(np.uint16).view(np.int16)
 
 
 def write(path: Path, shifts: Shifts) -> None:
@@ -203,14 +207,12 @@ def write(path: Path, shifts: Shifts) -> None:
         numbers[: len(block), begin : begin + block.shape[1]] = block
     arrays: dict[str, NDArray[Any]] = {
         "genes": np.array(shifts.genes, dtype=np.str_),
-        "basis": shifts.basis.astype("<f2"),
+        "basis": _planes(shifts.basis),
         "runs": np.array(names, dtype=np.str_),
         "begins": begins.astype("<i8"),
         "scale": np.concatenate([shifts.runs[name].scale for name in names]).astype("<f4"),
+        "numbers": _planes(numbers),
     }
-    # Low bytes are noise and high bytes nearly all alike: apart, each is packed as well as it can be.
-    packed = (numbers << 1) ^ (numbers >> 15) if shifts.plain else numbers
-    arrays[_FOLDED if shifts.plain else _NUMBERS] = np.stack([packed & 0xFF, packed >> 8 & 0xFF]).astype(np.uint8)
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in arrays:
             info = zipfile.ZipInfo(f"{name}.npy", _DATE)
@@ -230,21 +232,14 @@ def read(path: Path) -> Shifts:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             found = {name: file[name] for name in _MEMBERS}
-            folded = _FOLDED in file.files
-            low, high = file[_FOLDED if folded else _NUMBERS].astype(np.uint16)
-        whole = (low | high << 8).astype(np.uint16)
-        if folded:
-            whole = ((whole >> 1) ^ (0 - (whole & 1))).astype(np.uint16)
-        numbers = whole.view(np.int16)
+        basis, numbers = _whole(found["basis"]), _whole(found["numbers"])
         runs = {}
         begins = found["begins"].tolist()
         for name, begin, end in zip(found["runs"].tolist(), begins[:-1], begins[1:], strict=True):
-            block = numbers[:, begin:end]
-            used = int(np.flatnonzero(block.any(axis=1)).max(initial=-1)) + 1
-            runs[name] = Kept(found["scale"][begin:end], np.ascontiguousarray(block[:used]))
-        if numbers.shape != (len(found["basis"]), len(found["scale"])) or begins[-1] != len(found["scale"]):
+            runs[name] = _kept(found["scale"][begin:end], numbers[:, begin:end])
+        if numbers.shape != (len(basis), len(found["scale"])) or begins[-1] != len(found["scale"]):
             raise ValueError("its parts do not fit together")
-        return Shifts(tuple(found["genes"].tolist()), found["basis"], runs)
+        return Shifts(tuple(found["genes"].tolist()), basis, runs)
     except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
         reason = " ".join(str(error).split())[:200]
         raise BenchError(f"{path}: damaged ({reason}). Delete it and publish its runs again.") from error

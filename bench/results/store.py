@@ -321,12 +321,9 @@ def add(
         for path, new in by_place.items():
             board = Board(track, path)
             book = board.shifts.only(set(board.shifts.runs) - set(new))
-            given = {run_id: Rows(*shifts[run_id]) for run_id in new if run_id in shifts}
-            for names in dict.fromkeys(rows.names for rows in given.values()):
-                same = {run_id: rows for run_id, rows in given.items() if rows.names == names}
-                whole = {run_id: rows.shifts for run_id, rows in same.items() if rows.steps is None}
-                placed = {run_id: (rows.shifts, rows.steps) for run_id, rows in same.items() if rows.steps is not None}
-                book = book.with_runs(names, whole) if whole else book.with_coordinates(names, placed)
+            given = {run_id: shifts[run_id] for run_id in sorted(new) if run_id in shifts}
+            for run_id, rows in given.items():
+                book = book.with_run(run_id, rows)
             for run_id in given:
                 record, table = new[run_id]
                 named = {**record.hashes, kept_shifts.HASH: book.digest(run_id)}

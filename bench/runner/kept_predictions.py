@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from bench.data.task import Task, load_dataset
 from bench.results import store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
-from bench.results.shifts import HASH, Rows
+from bench.results.shifts import HASH, LEVELS, Rows, Shifts
 from bench.results.tables import ALL
 from bench.runner import by_track
 from bench.runner.candidates import PREDICTIONS as CANDIDATES
@@ -25,6 +26,10 @@ from bench.runner.genes import split_of_run
 from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks.response import predictions
+
+#: What of a record does not follow from what would be kept of its predictions, in words; empty = all does, ``None`` =
+#: nobody can tell here.
+Lost: TypeAlias = Callable[[BoardEntry, Rows], str | None]
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
@@ -42,12 +47,16 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     return {run_id for _, run_id in first.values()}
 
 
-def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Rows], dict[str, str]]:
+def shifts_of(
+    entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None
+) -> tuple[dict[str, Rows], dict[str, str]]:
     """Look for the predictions of records.
 
     Args:
         entries: Records of predictions, of test units or of candidates.
         runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``.
+        lost: Says what would be lost of a record: predictions are kept as coarsely as nothing is, and not at all where
+            something always is. Absent = as finely as is usual, without asking.
 
     Returns:
         By run id what was found, and why nothing was.
@@ -79,9 +88,36 @@ def shifts_of(entries: Iterable[BoardEntry], runs: Path) -> tuple[dict[str, Rows
                 found[record.run_id] = board.shifts.rows(record.run_id)
             else:
                 lacking[record.run_id] = f"no {file}"
+            if lost is not None and record.run_id in found:
+                found[record.run_id] = _coarsest(entry, found.pop(record.run_id), lost)
         except BenchError as error:
             lacking[record.run_id] = str(error)
     return found, lacking
+
+
+def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost) -> Rows:
+    """As few whole numbers for each unit as leave the record's metrics what they are.
+
+    Raises:
+        BenchError: They never do.
+    """
+    said: str | None = ""
+    for tried in _finer(rows):
+        said = lost(entry, Shifts().with_run(entry.record.run_id, tried).rows(entry.record.run_id))
+        if said is None:
+            return rows
+        if not said:
+            return tried
+    raise BenchError(f"the metrics of {entry.record.run_id} do not follow from what can be kept ({said}).")
+
+
+def _finer(rows: Rows) -> Iterator[Rows]:
+    """The same, kept more and more exactly."""
+    if rows.steps is None:
+        yield from (rows._replace(levels=levels) for levels in LEVELS)
+    else:
+        yield rows
+        yield rows._replace(steps=rows.steps / 2)
 
 
 def _check(path: Path, record: Record) -> None:

@@ -15,14 +15,19 @@ from bench.results.leaderboard import ahead, outdated
 from bench.results.records import Record
 from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
-from bench.runner.kept_predictions import first_of_rows, shifts_of, without
+from bench.runner.kept_predictions import Lost, first_of_rows, shifts_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
 
 
 def publish(
-    run_ids: Sequence[str], source: Path, target: Path, force: bool = False, runs: Path | None = None
+    run_ids: Sequence[str],
+    source: Path,
+    target: Path,
+    force: bool = False,
+    runs: Path | None = None,
+    lost: Lost | None = None,
 ) -> list[str]:
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
@@ -39,6 +44,8 @@ def publish(
             removed.
         runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad`` or ``candidates.h5ad``; absent = the one that
             holds ``source``.
+        lost: Says what of a record would not follow from its kept predictions: see
+            :func:`bench.runner.kept_predictions.shifts_of`.
 
     Returns:
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
@@ -60,7 +67,7 @@ def publish(
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
         asked = [entry for entry in chosen[track.name].values() if entry.record.run_id in first]
         asked = asked if track.takes in ("predictions", "candidates") else []
-        shifts, lacking = shifts_of(asked, runs or source.parent)
+        shifts, lacking = shifts_of(asked, runs or source.parent, lost)
         fresh = []
         for run_id, entry in chosen[track.name].items():
             named = embeddings.HASH if track.takes == "profiles" else HASH

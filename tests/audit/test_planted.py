@@ -142,7 +142,7 @@ def test_predictions_that_are_not_the_rows_own(how, boards, audit, task):
         else:
             other = book.of(names["latent_additive"])
         rest = book.only(set(book.runs) - {names["cpa_like"]})
-        return rest.with_runs(book.genes, {names["cpa_like"]: other})
+        return rest.with_run(names["cpa_like"], shifts.Rows(book.genes, other))
 
     again(boards, lambda record, table: (record, table), swap)
     said = "they are the truth" if how == "truth" else "the same as those of"

@@ -7,7 +7,7 @@ from harness import made
 from bench.audit.second import kept
 from bench.core.errors import BenchError
 from bench.results import shifts, store
-from bench.results.shifts import FINE_STEPS, HASH, MANY, STEPS, Shifts
+from bench.results.shifts import HASH, LEVELS, Rows, Shifts
 from bench.runner.publish import prune
 from bench.tracks.response.track import TRACK
 
@@ -24,10 +24,17 @@ def rows(seed, units, rank=9, noise=0.02):
     return found
 
 
-@pytest.mark.parametrize(("units", "steps"), [(MANY, STEPS), (12, FINE_STEPS)])
-def test_shifts_are_exact_to_a_step_and_none_stays_none(units, steps, tmp_path):
-    given = {"a": rows(1, units), "b": rows(2, units, noise=0.5)}
-    shifts.write(tmp_path / "p.npz", Shifts().with_runs(GENES, given))
+def book_of(levels=512, **runs):
+    book = Shifts()
+    for name, shift in runs.items():
+        book = book.with_run(name, Rows(GENES, shift, levels=levels))
+    return book
+
+
+@pytest.mark.parametrize("steps", LEVELS)
+def test_shifts_are_exact_to_a_step_and_none_stays_none(steps, tmp_path):
+    given = {"a": rows(1, 50), "b": rows(2, 50, noise=0.5)}
+    shifts.write(tmp_path / "p.npz", book_of(steps, **given))
     read = shifts.read(tmp_path / "p.npz")
     for name, shift in given.items():
         rms = np.sqrt((shift**2).mean(axis=1))
@@ -36,8 +43,8 @@ def test_shifts_are_exact_to_a_step_and_none_stays_none(units, steps, tmp_path):
 
 
 def test_what_is_kept_of_a_run_stays_when_others_come_and_go(tmp_path):
-    one = Shifts().with_runs(GENES, {"a": rows(1, 30)})
-    both = one.with_runs(GENES, {"b": rows(2, 30, rank=20, noise=1.0)})
+    one = book_of(a=rows(1, 30))
+    both = one.with_run("b", Rows(GENES, rows(2, 30, rank=20, noise=1.0)))
     assert len(both.basis) > len(one.basis)
     assert both.digest("a") == one.digest("a") == both.only(["a"]).digest("a")
     assert np.array_equal(both.of("a"), one.of("a"))
@@ -45,11 +52,11 @@ def test_what_is_kept_of_a_run_stays_when_others_come_and_go(tmp_path):
         shifts.write(tmp_path / name, both)
     assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
     with pytest.raises(BenchError, match="other genes"):
-        both.with_runs(GENES[::-1], {"c": rows(3, 30)})
+        both.with_run("c", Rows(GENES[::-1], rows(3, 30)))
 
 
 def test_a_second_reader_finds_the_same(tmp_path):
-    book = Shifts().with_runs(GENES, {"a": rows(1, 30), "b": rows(2, 7)})
+    book = book_of(a=rows(1, 30), b=rows(2, 7))
     shifts.write(tmp_path / "p.npz", book)
     found = kept.read(tmp_path / "p.npz")
     assert found.genes == GENES and found.digests == book.digests
@@ -63,7 +70,7 @@ def test_a_second_reader_finds_the_same(tmp_path):
 
 def test_records_name_what_is_kept_and_lose_it_together(tmp_path):
     (a, table_a), (b, table_b) = (made(name, {"pearson_delta": 0.5}) for name in "ab")
-    given = {a.run_id: (GENES, rows(1, 12)), b.run_id: (GENES, rows(2, 12))}
+    given = {a.run_id: Rows(GENES, rows(1, 12)), b.run_id: Rows(GENES, rows(2, 12))}
     store.add(tmp_path, TRACK, [(a, table_a)], given)
     store.add(tmp_path, TRACK, [(b, table_b)], given)
     (board,) = store.boards(tmp_path, TRACK)
@@ -79,12 +86,12 @@ def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_to
     record, table = made("a", {"pearson_delta": 0.5})
     store.add(tmp_path, TRACK, [(record, table)])
     (board,) = store.boards(tmp_path, TRACK)
-    book = Shifts().with_runs(GENES, {record.run_id: rows(1, 12)})
+    book = book_of(**{record.run_id: rows(1, 12)})
     shifts.write(board.place / store.PREDICTIONS, book)  # a process died before it wrote the line
     (board,) = store.boards(tmp_path, TRACK)
     assert not board.shifts.runs and board.entries()[0].values is not None
-    store.add(tmp_path, TRACK, [(record, table)], {record.run_id: (GENES, rows(1, 12))})
-    shifts.write(board.place / store.PREDICTIONS, Shifts().with_runs(GENES, {record.run_id: rows(5, 12)}))
+    store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, rows(1, 12))})
+    shifts.write(board.place / store.PREDICTIONS, book_of(**{record.run_id: rows(5, 12)}))
     (board,) = store.boards(tmp_path, TRACK)
     with pytest.raises(BenchError, match=f"predictions of {record.run_id} are not those of its record"):
         _ = board.shifts

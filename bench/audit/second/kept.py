@@ -31,13 +31,8 @@ def read(path: Path) -> Kept:
     try:
         with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             genes, basis, runs, begins, scale = (file[name] for name in ("genes", "basis", "runs", "begins", "scale"))
-            folded = "folded" in file.files
-            halves = file["folded" if folded else "numbers"]
-        if folded:  # 0, -1, 1, -2, 2 ...
-            whole = halves[0].astype(np.int32) + 256 * halves[1].astype(np.int32)
-            numbers = np.where(whole % 2 == 1, -(whole + 1) // 2, whole // 2).astype(np.int16)
-        else:
-            numbers = (halves[0].astype(np.int32) + 256 * halves[1].astype(np.int8).astype(np.int32)).astype(np.int16)
+            halves = file["numbers"]
+        basis, numbers = whole_numbers(basis), whole_numbers(halves)
         if numbers.shape != (len(basis), len(scale)) or len(begins) != len(runs) + 1 or begins[-1] != len(scale):
             raise ValueError("its parts do not fit together")
     except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
@@ -48,9 +43,15 @@ def read(path: Path) -> Kept:
         mine = numbers[:, part]
         steps[run] = scale[part].astype(np.float64)
         used = max((r + 1 for r in range(len(mine)) if mine[r].any()), default=0)
-        shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ basis.astype(np.float64))
+        shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ (basis / 1024.0))
         digests[run] = digest(genes, basis[:used], scale[part], mine[:used])
     return Kept(tuple(genes.tolist()), shifts, digests, steps)
+
+
+def whole_numbers(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Two planes of bytes ``[2, ...]`` that stand for 0, -1, 1, -2, 2 ... ``[...]``."""
+    whole = planes[0].astype(np.int32) + 256 * planes[1].astype(np.int32)
+    return np.asarray(np.where(whole % 2 == 1, -(whole + 1) // 2, whole // 2), dtype=np.int16)
 
 
 def digest(*arrays: NDArray[Any]) -> str:

@@ -1,0 +1,59 @@
+"""What is lost of a record where its predictions are kept in few digits: publishing asks the second implementation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.audit import data_sets, plans, rows
+from bench.audit.data_sets import DataSets
+from bench.data.task import Task
+from bench.results.entries import BoardEntry
+from bench.results.shifts import Rows
+
+#: How much of what the audit tolerates may be used up: beside a board's other rows the same numbers stand along other
+#: directions, and another processor adds its own rounding.
+SHARE = 0.5
+
+
+class Lost:
+    """Says what of a record's metrics does not follow from what would be kept of its predictions.
+
+    Args:
+        folder: Leaderboards folder, for names.
+        data: Where data sets are found by name; absent = as ``--data`` takes them.
+    """
+
+    def __init__(self, folder: Path, data: DataSets | None = None) -> None:
+        self._folder, self._data = folder, data or DataSets()
+        self._of: tuple[Any, Task, rows.Judge | plans.Judge] | None = None  # of the last task: rows come task by task
+
+    def __call__(self, entry: BoardEntry, kept: Rows) -> str | None:
+        """In words; empty where everything follows, within half of what the audit tolerates.
+
+        ``None`` where it cannot be told: the data are not at hand, or the split's lists are in a file of its author's.
+
+        Args:
+            entry: The record, of a track that takes predictions or candidates.
+            kept: What a reader would find.
+        """
+        spec = entry.record.spec
+        key = entry.track.name, spec.dataset, spec.split, spec.split_seed, spec.control_fold
+        if self._of is None or self._of[0] != key:
+            dataset = self._data.load(spec.dataset)
+            if isinstance(dataset, str):
+                return None
+            split = data_sets.split_of(dataset, spec.split, spec.split_seed, spec.control_fold)
+            if isinstance(split, str):
+                return None
+            task = Task(dataset, split)
+            planned = entry.track.takes == "candidates"
+            judge = plans.Judge(task, self._folder) if planned else rows.judge_of(task, entry, self._folder)
+            self._of = key, task, judge
+        _, task, judge = self._of
+        if isinstance(judge, plans.Judge):
+            if kept.steps is None:
+                return "not coordinates"
+            return judge.metrics(entry, kept.shifts, kept.steps, SHARE)[0]
+        d_hat = rows.by_name(kept.names, kept.shifts, task.dataset.genes.tolist(), judge.order)
+        return "other genes or units" if d_hat is None else judge.metrics(entry, d_hat, SHARE)[0]
