@@ -176,7 +176,7 @@ def _grown(basis: NDArray[np.int16], rows: Floats, levels: int) -> NDArray[np.in
         square = np.einsum("ng,ng->n", left, left)
         if (square <= limit).all() or len(basis) >= genes:
             return basis
-        found = np.linalg.eigh(left.T @ left)[1].T[::-1][: genes - len(basis)]
+        found = np.linalg.svd(left, full_matrices=False)[2][: genes - len(basis)]
         rest = square[:, None] - np.cumsum(np.square(left @ found.T), axis=1)
         enough = (rest <= limit).all(axis=0)
         n = int(np.argmax(enough)) + 1 if enough.any() else len(found)

@@ -7,12 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-import screens
 from command import ROOT, RUN, furnish, last
 from command import bench as cli
 
@@ -39,22 +36,6 @@ class Mine(ShiftModel):
         shift = self.share * np.mean(rows, axis=0).astype(np.float64)
         self.keep(datamodule, {c: (shift, 0) for c in data.conditions})
 '''
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder, and nothing published."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    monkeypatch.setenv("BENCH_LEADERBOARDS", str(tmp_path / "none"))
-    return work
-
-
-@pytest.fixture(scope="module")
-def adata():
-    counts, obs = screens.tiny_counts(cells=12, controls=60)
-    return anndata.AnnData(sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=pd.DataFrame(index=screens.GENES))
 
 
 def mine():

@@ -4,26 +4,10 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-import screens
 
 import bench
 from bench.core.errors import BenchError
 from bench.core.python_door import in_python
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder, and nothing published."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_LEADERBOARDS", str(tmp_path / "none"))
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def adata():
-    counts, obs = screens.tiny_counts(cells=12, controls=60)
-    return anndata.AnnData(sp.csr_matrix(counts.astype(np.float32)), obs=obs, var=pd.DataFrame(index=screens.GENES))
 
 
 def test_objects_are_shown_on_one_line(tiny, tiny_split, here):

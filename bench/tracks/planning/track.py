@@ -17,7 +17,7 @@ _TITLES = {
     "hit1_20": "hit@1",
     "hit5_20": "hit@5",
     "hit10_20": "hit@10",
-    "rank_20": "rank",
+    "rank_20": "place",
     "mrr_raw_20": "raw",
     "seen_20": "seen",
     "overlap1_20": "overlap",
@@ -33,7 +33,7 @@ _TITLES = {
 #: How the table of one task is read.
 _BAGS = (
     "MRR: mean reciprocal rank of the right candidate for bags of 1 to 100 cells; of bags of 20, hit@k: how often it "
-    "is among the first k, rank: its place as a share (0 is first), raw: MRR with what all perturbations have in "
+    "is among the first k, place: its place as a share (0 is first), raw: MRR with what all perturbations have in "
     "common left in. Read it against the floor."
 )
 _REGRET = "Regret: 0 is as good as choosing by an experiment, 1 is no better than doing nothing; "
