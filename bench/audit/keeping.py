@@ -13,7 +13,7 @@ from bench.results.shifts import Rows
 
 #: How much of what the audit tolerates may be used up: beside a board's other rows the same numbers stand along other
 #: directions, and another processor adds its own rounding.
-SHARE = 0.5
+SHARE = 0.8
 
 
 class Lost:
@@ -29,7 +29,7 @@ class Lost:
         self._of: tuple[Any, Task, rows.Judge | plans.Judge] | None = None  # of the last task: rows come task by task
 
     def __call__(self, entry: BoardEntry, kept: Rows) -> str | None:
-        """In words; empty where everything follows, within half of what the audit tolerates.
+        """In words; empty where everything follows, within :data:`SHARE` of what the audit tolerates.
 
         ``None`` where it cannot be told: the data are not at hand, or the split's lists are in a file of its author's.
 
