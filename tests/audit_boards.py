@@ -9,7 +9,7 @@ from harness import BUDGET, small
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry as models
-from bench.results import records, store
+from bench.results import predictions, records, store
 from bench.results.claim import Claim
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
@@ -18,7 +18,6 @@ from bench.runner.config import task_fields
 from bench.runner.kept_predictions import input_means
 from bench.runner.outside import score_predictions
 from bench.sweep.suite import Block, Suite
-from bench.tracks.response import predictions
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 

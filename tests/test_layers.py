@@ -18,7 +18,7 @@ SCORING = [
     "tracks.response.score",
     "results.everything",
     "reports.text",
-    "tracks.response.predictions",
+    "results.predictions",
     "data.splits.split",
     "data.load",
     "runner.pipeline",

@@ -18,13 +18,13 @@ from bench.core.units import Unit
 from bench.data.task import Task
 from bench.results import records
 from bench.results.finished import finished as finished_record
+from bench.results.predictions import write
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.runner import by_track, pipeline
 from bench.runner.config import RunConfig, budget_of, make_model
 from bench.runner.model_choice import sources
 from bench.runner.outside import hand_in, record_path
-from bench.tracks.response.predictions import write
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule

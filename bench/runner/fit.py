@@ -22,8 +22,8 @@ from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import RoleLoader
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
+from bench.results import predicted_states, predictions
 from bench.results.spec import RunSpec
-from bench.tracks.response import predicted_states, predictions
 from bench.tracks.response.truth.states import input_states
 from bench.training.embedding import embed_rows, spread_rows
 from bench.training.fit import FitContext

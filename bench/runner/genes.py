@@ -11,12 +11,11 @@ from bench.core.files import safe_name, write_text
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.data.task import Task, load_dataset
-from bench.results import records
+from bench.results import predictions, records
 from bench.results.generated import plain_csv
 from bench.results.records import Record
 from bench.runner.outside import record_path
 from bench.runner.rescore import PREDICTIONS
-from bench.tracks.response import predictions
 from bench.tracks.response.by_gene import by_gene
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth

@@ -14,7 +14,7 @@ from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import store
+from bench.results import predictions, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.shifts import HASH, Rows
@@ -24,7 +24,6 @@ from bench.runner.candidates import PREDICTIONS as CANDIDATES
 from bench.runner.genes import split_of_run
 from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
-from bench.tracks.response import predictions
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:

@@ -15,10 +15,10 @@ from bench.data.controls import control_pools
 from bench.data.dataset import build
 from bench.data.splits.split import Split
 from bench.data.task import Task
+from bench.results.predicted_states import means_by_state
 from bench.stats.counts import recover
 from bench.tracks.response.evaluate import over_units, replicates, values_of
 from bench.tracks.response.metrics import METRICS
-from bench.tracks.response.predicted_states import means_by_state
 from bench.tracks.response.truth import halves, states
 
 GENES, TESTED, CELLS, CONTROLS = 60, 8, 120, 600
