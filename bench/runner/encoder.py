@@ -19,7 +19,7 @@ from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
 from bench.runner.config import RunConfig, budget_of, make_model, spec_of
 from bench.runner.model_choice import load_class
-from bench.tracks.representation.embedding import Embedder
+from bench.stats.embedding import Embedder
 from bench.tracks.representation.record import Trained
 from bench.training.fit import FitContext
 

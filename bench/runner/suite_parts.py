@@ -14,6 +14,7 @@ from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.data import heldout
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Part, Task
 from bench.evaluations.biojepac.inputs import Averaged, Latents, Spread, Vectors
@@ -25,10 +26,9 @@ from bench.nn.composer import Composer
 from bench.nn.gene_transformer import GeneTransformer
 from bench.runner import candidates
 from bench.runner.encoder import FrozenEncoder
+from bench.stats.embedding import embed_rows as embed_cells
+from bench.stats.embedding import standardise
 from bench.stats.shifts import row_mean
-from bench.tracks.representation import heldout
-from bench.tracks.representation.embedding import embed_rows as embed_cells
-from bench.tracks.representation.embedding import standardise
 from bench.tracks.response.align import align, sampling_variance
 from bench.tracks.response.truth.fields import Truth
 from bench.training.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows

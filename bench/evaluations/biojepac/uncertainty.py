@@ -19,7 +19,7 @@ from bench.core.typing import Floats
 from bench.evaluations.biojepac.inputs import Bools, Codes, Spread, SuiteInputs
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.row import Row, absent, number
-from bench.tracks.representation.geometry import group_means
+from bench.stats.geometry import group_means
 
 NAME = "4 uncertainty"
 #: Shares that central intervals should hold.

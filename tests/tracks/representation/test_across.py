@@ -14,6 +14,7 @@ from bench.data.task import Task
 from bench.results import leaderboard
 from bench.results.board import board
 from bench.results.spec import RunSpec
+from bench.stats.probes import STRENGTHS
 from bench.tracks.representation import (
     across,
     few_labels,
@@ -30,7 +31,6 @@ from bench.tracks.representation.across_metrics import ACROSS, BAGS, NUMBERS, PO
 from bench.tracks.representation.label_curve import Question
 from bench.tracks.representation.metrics import CHANCE
 from bench.tracks.representation.pca_width import chosen_pca
-from bench.tracks.representation.probes import STRENGTHS
 from bench.tracks.representation.track import TRACK
 
 
