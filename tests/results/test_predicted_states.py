@@ -11,6 +11,7 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.core.units import Unit
+from bench.data import cell_states
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models.base import PerturbationModel
@@ -18,7 +19,7 @@ from bench.results import predictions
 from bench.runner import fit
 from bench.runner.export import export
 from bench.tracks.response.run import check_states
-from bench.tracks.response.truth import states, truth
+from bench.tracks.response.truth import truth
 
 GENES = ["a", "b", "c"]
 UNITS = (Unit("KLF1+ctrl", "x"), Unit("SET+KLF1", "x"))
@@ -90,7 +91,7 @@ def test_a_models_cells_are_averaged_by_the_states_of_its_input_cells(tiny, tiny
     cells = anndata.read_h5ad(tmp_path / "task" / "train.h5ad")
     cells = cells[cells.obs["input"].to_numpy(dtype=bool)]
     state = cells.obs["state"].to_numpy()
-    assert (np.bincount(state) >= states.MIN_CELLS).all()
+    assert (np.bincount(state) >= cell_states.MIN_CELLS).all()
     expected = [np.asarray(cells[state == k].X.todense())[:, 0].astype(np.float64).mean() for k in range(3)]
     np.testing.assert_allclose(read.states[:, :, 0], np.tile(expected, (len(facts.units), 1)), atol=1e-5)
     assert not read.states[:, :, 1:].any()
