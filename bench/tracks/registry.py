@@ -72,3 +72,15 @@ def module(track: Track, name: str) -> ModuleType | None:
     """A module of a track's folder; ``None`` where it has none of that name."""
     path = f"{bench.tracks.__name__}.{track.name}.{name}"
     return importlib.import_module(path) if importlib.util.find_spec(path) else None
+
+
+def evaluation(track: Track) -> ModuleType:
+    """How a track evaluates what it takes: its ``run.py``.
+
+    Raises:
+        BenchError: It has none.
+    """
+    found = module(track, "run")
+    if found is None:
+        raise BenchError(f"the track {track.name} takes {track.takes} and has no run.py that evaluates them.")
+    return found

@@ -18,6 +18,7 @@ from bench.data.task import Task
 from bench.results import everything, leaderboard, records, store
 from bench.results.board import board
 from bench.results.spec import RunSpec
+from bench.results.trained import Trained
 from bench.runner import encoder
 from bench.tracks import registry
 from bench.tracks.representation import protocol, record, references, run, table
@@ -240,7 +241,7 @@ def test_values_of_a_trained_encoder_are_rounded_further(data):
     values = np.arange(1, 11) / 11
     plain, exact = fake(data, screens.hand_split(data), "mae", 0.5, values=values)
     scores = RepresentationScores(exact.task.units["all"], {PRIMARY: values}, {})
-    trained = record.Trained(records.Budget(steps=100))
+    trained = Trained(records.Budget(steps=100))
     made, table_ = record.make(data, plain.spec, "model", scores, 1.0, trained=trained)
     at = list(TRACK.metrics).index(PRIMARY)
     assert made.learned and made.values_hash == table_.hash
