@@ -15,8 +15,10 @@ from bench.core.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bench.core.track import Track, View
     from bench.runner.config import RunConfig
 
+VERB = "plan"
 _DESCRIPTION = (
     "Fit a model once, predict every candidate perturbation, and print how well the right one is found by these "
     "predictions. E1: which held-out perturbation made these cells; E2: with train perturbations among the candidates; "
@@ -30,30 +32,29 @@ def plan(argv: Sequence[str]) -> int:
     """``bench plan``."""
     if any(word.partition("=")[0] in ("--run", "--target") for word in argv):
         return _ask(argv)
-    found = configs_of(argv, "plan", _DESCRIPTION, _task_flag)
+    found = configs_of(argv, VERB, _DESCRIPTION, _task_flag)
     if found is None:
         return 0
     configs, flags = found
-    task = _task_of(flags["task"], configs)
     from bench.core.console import note
     from bench.reports.merged import merged
     from bench.reports.text import print_boards
     from bench.results import everything
     from bench.runner import by_track
     from bench.tracks import registry
-    from bench.tracks.planning.track import about, kept
 
-    track = registry.by_verb("plan")
+    track = registry.by_verb(VERB)
+    view = _view(track, flags["task"], configs)
     paths = [path for config in configs for path in by_track.run(track, config)]
     folders = [configs[0].leaderboards, Path(flags["published"])]
 
     def table() -> pd.DataFrame:
         whole = merged(folders, paths)[0]
-        return whole if task is None else whole[kept(map(str, whole), task)]
+        return whole if view is None else whole[track.columns_about(view, map(str, whole))]
 
     in_table = print_table(table, flags)
     if not in_table:
-        print_boards(folders, paths, None if task is None else about(task))
+        print_boards(folders, paths, None if view is None else track.about(view))
     everything.regenerate(registry.tracks(), configs[0].leaderboards)
     if in_table:
         note(str(paths[-1]))
@@ -127,36 +128,36 @@ def _ask(argv: Sequence[str]) -> int:
     return 0
 
 
-#: Tasks by which a table is narrowed, and how their metrics begin; E7 is E1 in another split.
-_TASKS = {"E1": "e1", "E2": "e2", "E3": "e3", "E4": "e4", "E5": "e5", "E6": "e6", "E7": "e1"}
-
-
 def _task_flag(parser: Any) -> None:
+    from bench.tracks import registry
+
+    named = ", ".join(registry.by_verb(VERB).views)
     parser.add_argument(
         "--task",
         default=None,
-        help=f"{', '.join(_TASKS)}: show one task in detail, in place of skill; all are done (default: all, in short)",
+        help=f"{named}: show one task in detail, in place of skill; all are done (default: all, in short)",
     )
 
 
-def _task_of(named: str | None, configs: Sequence[RunConfig]) -> str | None:
-    """How the metrics of the task begin that a table is about; None = it is about all.
+def _view(track: Track, named: str | None, configs: Sequence[RunConfig]) -> View | None:
+    """What a table is about; None = all.
 
     Raises:
         BenchError: No such task, or one that these splits do not ask.
     """
     if named is None:
         return None
-    task = named.upper()
-    if task not in _TASKS:
-        raise BenchError(f"--task '{named}': expected one of {', '.join(_TASKS)}; without it, the table shows all.")
-    for config in configs if task == "E7" else ():
+    view = track.views.get(task := named.upper())
+    if view is None:
+        known = ", ".join(track.views)
+        raise BenchError(f"--task '{named}': expected one of {known}; without it, the table shows all.")
+    for config in configs if view.in_new_contexts else ():
         if not _holds_contexts_out(config):
             raise BenchError(
-                f"--task E7 asks in contexts that were held out, and this split of {config.data} holds none out: add "
-                f"--split unseen_context."
+                f"--task {task} asks in contexts that were held out, and this split of {config.data} holds none out: "
+                f"add --split unseen_context."
             )
-    return _TASKS[task]
+    return view
 
 
 def _holds_contexts_out(config: RunConfig) -> bool:

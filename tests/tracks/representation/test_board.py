@@ -311,12 +311,24 @@ def test_a_reference_cannot_be_impersonated_nor_a_task_swapped(data, tmp_path):
         run.run_encoder(Task(data, screens.hand_split(data, 2)), embed, spec_of(Task(data, split)), tmp_path, tmp_path)
 
 
+class Frozen:
+    """A projection in the place of a model's encoder."""
+
+    inputs, trained = {}, Trained()
+
+    def __init__(self, project):
+        self.project = project
+
+    def __call__(self, cells):
+        return self.project(cells)
+
+
 @pytest.mark.ci
 def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys, monkeypatch):
-    def encoder_of(config, seeds):
-        task = Task(data, screens.hand_split(data, seeds[0]))
-        assert config.model == "train_mean"
-        return task, references.random_projection(60, seeds[1], 8), spec_of(task, config.model)
+    def encoder_of(config, seeds, task):
+        assert config.model == "train_mean" and task is None
+        task, project = Task(data, screens.hand_split(data, seeds[0])), references.random_projection(60, seeds[1], 8)
+        return task, Frozen(project), spec_of(task, config.model)
 
     monkeypatch.setattr(encoder, "encoder_of", encoder_of)
     where = [f"--out={tmp_path / 'runs'}", f"--leaderboards={tmp_path / 'boards'}", f"--published={tmp_path / 'none'}"]
