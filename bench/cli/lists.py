@@ -25,9 +25,13 @@ def show_list(argv: Sequence[str]) -> int:
         if options.what == "models":
             rows |= shipped_configs() | {name: f"of {registry.origin(name)}" for name in sorted(registry.plugins())}
     elif options.what == "metrics":
-        from bench.tracks.response.metrics import METRICS
+        from bench.tracks import registry as tracks
 
-        rows = {m.name: f"{m.family or '-':<9} better: {m.better:<5} {m.formula}" for m in METRICS.values()}
+        rows = {
+            metric.name: f"{track.verb:<8} {metric.family or '-':<9} better: {metric.better:<5} {metric.formula}"
+            for track in sorted(tracks.tracks(), key=lambda track: bool(track.suffix))  # the plain boards first
+            for metric in track.metrics.values()
+        }
     elif options.what == "datasets":
         from bench.data import cards
         from bench.data.profiles import card as profiles

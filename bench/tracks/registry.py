@@ -68,6 +68,11 @@ def by_verb(verb: str) -> Track:
     return by_name[verb]
 
 
+def plain() -> Track:
+    """The track of the boards that are meant where no kind of question is named: those without a suffix."""
+    return next(track for track in tracks() if not track.suffix)
+
+
 def module(track: Track, name: str) -> ModuleType | None:
     """A module of a track's folder; ``None`` where it has none of that name."""
     path = f"{bench.tracks.__name__}.{track.name}.{name}"

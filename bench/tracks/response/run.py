@@ -17,6 +17,7 @@ from bench.results import predictions, records
 from bench.results.predicted_states import KEY as STATES
 from bench.results.predictions import ControlsUsed, Predicted, controls_used
 from bench.results.tables import Table
+from bench.tracks.response import by_gene as genes
 from bench.tracks.response import plausible, score
 from bench.tracks.response.control_noise import control_noise
 from bench.tracks.response.score import Scored
@@ -83,6 +84,19 @@ def evaluate(
     scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells, states)
     hashes = {"truth": truth.task_id(task)}
     return Outcome(scored, score.table_of(scored), used, hashes, (*doubts, *_without_states(facts)))
+
+
+def by_gene(path: Path, task: Task, top: int | None) -> pd.DataFrame:
+    """Predictions of a run gene by gene, see :func:`bench.tracks.response.by_gene.by_gene`.
+
+    Args:
+        path: The predictions.
+        task: The task.
+        top: Genes of each unit; None = all that are scored.
+    """
+    facts = truth.load(task)
+    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
+    return genes.by_gene(facts, predictions.read(path, facts.units, facts.genes, expected).y_hat, top)
 
 
 def check_states(path: Path, found: Floats | None, facts: Truth) -> Floats | None:
