@@ -180,5 +180,5 @@ class Track:
 
     def columns_about(self, view: View, columns: Iterable[str]) -> list[str]:
         """Those columns of a board that a table about a part of the question has."""
-        others = {f"{other.prefix}_" for other in self.views.values() if other.prefix != view.prefix}
+        others = {other.prefix for other in self.views.values() if other.prefix != view.prefix}
         return [name for name in columns if not name.startswith((*others, "skill", "beat_rate"))]

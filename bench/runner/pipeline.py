@@ -246,7 +246,7 @@ def _fitted(
                 levels(track, values, record.honest)[ALL],
                 budget.model_dump(),
             )
-            tracking.finish(logger, numbers, outcome.wide(), _artifacts(config, folder))
+            tracking.finish(logger, numbers, tracking.by_condition(values), _artifacts(config, folder))
     return record
 
 

@@ -60,7 +60,7 @@ def columns_of(task: str) -> tuple[Column, ...]:
 
 
 def _view(task: str, in_new_contexts: bool = False) -> View:
-    return View(task, columns_of(task), _READ[task] + _RANK, in_new_contexts)
+    return View(f"{task}_", columns_of(task), _READ[task] + _RANK, in_new_contexts)
 
 
 TRACK = Track(

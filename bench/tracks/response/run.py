@@ -44,10 +44,6 @@ class Outcome(NamedTuple):
     hashes: dict[str, str]
     warnings: tuple[str, ...]
 
-    def wide(self) -> pd.DataFrame:
-        """A row per unit, a column per metric."""
-        return score.wide(self.scored)
-
 
 def prepare(task: Task) -> Truth:
     """Measure what predictions are compared with, before anything is fitted."""
