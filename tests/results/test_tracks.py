@@ -11,6 +11,7 @@ from command import furnish, last, refuse
 from harness import bare_record, made_spec
 
 import bench.tracks
+from bench.audit.tasks import judged
 from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.reports.compare import show
@@ -197,6 +198,8 @@ def test_a_model_is_fitted_and_scored_by_a_track_that_is_only_a_folder(extra, tm
     assert "made up" in entry.record.warnings
     assert entry.table.field("all", "value")[:, 0].mean() == 1  # means of cells all point where expression is high
     assert by_track.finished(track, config, entry.record.spec) == path
+    # Nobody computes its metrics a second time, as those of every shipped track of its kind.
+    assert [one.name for one in registry.tracks() if one.takes == "predictions" and not judged(one)] == ["madeup"]
 
 
 def test_rows_without_values_by_unit_are_listed_without_rank_or_interval(extra, tmp_path):
