@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -223,6 +224,24 @@ def test_where_lower_is_better_the_lowest_ranks_first(extra, tmp_path):
     table = board(store.collect(track, [tmp_path]))
     assert table["model"].tolist() == ["good", "bad"] and table["rank"].tolist() == [1, 2]
     assert table["beat_rate"].tolist() == [1, 0]  # .2 and .8 misses where chance gives .5
+
+
+def test_a_track_that_lacks_a_hook_is_told_which(extra):
+    add_track(extra, "madeup")
+    (extra / "madeup" / "run.py").write_text("def prepare(task): ...")
+    with pytest.raises(BenchError, match="takes predictions, and its run.py has no evaluate;"):
+        registry.evaluation(registry.get("madeup"))
+
+
+def test_every_track_has_its_hooks_and_the_page_names_them():
+    for track in registry.tracks():
+        assert registry.evaluation(track)
+    page = (Path(__file__).parents[2] / "docs" / "adding.md").read_text()
+    rows = {
+        takes: next(line for line in page.split("\n") if line.startswith(f"| `{takes}`")) for takes in registry.HOOKS
+    }
+    for takes, names in registry.HOOKS.items():
+        assert [name for name in names if f"`{name}" not in rows[takes]] == []
 
 
 def test_two_tracks_with_one_verb_are_refused(extra):
