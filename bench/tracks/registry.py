@@ -1,7 +1,7 @@
 """All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
 
-How a track evaluates is up to its ``run.py``, whose names :data:`HOOKS` lists by what it takes. One whose boards are not
-laid out like the others has a ``table.py`` with ``show``. Other rooms import no track by name: they ask here.
+How a track evaluates is up to its ``run.py``, whose names :data:`HOOKS` lists by what it takes. One whose boards are
+not laid out like the others has a ``table.py`` with ``show``. Other rooms import no track by name: they ask here.
 """
 
 from __future__ import annotations

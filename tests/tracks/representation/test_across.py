@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from bench.core.conditions import CONTROL, single
+from bench.data import heldout
 from bench.data.splits.split import draw as draw_split
 from bench.data.task import Task
 from bench.results import leaderboard
@@ -18,7 +19,6 @@ from bench.stats.probes import STRENGTHS
 from bench.tracks.representation import (
     across,
     few_labels,
-    heldout,
     identify,
     label_curve,
     protocol,
