@@ -44,19 +44,6 @@ def test_a_board_is_made_once_and_kept(tmp_path, monkeypatch):
     assert board(tmp_path, ("pca", "ica", "noise"), seeds=(1, 2)).records == found.records
 
 
-def test_held_out_cells_are_in_no_training(problem):
-    learned = set(problem.task.dataset.barcodes.tolist())
-    held = problem.dataset.barcodes[problem.held]
-    assert not learned & set(held.tolist())
-    assert len(held) == 5 * 8 + 12 and problem.half.sum() == 5 * 4 + 6
-    assert (problem.dataset.condition[problem.held] == problem.dataset.condition[problem.held]).all()
-    names = np.array(problem.dataset.conditions)[problem.dataset.condition[problem.held]]
-    assert (names == problem.truth.conditions[problem.code]).all()
-    doubles = {name for name in problem.dataset.conditions if name.count("P") == 2}
-    assert len(doubles) == 10 and set(problem.task.split.test) == doubles
-    assert not doubles & set(problem.task.split.train) and not doubles & set(names)
-
-
 @pytest.mark.ci
 @pytest.mark.parametrize("name", ["vae", "conditional_vae", "perturbed_vae", "perturbed_vae:ablation=no_sep"])
 def test_trained_rows_hand_in_what_can_be_scored(problem, name):
@@ -114,12 +101,6 @@ def test_arguments_make_the_rows_name(problem):
 def test_rows_that_there_are_not_are_refused(problem, name, message):
     with pytest.raises(BenchError, match=message):
         maker(TRACK, name, EFFORT).row(problem)
-
-
-@pytest.mark.parametrize(("data", "message"), [("simulated", "--check simulated"), ("g1:seed=2", "--data-seed")])
-def test_data_without_a_truth_are_refused(data, message):
-    with pytest.raises(BenchError, match=message):
-        load(data, 1)
 
 
 def test_an_effort_of_nothing_is_refused():
