@@ -20,11 +20,12 @@ import torch
 from sklearn.decomposition import FastICA
 
 from bench.data.datamodule import CellBatch, PerturbationDataModule
+from bench.data.known_latents import Problem, load
 from bench.models.latents import perturbed
 from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
+from bench.results.latents import Latents
 from bench.runner.latents import Effort, maker
-from bench.tracks.identifiability.latents import Latents
-from bench.tracks.identifiability.problem import Problem, load
+from bench.tracks import registry
 from bench.tracks.identifiability.score import score
 from bench.training.fit import FitContext
 
@@ -68,7 +69,7 @@ class Cells:
 
 def made(problem: Problem, ablation: str, seed: int) -> PerturbedVAE:
     """The network of a row of the board, not trained."""
-    row = maker(f"perturbed_vae:ablation={ablation}", Effort()).row(problem)
+    row = maker(registry.by_verb("identify"), f"perturbed_vae:ablation={ablation}", Effort()).row(problem)
     model = PerturbedVAE(**row.arguments)
     model.fit_context = FitContext(head_seed=seed)
     model._prepare(PerturbationDataModule(problem.task, seed=seed))

@@ -108,8 +108,8 @@ def score(folder: Path, aside: bool) -> None:
     """Everything from files to levels with intervals."""
     from bench.data import load
     from bench.data.splits import split as splits
+    from bench.results import predictions
     from bench.stats.intervals import design, half_width, means
-    from bench.tracks.response import predictions
     from bench.tracks.response import score as scoring
     from bench.tracks.response.metrics import METRICS, evaluate
     from bench.tracks.response.truth import truth
@@ -157,7 +157,7 @@ def profiled(work: Callable[[], object], wanted: bool) -> None:
 
 def worker(mode: str, folder: Path, profile: bool) -> None:
     """What a measured process of ours does."""
-    import bench.tracks.response.predictions
+    import bench.results.predictions
     import bench.tracks.response.score
     import bench.tracks.response.truth.truth  # noqa: F401
 

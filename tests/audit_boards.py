@@ -9,7 +9,7 @@ from harness import BUDGET, small
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry as models
-from bench.results import records, store
+from bench.results import predictions, records, store
 from bench.results.claim import Claim
 from bench.results.shifts import Rows
 from bench.results.spec import RunSpec
@@ -18,13 +18,12 @@ from bench.runner import fit as stages
 from bench.runner.config import task_fields
 from bench.runner.kept_predictions import input_means
 from bench.runner.outside import score_predictions
-from bench.sweep.suite import Block, Suite
-from bench.tracks.response import predictions
+from bench.sweep.suite import Block, kind
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
 CLAIM = Claim(name="sums", better="additive", worse=("train_mean",), data="tiny", split="doubles", min_conditions=8)
-SUITE = Suite(
+SUITE = kind()(
     name="small",
     runs=(Block(models=("additive", "train_mean"), data=("tiny",), splits=("doubles",)),),
     claims=(CLAIM,),

@@ -18,12 +18,12 @@ from bench.models import registry
 from bench.models.base import PerturbationModel
 from bench.results import leaderboard, records, store
 from bench.results.entries import BoardEntry
+from bench.results.predictions import Predicted, read
 from bench.results.records import Budget, Record
 from bench.results.spec import RunSpec
 from bench.results.tables import EFFECTS, Table, from_long
 from bench.runner import fit as run
 from bench.runner.outside import score_predictions
-from bench.tracks.response.predictions import Predicted, read
 from bench.tracks.response.score import Scored
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth

@@ -170,3 +170,12 @@ def chemical_file(folder: Path, **options: object) -> Path:
     """The file of a chemical screen, ``chemical.h5ad``, as a user would bring it: without a card."""
     counts, obs = chemical_counts(**options)  # type: ignore[arg-type]
     return write_h5ad(folder / "chemical.h5ad", counts, obs)
+
+
+def without(data, rows):
+    """The same screen without some cells."""
+    fields = {name: getattr(data, name) for name in data.__dataclass_fields__}
+    keep = np.setdiff1d(np.arange(len(data.condition)), rows)
+    return type(data)(
+        **fields | {name: fields[name][keep] for name in ("x", "barcodes", "condition", "context", "batch")}
+    )

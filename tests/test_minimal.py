@@ -11,8 +11,8 @@ from harness import spec_of
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models import registry
+from bench.results.predictions import read
 from bench.runner import fit as run
-from bench.tracks.response.predictions import read
 from bench.tracks.response.truth import truth
 
 PAGE = Path(__file__).parents[1] / "docs" / "minimal.md"

@@ -22,6 +22,8 @@ from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
 
 Floats = NDArray[np.float64]
+#: What a track must measure for its rows to be judged here.
+METRICS = frozenset({"e1_mrr_20", "e2_mrr_20", "e3_mrr_20", "e4_regret", "e5_regret"})
 #: What a permutation's p may be off by: the predictions that are kept are not exact.
 P_STEPS = 0.03
 

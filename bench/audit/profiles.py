@@ -24,6 +24,8 @@ from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
 
 Floats = NDArray[np.float64]
+#: What a track must measure for its rows to be judged here.
+METRICS = frozenset({"map", "map_normalised", "retrieved"})
 _KEPT, _RECOMPUTED = "kept embeddings", "metrics recomputed"
 #: The encoder whose latents are what encoders are given: they follow from the features.
 IDENTITY = "identity"

@@ -205,7 +205,7 @@ def _versions(entries: Iterable[BoardEntry], folder: Path) -> Iterator[Check]:
     for path, same in sorted(boards.items()):
         name, short, track = "one scoring version", _short(path, folder), same[0].track
         versions = sorted({entry.record.track_version for entry in same})
-        if track.takes == "predictions":
+        if not track.suffix:  # a spec says the version of the plain boards
             versions = sorted({*versions, *(entry.record.spec.scoring_version for entry in same)})
         if len(versions) > 1:
             odd = [entry for entry in same if entry.record.track_version != track.version]

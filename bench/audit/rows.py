@@ -21,6 +21,8 @@ from bench.results.tables import ALL, BLIND
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+#: What a track must measure for its rows to be judged here.
+METRICS = frozenset({"pearson_delta", "pearson_delta_pert_ref", "discrimination", "interaction_r"})
 #: How the answers from other contexts are named.
 REMEMBERED = ("same_perturbation", "two_way_sum")
 #: Relative distance to the truth under which a prediction is the truth.

@@ -9,8 +9,8 @@ from pathlib import Path
 from bench.audit.records import nothing_kept, subject
 from bench.audit.report import HASH, Check, failed, passed, skipped
 from bench.core.errors import BenchError
+from bench.data.known_latents import Problem, load
 from bench.results.entries import BoardEntry
-from bench.tracks.identifiability.problem import Problem, load
 
 _NAME = "screen drawn again"
 

@@ -14,18 +14,29 @@ from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
 from bench.audit.report import HASH, METRIC, Check, failed, passed, skipped
+from bench.core.track import Track
 from bench.data.dataset import Dataset
 from bench.data.task import Task
 from bench.results import shifts
 from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
 
+#: Who computes metrics a second time, by what is evaluated; of a track with other metrics nobody does.
+_JUDGES = {"predictions": rows, "candidates": plans, "profiles": profiles}
+
+
+def judged(track: Track) -> bool:
+    """Whether the metrics of a track's rows are computed a second time, from what is kept of them."""
+    return track.takes in _JUDGES and set(track.metrics) >= _JUDGES[track.takes].METRICS
+
 
 def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
     yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
-    yield from profiles.look(folder, [entry for entry in every if entry.track.takes == "profiles"], data)
+    wells = [entry for entry in every if entry.track.takes == "profiles"]
+    yield from profiles.look(folder, [entry for entry in wells if judged(entry.track)], data)
+    yield from (_unjudged(entry, folder) for entry in wells if not judged(entry.track))
     entries = sorted(
         (entry for entry in every if entry.track.takes not in ("latents", "profiles")),
         key=lambda e: (e.record.spec.dataset, *_key(e)),
@@ -62,16 +73,23 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
                 yield nothing_kept(entry, folder)
         return
     yield from _of_split(task, entries, what, folder)
-    scored = [entry for entry in entries if entry.track.takes == "predictions" and entry.table is not None]
+    here = [entry for entry in entries if judged(entry.track) and entry.table is not None]
+    scored = [entry for entry in here if entry.track.takes == "predictions"]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
     yield from (nothing_kept(entry, folder) for entry in entries if shifts.HASH not in entry.record.hashes)
+    kept = [entry for entry in entries if shifts.HASH in entry.record.hashes]
+    yield from (_unjudged(entry, folder) for entry in kept if not judged(entry.track))
     sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)
-    planned = [entry for entry in entries if entry.track.takes == "candidates" and entry.table is not None]
-    planned = [entry for entry in planned if _is_of(entry, task)]
+    planned = [entry for entry in here if entry.track.takes == "candidates" and _is_of(entry, task)]
     if planned:
         yield from plans.look(folder, found, planned, task, what)
+
+
+def _unjudged(entry: BoardEntry, folder: Path) -> Check:
+    """A row whose metrics are computed by its track alone."""
+    return skipped("metrics recomputed", subject(entry, folder), "these metrics are not computed a second time")
 
 
 def _is_of(entry: BoardEntry, task: Task) -> bool:

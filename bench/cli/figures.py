@@ -22,8 +22,6 @@ def figures(argv: Sequence[str]) -> int:
     from bench.reports.figures import draw
     from bench.tracks import registry
 
-    for path in draw(
-        registry.by_verb("run"), options.leaderboards, options.data, options.split, options.out, options.models
-    ):
+    for path in draw(registry.plain(), options.leaderboards, options.data, options.split, options.out, options.models):
         tell(path)
     return 0

@@ -12,6 +12,7 @@ from bench.core.errors import BenchError
 from bench.core.seeds import seeds
 
 if TYPE_CHECKING:
+    from bench.core.track import Track
     from bench.runner.latents import Effort
 
 _DESCRIPTION = (
@@ -66,17 +67,18 @@ def identify(argv: Sequence[str]) -> int:
     from bench.core.console import note
     from bench.results import everything
     from bench.runner.identify import identify as run
-    from bench.runner.latents import BESIDE, Effort
+    from bench.runner.latents import Effort, beside
     from bench.tracks import registry
-    from bench.tracks.identifiability.table import show
 
     named = flags.model.replace(";", " ").split()
     if not named:
         raise BenchError("--model: no row is named; expected perturbed_vae, say.")
-    beside = (flags.against,) if flags.no_references else (*BESIDE, flags.against)
+    track = registry.by_verb("identify")
+    rows = (*(() if flags.no_references else beside(track)), flags.against, *named)
     effort = Effort(flags.steps, flags.hidden, flags.batch_size)
     found = run(
-        (*beside, *named),
+        track,
+        rows,
         flags.data,
         seeds(flags.data_seed),
         seeds(flags.seed),
@@ -87,28 +89,28 @@ def identify(argv: Sequence[str]) -> int:
     )
     label = found.records[0].spec.dataset
     if flags.curves is not None:
-        _curves(flags, effort, (*beside, *named))
+        _curves(track, flags, effort, rows)
     everything.regenerate(registry.tracks(), flags.leaderboards)
     table = found.table(flags.against)
     if print_table(lambda: table, given):
         note(str(found.paths[-1]))
         return 0
-    show(table, label, seeds(flags.data_seed), against=flags.against)
+    registry.evaluation(track).show(table, label, seeds(flags.data_seed), against=flags.against)
     print(found.paths[-1], flush=True)
     return 0
 
 
-def _curves(flags: Any, effort: Effort, rows: Sequence[str]) -> None:
+def _curves(track: Track, flags: Any, effort: Effort, rows: Sequence[str]) -> None:
     """Make the boards along each axis, and draw them."""
     from bench.core.console import note
     from bench.core.files import write_text
-    from bench.reports.figures.identifiability import STEM, draw_curves
+    from bench.reports.figures.curves import STEM, draw_curves
     from bench.results.generated import plain_csv
     from bench.runner.identify import along
     from bench.runner.identify import identify as run
 
     where = (seeds(flags.data_seed), seeds(flags.seed), effort, flags.out, flags.leaderboards, flags.force)
-    table = along(flags.data, lambda data: run(rows, data, *where))
+    table = along(flags.data, lambda data: run(track, rows, data, *where), flags.against)
     write_text(flags.curves / f"{STEM}.csv", plain_csv(table))
     for path in draw_curves(table, flags.data, flags.curves):
         note(f"figure: {path}")
@@ -117,18 +119,14 @@ def _curves(flags: Any, effort: Effort, rows: Sequence[str]) -> None:
 def _check(data: str, latents: int, flags: Mapping[str, Any]) -> int:
     from bench.core.console import note
     from bench.data.task import load_dataset
-    from bench.tracks.identifiability.assumptions import check
-    from bench.tracks.identifiability.table import number
+    from bench.tracks import registry
 
     if latents < 0:
         raise BenchError(f"--latents {latents}: expected 0 or more.")
-    dataset = load_dataset(data)
-    table = check(dataset, latents)
+    dataset, evaluation = load_dataset(data), registry.evaluation(registry.by_verb("identify"))
+    table = evaluation.check(dataset, latents)
     if not print_table(lambda: table, flags):
-        width = int(table["assumption"].str.len().max())
-        print(f"{dataset.name}: what the theory of identifiability assumes, measured on expression")
-        for row in table.to_dict("records"):
-            print(f"  {row['assumption']:<{width}}  {number(row['value'], 3):>8}  {row['meaning']}")
+        print("\n".join(evaluation.checked(table, dataset.name)))
     if len(dataset.contexts) > 1:
         note(f"{len(dataset.contexts)} contexts: the one with most cells was measured")
     return 0

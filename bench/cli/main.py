@@ -22,6 +22,7 @@ from bench.cli.lists import show_list
 from bench.cli.plan import plan
 from bench.cli.predict import predict
 from bench.cli.profiles import profiles
+from bench.cli.question import ask, track_of
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.suite import suite
@@ -60,7 +61,7 @@ _VERBS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "identify": (identify, "whether latents are the true ones; --check: what data show of the assumptions"),
     "profiles": (profiles, "replicates, targets and modalities matched by profiles of wells"),
     "data": (data.data, "check, card, fetch, split, features, export, list"),
-    "list": (show_list, "models, baselines, metrics, datasets"),
+    "list": (show_list, "models, baselines, tracks (with their verbs), metrics, datasets"),
 }
 
 
@@ -103,9 +104,11 @@ def _guarded(argv: list[str], debug: bool) -> int:
         if argv[0] in ("-V", "--version"):
             print(__version__)
             return 0
-        if argv[0] not in _VERBS:
+        if argv[0] in _VERBS:
+            return _VERBS[argv[0]][0](argv[1:])
+        if (track := track_of(argv[0])) is None:
             raise unknown("verb", argv[0], _VERBS)
-        return _VERBS[argv[0]][0](argv[1:])
+        return ask(track, argv[1:])
     except BenchError as error:
         if debug:
             traceback.print_exc()

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from bench.cli.flags import Parser
 from bench.cli.output import check_formats, format_flags, print_table
-from bench.cli.run import configs_of
+from bench.cli.question import ask
 from bench.core.errors import BenchError
 from bench.core.text import counted
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.runner.config import RunConfig
 
 _DESCRIPTION = (
     "Fit a model once, predict every candidate perturbation, and print how well the right one is found by these "
@@ -29,40 +23,13 @@ _DESCRIPTION = (
 def plan(argv: Sequence[str]) -> int:
     """``bench plan``."""
     if any(word.partition("=")[0] in ("--run", "--target") for word in argv):
-        return _ask(argv)
-    found = configs_of(argv, "plan", _DESCRIPTION, _task_flag)
-    if found is None:
-        return 0
-    configs, flags = found
-    task = _task_of(flags["task"], configs)
-    from bench.core.console import note
-    from bench.reports.merged import merged
-    from bench.reports.text import print_boards
-    from bench.results import everything
-    from bench.runner import by_track
+        return _choose(argv)
     from bench.tracks import registry
-    from bench.tracks.planning.track import about, kept
 
-    track = registry.by_verb("plan")
-    paths = [path for config in configs for path in by_track.run(track, config)]
-    folders = [configs[0].leaderboards, Path(flags["published"])]
-
-    def table() -> pd.DataFrame:
-        whole = merged(folders, paths)[0]
-        return whole if task is None else whole[kept(map(str, whole), task)]
-
-    in_table = print_table(table, flags)
-    if not in_table:
-        print_boards(folders, paths, None if task is None else about(task))
-    everything.regenerate(registry.tracks(), configs[0].leaderboards)
-    if in_table:
-        note(str(paths[-1]))
-    else:
-        print(paths[-1], flush=True)
-    return 0
+    return ask(registry.by_verb("plan"), argv, _DESCRIPTION)
 
 
-def _ask(argv: Sequence[str]) -> int:
+def _choose(argv: Sequence[str]) -> int:
     """Ask a saved model which perturbations lead from a start to a target."""
     parser = Parser(
         prog="bench plan",
@@ -125,48 +92,3 @@ def _ask(argv: Sequence[str]) -> int:
         write(options.figure, render(picture.chart(drawn))[options.figure.suffix.lstrip(".")])
         note(str(options.figure))
     return 0
-
-
-#: Tasks by which a table is narrowed, and how their metrics begin; E7 is E1 in another split.
-_TASKS = {"E1": "e1", "E2": "e2", "E3": "e3", "E4": "e4", "E5": "e5", "E6": "e6", "E7": "e1"}
-
-
-def _task_flag(parser: Any) -> None:
-    parser.add_argument(
-        "--task",
-        default=None,
-        help=f"{', '.join(_TASKS)}: show one task in detail, in place of skill; all are done (default: all, in short)",
-    )
-
-
-def _task_of(named: str | None, configs: Sequence[RunConfig]) -> str | None:
-    """How the metrics of the task begin that a table is about; None = it is about all.
-
-    Raises:
-        BenchError: No such task, or one that these splits do not ask.
-    """
-    if named is None:
-        return None
-    task = named.upper()
-    if task not in _TASKS:
-        raise BenchError(f"--task '{named}': expected one of {', '.join(_TASKS)}; without it, the table shows all.")
-    for config in configs if task == "E7" else ():
-        if not _holds_contexts_out(config):
-            raise BenchError(
-                f"--task E7 asks in contexts that were held out, and this split of {config.data} holds none out: add "
-                f"--split unseen_context."
-            )
-    return _TASKS[task]
-
-
-def _holds_contexts_out(config: RunConfig) -> bool:
-    """Whether a configuration's split holds contexts out; of lists of one's own the data say it."""
-    from bench.data.load import resolve
-    from bench.data.splits.kinds import asked
-    from bench.data.task import load_task
-
-    kind = asked(config.split or resolve(config.data)[0].split).kind
-    if kind.name != "custom":
-        return kind.by_context
-    task = load_task(config.data, config.split, config.seeds[0][0], config.folds[0], config.split_file)
-    return bool(task.split.held_out_contexts)

@@ -5,8 +5,8 @@ Records, boards, intervals, claims and reports are shared. They take a :class:`T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -94,6 +94,23 @@ class Column:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class View:
+    """A part of a track's question, which a table may be about alone.
+
+    Attributes:
+        prefix: How the names of its metrics begin.
+        columns: What people see of it.
+        legend: How it is read.
+        in_new_contexts: Whether it is asked only where a split holds contexts out.
+    """
+
+    prefix: str
+    columns: tuple[Column, ...]
+    legend: str
+    in_new_contexts: bool = False
+
+
 @dataclass(frozen=True, eq=False)  # one object each, by which what is computed for a track is kept
 class Track:
     """A kind of question.
@@ -119,6 +136,7 @@ class Track:
         numbers: Names of numbers of a whole run, without a value per unit.
         number_info: How those of them are read whose name does not say it.
         legend: What to look at first.
+        views: Parts of the question by name, about which ``--task`` makes a table.
         board: Makes the CSV of a board from its records, where intervals are not over units: a track without values by
             unit has one; absent = as :func:`bench.results.board.board` does.
     """
@@ -142,6 +160,7 @@ class Track:
     number_info: Mapping[str, MetricInfo] = field(default_factory=dict)
     legend: str = ""
     notes: tuple[str, ...] = field(default=())
+    views: Mapping[str, View] = field(default_factory=dict)
     board: Callable[[Sequence[Any]], pd.DataFrame] | None = None
 
     @property
@@ -153,3 +172,13 @@ class Track:
     def families(self) -> dict[str, str]:
         """The metric that stands for each family in the mean skill."""
         return {metric.family: name for name, metric in self.metrics.items() if metric.family}
+
+    def about(self, view: View) -> Track:
+        """The track as a table about a part of it shows it: without skill, which is of all parts."""
+        metrics = {name: replace(metric, family=None) for name, metric in self.metrics.items()}
+        return replace(self, columns=view.columns, metrics=metrics, legend=view.legend)
+
+    def columns_about(self, view: View, columns: Iterable[str]) -> list[str]:
+        """Those columns of a board that a table about a part of the question has."""
+        others = {other.prefix for other in self.views.values() if other.prefix != view.prefix}
+        return [name for name in columns if not name.startswith((*others, "skill", "beat_rate"))]

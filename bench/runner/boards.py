@@ -93,7 +93,7 @@ def board(
 
 
 def _track(name: str | None) -> Track:
-    return registry.by_verb("run") if name is None else registry.get(name)
+    return registry.plain() if name is None else registry.get(name)
 
 
 def _results(of: Any) -> list[Result]:

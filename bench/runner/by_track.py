@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from bench.core.errors import BenchError
 from bench.core.given_files import recorded
@@ -13,8 +12,7 @@ from bench.data.task import Task
 from bench.results import spec as run_spec
 from bench.results.spec import RunSpec
 from bench.runner.config import AnyConfig, ProfilesConfig
-from bench.runner.model_choice import load_class, sources
-from bench.tracks import registry
+from bench.runner.model_choice import load_class
 
 
 def check_folds(track: Track, folds: Sequence[int]) -> None:
@@ -54,17 +52,11 @@ def run(track: Track, config: AnyConfig, task: Task | None = None) -> list[Path]
         from bench.runner import candidates
 
         return candidates.run(track, config, task)
-    from bench.runner import encoder
+    if track.takes == "encoder":
+        from bench.runner import encoder
 
-    paths = []
-    for seeds in config.seeds:
-        given = () if task is None else (task,)
-        asked, embed, spec = encoder.encoder_of(config, seeds, *given)
-        where = (config.out, config.leaderboards, config.force)
-        inputs = {**sources(config.model), **getattr(embed, "inputs", {})}
-        said = {"trained": embed.trained} if isinstance(embed, encoder.FrozenEncoder) else {}
-        paths.append(evaluation(track).run_encoder(asked, embed, spec, *where, inputs, **said))
-    return paths
+        return encoder.run(track, config, task)
+    raise BenchError(f"rows of bench {track.verb} are made by that verb alone: no suite and no other verb runs them.")
 
 
 def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:
@@ -81,8 +73,11 @@ def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:
         from bench.runner import candidates
 
         return candidates.finished(track, config, spec)
-    found: Path | None = evaluation(track).finished(spec, config.out, config.leaderboards, sources(config.model))
-    return found
+    if track.takes == "encoder":
+        from bench.runner import encoder
+
+        return encoder.finished(track, config, spec)
+    return None
 
 
 def label(track: Track, config: AnyConfig) -> str:
@@ -107,10 +102,3 @@ def data_name(config: AnyConfig) -> str:
     from bench.data import load
 
     return load.resolve(config.data)[0].name
-
-
-def evaluation(track: Track) -> ModuleType:
-    """How a track evaluates an encoder, predictions for all candidates, or profiles."""
-    module = registry.module(track, "run")
-    assert module is not None, f"the track {track.name} takes {track.takes} and has no run.py"
-    return module

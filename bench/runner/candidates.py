@@ -18,13 +18,14 @@ from bench.core.units import Unit
 from bench.data.task import Task
 from bench.results import records
 from bench.results.finished import finished as finished_record
+from bench.results.predictions import write
 from bench.results.records import Record
 from bench.results.spec import RunSpec
-from bench.runner import by_track, pipeline
+from bench.runner import pipeline
 from bench.runner.config import RunConfig, budget_of, make_model
 from bench.runner.model_choice import sources
 from bench.runner.outside import hand_in, record_path
-from bench.tracks.response.predictions import write
+from bench.tracks import registry
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule
@@ -76,7 +77,7 @@ def _one(track: Track, config: RunConfig, task: Task, spec: RunSpec, path: Path,
     from bench.data.datamodule import PerturbationDataModule
     from bench.runner.own_latents import own_latents
 
-    evaluation = by_track.evaluation(track)
+    evaluation = registry.evaluation(track)
     with stages.stage("truth"):
         whole, units = evaluation.asked(task)
         evaluation.prepare(task)

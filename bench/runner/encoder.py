@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -12,15 +13,16 @@ from numpy.typing import NDArray
 
 from bench.core.console import note
 from bench.core.errors import BenchError
+from bench.core.track import Track
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task, load_task
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
 from bench.results.spec import RunSpec
+from bench.results.trained import Trained
 from bench.runner.config import RunConfig, budget_of, make_model, spec_of
-from bench.runner.model_choice import load_class
-from bench.tracks.representation.embedding import Embedder
-from bench.tracks.representation.record import Trained
+from bench.runner.model_choice import load_class, sources
+from bench.tracks import registry
 from bench.training.fit import FitContext
 
 
@@ -60,7 +62,7 @@ class FrozenEncoder:
 
 def encoder_of(
     config: RunConfig, seeds: tuple[int, int, int], task: Task | None = None
-) -> tuple[Task, Embedder, RunSpec]:
+) -> tuple[Task, FrozenEncoder, RunSpec]:
     """Make (or take from the checkpoint of a finished run) a model's frozen encoder.
 
     Args:
@@ -90,3 +92,31 @@ def encoder_of(
     except ValueError as error:  # settings that turn out not to fit these data
         raise BenchError(f"model '{config.model}': {error}.") from error
     return task, FrozenEncoder(model, dict(model.inputs)), spec
+
+
+def run(track: Track, config: RunConfig, task: Task | None = None) -> list[Path]:
+    """Evaluate a model's frozen encoder under every seed asked for; return the records' paths.
+
+    Args:
+        track: Takes encoders.
+        config: What to run.
+        task: A task that is in memory already, instead of the data and split that the configuration names.
+
+    Raises:
+        BenchError: Bad input of any kind.
+    """
+    paths = []
+    for seeds in config.seeds:
+        asked, embed, spec = encoder_of(config, seeds, task)
+        where = (config.out, config.leaderboards, config.force)
+        inputs = {**sources(config.model), **embed.inputs}
+        paths.append(registry.evaluation(track).run_encoder(asked, embed, spec, *where, inputs, embed.trained))
+    return paths
+
+
+def finished(track: Track, config: RunConfig, spec: RunSpec) -> Path | None:
+    """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    found: Path | None = registry.evaluation(track).finished(
+        spec, config.out, config.leaderboards, sources(config.model)
+    )
+    return found

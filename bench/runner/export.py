@@ -10,9 +10,9 @@ import pandas as pd
 from bench.core.conditions import written
 from bench.core.files import write_json
 from bench.core.h5ad import write_h5ad
+from bench.data.cell_states import input_states
 from bench.data.dataset import Dataset
 from bench.data.task import Part, Task, load_task
-from bench.tracks.response.truth.states import input_states
 
 
 def export(task: Task, folder: Path) -> list[Path]:

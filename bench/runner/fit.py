@@ -18,13 +18,13 @@ from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.data.cell_states import input_states
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.loaders import RoleLoader
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
+from bench.results import predicted_states, predictions
 from bench.results.spec import RunSpec
-from bench.tracks.response import predicted_states, predictions
-from bench.tracks.response.truth.states import input_states
 from bench.training.embedding import embed_rows, spread_rows
 from bench.training.fit import FitContext
 from bench.training.trainer import quiet

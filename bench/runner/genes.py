@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.door.documents import read_json
 from bench.core.errors import BenchError
 from bench.core.files import safe_name, write_text
+from bench.core.track import Track
 from bench.data.dataset import Dataset
 from bench.data.splits.split import Split
 from bench.data.task import Task, load_dataset
@@ -16,10 +17,7 @@ from bench.results.generated import plain_csv
 from bench.results.records import Record
 from bench.runner.outside import record_path
 from bench.runner.rescore import PREDICTIONS
-from bench.tracks.response import predictions
-from bench.tracks.response.by_gene import by_gene
-from bench.tracks.response.track import TRACK
-from bench.tracks.response.truth import truth
+from bench.tracks import registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,17 +66,36 @@ def split_of_run(folder: Path, record: Record, dataset: Dataset) -> Split:
     return split
 
 
-def genes_of(folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:
-    """The table of a run, see :func:`bench.tracks.response.by_gene.by_gene`.
+def genes_of(track: Track, folder: Path, task: Task, top: int | None = 20) -> pd.DataFrame:
+    """The table of a run.
 
     Args:
+        track: That its predictions were scored by.
         folder: Of the run.
         task: Its task.
         top: Genes of each condition; None = all.
+
+    Raises:
+        BenchError: A track that shows no genes.
     """
-    facts = truth.load(task)
-    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
-    return by_gene(facts, predictions.read(folder / PREDICTIONS, facts.units, facts.genes, expected).y_hat, top)
+    evaluation = registry.evaluation(track)
+    if not hasattr(evaluation, "by_gene"):
+        raise BenchError(f"rows of bench {track.verb} are not shown gene by gene.")
+    table: pd.DataFrame = evaluation.by_gene(folder / PREDICTIONS, task, top)
+    return table
+
+
+def _found(run_id: str, out: Path) -> tuple[Track, Path]:
+    """The track whose record a run's folder holds beside predictions, and that folder.
+
+    Raises:
+        BenchError: No such run, or one without predictions of test conditions.
+    """
+    folder = out / safe_name("run", run_id)
+    for track in registry.tracks():
+        if track.takes == "predictions" and record_path(track, folder).is_file():
+            return track, folder
+    raise BenchError(f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed.")
 
 
 def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tuple[pd.DataFrame, pd.DataFrame, Path]:
@@ -93,15 +110,9 @@ def write_genes(run_id: str, out: Path, data: Any = None, top: int = 20) -> tupl
     Returns:
         The table of all scored genes, that of each condition's first ``top``, and where the latter is: ``genes.csv``.
     """
-    folder = out / safe_name("run", run_id)
-    if not record_path(TRACK, folder).is_file():
-        raise BenchError(
-            f"no run '{run_id}' with predictions in {out}: bench genes takes the id that bench run printed."
-        )
-    record = records.read(record_path(TRACK, folder))
-    task = task_of_run(folder, record, data)
-    table = genes_of(folder, task, top)
-    whole = genes_of(folder, task, None)
+    track, folder = _found(run_id, out)
+    task = task_of_run(folder, records.read(record_path(track, folder)), data)
+    table, whole = (genes_of(track, folder, task, most) for most in (top, None))
     path = folder / "genes.csv"
     write_text(path, plain_csv(table))
     return whole, table, path
@@ -117,8 +128,8 @@ def draw_genes(run_id: str, out: Path, table: pd.DataFrame) -> list[Path]:
     """
     from bench.reports.figures import genes as figures
 
-    folder = out / safe_name("run", run_id)
-    record = records.read(record_path(TRACK, folder))
+    track, folder = _found(run_id, out)
+    record = records.read(record_path(track, folder))
     spec = record.spec
     heading = f"{spec.label} | {spec.dataset} | {spec.split} | seed {spec.split_seed} | run {run_id}"
     return figures.draw(table, figures.Heading(heading, record.evidence == "smoke"), folder)

@@ -21,7 +21,7 @@ from bench.data.io.h5ad import open_h5ad
 from bench.data.naming import Naming
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset, load_task
-from bench.tracks.response.predictions import open_table
+from bench.results.predictions import open_table
 
 #: ``--split`` that asks for what the predictions hold.
 PREDICTED = "predicted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,14 @@ import pandas as pd
 
 from bench.core.console import note
 from bench.core.errors import BenchError
+from bench.core.track import Track
+from bench.data.known_latents import SPLIT, Problem, load
 from bench.results import records, store
 from bench.results.records import Record
-from bench.runner.latents import Effort, Maker, maker
-from bench.tracks.identifiability import claim
-from bench.tracks.identifiability import record as of_record
-from bench.tracks.identifiability.problem import Problem, load
-from bench.tracks.identifiability.score import score
-from bench.tracks.identifiability.track import TRACK
+from bench.results.spec import RunSpec
+from bench.runner.latents import Effort, Maker, Row, maker
+from bench.runner.outside import record_path
+from bench.tracks import registry
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,33 @@ class Identified:
     """What was found.
 
     Attributes:
+        track: The track.
         records: Of all rows and seeds that were asked for.
         paths: Where each lies.
     """
 
+    track: Track
     records: tuple[Record, ...]
     paths: tuple[Path, ...]
 
     @property
     def unanswerable(self) -> str:
         """Why nothing can be claimed of these data; empty = it can."""
-        return claim.unanswerable(self.records)
+        return str(registry.evaluation(self.track).unanswerable(self.records))
 
-    def table(self, against: str = claim.AGAINST) -> pd.DataFrame:
-        """The board, see :func:`bench.tracks.identifiability.claim.table`."""
-        return claim.table(self.records, against)
+    def table(self, against: str | None = None) -> pd.DataFrame:
+        """The board, with intervals over data seeds.
+
+        Args:
+            against: Label, or model, of the row that others are compared with; absent = the track's choice.
+        """
+        evaluation = registry.evaluation(self.track)
+        board: pd.DataFrame = evaluation.table(self.records, evaluation.AGAINST if against is None else against)
+        return board
 
 
 def identify(
+    track: Track,
     rows: Sequence[str],
     data: str,
     data_seeds: Sequence[int],
@@ -56,6 +66,7 @@ def identify(
     """Make a board; what has a record already is not made again.
 
     Args:
+        track: Takes latents.
         rows: Names, see :func:`bench.runner.latents.maker`.
         data: ``g1``, ``g2``, ``g3``, with parameters or not.
         data_seeds: Seeds of the screens.
@@ -68,45 +79,72 @@ def identify(
     Raises:
         BenchError: Unknown rows, or data whose latents nobody knows.
     """
-    makers = {name: maker(name, effort) for name in dict.fromkeys(rows)}
+    makers = [maker(track, name, effort) for name in dict.fromkeys(rows)]
     found: list[tuple[Record, Path]] = []
     for data_seed in data_seeds:
         problem = load(data, data_seed)
         fresh = []
-        for name, one in makers.items():
+        for one in makers:
             for seed in seeds if one.drawn else seeds[:1]:
-                made = _one(problem, name, one, seed, out, force)
-                fresh.append(made)
+                fresh.append(_one(track, problem, one, seed, out, force))
         # Each screen is kept when it is done: an interrupted board goes on where it stopped.
-        store.add(leaderboards, TRACK, [(record, None) for record, _ in fresh])
+        store.add(leaderboards, track, [(record, None) for record, _ in fresh])
         found += fresh
-    board = Identified(tuple(record for record, _ in found), tuple(path for _, path in found))
+    board = Identified(track, tuple(record for record, _ in found), tuple(path for _, path in found))
     if board.unanswerable:
         note(board.unanswerable)
     return board
 
 
-def _one(problem: Problem, name: str, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:
+def spec_of(problem: Problem, row: Row, seed: int) -> RunSpec:
+    """Everything that decides a record's numbers.
+
+    A board is of one data set: here of one generator with its parameters, whose seeds take the place of split seeds.
+    ``split_id`` names the very cells.
+
+    Args:
+        problem: The screen.
+        row: Who makes the latents.
+        seed: Of the training.
+    """
+    return RunSpec(
+        dataset=problem.name,
+        data_hash=problem.family,
+        split=SPLIT,
+        split_seed=problem.seed,
+        control_fold=0,
+        split_id=problem.split_id,
+        model=row.name,
+        model_version=row.version,
+        arguments=dict(row.arguments),
+        variant=dict(row.variant),
+        pretrain_seed=seed,
+        head_seed=seed,
+    )
+
+
+def _one(track: Track, problem: Problem, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:
     """The record of a row, read or made."""
     row = one.row(problem)
-    spec = of_record.spec_of(problem, row, seed)
-    path = out / spec.run_id / of_record.FILE
+    spec = spec_of(problem, row, seed)
+    path = record_path(track, out / spec.run_id)
     if path.is_file() and not force:
         try:
             there = records.read(path)
-            if there.track_version == TRACK.version:
+            if there.track_version == track.version:
                 return there, path
         except BenchError as error:
             note(f"{error} It is made again.")
     begin = time.perf_counter()
-    made = one.make(problem, seed)
+    latents, trained = one.make(problem, seed)
     spent = time.perf_counter() - begin
-    numbers = score(problem, made.latents)
-    budget = made.budget.model_copy(update={"fit_s": round(spent, 3)})
-    record = of_record.make(problem, spec, row, numbers, budget, made.warnings, made.selection)
+    trained = trained._replace(budget=trained.budget.model_copy(update={"fit_s": round(spent, 3)}))
+    record: Record = registry.evaluation(track).evaluate(problem, latents, spec, row.kind, trained)
     records.write(path, record, None)
+    title = next((column.title for column in track.columns if column.metric == track.primary), track.primary)
+    value = record.numbers[track.primary]
     where = f"{spec.label} | {problem.name} | data seed {problem.seed}, seed {seed}"
-    note(f"{where}: MCC {numbers['mcc_within']:.3f}, {spent:.1f} s")
+    note(f"{where}: {title} {math.nan if value is None else value:.3f}, {spent:.1f} s")
     return record, path
 
 
@@ -118,20 +156,21 @@ AXES: dict[str, tuple[str, ...]] = {
 }
 
 
-def along(data: str, make: Callable[[str], Identified]) -> pd.DataFrame:
+def along(data: str, make: Callable[[str], Identified], against: str) -> pd.DataFrame:
     """The board of each value along each axis, on top of each other.
 
     Args:
         data: The screen that is varied.
         make: Makes a board of a screen by name.
+        against: The row that others are compared with.
 
     Returns:
-        Columns ``axis``, ``value``, and those of :func:`bench.tracks.identifiability.claim.table`.
+        Columns ``axis``, ``value``, and those of :meth:`Identified.table`.
     """
     parts = []
     for axis, settings in AXES.items():
         for setting in settings:
-            board = make(f"{data}{',' if ':' in data else ':'}{setting}").table()
+            board = make(f"{data}{',' if ':' in data else ':'}{setting}").table(against)
             board.insert(0, "axis", axis)
             board.insert(1, "value", float(setting.rpartition("=")[2]))
             parts.append(board)

@@ -15,17 +15,16 @@ from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import store
+from bench.results import predictions, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.results.shifts import HASH, LEVELS, Rows, Shifts
 from bench.results.tables import ALL
-from bench.runner import by_track
 from bench.runner.candidates import PREDICTIONS as CANDIDATES
 from bench.runner.genes import split_of_run
 from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
-from bench.tracks.response import predictions
+from bench.tracks import registry
 
 #: What of a record does not follow from what would be kept of its predictions, in words; empty = all does, ``None`` =
 #: nobody can tell here.
@@ -131,7 +130,7 @@ def _of_candidates(path: Path, entry: BoardEntry, task: Task) -> Rows:
     _check(path, record)
     if (spec.data_hash, spec.split_id) != (task.dataset.hash, task.split.split_id):
         raise BenchError(f"{path}: the data or the split of {record.run_id} are others than are here.")
-    evaluation = by_track.evaluation(entry.track)
+    evaluation = registry.evaluation(entry.track)
     whole, units = evaluation.asked(task)
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     content = predictions.read(path, units, tuple(whole.dataset.genes.tolist()), expected)

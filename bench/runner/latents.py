@@ -1,10 +1,10 @@
-"""Rows of the track ``identifiability``: who can be asked for latents, by name, and what it says of held-out cells."""
+"""Rows of a track that takes latents: who can be asked for some, by name, and what it says of held-out cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -12,26 +12,27 @@ import torch
 from numpy.typing import NDArray
 
 from bench.core.errors import BenchError, unknown
+from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.data.datamodule import PerturbationDataModule
+from bench.data.known_latents import Problem
 from bench.models import registry
 from bench.models.encoder_model import EncoderModel
 from bench.models.latents import perturbed
 from bench.models.latents.vae import fit_vae
 from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
-from bench.results.records import Budget
+from bench.results.latents import Latents
+from bench.results.records import Budget, Kind
+from bench.results.trained import Trained
 from bench.runner.config import budget_of
 from bench.runner.model_choice import choose, resolve_arguments
-from bench.tracks.identifiability.latents import Latents
-from bench.tracks.identifiability.problem import Problem
-from bench.tracks.identifiability.record import Row
-from bench.tracks.identifiability.references import REFERENCES
+from bench.tracks import registry as tracks
 from bench.training.fit import FitContext
 
 #: Variational autoencoders of one block, and whether each is told the perturbation.
 VAES = {"vae": False, "conditional_vae": True}
-#: Rows that stand beside every model.
-BESIDE = (*REFERENCES, *VAES, "random_encoder")
+#: The model that learns nothing.
+UNTRAINED = "random_encoder"
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,29 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Made:
-    """Latents, what making them cost, and what there is to say."""
+class Row:
+    """Who makes the latents.
+
+    Attributes:
+        name: Name of the row.
+        kind: See :class:`bench.results.records.Record`.
+        version: Of what makes them.
+        arguments: Its arguments, resolved.
+        variant: Those that differ from what the row's name stands for.
+    """
+
+    name: str
+    kind: Kind = "model"
+    version: int = 1
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    variant: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Made(NamedTuple):
+    """Latents, and how they were made."""
 
     latents: Latents
-    budget: Budget
-    warnings: tuple[str, ...] = ()
-    selection: str | None = None
+    trained: Trained
 
 
 @dataclass(frozen=True)
@@ -85,10 +102,16 @@ class Maker:
     drawn: bool = True
 
 
-def maker(named: str, effort: Effort) -> Maker:
+def beside(track: Track) -> tuple[str, ...]:
+    """Names of the rows that stand beside every model."""
+    return (*tracks.evaluation(track).REFERENCES, *VAES, UNTRAINED)
+
+
+def maker(track: Track, named: str, effort: Effort) -> Maker:
     """Find a row.
 
     Args:
+        track: Takes latents, and has references of its own.
         named: A reference, ``vae``, ``conditional_vae``, ``perturbed_vae`` or a model with an encoder; arguments of a
             model after a colon: ``perturbed_vae:ablation=no_align,alpha=0.05``.
         effort: What it may spend, where it is trained.
@@ -98,12 +121,13 @@ def maker(named: str, effort: Effort) -> Maker:
     """
     name, _, text = named.partition(":")
     given = _arguments(named, text)
-    if name in REFERENCES or name in VAES:
+    references = tracks.evaluation(track).REFERENCES
+    if name in references or name in VAES:
         if given:
             raise BenchError(f"'{named}': {name} takes no arguments.")
-        return _reference(name) if name in REFERENCES else _vae(name, effort)
+        return _reference(name, references[name]) if name in references else _vae(name, effort)
     if name not in registry.entries():
-        raise unknown("row", name, (*BESIDE, *_with_latents()))
+        raise unknown("row", name, (*beside(track), *_with_latents()))
     if name == "perturbed_vae":
         return _perturbed(given, effort)
     choice = choose(name)
@@ -129,11 +153,9 @@ def _arguments(named: str, text: str) -> dict[str, str]:
     return found
 
 
-def _reference(name: str) -> Maker:
-    found = REFERENCES[name]
-
+def _reference(name: str, found: Any) -> Maker:
     def make(problem: Problem, seed: int) -> Made:
-        return Made(found.make(problem, seed), Budget(trials=1))
+        return Made(found.make(problem, seed), Trained(Budget(trials=1)))
 
     return Maker(lambda problem: Row(name, found.kind), make, found.drawn)
 
@@ -152,9 +174,8 @@ def _vae(name: str, effort: Effort) -> Maker:
         z = model.embed(torch.from_numpy(problem.x), condition).double().numpy()
         size = sum(p.numel() for p in model.parameters())
         cells = effort.steps * effort.batch_size
-        return Made(
-            Latents(z), Budget(steps=effort.steps, cells_seen=cells, trials=1, parameters={"autoencoder": size})
-        )
+        spent = Budget(steps=effort.steps, cells_seen=cells, trials=1, parameters={"autoencoder": size})
+        return Made(Latents(z), Trained(spent))
 
     return Maker(lambda problem: Row(name, arguments=asdict(effort), variant=effort.variant), make)
 
@@ -190,7 +211,7 @@ def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
         latents = Latents(said.perturbed, block, said.effects, said.graph, said.shifts if len(said.shifts) else None)
         warnings = tuple(word for word in model.warnings if "have no features" not in word)
         masks = f"; masks on {said.on:.2f}, true {problem.truth.effects.mask.mean():.2f}" if said.on == said.on else ""
-        return Made(latents, budget_of(model.fit_report), warnings, f"{model.fit_report.selection}{masks}")
+        return Made(latents, Trained(budget_of(model.fit_report), f"{model.fit_report.selection}{masks}", warnings))
 
     def row(problem: Problem) -> Row:
         resolved = arguments(problem)
@@ -223,7 +244,8 @@ def _encoder(name: str, given: Mapping[str, str], effort: Effort) -> Maker:
         _fit(problem, model, seed, model.freeze_encoder, evaluates_encoder=True)
         with torch.inference_mode():
             z: Floats = model.embed(torch.from_numpy(problem.x)).double().numpy()
-        return Made(Latents(z), budget_of(model.fit_report), tuple(model.warnings), model.fit_report.selection)
+        report = model.fit_report
+        return Made(Latents(z), Trained(budget_of(report), report.selection, tuple(model.warnings)))
 
     def row(problem: Problem) -> Row:
         resolved = arguments(problem)

@@ -17,7 +17,6 @@ from bench.data.profiles.wells import Wells
 from bench.reports.merged import merged
 from bench.results import records
 from bench.results.tables import ALL, to_long
-from bench.runner import by_track
 from bench.runner import profiles as runner
 from bench.runner.config import ProfilesConfig
 from bench.runner.result import Folders
@@ -137,7 +136,7 @@ def _groups(track: Track, config: ProfilesConfig, wells: Wells) -> pd.DataFrame:
     asked = runner.questions(track, config, wells)
     names = [str(spec.split) for spec in runner.specs(track, config, wells)]
     return pd.DataFrame(
-        [by_track.evaluation(track).words_of(one) for one in asked], index=pd.Index(names, name="split")
+        [registry.evaluation(track).words_of(one) for one in asked], index=pd.Index(names, name="split")
     )
 
 

@@ -17,9 +17,9 @@ from bench.data.task import Task
 from bench.results import records, store
 from bench.results.records import Budget, Kind, Record
 from bench.results.spec import RunSpec
-from bench.runner import by_track
 from bench.runner.config import check_row_name, task_fields
 from bench.runner.handed_in import on_its_genes
+from bench.tracks import registry
 
 #: The column of the conditions is the one that names the most of them.
 ANY = Naming()
@@ -63,7 +63,7 @@ def score_predictions(
     Raises:
         BenchError: Predictions that cannot be scored.
     """
-    outcome = by_track.evaluation(track).evaluate(path, task, facts, **read)
+    outcome = registry.evaluation(track).evaluate(path, task, facts, **read)
     sha, dirty = records.git_state()
     if fitted is not None:
         dirty = bool(dirty or fitted.git_dirty)
@@ -151,7 +151,7 @@ def score_file(
         with stages.stage("truth"):
             if subset:
                 task = on_its_genes(task, file, naming)
-            facts = by_track.evaluation(track).prepare(task)
+            facts = registry.evaluation(track).prepare(task)
         kept = len(facts.genes)
         spec = RunSpec(
             **task_fields(task),

@@ -13,7 +13,7 @@ from bench.core.units import Unit
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.base import PerturbationModel
 from bench.models.encoder_model import EncoderModel
-from bench.tracks.planning.own_space import OwnLatents
+from bench.results.latents import OwnLatents
 from bench.training.embedding import embed_rows
 
 #: Control cells that latents are predicted from, the same for all candidates; and cells of a train unit that the mean

@@ -23,12 +23,13 @@ from bench.results.levels import headline, levels
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.results.tables import ALL
-from bench.runner import by_track, tracking
+from bench.runner import tracking
 from bench.runner.config import RunConfig, budget_of, make_model, spec_of
 from bench.runner.model_choice import load_class, sources
 from bench.runner.outside import hand_in, record_path, score_predictions
 from bench.runner.rescore import PREDICTIONS, Kept, earlier
 from bench.runner.saved import Fitted, check_saved, is_saved
+from bench.tracks import registry
 
 if TYPE_CHECKING:
     from bench.data.datamodule import PerturbationDataModule
@@ -199,7 +200,7 @@ def _one(
     fitted: dict[str, Fitted],
 ) -> Record:
     with stages.stage("truth"):
-        facts = by_track.evaluation(track).prepare(task)
+        facts = registry.evaluation(track).prepare(task)
     write_json(folder / "split.json", {**task.split.model_dump(mode="json"), "split_id": task.split.split_id})
     write_json(folder / "spec.json", spec.model_dump(mode="json"))
     kept = None if config.force or config.save or instance is not None else earlier(track, config.out, spec)
@@ -245,7 +246,7 @@ def _fitted(
                 levels(track, values, record.honest)[ALL],
                 budget.model_dump(),
             )
-            tracking.finish(logger, numbers, outcome.wide(), _artifacts(config, folder))
+            tracking.finish(logger, numbers, tracking.by_condition(values), _artifacts(config, folder))
     return record
 
 

@@ -19,9 +19,9 @@ from bench.results import embeddings, records, spec, store
 from bench.results.finished import finished as finished_record
 from bench.results.profiles import Profiles
 from bench.results.spec import RunSpec
-from bench.runner import by_track
 from bench.runner.config import ProfilesConfig, make_config, make_model
 from bench.runner.model_choice import choose
+from bench.tracks import registry
 
 #: What stands beside encoders: nothing, chance, the features, and the untrained network.
 BARS = ("constant_encoder", "noise_encoder", "random_encoder", "identity", "pca_encoder")
@@ -56,7 +56,7 @@ def words(value: Any) -> tuple[str, ...]:
 
 def known(track: Track) -> tuple[str, ...]:
     """Names of what may be given."""
-    return (*READ, *ASKED, *by_track.evaluation(track).GIVEN)
+    return (*READ, *ASKED, *registry.evaluation(track).GIVEN)
 
 
 def meant(track: Track, given: Mapping[str, Any]) -> Meant:
@@ -65,7 +65,7 @@ def meant(track: Track, given: Mapping[str, Any]) -> Meant:
     Raises:
         BenchError: A name, or a value, that there is not.
     """
-    evaluation = by_track.evaluation(track)
+    evaluation = registry.evaluation(track)
     for name in given:
         if name not in known(track):
             raise unknown("option", name, known(track))
@@ -154,7 +154,7 @@ def read(config: ProfilesConfig, track: Track) -> Wells:
 def label(track: Track, config: ProfilesConfig) -> str:
     """The row's name with what differs from the defaults, as :attr:`bench.results.spec.RunSpec.label` has it."""
     options = meant(track, config.given).options
-    return spec.label(config.name, by_track.evaluation(track).variant_of(_profiles(config), options))
+    return spec.label(config.name, registry.evaluation(track).variant_of(_profiles(config), options))
 
 
 def specs(track: Track, config: ProfilesConfig, wells: Wells) -> list[RunSpec]:
@@ -163,7 +163,7 @@ def specs(track: Track, config: ProfilesConfig, wells: Wells) -> list[RunSpec]:
     Raises:
         BenchError: They are asked nothing.
     """
-    evaluation, asked = by_track.evaluation(track), meant(track, config.given)
+    evaluation, asked = registry.evaluation(track), meant(track, config.given)
     made = _profiles(config)
     return [evaluation.spec_of(wells, one, made, asked.options) for one in questions(track, config, wells)]
 
@@ -175,7 +175,7 @@ def questions(track: Track, config: ProfilesConfig, wells: Wells) -> list[Any]:
         BenchError: Nothing.
     """
     asked = meant(track, config.given)
-    found: list[Any] = by_track.evaluation(track).questions(wells, asked.tasks, asked.cells, asked.times)
+    found: list[Any] = registry.evaluation(track).questions(wells, asked.tasks, asked.cells, asked.times)
     if not found:
         groups = ", ".join(map(str, wells.groups)) or "none"
         raise BenchError(
@@ -204,7 +204,7 @@ def run(track: Track, config: ProfilesConfig, wells: Wells | None = None) -> lis
     if (paths := [path for path in done if path]) and len(paths) == len(done):
         note(f"{label(track, config)} is finished already (--force repeats it)")
         return paths
-    evaluation, options = by_track.evaluation(track), meant(track, config.given).options
+    evaluation, options = registry.evaluation(track), meant(track, config.given).options
     asked, made = questions(track, config, wells), _profiles(config)
     if config.encoder:
         from bench.runner.wells import encode  # torch and lightning take longer to load than features to be matched

@@ -121,7 +121,7 @@ class Result:
         for record in self.records:
             folder, fitted = self.out / record.run_id, self._fitted.get(record.run_id)
             task = fitted.task if fitted is not None else task_of_run(folder, record, data)
-            part = genes_of(folder, task, top)
+            part = genes_of(registry.get(record.track), folder, task, top)
             parts.append(part.assign(seed=record.spec.split_seed, control_fold=record.spec.control_fold))
         table = pd.concat(parts, ignore_index=True)
         return table.drop(columns=["seed", "control_fold"]) if len(parts) == 1 else table

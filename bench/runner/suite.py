@@ -12,13 +12,12 @@ from bench.core.console import Stages, note
 from bench.core.files import write_text
 from bench.data.task import Task
 from bench.evaluations.biojepac import suite
-from bench.evaluations.biojepac.inputs import SuiteInputs
+from bench.evaluations.biojepac.inputs import SuiteInputs, truth_of
 from bench.results.generated import plain_csv
 from bench.results.spec import RunSpec
 from bench.runner import pipeline, suite_tables
 from bench.runner.config import RunConfig, make_model
 from bench.runner.suite_tables import Tables
-from bench.tracks.response.truth import truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +66,7 @@ def _one(config: RunConfig, task: Task, spec: RunSpec, stages: Stages, tables: T
     from bench.data.datamodule import PerturbationDataModule
 
     with stages.stage("truth"):
-        truth.load(task)
+        truth_of(task)
         asked = suite_tables.pathways(tables, task.dataset), suite_tables.mechanisms(tables, task.dataset)
         genes = suite_tables.essential(tables)  # a bad file is told before anything is fitted
     units = tuple(dict.fromkeys((*task.units, *(u for p in ("train", "val", "test") for u in task.units_of(p)))))
@@ -103,17 +102,16 @@ def inputs_of(model: PerturbationModel, module: PerturbationDataModule, name: st
     from bench.runner import suite_parts as parts
 
     task, seed, reasons = module.task, module.seed, dict[str, str]()
-    facts = truth.load(task)
     y_hat = parts.means(model, task, task.units, seed, name)
     informed = [model.fallbacks(u.perturbation) < max(len(constituents(u.perturbation)), 1) for u in task.units]
     return SuiteInputs(
         task,
-        facts,
+        truth_of(task),
         y_hat,
         np.array(informed, dtype=np.bool_),
         module.input_means.mean(axis=0),
         averaged=parts.part(lambda: parts.averaged(model, module, seed, name), "averaged", reasons),
-        spread=parts.part(lambda: parts.spread(model, module, facts, y_hat, name), "uncertainty", reasons),
+        spread=parts.part(lambda: parts.spread(model, module, y_hat, name), "uncertainty", reasons),
         latents=parts.part(lambda: parts.latents(model, task, task.split.seed), "latents", reasons),
         gene_vectors=parts.part(lambda: parts.gene_vectors(model, module), "gene vectors", reasons),
         action_vectors=parts.part(lambda: parts.action_vectors(model, module), "action vectors", reasons),

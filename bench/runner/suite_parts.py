@@ -14,9 +14,11 @@ from bench.core.conditions import CONTROL, constituents
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.data import heldout
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Part, Task
-from bench.evaluations.biojepac.inputs import Averaged, Latents, Spread, Vectors
+from bench.evaluations.biojepac import uncertainty
+from bench.evaluations.biojepac.inputs import Averaged, Latents, Spread, Vectors, truth_of
 from bench.evaluations.biojepac.retrieval import in_loader_order
 from bench.models.encoder_model import EncoderModel
 from bench.models.response import as_published
@@ -25,12 +27,9 @@ from bench.nn.composer import Composer
 from bench.nn.gene_transformer import GeneTransformer
 from bench.runner import candidates
 from bench.runner.encoder import FrozenEncoder
+from bench.stats.embedding import embed_rows as embed_cells
+from bench.stats.embedding import standardise
 from bench.stats.shifts import row_mean
-from bench.tracks.representation import heldout
-from bench.tracks.representation.embedding import embed_rows as embed_cells
-from bench.tracks.representation.embedding import standardise
-from bench.tracks.response.align import align, sampling_variance
-from bench.tracks.response.truth.fields import Truth
 from bench.training.embedding import MAX_CELLS, embed_rows, linear_decoder, scale_of, spread_rows
 
 if TYPE_CHECKING:
@@ -192,13 +191,13 @@ def action_vectors(model: PerturbationModel, module: PerturbationDataModule) -> 
     )
 
 
-def spread(model: PerturbationModel, module: PerturbationDataModule, facts: Truth, y_hat: Floats, name: str) -> Spread:
+def spread(model: PerturbationModel, module: PerturbationDataModule, y_hat: Floats, name: str) -> Spread:
     """What a model says of its own uncertainty: of latents, or by how much its networks differ."""
     head = head_of(model)
     if isinstance(model, EncoderModel) and isinstance(head, TokenHead):
         return _of_latents(model, head, module)
     if isinstance(model, EncoderModel) and len(getattr(model.response, "networks", ())) > 1:
-        return _of_networks(model, module, facts, y_hat, name)
+        return _of_networks(model, module, y_hat, name)
     raise Missing("no uncertainty: the model gives neither a variance nor several networks that could differ")
 
 
@@ -247,12 +246,10 @@ def _tokens(
     return Spread("", score_, error_, mean_, sd_, target_, every, np.ones(1), torch.cat(unit).numpy(), units)
 
 
-def _of_networks(model: EncoderModel, module: PerturbationDataModule, facts: Truth, y_hat: Floats, name: str) -> Spread:
-    """Shifts of units beside the mean and the spread of the networks; what is not known of the truth is added to it."""
+def _of_networks(model: EncoderModel, module: PerturbationDataModule, y_hat: Floats, name: str) -> Spread:
+    """How much the networks of a model differ, beside its error on val units."""
     task = module.task
     each = np.stack([means(one, task, task.units, module.seed, name) for one in model.members()])
-    variance = each.var(axis=0, ddof=1)
-    case = align(facts, y_hat)
     val = task.units_of("val")
     constant = np.full(y_hat.shape[1], np.nan)
     if val:
@@ -260,18 +257,7 @@ def _of_networks(model: EncoderModel, module: PerturbationDataModule, facts: Tru
         said = means(model, task, bulk.units, module.seed, name)
         place = [module.dataset.contexts.index(unit.context) for unit in bulk.units]
         constant = np.sqrt(((said - module.input_means[place] - bulk.shifts) ** 2).mean(axis=0))
-    return Spread(
-        f"the spread of {len(each)} networks, and the sampling noise of the truth",
-        np.log(np.maximum(variance, 1e-12)).mean(axis=1),
-        np.asarray(((y_hat - facts.y) ** 2).mean(axis=1)),
-        case.d_hat,
-        np.sqrt(variance + sampling_variance(facts)),
-        case.d,
-        case.scored,
-        constant,
-        np.arange(len(task.units)),
-        task.units,
-    )
+    return uncertainty.of_networks(truth_of(task), each, y_hat, constant)
 
 
 def part(make: Callable[[], T], name: str, reasons: dict[str, str]) -> T | None:

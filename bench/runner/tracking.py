@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.core.errors import BenchError
 from bench.results.levels import Headline, Level
 from bench.results.spec import RunSpec
+from bench.results.tables import ALL, Table, to_long
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,6 +165,13 @@ def summary(
         named |= {f"{name}/{key}": value for key, value in numbers.items()}
     named |= {key: value for key, value in costs.items() if isinstance(value, (int, float))}
     return {key: float(value) for key, value in named.items() if value is not None}
+
+
+def by_condition(table: Table) -> pd.DataFrame:
+    """A row per condition, a column per metric, over all units."""
+    rows = to_long(table)
+    rows = rows[rows["scope"] == ALL]
+    return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
 def finish(

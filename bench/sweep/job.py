@@ -17,7 +17,6 @@ from bench.tracks import registry
 
 if TYPE_CHECKING:
     from bench.results.spec import RunSpec
-    from bench.sweep.suite import Verb
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Job:
             the first that is done does them all.
     """
 
-    verb: Verb
+    verb: str
     config: AnyConfig
     spec: RunSpec
     key: str

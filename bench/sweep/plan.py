@@ -15,14 +15,14 @@ from bench.runner import by_track
 from bench.runner.config import AnyConfig, ProfilesConfig, RunConfig, make_config, make_model
 from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
 from bench.sweep.job import Job
-from bench.sweep.suite import ProfilesBlock, Scalar, Suite, Verb, points
+from bench.sweep.suite import ProfilesBlock, Scalar, Suite, points
 from bench.tracks import registry
 
 #: Where runs are written: ``out``, ``leaderboards`` and ``tracking`` of :class:`bench.runner.config.RunConfig`.
 Places = Mapping[str, Any]
 
 
-def configs(suite: Suite, places: Places) -> list[tuple[Verb, AnyConfig]]:
+def configs(suite: Suite, places: Places) -> list[tuple[str, AnyConfig]]:
     """The runs, and rows of profiles, of a suite, each with one seed and one fold; no data are read.
 
     Args:
@@ -33,8 +33,8 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, AnyConfig]]:
         BenchError: An unknown model or argument, or a value that the model refuses.
     """
     chosen = _models(suite)
-    made: dict[tuple[Verb, str, str], RunConfig] = {}
-    found: list[tuple[Verb, AnyConfig]] = []
+    made: dict[tuple[str, str, str], RunConfig] = {}
+    found: list[tuple[str, AnyConfig]] = []
     for verb, block in suite.blocks():
         if isinstance(block, ProfilesBlock):
             found += ((verb, config) for config in _rows(suite, verb, block, places))
@@ -52,7 +52,7 @@ def configs(suite: Suite, places: Places) -> list[tuple[Verb, AnyConfig]]:
     return found
 
 
-def _rows(suite: Suite, verb: Verb, block: ProfilesBlock, places: Places) -> list[ProfilesConfig]:
+def _rows(suite: Suite, verb: str, block: ProfilesBlock, places: Places) -> list[ProfilesConfig]:
     """The rows of a block of profiles."""
     from bench.runner import profiles
 
@@ -81,7 +81,7 @@ def _models(suite: Suite) -> dict[str, ModelChoice]:
         raise BenchError(f"suite '{suite.name}': {error}") from error
 
 
-def _config(verb: Verb, model: ModelChoice, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
+def _config(verb: str, model: ModelChoice, variant: Mapping[str, Scalar], places: Places) -> RunConfig:
     """Resolve a model and its arguments, and make the model once, so that it can refuse them."""
     config = make_config(model, variant, data="", **places)
     if registry.by_verb(verb).takes == "encoder":
@@ -108,7 +108,7 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
 
     everything = configs(suite, places)
     check_claims(suite, everything)
-    resolver, jobs = Resolver(), dict[tuple[Verb, str], Job]()
+    resolver, jobs = Resolver(), dict[tuple[str, str], Job]()
     for verb, config in everything:
         if not _wanted(verb, config, only):
             continue
@@ -125,7 +125,7 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     return list(jobs.values())
 
 
-def _key(verb: Verb, config: AnyConfig, run_id: str) -> str:
+def _key(verb: str, config: AnyConfig, run_id: str) -> str:
     """Runs that differ in the second stage alone train one encoder, whose checkpoint they share; so do rows of profiles
     that differ in how they are judged. What one row of profiles is asked has one key.
     """
@@ -139,12 +139,12 @@ def _key(verb: Verb, config: AnyConfig, run_id: str) -> str:
     return " ".join(map(str, (config.model, config.data, config.split, config.seeds, config.folds)))
 
 
-def label(verb: Verb, config: AnyConfig) -> str:
+def label(verb: str, config: AnyConfig) -> str:
     """The row's name; no data are read."""
     return by_track.label(registry.by_verb(verb), config)
 
 
-def _wanted(verb: Verb, config: AnyConfig, only: Sequence[str]) -> bool:
+def _wanted(verb: str, config: AnyConfig, only: Sequence[str]) -> bool:
     words = f"{verb} {label(verb, config)} {config.data} {config.split or ''} seed={config.seeds[0][0]}"
     return all(word in words for word in only)
 
@@ -164,7 +164,7 @@ def _check_boards(suite: Suite, jobs: Sequence[Job]) -> None:
                 raise BenchError(f"suite '{suite.name}', claim '{claim.name}': {unknown('board', claim.split, there)}")
 
 
-def check_claims(suite: Suite, everything: Sequence[tuple[Verb, AnyConfig]]) -> None:
+def check_claims(suite: Suite, everything: Sequence[tuple[str, AnyConfig]]) -> None:
     """Refuse a claim that could never be evaluated: its rows, its board or its metric are not of this suite.
 
     Raises:

@@ -1,7 +1,7 @@
 """A suite: models x data sets x splits x seeds in one file, and what is claimed of the rows that they make.
 
-``configs/suites/<name>.yaml``. Every entry of ``runs``, ``frozen``, ``plan`` and ``profiles`` is a product; all are the
-suite.
+``configs/suites/<name>.yaml``. Every entry of ``runs``, and of every other verb of a track (``frozen``, ``plan``,
+``profiles``), is a product; all are the suite.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name, configs_dir
+from bench.core.track import Track
 from bench.results.claim import Claim, Names, Seeds, listed
+from bench.tracks import registry
 
 Scalar = bool | int | float | str
-Verb = Literal["run", "frozen", "plan", "profiles"]
-
 
 #: Claims, and runs, of a suite.
 _MOST_CLAIMS, _MOST_RUNS = 10_000, 100_000
@@ -123,16 +123,12 @@ class ProfilesBlock(BaseModel):
 
 
 class Suite(BaseModel):
-    """A suite file.
+    """What every suite file holds, beside a list of blocks for each track that suites may ask: see :func:`kind`.
 
     Attributes:
         name: The file's name.
         description: One line for people.
         published: Whether its rows stand on the published boards.
-        runs: What ``bench run`` does.
-        frozen: What ``bench frozen`` does, after the runs.
-        plan: What ``bench plan`` does, after these.
-        profiles: What ``bench profiles`` does.
         claims: About the rows.
     """
 
@@ -141,10 +137,6 @@ class Suite(BaseModel):
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", validate_default=False)
     description: str = ""
     published: bool = True
-    runs: tuple[Block, ...] = ()
-    frozen: tuple[Block, ...] = ()
-    plan: tuple[Block, ...] = ()
-    profiles: tuple[ProfilesBlock, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
 
     @model_validator(mode="after")
@@ -156,12 +148,35 @@ class Suite(BaseModel):
             )
         return self
 
-    def blocks(self) -> Iterator[tuple[Verb, Block | ProfilesBlock]]:
-        """All blocks, runs first: a frozen encoder is taken from a run's checkpoint."""
-        yield from (("run", block) for block in self.runs)
-        yield from (("frozen", block) for block in self.frozen)
-        yield from (("plan", block) for block in self.plan)
-        yield from (("profiles", block) for block in self.profiles)
+    def blocks(self) -> Iterator[tuple[str, Block | ProfilesBlock]]:
+        """All blocks with their verbs, runs first: a frozen encoder is taken from a run's checkpoint."""
+        for track in _asked():
+            yield from ((track.verb, block) for block in getattr(self, _field(track)))
+
+
+#: What tracks take that a suite may ask, in the order in which it does, and the blocks that say what is given.
+_BLOCKS: dict[str, type[Block] | type[ProfilesBlock]] = {
+    **dict.fromkeys(("predictions", "encoder", "candidates"), Block),
+    "profiles": ProfilesBlock,
+}
+
+
+def _asked() -> list[Track]:
+    """The tracks that suites may ask, in the order in which they do."""
+    return sorted((t for t in registry.tracks() if t.takes in _BLOCKS), key=lambda t: list(_BLOCKS).index(t.takes))
+
+
+def _field(track: Track) -> str:
+    """What a track's blocks are called in a suite: its verb, but of the plain boards ``runs``."""
+    return track.verb if track.suffix else "runs"
+
+
+def kind() -> type[Suite]:
+    """The suite with a field for each track."""
+    lists: dict[type[BaseModel], Any] = {Block: tuple[Block, ...], ProfilesBlock: tuple[ProfilesBlock, ...]}
+    blocks: dict[str, Any] = {_field(track): (lists[_BLOCKS[track.takes]], ()) for track in _asked()}
+    made: type[Suite] = create_model("Suite", __base__=Suite, **blocks)
+    return made
 
 
 def points(block: Block) -> Iterator[tuple[str, str, dict[str, Scalar], tuple[int, int], int, str]]:
@@ -204,7 +219,7 @@ def read(path: Path) -> Suite:
     if not isinstance(content, dict):
         raise BenchError(f"{path}: not a suite: expected fields runs, frozen, claims; 'bench sweep --help' shows one.")
     try:
-        suite = Suite.model_validate({"name": path.stem, **content})
+        suite = kind().model_validate({"name": path.stem, **content})
     except ValidationError as error:
         raise BenchError(f"{path}: {_problem(error)}") from error
     if not list(suite.blocks()):
@@ -223,9 +238,8 @@ def _problem(error: ValidationError) -> str:
     place = first["loc"]
     where = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        kinds: dict[str, type[BaseModel]] = {**dict.fromkeys(("runs", "frozen", "plan"), Block), "claims": Claim}
-        kinds["profiles"] = ProfilesBlock
-        known = kinds.get(str(place[0]), Suite).model_fields
+        kinds: dict[str, type[BaseModel]] = {_field(track): _BLOCKS[track.takes] for track in _asked()}
+        known = (kinds | {"claims": Claim}).get(str(place[0]), kind()).model_fields
         return f"{'.'.join(str(part) for part in place[:-1]) or 'the file'}: {unknown('field', str(place[-1]), known)}"
     if first["type"] == "too_short":
         return f"{where} is empty: the block would stand for no run. Name at least one."

@@ -1,10 +1,7 @@
 """All tracks: every package beside this file that has a ``track.py`` with a ``TRACK``.
 
-A track that takes predictions of the test units also has a ``run.py`` with ``prepare`` and ``evaluate``, one that takes
-encoders a ``run.py`` with ``run_encoder`` and ``finished``, one that takes predictions for candidates a ``run.py`` with
-``asked``, ``latents_asked``, ``prepare``, ``evaluate`` and ``kept``, one that takes profiles of wells a ``run.py`` with
-its options (``GIVEN``, ``options_of``), what it asks (``TASKS``, ``questions``, ``spec_of``, ``variant_of``,
-``fitted_on``) and ``run_profiles``; one whose boards are not laid out like the others has a ``table.py`` with ``show``.
+How a track evaluates is up to its ``run.py``, whose names :data:`HOOKS` lists by what it takes. One whose boards are
+not laid out like the others has a ``table.py`` with ``show``. Other rooms import no track by name: they ask here.
 """
 
 from __future__ import annotations
@@ -18,6 +15,18 @@ from types import ModuleType
 import bench.tracks
 from bench.core.errors import BenchError, unknown
 from bench.core.track import Track
+
+#: What the ``run.py`` of a track offers, by what it takes; ``docs/adding.md`` says what each is.
+HOOKS: dict[str, tuple[str, ...]] = {
+    "predictions": ("prepare", "evaluate"),
+    "candidates": ("asked", "latents_asked", "prepare", "evaluate", "kept"),
+    "encoder": ("run_encoder", "finished"),
+    "profiles": (
+        *("GIVEN", "TASKS", "options_of", "questions", "spec_of", "variant_of"),
+        *("words_of", "fitted_on", "run_profiles"),
+    ),
+    "latents": ("REFERENCES", "AGAINST", "evaluate", "table", "unanswerable", "show", "check", "checked"),
+}
 
 
 def tracks() -> tuple[Track, ...]:
@@ -68,7 +77,28 @@ def by_verb(verb: str) -> Track:
     return by_name[verb]
 
 
+def plain() -> Track:
+    """The track of the boards that are meant where no kind of question is named: those without a suffix."""
+    return next(track for track in tracks() if not track.suffix)
+
+
 def module(track: Track, name: str) -> ModuleType | None:
     """A module of a track's folder; ``None`` where it has none of that name."""
     path = f"{bench.tracks.__name__}.{track.name}.{name}"
     return importlib.import_module(path) if importlib.util.find_spec(path) else None
+
+
+def evaluation(track: Track) -> ModuleType:
+    """How a track evaluates what it takes: its ``run.py``.
+
+    Raises:
+        BenchError: It has none, or one that lacks something of :data:`HOOKS`.
+    """
+    found = module(track, "run")
+    if lacking := [name for name in HOOKS[track.takes] if not hasattr(found, name)]:
+        raise BenchError(
+            f"the track {track.name} takes {track.takes}, and its run.py has no {' and no '.join(lacking)}; "
+            f"'docs/adding.md' says what these are."
+        )
+    assert found is not None  # else it lacks all of them
+    return found

@@ -14,7 +14,7 @@ DATA = "g1:perturbations=4,cells=20,controls=40,d_v=3,max_hits=2,d_i=1,genes=8"
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    identify(("look_up", "noise"), DATA, (1, 2), (1,), Effort(), out, out / "boards")
+    identify(TRACK, ("look_up", "noise"), DATA, (1, 2), (1,), Effort(), out, out / "boards")
     return out / "boards", store.collect(TRACK, [out / "boards"])
 
 

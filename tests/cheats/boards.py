@@ -21,7 +21,7 @@ from bench.data.simulate.screens import SIMULATED, simulate
 from bench.data.splits.split import Split, subgroup
 from bench.data.task import Task
 from bench.data.values import normalise
-from bench.tracks.response import predictions
+from bench.results import predictions
 from cheats.exported import Exported, Floats, exported
 from cheats.scored import facts_of
 

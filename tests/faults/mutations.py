@@ -26,10 +26,9 @@ from bench.data.features.tables import read_table
 from bench.data.io.latents import read_latents
 from bench.data.splits.custom import read_custom
 from bench.data.values import normalise
-from bench.results import claims, records
+from bench.results import claims, predictions, records
 from bench.runner.model_choice import choose
 from bench.sweep import suite
-from bench.tracks.response import predictions
 from bench.tracks.response.track import TRACK
 
 #: What no message may hold: controls, halves of characters, marks that turn text around.

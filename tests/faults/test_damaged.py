@@ -13,9 +13,8 @@ from bench.core.files import sha256_json, write_json
 from bench.data.splits import gears
 from bench.data.splits import split as splits
 from bench.data.task import Task
-from bench.results import everything, records
+from bench.results import everything, predictions, records
 from bench.tracks import registry
-from bench.tracks.response import predictions
 from bench.tracks.response.truth import truth
 
 slow = pytest.mark.slow

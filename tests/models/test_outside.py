@@ -13,8 +13,8 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.models import registry
 from bench.results import records
+from bench.results.predictions import read
 from bench.runner import fit as run
-from bench.tracks.response.predictions import read
 from bench.tracks.response.truth import truth
 
 MINE = '''"""A model of one's own."""

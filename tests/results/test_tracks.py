@@ -1,13 +1,18 @@
 """A track is a folder: one made up here has records, boards, ranks, CSVs and claims, and nothing else knows of it."""
 
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import bench as cli
+from command import furnish, last, refuse
 from harness import bare_record, made_spec
 
 import bench.tracks
+from bench.audit.tasks import judged
 from bench.core.errors import BenchError
 from bench.data.task import Task
 from bench.reports.compare import show
@@ -20,10 +25,12 @@ from bench.runner import by_track
 from bench.runner.config import make_config
 from bench.runner.model_choice import choose
 from bench.runner.publish import publish
+from bench.sweep import suite as suites
+from bench.sweep.plan import configs
 from bench.tracks import registry
 
 TRACK = """
-from bench.core.track import Column, MetricInfo, Track
+from bench.core.track import Column, MetricInfo, Track, View
 
 
 def metric(name, better="high"):
@@ -45,6 +52,8 @@ TRACK = Track(
     floor_text="chance",
     ceiling_text="all",
     columns=(Column("hits", "hits"),),
+    question="Does a prediction point the right way?",
+    views={{"H": View("hits", (Column("right", "hits"),), "How often."), "M": View("misses", (), "")}},
 )
 """
 
@@ -190,6 +199,8 @@ def test_a_model_is_fitted_and_scored_by_a_track_that_is_only_a_folder(extra, tm
     assert "made up" in entry.record.warnings
     assert entry.table.field("all", "value")[:, 0].mean() == 1  # means of cells all point where expression is high
     assert by_track.finished(track, config, entry.record.spec) == path
+    # Nobody computes its metrics a second time, as those of every shipped track of its kind.
+    assert [one.name for one in registry.tracks() if one.takes == "predictions" and not judged(one)] == ["madeup"]
 
 
 def test_rows_without_values_by_unit_are_listed_without_rank_or_interval(extra, tmp_path):
@@ -215,6 +226,24 @@ def test_where_lower_is_better_the_lowest_ranks_first(extra, tmp_path):
     assert table["beat_rate"].tolist() == [1, 0]  # .2 and .8 misses where chance gives .5
 
 
+def test_a_track_that_lacks_a_hook_is_told_which(extra):
+    add_track(extra, "madeup")
+    (extra / "madeup" / "run.py").write_text("def prepare(task): ...")
+    with pytest.raises(BenchError, match="takes predictions, and its run.py has no evaluate;"):
+        registry.evaluation(registry.get("madeup"))
+
+
+def test_every_track_has_its_hooks_and_the_page_names_them():
+    for track in registry.tracks():
+        assert registry.evaluation(track)
+    page = (Path(__file__).parents[2] / "docs" / "adding.md").read_text()
+    rows = {
+        takes: next(line for line in page.split("\n") if line.startswith(f"| `{takes}`")) for takes in registry.HOOKS
+    }
+    for takes, names in registry.HOOKS.items():
+        assert [name for name in names if f"`{name}" not in rows[takes]] == []
+
+
 def test_two_tracks_with_one_verb_are_refused(extra):
     add_track(extra, "madeup", verb="run")
     verbs = [verb for _, verb in sorted([("madeup", "run"), *zip(SHIPPED, VERBS, strict=True)])]
@@ -229,3 +258,38 @@ def test_a_metric_that_a_track_does_not_have_is_refused():
     twice = pd.DataFrame({"condition": ["A+ctrl"] * 2, "metric": ["r2"] * 2, "value": [1.0, 2.0]})
     with pytest.raises(BenchError, match="two values of r2"):
         tables.from_long(registry.get("response"), twice)
+
+
+def test_a_part_of_the_question_is_a_table_without_skill_and_without_the_other_parts(extra):
+    add_track(extra, "madeup")
+    track = registry.get("madeup")
+    view = track.views["H"]
+    columns = ["model", "hits", "hits_ci_low", "misses", "misses_ci_low", "skill", "skill_hits", "beat_rate"]
+    assert track.columns_about(view, columns) == ["model", "hits", "hits_ci_low"]
+    about = track.about(view)
+    assert [column.title for column in about.columns] == ["right"] and about.legend == "How often."
+    assert not about.families and set(about.metrics) == set(track.metrics)
+
+
+def test_a_made_up_verb_is_asked_on_the_command_line_and_in_a_suite(extra, tmp_path, monkeypatch, capsys):
+    add_track(extra, "madeup")
+    furnish(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    task = ["--data", "t.yaml", "--split-file", "split.json", "--published", "none"]
+    code, out, err = cli(capsys, "guess", "--model", "additive", *task, "--tracking", "off", "--task", "h")
+    assert code == 0, err
+    assert "additive" in out and "right" in out and last(out).endswith("guess.json")
+    refuse(capsys, ["guess", "--model", "additive", *task, "--task", "x"], "expected one of H, M")
+    code, out, _ = cli(capsys, "list", "tracks")
+    assert "madeup" in out and "bench guess" in out and "point the right way?" in out
+    code, out, _ = cli(capsys, "list", "metrics", "--json")
+    assert {"hits", "misses"} <= set(json.loads(out))
+
+    (tmp_path / "s.yaml").write_text("guess: [{models: additive, data: t.yaml, splits: simulation}]")
+    ((verb, block),) = suites.read(tmp_path / "s.yaml").blocks()
+    assert verb == "guess" and block.models == ("additive",)
+    ((_, config),) = configs(suites.read(tmp_path / "s.yaml"), {"out": tmp_path, "leaderboards": tmp_path})
+    assert config.model == "additive" and config.split == "simulation"
+    (tmp_path / "s.yaml").write_text("guess: [{models: additive, dat: t.yaml}]")
+    with pytest.raises(BenchError, match="guess.0: unknown field 'dat'"):
+        suites.read(tmp_path / "s.yaml")

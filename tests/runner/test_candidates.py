@@ -20,7 +20,7 @@ from bench.runner import by_track, fit
 from bench.runner.candidates import predict
 from bench.runner.config import make_config
 from bench.runner.model_choice import choose
-from bench.sweep.suite import Suite
+from bench.sweep.suite import kind
 from bench.tracks import registry as tracks
 from bench.tracks.planning import run as evaluation
 
@@ -156,5 +156,5 @@ def test_a_record_is_of_its_task_and_predictions(here, asked):
 
 
 def test_a_suite_may_hold_plans():
-    suite = Suite.model_validate({"name": "s", "plan": [{"models": "ridge", "data": "simulated"}]})
+    suite = kind().model_validate({"name": "s", "plan": [{"models": "ridge", "data": "simulated"}]})
     assert [verb for verb, _ in suite.blocks()] == ["plan"]

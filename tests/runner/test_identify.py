@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
+from bench.data.known_latents import load
 from bench.results import records
 from bench.runner import latents
 from bench.runner.identify import identify
 from bench.runner.latents import Effort, maker
-from bench.tracks.identifiability.problem import load
+from bench.tracks import registry
 from bench.tracks.identifiability.score import score
 
 TINY = "g2:cells=40,controls=60"
+TRACK = registry.by_verb("identify")
 EFFORT = Effort(steps=4, hidden=8, batch_size=16)
 
 
@@ -21,7 +23,7 @@ def problem():
 
 
 def board(tmp_path, rows, data=TINY, seeds=(1,), **options):
-    return identify(rows, data, (1, 2), seeds, EFFORT, tmp_path / "runs", tmp_path / "boards", **options)
+    return identify(TRACK, rows, data, (1, 2), seeds, EFFORT, tmp_path / "runs", tmp_path / "boards", **options)
 
 
 def test_a_board_is_made_once_and_kept(tmp_path, monkeypatch):
@@ -38,27 +40,14 @@ def test_a_board_is_made_once_and_kept(tmp_path, monkeypatch):
         assert records.read(path) == record and path.parent.name == record.run_id
     csv = (tmp_path / "boards" / "records" / "identifiability").glob("*/runs.jsonl.gz")
     assert [path.parent.name for path in csv] == ["g2_cells40_controls60__cells"]
-    monkeypatch.setattr("bench.runner.identify.score", None)  # nothing is scored again
+    monkeypatch.setattr(registry.evaluation(TRACK), "evaluate", None)  # nothing is scored again
     assert board(tmp_path, ("pca", "ica", "noise"), seeds=(1, 2)).records == found.records
-
-
-def test_held_out_cells_are_in_no_training(problem):
-    learned = set(problem.task.dataset.barcodes.tolist())
-    held = problem.dataset.barcodes[problem.held]
-    assert not learned & set(held.tolist())
-    assert len(held) == 5 * 8 + 12 and problem.half.sum() == 5 * 4 + 6
-    assert (problem.dataset.condition[problem.held] == problem.dataset.condition[problem.held]).all()
-    names = np.array(problem.dataset.conditions)[problem.dataset.condition[problem.held]]
-    assert (names == problem.truth.conditions[problem.code]).all()
-    doubles = {name for name in problem.dataset.conditions if name.count("P") == 2}
-    assert len(doubles) == 10 and set(problem.task.split.test) == doubles
-    assert not doubles & set(problem.task.split.train) and not doubles & set(names)
 
 
 @pytest.mark.ci
 @pytest.mark.parametrize("name", ["vae", "conditional_vae", "perturbed_vae", "perturbed_vae:ablation=no_sep"])
 def test_trained_rows_hand_in_what_can_be_scored(problem, name):
-    one = maker(name, EFFORT)
+    one = maker(TRACK, name, EFFORT)
     made = one.make(problem, 1)
     again = one.make(problem, 1)
     assert (made.latents.z == again.latents.z).all()
@@ -66,17 +55,17 @@ def test_trained_rows_hand_in_what_can_be_scored(problem, name):
     found = score(problem, made.latents)
     assert np.isfinite(found["mcc_within"]) and np.isfinite(found["double_error"])
     if name.startswith("perturbed"):
-        assert np.isfinite(found["shd"]) and "masks on" in made.selection
+        assert np.isfinite(found["shd"]) and "masks on" in made.trained.selection
         assert made.latents.effects.shape == (5, made.latents.z.shape[1])
         assert made.latents.doubles.shape == (10, made.latents.z.shape[1])
-    assert made.budget.parameters
+    assert made.trained.budget.parameters
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["jepa", "mae", "vicreg", "random_encoder", "pca_encoder"])
 def test_encoders_of_this_project_are_as_wide_as_the_truth(name):
     screen = load("g1:perturbations=6,cells=40,controls=60,d_v=4,d_i=2,genes=12", 1)
-    made = maker(name, Effort(steps=4, hidden=16, batch_size=32)).make(screen, 1)
+    made = maker(TRACK, name, Effort(steps=4, hidden=16, batch_size=32)).make(screen, 1)
     assert made.latents.width == 6
     assert np.isfinite(score(screen, made.latents)["mcc_within"])
 
@@ -85,17 +74,17 @@ def test_encoders_of_this_project_are_as_wide_as_the_truth(name):
 def test_perturbed_vae_learns_the_shifts_of_a_small_screen():
     """Enough steps on few perturbations: it must tell the perturbed block apart, whatever its axes."""
     screen = load("g1:perturbations=12,cells=120,controls=400,d_v=3,d_i=2,genes=30", 1)
-    made = maker("perturbed_vae", Effort(steps=1500, hidden=32, batch_size=64)).make(screen, 1)
+    made = maker(TRACK, "perturbed_vae", Effort(steps=1500, hidden=32, batch_size=64)).make(screen, 1)
     found = score(screen, made.latents)
     assert found["r2_v"] > 0.7 and found["mcc_within"] > 0.2
 
 
 def test_arguments_make_the_rows_name(problem):
-    row = maker("perturbed_vae:ablation=no_align,alpha=0.05", Effort()).row(problem)
+    row = maker(TRACK, "perturbed_vae:ablation=no_align,alpha=0.05", Effort()).row(problem)
     assert row.variant == {"ablation": "no_align", "alpha": 0.05}
     assert row.arguments["d_v"] == 5 and row.arguments["d_i"] == 1 and row.arguments["min_steps"] == 1500
-    assert maker("vae", EFFORT).row(problem).variant == {"steps": 4, "hidden": 8, "batch_size": 16}
-    assert maker("pca", EFFORT).row(problem).variant == {}
+    assert maker(TRACK, "vae", EFFORT).row(problem).variant == {"steps": 4, "hidden": 8, "batch_size": 16}
+    assert maker(TRACK, "pca", EFFORT).row(problem).variant == {}
 
 
 @pytest.mark.parametrize(
@@ -111,16 +100,10 @@ def test_arguments_make_the_rows_name(problem):
 )
 def test_rows_that_there_are_not_are_refused(problem, name, message):
     with pytest.raises(BenchError, match=message):
-        maker(name, EFFORT).row(problem)
-
-
-@pytest.mark.parametrize(("data", "message"), [("simulated", "--check simulated"), ("g1:seed=2", "--data-seed")])
-def test_data_without_a_truth_are_refused(data, message):
-    with pytest.raises(BenchError, match=message):
-        load(data, 1)
+        maker(TRACK, name, EFFORT).row(problem)
 
 
 def test_an_effort_of_nothing_is_refused():
     with pytest.raises(BenchError, match="--steps 0"):
         Effort(steps=0)
-    assert latents.BESIDE[0] == "true_regression"
+    assert latents.beside(TRACK)[0] == "true_regression"

@@ -16,8 +16,8 @@ from bench.core.typing import Floats
 from bench.evaluations.biojepac.inputs import Codes, Latents, SuiteInputs
 from bench.evaluations.biojepac.interval import over_units, share
 from bench.evaluations.biojepac.row import Row, absent, number
-from bench.tracks.representation.embedding import normalise
-from bench.tracks.representation.probes import batch_probe, unit_probe
+from bench.stats.embedding import normalise
+from bench.stats.probes import batch_probe, unit_probe
 
 NAME = "5 batches"
 #: Epochs of the published classifier.

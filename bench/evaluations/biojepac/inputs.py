@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.task import Task
+from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
 
 Codes = NDArray[np.int64]
@@ -164,3 +165,8 @@ class SuiteInputs:
     def why(self, part: str) -> str:
         """Why a part is missing."""
         return self.reasons.get(part, f"no {part}")
+
+
+def truth_of(task: Task) -> Truth:
+    """What the test units of a task really did; measured once, and kept."""
+    return truth.load(task)

@@ -17,7 +17,7 @@ from bench.core.typing import Floats
 from bench.evaluations.biojepac.inputs import Codes, SuiteInputs
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.row import Row, absent, number
-from bench.tracks.representation.embedding import normalise
+from bench.stats.embedding import normalise
 
 NAME = "7 mechanism"
 MEASURE = "cosine within - between"

@@ -18,8 +18,8 @@ from bench.core.typing import Floats
 from bench.evaluations.biojepac.inputs import Codes, Pathways, SuiteInputs, Vectors
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.row import Row, absent, best_of
-from bench.tracks.representation.embedding import normalise
-from bench.tracks.representation.geometry import silhouettes
+from bench.stats.embedding import normalise
+from bench.stats.geometry import silhouettes
 
 NAME = "6 pathways"
 #: Neighbours that vote.

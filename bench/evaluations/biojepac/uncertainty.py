@@ -19,7 +19,9 @@ from bench.core.typing import Floats
 from bench.evaluations.biojepac.inputs import Bools, Codes, Spread, SuiteInputs
 from bench.evaluations.biojepac.interval import resampled
 from bench.evaluations.biojepac.row import Row, absent, number
-from bench.tracks.representation.geometry import group_means
+from bench.stats.geometry import group_means
+from bench.tracks.response.align import align, sampling_variance
+from bench.tracks.response.truth.fields import Truth
 
 NAME = "4 uncertainty"
 #: Shares that central intervals should hold.
@@ -92,6 +94,31 @@ def resolution(sd: Floats, miss: Floats, unit: Codes) -> float:
     if known.sum() < 3 or np.ptp(said[known]) <= 1e-12 or np.ptp(wrong[known]) <= 1e-12:
         return float("nan")
     return float(spearmanr(said[known], wrong[known]).statistic)
+
+
+def of_networks(truth: Truth, each: Floats, y_hat: Floats, constant: Floats) -> Spread:
+    """Shifts of units beside the mean and the spread of networks; what is not known of the truth is added to it.
+
+    Args:
+        truth: Of the task, of T units and G genes.
+        each: Means that each of K > 1 networks predicts ``[K, T, G]``.
+        y_hat: What they predict together ``[T, G]``.
+        constant: Standard deviation of the error on val units ``[G]``; NaN where there are none.
+    """
+    variance = each.var(axis=0, ddof=1)
+    case = align(truth, y_hat)
+    return Spread(
+        f"the spread of {len(each)} networks, and the sampling noise of the truth",
+        np.log(np.maximum(variance, 1e-12)).mean(axis=1),
+        np.asarray(((y_hat - truth.y) ** 2).mean(axis=1)),
+        case.d_hat,
+        np.sqrt(variance + sampling_variance(truth)),
+        case.d,
+        case.scored,
+        constant,
+        np.arange(len(truth.units)),
+        truth.units,
+    )
 
 
 def rows(inputs: SuiteInputs) -> Sequence[Row]:

@@ -48,7 +48,7 @@ def scatter_table(table: pd.DataFrame) -> pd.DataFrame:
     """Genes of the strongest conditions: unit, gene, observed, predicted, kind, and where its name stands, if any does.
 
     Args:
-        table: All scored genes of a run, from :func:`bench.tracks.response.by_gene.by_gene`.
+        table: All scored genes of a run, from :func:`bench.runner.genes.genes_of`.
     """
     rows = with_units(table)
     chosen = _conditions(rows, PANELS)

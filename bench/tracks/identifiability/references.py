@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
-from bench.tracks.identifiability.latents import Latents
-from bench.tracks.identifiability.problem import Problem
+from bench.data.known_latents import Problem
+from bench.results.latents import Latents
 
 #: Cells that closed forms are fitted on, at most.
 CELLS = 10_000

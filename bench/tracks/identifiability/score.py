@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.data.known_latents import Problem
+from bench.results.latents import Latents
 from bench.tracks.identifiability.blocks import label_skill, linear_r2
-from bench.tracks.identifiability.latents import Latents
 from bench.tracks.identifiability.match import match, mean_correlation, ranked, within
-from bench.tracks.identifiability.problem import Problem
 from bench.tracks.identifiability.structure import double_error, hamming, mask_f1
 
 

@@ -42,6 +42,23 @@ def show(table: pd.DataFrame, dataset: str, seeds: Sequence[int], smoke: bool = 
         console.print(Text("Smoke data: a trial of the plumbing, no claim.", style="yellow"))
 
 
+def checked(table: pd.DataFrame, dataset: str) -> list[str]:
+    """What a data set shows of the theory's assumptions, in lines.
+
+    Args:
+        table: From :func:`bench.tracks.identifiability.assumptions.check`.
+        dataset: Its name.
+    """
+    width = int(table["assumption"].str.len().max())
+    return [
+        f"{dataset}: what the theory of identifiability assumes, measured on expression",
+        *(
+            f"  {row['assumption']:<{width}}  {number(row['value'], 3):>8}  {row['meaning']}"
+            for row in table.to_dict("records")
+        ),
+    ]
+
+
 def _layout(table: pd.DataFrame, compared: bool) -> Table:
     shown = [column for column in TRACK.columns if not column.optional or table[column.metric].notna().any()]
     view = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))

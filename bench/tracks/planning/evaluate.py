@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.results.latents import OwnLatents
 from bench.results.tables import BLIND
 from bench.tracks.planning import bars, own_space, tasks
 from bench.tracks.planning.metrics import FAMILIES, METRICS
-from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.queries import USUAL
 from bench.tracks.planning.ranking import measure, places, within_strata
 from bench.tracks.planning.scoring import NOISE, Gallery, merged

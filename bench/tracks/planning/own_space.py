@@ -5,14 +5,13 @@ Each row is then in a space of its own, which its encoder may have made easy or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.results.latents import OwnLatents
 from bench.tracks.planning import tasks
 from bench.tracks.planning.queries import USUAL
 from bench.tracks.planning.scoring import Gallery, merged
@@ -24,27 +23,6 @@ Bools = NDArray[np.bool_]
 #: Predicted latent shifts nearer to each other than this share of the largest (of 1 where all are smaller) are one:
 #: what the rounding of the predicted cells leaves after an encoder's sums of hundreds of float32 numbers.
 NOISE = 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class OwnLatents:
-    """What a model says in its own latents.
-
-    Attributes:
-        rows: Cells that were encoded, by row of the data set, sorted ``[N]``: see :func:`cells_asked`.
-        cells: Their latents ``[N, D]``.
-        shifts: By unit, predicted shift of the latent ``[D]``.
-        centre: Mean shift of the train units, measured in these latents ``[D]``.
-    """
-
-    rows: Rows
-    cells: Floats
-    shifts: Mapping[Unit, Floats]
-    centre: Floats
-
-    def mean(self, rows: Rows) -> Floats:
-        """Mean latent of some cells ``[D]``."""
-        return np.asarray(self.cells[np.searchsorted(self.rows, rows)].mean(axis=0, dtype=np.float64))
 
 
 def cells_asked(facts: Facts) -> Rows:

@@ -13,6 +13,7 @@ from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.task import Task
 from bench.results import records, tables
+from bench.results.latents import OwnLatents
 from bench.results.records import Budget, Kind, Record
 from bench.results.shifts import Rows
 from bench.results.spec import RunSpec
@@ -22,10 +23,7 @@ from bench.tracks.planning import kept as kept_rows
 from bench.tracks.planning import own_space, truth
 from bench.tracks.planning.evaluate import Predictions
 from bench.tracks.planning.evaluate import evaluate as score
-from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.track import TRACK
-
-__all__ = ["OwnLatents", "asked", "evaluate", "kept", "latents_asked", "prepare"]
 
 
 def asked(task: Task) -> tuple[Task, tuple[Unit, ...]]:

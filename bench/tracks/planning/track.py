@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
-from bench.core.track import Column, Track
+from bench.core.track import Column, Track, View
 from bench.tracks.planning.metrics import METRICS, NUMBERS, VERSION
 
 #: How the table of one task calls its metrics; what is in no row of it stays in the CSV.
@@ -62,6 +59,10 @@ def columns_of(task: str) -> tuple[Column, ...]:
     )
 
 
+def _view(task: str, in_new_contexts: bool = False) -> View:
+    return View(f"{task}_", columns_of(task), _READ[task] + _RANK, in_new_contexts)
+
+
 TRACK = Track(
     name="planning",
     verb="plan",
@@ -93,25 +94,8 @@ TRACK = Track(
         "against the floor; E4: regret, 0 is best and 1 is doing nothing; E5: the same where 1 is a random choice. "
         "Candidates are ranked by predictions: what they would do was measured in this screen only."
     ),
+    views={
+        **{task.upper(): _view(task) for task in _READ},
+        "E7": _view("e1", in_new_contexts=True),
+    },
 )
-
-
-def about(task: str) -> Track:
-    """The track as a table about one task shows it: its columns and how to read them, without skill, which is of all.
-
-    Args:
-        task: ``e1`` to ``e6``.
-    """
-    metrics = {name: replace(metric, family=None) for name, metric in METRICS.items()}
-    return replace(TRACK, columns=columns_of(task), metrics=metrics, legend=_READ[task] + _RANK)
-
-
-def kept(columns: Iterable[str], task: str) -> list[str]:
-    """Those columns of a board that a table about one task has.
-
-    Args:
-        columns: Of the board.
-        task: ``e1`` to ``e6``.
-    """
-    of_others = tuple(f"{other}_" for other in _READ if other != task)
-    return [name for name in columns if not name.startswith((*of_others, "skill", "beat_rate"))]

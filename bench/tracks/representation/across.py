@@ -15,9 +15,9 @@ from bench.core.conditions import CONTROL
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.controls import without_own_controls
+from bench.data.heldout import HeldOut, Rows, check_rows, held_out_contexts, subsample
 from bench.data.task import Task
-from bench.tracks.representation.embedding import standardise
-from bench.tracks.representation.heldout import HeldOut, Rows, check_rows, held_out_contexts, subsample
+from bench.stats.embedding import standardise
 from bench.tracks.representation.references import shuffle_within
 
 #: Perturbed cells of source contexts that are looked at, of all units together, and fewest and most of one unit.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.data.heldout import Rows
 from bench.stats.intervals import nanmean
+from bench.stats.probes import recall_at
 from bench.tracks.representation.across import Across, Cells, join
 from bench.tracks.representation.across_metrics import LABELS, POINTS
-from bench.tracks.representation.heldout import Rows
 from bench.tracks.representation.label_curve import FIT_CELLS, Point, Question, area, fit
-from bench.tracks.representation.probes import recall_at
 
 #: Perturbations that the probe tells apart, at most.
 CLASSES = 50

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.data.heldout import Rows
+from bench.stats.embedding import normalise
 from bench.stats.intervals import nanmean
 from bench.tracks.representation.across import Across, Cells
 from bench.tracks.representation.across_metrics import BAGS
-from bench.tracks.representation.embedding import normalise
-from bench.tracks.representation.heldout import Rows
 from bench.tracks.representation.retrieval import (
     MEASURES,
     chance,

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.core.typing import Floats
+from bench.data.heldout import Rows
 from bench.stats.intervals import nanmean
+from bench.stats.probes import STEPS, STRENGTHS, recall_at
 from bench.tracks.representation.across_metrics import LABELS
-from bench.tracks.representation.heldout import Rows
-from bench.tracks.representation.probes import STEPS, STRENGTHS, recall_at
 
 #: Draws of the labelled cells, which are averaged within a context.
 DRAWS = 5

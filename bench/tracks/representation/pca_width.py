@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.data.heldout import HeldOut
 from bench.data.task import Task
+from bench.stats.embedding import embed_rows
 from bench.tracks.representation import across, references
-from bench.tracks.representation.embedding import embed_rows
 from bench.tracks.representation.few_labels import perturbed
-from bench.tracks.representation.heldout import HeldOut
 from bench.tracks.representation.label_curve import area, fit
 from bench.tracks.representation.references import Projection
 

@@ -12,13 +12,15 @@ from bench.core.conditions import identity
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
+from bench.data import heldout
+from bench.data.heldout import HeldOut, strata, subsample
 from bench.data.splits.split import Split
 from bench.data.task import Task
-from bench.tracks.representation import across, few_labels, geometry, heldout, identify, probes, retrieval
+from bench.stats import geometry, probes
+from bench.stats.embedding import Embedder, embed_rows, normalise, standardise
+from bench.tracks.representation import across, few_labels, identify, retrieval
 from bench.tracks.representation.across import Across
 from bench.tracks.representation.across_metrics import ACROSS
-from bench.tracks.representation.embedding import Embedder, embed_rows, normalise, standardise
-from bench.tracks.representation.heldout import HeldOut, strata, subsample
 from bench.tracks.representation.metrics import METRICS, NUMBERS
 from bench.tracks.representation.references import shuffle_within
 from bench.tracks.representation.scores import RepresentationScores, defined_mean
@@ -249,7 +251,7 @@ def evaluate(
         task: The task.
         embed: The encoder: dense log1p expression ``[n, G]`` float32 -> pooled embeddings ``[n, D]``.
         seed: Seed of all draws (the split's, so that all encoders are compared on the same draws).
-        cells: Held-out cells; absent = those of :func:`bench.tracks.representation.heldout.draw`.
+        cells: Held-out cells; absent = those of :func:`bench.data.heldout.draw`.
         shuffle: See :func:`score`.
 
     Raises:

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from bench.data.dataset import Dataset
 from bench.results import records, tables
-from bench.results.records import Budget, Record
+from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.results.tables import Table
+from bench.results.trained import UNTRAINED, Trained
 from bench.tracks.representation.scores import RepresentationScores
 from bench.tracks.representation.track import TRACK
 
 #: Name of the file in a run's folder.
 FILE = f"{TRACK.file}.json"
-
-
-class Trained(NamedTuple):
-    """What is known of how an encoder was made.
-
-    Attributes:
-        budget: What it cost.
-        selection: How its settings and its step were chosen.
-        warnings: What a reader should know before believing it.
-    """
-
-    budget: Budget = Budget()
-    selection: str | None = None
-    warnings: tuple[str, ...] = ()
-
-
-UNTRAINED = Trained()
 
 
 def make(

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.units import Unit
+from bench.data.heldout import held_out_contexts, subsample
 from bench.data.task import Task
 from bench.stats.cellspace import principal_axes
-from bench.tracks.representation.heldout import held_out_contexts, subsample
 
 Singles = NDArray[np.float32]
 

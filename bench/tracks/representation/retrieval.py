@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import median
 
 from bench.core.typing import Floats
-from bench.tracks.representation.embedding import normalise
-from bench.tracks.representation.geometry import group_means
+from bench.stats.embedding import normalise
+from bench.stats.geometry import group_means
 
 Codes = NDArray[np.int64]
 Bools = NDArray[np.bool_]

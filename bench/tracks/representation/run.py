@@ -11,17 +11,18 @@ from types import MappingProxyType
 from typing import Literal
 
 from bench.core.errors import BenchError
+from bench.data import heldout
+from bench.data.heldout import HeldOut
 from bench.data.task import Task
 from bench.results import records, store
 from bench.results.finished import finished as finished_record
 from bench.results.records import Record
 from bench.results.spec import RunSpec
-from bench.tracks.representation import heldout, protocol, references
+from bench.results.trained import UNTRAINED, Trained
+from bench.stats.embedding import Embedder
+from bench.tracks.representation import protocol, references
 from bench.tracks.representation import record as frozen_record
-from bench.tracks.representation.embedding import Embedder
-from bench.tracks.representation.heldout import HeldOut
 from bench.tracks.representation.pca_width import chosen_pca
-from bench.tracks.representation.record import UNTRAINED, Trained
 from bench.tracks.representation.track import TRACK
 
 

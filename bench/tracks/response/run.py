@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from bench.core.errors import BenchError
+from bench.core.typing import Floats
 from bench.data.naming import CONDITION, Naming
 from bench.data.task import Task
-from bench.results import records
+from bench.results import predictions, records
+from bench.results.predicted_states import KEY as STATES
+from bench.results.predictions import ControlsUsed, Predicted, controls_used
 from bench.results.tables import Table
-from bench.tracks.response import plausible, predicted_states, predictions, score
+from bench.tracks.response import by_gene as genes
+from bench.tracks.response import plausible, score
 from bench.tracks.response.control_noise import control_noise
-from bench.tracks.response.predictions import ControlsUsed, Predicted, controls_used
 from bench.tracks.response.score import Scored
 from bench.tracks.response.truth import truth
 from bench.tracks.response.truth.fields import Truth
@@ -40,10 +43,6 @@ class Outcome(NamedTuple):
     controls_used: ControlsUsed
     hashes: dict[str, str]
     warnings: tuple[str, ...]
-
-    def wide(self) -> pd.DataFrame:
-        """A row per unit, a column per metric."""
-        return score.wide(self.scored)
 
 
 def prepare(task: Task) -> Truth:
@@ -77,10 +76,41 @@ def evaluate(
     expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
     predicted = predictions.read(path, facts.units, facts.genes, made_for or expected, naming)
     used, doubts = _examine(path, predicted, task, facts, outside)
-    states = predicted_states.check(path, predicted.states, facts)
+    states = check_states(path, predicted.states, facts)
     scored = score.score_table(facts, predicted.y_hat, predicted.fallbacks, predicted.cells, states)
     hashes = {"truth": truth.task_id(task)}
     return Outcome(scored, score.table_of(scored), used, hashes, (*doubts, *_without_states(facts)))
+
+
+def by_gene(path: Path, task: Task, top: int | None) -> pd.DataFrame:
+    """Predictions of a run gene by gene, see :func:`bench.tracks.response.by_gene.by_gene`.
+
+    Args:
+        path: The predictions.
+        task: The task.
+        top: Genes of each unit; None = all that are scored.
+    """
+    facts = truth.load(task)
+    expected = {"data_hash": task.dataset.hash, "split_id": task.split.split_id}
+    return genes.by_gene(facts, predictions.read(path, facts.units, facts.genes, expected).y_hat, top)
+
+
+def check_states(path: Path, found: Floats | None, facts: Truth) -> Floats | None:
+    """Return shifts by state as the truth has states; None where either has none.
+
+    Raises:
+        BenchError: Another number of states, or a unit of a context with states that lacks one.
+    """
+    wanted = facts.state_shift.shape[1]
+    if found is None or not wanted:
+        return None
+    if found.shape[1] != wanted:
+        raise BenchError(f"{path}: uns['{STATES}'] holds {found.shape[1]} states, but the task has {wanted}.")
+    needed = np.isfinite(facts.state_shift).all(axis=(1, 2))
+    if (holes := needed & ~np.isfinite(found).all(axis=(1, 2))).any():
+        unit = facts.units[int(np.argmax(holes))].text(set(facts.contexts))
+        raise BenchError(f"{path}: uns['{STATES}'] lacks a state of '{unit}'. Give every state of every unit, or none.")
+    return found
 
 
 def _without_states(facts: Truth) -> list[str]:

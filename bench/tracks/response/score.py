@@ -23,7 +23,7 @@ from bench.tracks.response.families import DE, IDENTITY, PATTERN, SIZE, answer_o
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth.fields import Truth
 
-__all__ = ["Scored", "align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of", "wide"]
+__all__ = ["Scored", "align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of"]
 #: Columns that are a prediction's own.
 OWN = ("value", "degenerate", "influence")
 
@@ -115,12 +115,6 @@ def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
 def _strings(names: Sequence[str]) -> NDArray[Any]:
     """As the objects that a pandas column holds."""
     return np.array(names, dtype=np.object_)
-
-
-def wide(scored: Scored) -> pd.DataFrame:
-    """One row per condition, one column per metric, against all cells."""
-    rows = scored.frame[scored.frame["scope"] == ALL]
-    return rows.pivot_table(index=["condition", "subgroup"], columns="metric", values="value").reset_index()
 
 
 def table_of(scored: Scored) -> Table:

@@ -9,7 +9,7 @@ from bench.audit import boards as audited
 from bench.audit.bundle.build import build
 from bench.results import claims, everything, store
 from bench.results.claim import Claim
-from bench.sweep.suite import Block, Suite
+from bench.sweep.suite import Block, kind
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
@@ -19,7 +19,7 @@ FALSE = Claim(name="knn beats ridge", better="knn", worse="ridge", data="d", min
 
 
 RUNS = Block(models=tuple(ROWS), data="d", seeds=(1, 2, 3))
-SUITE = Suite(name="small", runs=(RUNS,), claims=(TOLD, FALSE))
+SUITE = kind()(name="small", runs=(RUNS,), claims=(TOLD, FALSE))
 
 
 class Suites:

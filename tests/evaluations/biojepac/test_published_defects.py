@@ -20,8 +20,8 @@ from bench.evaluations.biojepac import (
     uncertainty,
 )
 from bench.evaluations.biojepac.inputs import Averaged, SuiteInputs
-from bench.tracks.representation.embedding import normalise
-from bench.tracks.representation.probes import unit_probe
+from bench.stats.embedding import normalise
+from bench.stats.probes import unit_probe
 from bench.tracks.response.truth import truth
 
 

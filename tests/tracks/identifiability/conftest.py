@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.tracks.identifiability.problem import load
+from bench.data.known_latents import load
 
 TINY = "perturbations=12,cells=100,controls=200,d_v=4,d_i=3,genes=24"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import BenchError
-from bench.tracks.identifiability.latents import Latents
+from bench.results.latents import Latents
 from bench.tracks.identifiability.match import mean_correlation, within
 from bench.tracks.identifiability.references import REFERENCES
 from bench.tracks.identifiability.score import score

@@ -7,9 +7,9 @@ from harness import bare_record, made_spec
 from scipy import stats
 
 from bench.cli.boards import leaderboard
+from bench.data.known_latents import load
 from bench.results import everything, store
 from bench.tracks.identifiability.claim import by_data_seed, interval, paired, table, verdict
-from bench.tracks.identifiability.problem import load
 from bench.tracks.identifiability.track import TRACK
 
 

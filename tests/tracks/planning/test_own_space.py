@@ -7,12 +7,12 @@ import screens
 
 from bench.core.conditions import constituents
 from bench.data.task import Task
+from bench.results.latents import OwnLatents
 from bench.results.leaderboard import shown
 from bench.results.tables import from_long
 from bench.tracks.planning import own_space, truth
 from bench.tracks.planning.evaluate import Predictions, evaluate
 from bench.tracks.planning.metrics import METRICS
-from bench.tracks.planning.own_space import OwnLatents
 from bench.tracks.planning.track import TRACK
 
 LATENT = ("e1_mrr_latent_20", "e2_mrr_latent_20")

@@ -9,15 +9,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 
 from bench.core.conditions import CONTROL, single
+from bench.data import heldout
 from bench.data.splits.split import draw as draw_split
 from bench.data.task import Task
 from bench.results import leaderboard
 from bench.results.board import board
 from bench.results.spec import RunSpec
+from bench.stats.probes import STRENGTHS
 from bench.tracks.representation import (
     across,
     few_labels,
-    heldout,
     identify,
     label_curve,
     protocol,
@@ -30,7 +31,6 @@ from bench.tracks.representation.across_metrics import ACROSS, BAGS, NUMBERS, PO
 from bench.tracks.representation.label_curve import Question
 from bench.tracks.representation.metrics import CHANCE
 from bench.tracks.representation.pca_width import chosen_pca
-from bench.tracks.representation.probes import STRENGTHS
 from bench.tracks.representation.track import TRACK
 
 

@@ -18,6 +18,7 @@ from bench.data.task import Task
 from bench.results import everything, leaderboard, records, store
 from bench.results.board import board
 from bench.results.spec import RunSpec
+from bench.results.trained import Trained
 from bench.runner import encoder
 from bench.tracks import registry
 from bench.tracks.representation import protocol, record, references, run, table
@@ -240,7 +241,7 @@ def test_values_of_a_trained_encoder_are_rounded_further(data):
     values = np.arange(1, 11) / 11
     plain, exact = fake(data, screens.hand_split(data), "mae", 0.5, values=values)
     scores = RepresentationScores(exact.task.units["all"], {PRIMARY: values}, {})
-    trained = record.Trained(records.Budget(steps=100))
+    trained = Trained(records.Budget(steps=100))
     made, table_ = record.make(data, plain.spec, "model", scores, 1.0, trained=trained)
     at = list(TRACK.metrics).index(PRIMARY)
     assert made.learned and made.values_hash == table_.hash
@@ -310,12 +311,24 @@ def test_a_reference_cannot_be_impersonated_nor_a_task_swapped(data, tmp_path):
         run.run_encoder(Task(data, screens.hand_split(data, 2)), embed, spec_of(Task(data, split)), tmp_path, tmp_path)
 
 
+class Frozen:
+    """A projection in the place of a model's encoder."""
+
+    inputs, trained = {}, Trained()
+
+    def __init__(self, project):
+        self.project = project
+
+    def __call__(self, cells):
+        return self.project(cells)
+
+
 @pytest.mark.ci
 def test_the_verb_prints_a_table_and_the_records_path(data, tmp_path, capsys, monkeypatch):
-    def encoder_of(config, seeds):
-        task = Task(data, screens.hand_split(data, seeds[0]))
-        assert config.model == "train_mean"
-        return task, references.random_projection(60, seeds[1], 8), spec_of(task, config.model)
+    def encoder_of(config, seeds, task):
+        assert config.model == "train_mean" and task is None
+        task, project = Task(data, screens.hand_split(data, seeds[0])), references.random_projection(60, seeds[1], 8)
+        return task, Frozen(project), spec_of(task, config.model)
 
     monkeypatch.setattr(encoder, "encoder_of", encoder_of)
     where = [f"--out={tmp_path / 'runs'}", f"--leaderboards={tmp_path / 'boards'}", f"--published={tmp_path / 'none'}"]

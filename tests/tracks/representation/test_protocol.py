@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 import screens
-from rounding import rounding
 from sklearn.decomposition import PCA
 
-from bench.core.conditions import CONTROL
 from bench.core.errors import BenchError
+from bench.data import heldout
+from bench.data.heldout import HeldOut
 from bench.data.task import Task
-from bench.tracks.representation import heldout, protocol, references
+from bench.stats.embedding import embed_rows
+from bench.tracks.representation import protocol, references
 from bench.tracks.representation.across_metrics import ACROSS
 from bench.tracks.representation.across_metrics import NUMBERS as ACROSS_NUMBERS
-from bench.tracks.representation.embedding import embed_rows, standardise
-from bench.tracks.representation.heldout import HeldOut
 from bench.tracks.representation.metrics import CHANCE, METRICS, NAMES, NUMBERS
 
 #: What is defined without held-out contexts.
@@ -127,45 +126,6 @@ def test_a_constant_encoder_is_at_chance(screen):
     assert found["silhouette_condition"] == 0
 
 
-@pytest.mark.parametrize("part", ["train", "val"])
-def test_cells_of_train_and_val_conditions_are_refused(screen, part):
-    data, split = screen
-    rows = data.rows(getattr(split, part))
-    with pytest.raises(BenchError, match=f"is a {part} condition"):
-        HeldOut(Task(data, split), rows)
-    # One such cell among many is enough.
-    with pytest.raises(BenchError, match=f"is a {part} condition"):
-        HeldOut(Task(data, split), np.append(data.rows(split.test), rows[:1]))
-
-
-def test_controls_among_the_cells_and_input_controls_are_refused(screen):
-    data, split = screen
-    test = data.rows(split.test)
-    with pytest.raises(BenchError, match="control condition"):
-        HeldOut(Task(data, split), np.append(test, data.cells_of[CONTROL][:1]))
-    index = data.barcode_index
-    inputs = np.array([index[b] for b in split.input_controls["line0"]])
-    with pytest.raises(BenchError, match="reference controls only"):
-        HeldOut(Task(data, split), test, inputs[:1])
-
-
-def test_unused_conditions_are_refused(screen):
-    data, split = screen
-    moved = split.model_copy(update={"test": split.test[1:], "unused": split.test[:1]})
-    with pytest.raises(BenchError, match="is an unused condition"):
-        HeldOut(Task(data, moved), data.rows(split.test))
-
-
-def test_a_condition_in_two_parts_counts_as_seen(screen):
-    """Held out by name, seen by identity: ``B+A`` of a train condition ``A+B``."""
-    data, split = screen
-    double = next(name for name in split.test if CONTROL not in name)
-    reverse = "+".join(reversed(double.split("+")))
-    leaky = split.model_copy(update={"train": (*split.train, reverse)})
-    with pytest.raises(BenchError, match="is a train condition"):
-        HeldOut(Task(data, leaky), data.rows(split.test))
-
-
 def test_an_encoder_fitted_on_test_conditions_is_refused(screen):
     data, split = screen
     other = split.model_copy(update={"train": split.test, "test": split.train})
@@ -195,39 +155,15 @@ def test_standardising_and_probe_seen_use_cells_of_train_conditions(screen):
     assert len(set(embedded.seen_condition.tolist())) == len(split.train)
 
 
-def without(data, rows):
-    """The same screen without some cells."""
-    fields = {name: getattr(data, name) for name in data.__dataclass_fields__}
-    keep = np.setdiff1d(np.arange(len(data.condition)), rows)
-    return type(data)(
-        **fields | {name: fields[name][keep] for name in ("x", "barcodes", "condition", "context", "batch")}
-    )
-
-
 def test_small_conditions_are_left_out_and_counted(screen):
     data, split = screen
     small = split.test[:3]
-    fewer = without(data, np.concatenate([data.cells_of[name][: 60 - 29] for name in small]))
+    fewer = screens.without(data, np.concatenate([data.cells_of[name][: 60 - 29] for name in small]))
     found = heldout.draw(Task(fewer, split), 1)
     assert found.left_out == 3
     assert {fewer.conditions[i] for i in fewer.condition[found.rows]} == set(split.test) - set(small)
     numbers = summary(Task(fewer, split), references.random_projection(60, 1, 8), 1)
     assert (numbers["n_conditions_left_out"], numbers["n_conditions"]) == (3, len(split.test) - 3)
-
-
-def test_one_condition_is_too_few(screen):
-    data, split = screen
-    fewer = without(data, np.concatenate([data.cells_of[name][: 60 - 29] for name in split.test[1:]]))
-    with pytest.raises(BenchError, match="1 of 10 test conditions have at least 30 cells"):
-        heldout.draw(Task(fewer, split), 1)
-
-
-def test_large_conditions_are_capped(screen, monkeypatch):
-    data, split = screen
-    monkeypatch.setattr(heldout, "MAX_CELLS", 35)
-    found = heldout.draw(Task(data, split), 1)
-    assert np.bincount(found.unit).tolist() == [35] * len(split.test)
-    assert heldout.draw(Task(data, split), 2).rows.tolist() != found.rows.tolist()
 
 
 def test_with_one_batch_what_needs_two_is_undefined():
@@ -265,30 +201,6 @@ def test_embeddings_of_the_wrong_shape_are_refused(screen, embed):
         protocol.evaluate(Task(data, split), embed, 1)
 
 
-def test_blocks_make_no_difference(screen, monkeypatch):
-    data, _ = screen
-    projection = references.random_projection(60, 1, 8)
-    rows = np.arange(100)
-    whole = embed_rows(data.x, rows, projection)
-    atol = rounding(data.x.shape[1], np.abs(data.x[rows]).max() * np.abs(projection.axes).max())
-    monkeypatch.setattr(
-        "bench.tracks.representation.embedding.BLOCK", 7
-    )  # a product with fewer rows may sum in another order
-    np.testing.assert_allclose(embed_rows(data.x, rows, projection), whole, rtol=0, atol=atol)
-    np.testing.assert_allclose(whole, projection(data.x[rows].toarray()), rtol=0, atol=atol)
-    assert atol < 1e-4 * np.abs(whole).max()
-
-
-def test_standardising_uses_train_cells_and_silences_constants():
-    rng = np.random.default_rng(0)
-    train, z = rng.normal(3, 2, (500, 4)), rng.normal(3, 2, (50, 4))
-    train[:, 2] = 1.5
-    train[:, 3] = 100 + 1e-5 * rng.normal(size=500)  # rounding of float32
-    found = standardise(z, train)
-    np.testing.assert_allclose(found[:, :2], (z[:, :2] - train[:, :2].mean(0)) / train[:, :2].std(0), atol=1e-12)
-    assert (found[:, 2:] == 0).all()
-
-
 def test_pca_reference_equals_sklearns(screen):
     data, split = screen
     projection = references.pca(Task(data, split), 1, 5)
@@ -303,22 +215,6 @@ def two_contexts():
     counts, obs = screens.tiny_counts(cells=40, contexts=2)
     data = screens.screen(counts, obs)
     return Task(data, screens.hand_split(data))
-
-
-def test_contexts_do_not_share_batches(two_contexts):
-    assert len(np.unique(heldout.draw(two_contexts, 1).batches)) == 4
-
-
-def test_a_unit_is_a_perturbation_in_a_context(two_contexts):
-    task = two_contexts
-    cells = heldout.draw(task, 1)
-    names = [name for name in task.dataset.conditions if name in task.split.test]
-    assert cells.units == tuple((name, context) for context in ("line0", "line1") for name in names)
-    assert np.bincount(cells.unit).tolist() == [40] * len(cells.units)
-    for row, code in zip(cells.rows.tolist(), cells.unit.tolist()):
-        dataset = task.dataset
-        at = (dataset.conditions[dataset.condition[row]], dataset.contexts[dataset.context[row]])
-        assert cells.units[code] == at
 
 
 def test_units_are_compared_within_their_context(two_contexts):
@@ -345,12 +241,3 @@ def test_knowing_the_context_alone_is_chance(two_contexts):
     found = summary(task, embed, 1)
     for name in ("retrieval_mrr_1", "retrieval_mrr_20", "cross_batch_mrr_20", "knn_purity", "probe_heldout_accuracy"):
         assert found[name] == pytest.approx(found[CHANCE[name]]), name
-
-
-def test_a_unit_with_few_cells_in_one_context_is_left_out_there(two_contexts):
-    data, split = two_contexts.dataset, two_contexts.split
-    rows = data.cells_of[split.test[0]]
-    fewer = without(data, rows[data.context[rows] == 1][:20])
-    found = heldout.draw(Task(fewer, split), 1)
-    assert found.left_out == 1
-    assert (split.test[0], "line0") in found.units and (split.test[0], "line1") not in found.units

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from clusters import clusters
 from scipy.stats import binom
 
 from bench.tracks.representation import retrieval
 
 
-def test_perfect_embeddings_are_found(clusters):
+def test_perfect_embeddings_are_found():
     z, condition, batch = clusters(separation=50)
     for found in (
         retrieval.half_retrieval(z, condition, batch, 1),
@@ -19,7 +20,7 @@ def test_perfect_embeddings_are_found(clusters):
             assert (found[f"rank_{n}"] == 0).all()
 
 
-def test_random_embeddings_are_at_chance(clusters):
+def test_random_embeddings_are_at_chance():
     n_conditions, cells = 25, 40
     z, condition, batch = clusters(n_conditions, cells, separation=0)
     found = retrieval.half_retrieval(z, condition, batch, 1)
@@ -52,7 +53,7 @@ def test_ties_count_as_the_mean_over_their_orders():
     assert last["top5"][0] == 0.5
 
 
-def test_a_constant_embedding_is_exactly_at_chance(clusters):
+def test_a_constant_embedding_is_exactly_at_chance():
     z, condition, batch = clusters(9)
     found = retrieval.half_retrieval(np.zeros_like(z), condition, batch, 1)
     for name in ("top1", "top5", "mrr", "rank"):
@@ -60,7 +61,7 @@ def test_a_constant_embedding_is_exactly_at_chance(clusters):
         np.testing.assert_allclose(found[f"{name}_20"], found[f"{name}_chance"], atol=1e-12)
 
 
-def test_one_halving_agrees_with_a_loop(clusters):
+def test_one_halving_agrees_with_a_loop():
     z, condition, batch = clusters(8, 31, separation=0.4)
     rng = np.random.default_rng(5)
     query = retrieval.half_split(condition, batch, rng)
@@ -87,7 +88,7 @@ def places(queries, target, gallery):
     return 1 + (cosine > cosine[np.arange(len(target)), target][:, None]).sum(axis=1)
 
 
-def test_means_over_units_are_the_numbers_of_version_1(clusters):
+def test_means_over_units_are_the_numbers_of_version_1():
     """Version 1 averaged over units within each halving, by weights of queries, and then over halvings."""
     z, unit, batch = clusters(8, 31, separation=0.4, batch_effect=0.3)
     n, rng = 8, np.random.default_rng([3, 0xA1])
@@ -109,7 +110,7 @@ def test_means_over_units_are_the_numbers_of_version_1(clusters):
         assert found[name].mean() == pytest.approx(np.mean(values), abs=1e-12), name
 
 
-def test_a_unit_counts_in_the_halvings_that_have_it(clusters):
+def test_a_unit_counts_in_the_halvings_that_have_it():
     z, unit, batch = clusters(6, 40, batches=4, separation=0.5)
     rare = (unit == 2) & (batch > 1)  # unit 2 is in batches 0 and 1 alone: halvings that keep them together lack it
     z, unit, batch = z[~rare], unit[~rare], batch[~rare]
@@ -132,7 +133,7 @@ def test_a_unit_counts_in_the_halvings_that_have_it(clusters):
     assert 1 / 6 < found["top1_chance"][0] < 1 / 5
 
 
-def test_halves_are_halves_of_every_condition_and_batch(clusters):
+def test_halves_are_halves_of_every_condition_and_batch():
     _, condition, batch = clusters(10, 37, batches=3)
     side = retrieval.half_split(condition, batch, np.random.default_rng(1))
     for c in range(10):
@@ -142,7 +143,7 @@ def test_halves_are_halves_of_every_condition_and_batch(clusters):
             assert abs(2 * here.sum() - len(here)) <= 1
 
 
-def test_larger_queries_are_means_of_that_many_cells(clusters):
+def test_larger_queries_are_means_of_that_many_cells():
     _, condition, _ = clusters(6, 60)
     among = np.random.default_rng(0).random(len(condition)) < 0.7
     chosen = retrieval.subsample_units(condition, among, 20, np.random.default_rng(1))
@@ -150,7 +151,7 @@ def test_larger_queries_are_means_of_that_many_cells(clusters):
     assert np.bincount(condition[chosen]).tolist() == [20] * 6
 
 
-def test_batch_effects_help_only_while_batches_are_shared(clusters):
+def test_batch_effects_help_only_while_batches_are_shared():
     # Each condition lies in two batches of its own, which differ more than conditions do.
     rng = np.random.default_rng(0)
     condition = np.repeat(np.arange(10), 40)
@@ -172,13 +173,13 @@ def test_query_and_gallery_share_no_batch():
     assert len(set(batch[side])) == 2
 
 
-def test_across_batches_needs_two_batches_and_cells_on_both_sides(clusters):
+def test_across_batches_needs_two_batches_and_cells_on_both_sides():
     z, condition, batch = clusters()
     assert retrieval.cross_batch_retrieval(z, condition, np.zeros_like(batch), 1) is None
     assert retrieval.cross_batch_retrieval(z, condition, condition, 1) is None
 
 
-def test_draws_depend_on_the_seed_alone(clusters):
+def test_draws_depend_on_the_seed_alone():
     z, condition, batch = clusters(separation=0.3)
     once = retrieval.half_retrieval(z, condition, batch, 1)
     again, other = (retrieval.half_retrieval(z, condition, batch, seed) for seed in (1, 2))

@@ -7,11 +7,11 @@ from harness import predict, scored
 
 from bench.core.conditions import constituents
 from bench.data.task import Task
+from bench.results.predictions import read
 from bench.tracks.response import evaluate as panel
 from bench.tracks.response import score
 from bench.tracks.response.align import half_sample
 from bench.tracks.response.metrics import METRICS, evaluate
-from bench.tracks.response.predictions import read
 from bench.tracks.response.truth import truth
 
 

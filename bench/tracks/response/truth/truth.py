@@ -46,6 +46,7 @@ CODE = {
         *("truth", "fields", "cells", "doubles", "elsewhere", "halves", "references", "states", "train"),
     ),
     "tracks/response/metrics": ("cache", "evaluation", "functional", "optional", "ranking"),
+    "data": ("cell_states",),
     "stats": ("cellspace", "cellstates", "counts", "epistasis", "differential", "ranksum", "halved", "shifts"),
 }
 #: A gene counts as expressed when at least this many train cells have it.

@@ -11,14 +11,15 @@ import scipy.sparse as sp
 import screens
 
 from bench.core.conditions import CONTROL
+from bench.data import cell_states
 from bench.data.controls import control_pools
 from bench.data.dataset import build
 from bench.data.splits.split import Split
 from bench.data.task import Task
+from bench.results.predicted_states import means_by_state
 from bench.stats.counts import recover
 from bench.tracks.response.evaluate import over_units, replicates, values_of
 from bench.tracks.response.metrics import METRICS
-from bench.tracks.response.predicted_states import means_by_state
 from bench.tracks.response.truth import halves, states
 
 GENES, TESTED, CELLS, CONTROLS = 60, 8, 120, 600
@@ -95,7 +96,7 @@ def test_who_knows_the_states_is_paid_and_one_shift_for_all_cells_is_exactly_not
     facts = truth_of(task)
     assert not any(facts.state_reasons) and np.isfinite(facts.state_shift).all()
     rows = [task.dataset.barcode_index[b] for b in task.split.input_cells["line0"]]
-    found = states.input_states(task)[0]
+    found = cell_states.input_states(task)[0]
     table = np.zeros((3, 3))
     np.add.at(table, (found, selective.state[rows]), 1)
     assert np.sort(table, axis=1)[:, -1].sum() > 0.95 * len(rows), "planted states are found from half of the counts"
@@ -145,7 +146,7 @@ def replicate_without_states(monkeypatch: pytest.MonkeyPatch, split: bool, seed:
     effect = np.zeros((TESTED + 2, 3, GENES))
     effect[:, :, 32:36] = rng.normal(0, 0.6, (TESTED + 2, 1, 4))
     if not split:
-        monkeypatch.setattr(states, "halves", lambda known, rng: (both := _whole(known), both))
+        monkeypatch.setattr(cell_states, "halves", lambda known, rng: (both := _whole(known), both))
     facts = truth_of(planted(effect, 0.0, base, seed, cells=400, depth=0.0).task)
     found = over_units(facts, replicates(facts), [METRICS["state_r"]])["state_r", "all"]["half_replicate"]
     assert np.isfinite(found).sum() >= TESTED - 2
@@ -209,6 +210,6 @@ def test_order_of_cells_does_not_matter(selective):
         batch=np.full(len(order), "b0"), source="test",
     )  # fmt: skip
     other = Task(shuffled, task.split)
-    np.testing.assert_array_equal(states.input_states(other)[0], states.input_states(task)[0])
+    np.testing.assert_array_equal(cell_states.input_states(other)[0], cell_states.input_states(task)[0])
     a, b = facts_of(task)["state_shift"], facts_of(other)["state_shift"]
     np.testing.assert_allclose(a, b, atol=1e-5)

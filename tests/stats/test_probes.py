@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from clusters import clusters
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, recall_score, top_k_accuracy_score
 
-from bench.tracks.representation import probes
+from bench.stats import probes
 
 
 def fit_by_gradient(x, y, n, strength):
@@ -27,7 +28,7 @@ def fit_by_gradient(x, y, n, strength):
 
 
 @pytest.mark.parametrize("strength", [1e-2, 1.0])
-def test_scores_are_those_of_penalised_multinomial_regression(clusters, monkeypatch, strength):
+def test_scores_are_those_of_penalised_multinomial_regression(monkeypatch, strength):
     z, y, _ = clusters(4, 30, width=5, separation=0.7)
     x, part = z * np.sqrt(5), np.arange(len(y)) % 3
     monkeypatch.setattr(probes, "STRENGTHS", (strength,))
@@ -37,7 +38,7 @@ def test_scores_are_those_of_penalised_multinomial_regression(clusters, monkeypa
     np.testing.assert_allclose(softmax(scores, axis=1), softmax(expected, axis=1), atol=2e-3)
 
 
-def test_the_strength_is_chosen_on_validation_cells(clusters, monkeypatch):
+def test_the_strength_is_chosen_on_validation_cells(monkeypatch):
     z, y, batch = clusters(8, 40, separation=0.5)
     part, x = probes.cut(y, batch, 1), z * np.sqrt(z.shape[1])
 
@@ -58,7 +59,7 @@ def test_the_strength_is_chosen_on_validation_cells(clusters, monkeypatch):
     assert (found.majority, found.top5_majority) == (1 / 8, 5 / 8)
 
 
-def test_two_classes_and_classes_without_a_cell_to_fit_are_scored(clusters):
+def test_two_classes_and_classes_without_a_cell_to_fit_are_scored():
     z, y, batch = clusters(2, 60, separation=20)
     assert probes.unit_probe(z, y, batch, 1).accuracy.tolist() == [1, 1]
     z, y, _ = clusters(4, 30, separation=20)
@@ -81,7 +82,7 @@ def test_recall_equals_sklearns():
 
 
 @pytest.mark.parametrize("batches", [1, 2, 4, 10])
-def test_cells_are_cut_60_20_20_by_groups(clusters, batches):
+def test_cells_are_cut_60_20_20_by_groups(batches):
     _, condition, batch = clusters(5, 50, batches=batches)
     part = probes.cut(condition, batch, 1)
     for c in range(5):
@@ -92,7 +93,7 @@ def test_cells_are_cut_60_20_20_by_groups(clusters, batches):
             assert (len(set(group.tolist())) == 1) == (batches >= probes.MIN_BATCHES)
 
 
-def test_random_embeddings_are_at_chance_and_clusters_are_found(clusters):
+def test_random_embeddings_are_at_chance_and_clusters_are_found():
     z, condition, batch = clusters(20, 50, separation=0)
     found = probes.unit_probe(z, condition, batch, 1)
     assert found.accuracy.mean() == pytest.approx(found.majority, abs=0.04)
@@ -100,7 +101,7 @@ def test_random_embeddings_are_at_chance_and_clusters_are_found(clusters):
     assert (probes.unit_probe(*clusters(20, 50, separation=20), 1).accuracy == 1).all()
 
 
-def test_the_batch_probe_finds_batches_where_there_are_some(clusters):
+def test_the_batch_probe_finds_batches_where_there_are_some():
     z, _, batch = clusters(1, 400, separation=0, batch_effect=5.0)
     accuracy, majority, scaled = probes.batch_probe(z, batch, 1)
     assert accuracy > 0.95

@@ -1,18 +1,21 @@
-"""What is handed in: latents of the held-out cells, and what the model itself says of perturbations and causes."""
+"""What a model says in latents: of screens whose true latents are known, and of what it predicts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
+from bench.core.units import Unit
 
 
 @dataclass(frozen=True)
 class Latents:
-    """A model's answer; all arrays are float64.
+    """Of held-out cells, and what the model itself says of perturbations and causes; all arrays are float64.
 
     Attributes:
         z: Latents among which the true ones are looked for: all, or of a model that tells two blocks apart those that
@@ -57,3 +60,24 @@ class Latents:
                 f"{self.width} latents, and {widest} true ones: of more latents some are like the true ones by chance, "
                 f"so rows are compared at equal widths. Use {widest} or fewer."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class OwnLatents:
+    """Of cells that are encoded without their labels, and of what is predicted: in the model's own latents.
+
+    Attributes:
+        rows: Cells that were encoded, by row of the data set, sorted ``[N]``.
+        cells: Their latents ``[N, D]``.
+        shifts: By unit, predicted shift of the latent ``[D]``.
+        centre: Mean shift of the train units, measured in these latents ``[D]``.
+    """
+
+    rows: NDArray[np.int64]
+    cells: Floats
+    shifts: Mapping[Unit, Floats]
+    centre: Floats
+
+    def mean(self, rows: NDArray[np.int64]) -> Floats:
+        """Mean latent of some cells ``[D]``."""
+        return np.asarray(self.cells[np.searchsorted(self.rows, rows)].mean(axis=0, dtype=np.float64))

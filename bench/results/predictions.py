@@ -2,7 +2,7 @@
 
 ``obs`` = predicted cells (one row per unit is allowed: a mean) with ``condition``, ``context`` (may be left out where
 there is one) and optionally ``fallbacks``; ``var_names`` = genes; ``uns`` = where they come from,
-and optionally ``states`` (:mod:`bench.tracks.response.predicted_states`).
+and optionally ``states`` (:mod:`bench.results.predicted_states`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from bench.core.text import listed
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.naming import CONDITION, Naming, absent_genes, rows_by_identity
-from bench.tracks.response import predicted_states
-from bench.tracks.response.predicted_cells import MIN_CELLS, PredictedCells
+from bench.results import predicted_states
+from bench.results.predicted_cells import MIN_CELLS, PredictedCells
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -168,7 +168,7 @@ def draw(task: Task, seed: int) -> HeldOut:
     if not parts:
         raise BenchError(
             f"'{dataset.name}', split {split.kind}, seed {split.seed}: {most} of {len(split.test)} test conditions "
-            f"have at least {MIN_CELLS} cells in one context; 'bench frozen' needs 2. Choose a split with more test "
+            f"have at least {MIN_CELLS} cells in one context; 2 are needed. Choose a split with more test "
             f"conditions, or data with more cells of each."
         )
     index = dataset.barcode_index

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from bench.core.conditions import from_label
 from bench.core.errors import BenchError
 from bench.core.units import Unit
-from bench.tracks.response import predictions
+from bench.results import predictions
 
 CONDITIONS = ("A+B", "A+ctrl", "C+ctrl")
 GENES = ("g0", "g1", "g2", "g3")

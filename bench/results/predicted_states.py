@@ -17,7 +17,6 @@ from bench.core.conditions import from_written, identity, spellings, written
 from bench.core.errors import BenchError
 from bench.core.typing import Floats
 from bench.core.units import Unit
-from bench.tracks.response.truth.fields import Truth
 
 KEY = "states"
 _COLUMNS = ("condition", "context", "state", "shift")
@@ -88,21 +87,3 @@ def read(path: Path, uns: Mapping[str, Any], units: Sequence[Unit], columns: NDA
         if t is not None:
             out[t, state[i]] = shift[i, columns]
     return out
-
-
-def check(path: Path, found: Floats | None, truth: Truth) -> Floats | None:
-    """Return shifts by state as the truth has states; None where either has none.
-
-    Raises:
-        BenchError: Another number of states, or a unit of a context with states that lacks one.
-    """
-    wanted = truth.state_shift.shape[1]
-    if found is None or not wanted:
-        return None
-    if found.shape[1] != wanted:
-        raise BenchError(f"{path}: uns['{KEY}'] holds {found.shape[1]} states, but the task has {wanted}.")
-    needed = np.isfinite(truth.state_shift).all(axis=(1, 2))
-    if (holes := needed & ~np.isfinite(found).all(axis=(1, 2))).any():
-        unit = truth.units[int(np.argmax(holes))].text(set(truth.contexts))
-        raise BenchError(f"{path}: uns['{KEY}'] lacks a state of '{unit}'. Give every state of every unit, or none.")
-    return found

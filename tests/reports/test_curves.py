@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench.reports.figures.identifiability import chart, draw_curves
+from bench.reports.figures.curves import chart, draw_curves
 
 
 def made(axes=("noise", "hits")):

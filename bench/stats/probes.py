@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.typing import Floats
+from bench.stats.geometry import group_means
 from bench.stats.intervals import nanmean
-from bench.tracks.representation.geometry import group_means
 
 Codes = NDArray[np.int64]
 

@@ -1,10 +1,9 @@
-"""Fixtures of the frozen-encoder protocol's tests."""
+"""Hand-made embeddings: one cluster per condition."""
 
 import numpy as np
-import pytest
 
 
-def _clusters(n_conditions=12, cells=40, batches=4, width=16, separation=4.0, batch_effect=0.0, seed=0):
+def clusters(n_conditions=12, cells=40, batches=4, width=16, separation=4.0, batch_effect=0.0, seed=0):
     """Unit embeddings around one centre per condition; returns z, condition, batch in random order."""
     rng = np.random.default_rng(seed)
     condition = np.repeat(np.arange(n_conditions), cells)
@@ -14,9 +13,3 @@ def _clusters(n_conditions=12, cells=40, batches=4, width=16, separation=4.0, ba
     order = rng.permutation(len(condition))
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     return z[order], condition[order], batch[order]
-
-
-@pytest.fixture
-def clusters():
-    """Makes hand-made embeddings."""
-    return _clusters

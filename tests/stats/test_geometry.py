@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from clusters import clusters
 
-from bench.tracks.representation import geometry
+from bench.stats import geometry
 
 
 def rousseeuw(z, label):
@@ -22,7 +23,7 @@ def rousseeuw(z, label):
 
 
 @pytest.mark.parametrize("separation", [0.0, 0.3, 3.0])
-def test_silhouettes_follow_their_definition(clusters, separation):
+def test_silhouettes_follow_their_definition(separation):
     z, condition, _ = clusters(7, 23, separation=separation)
     expected = rousseeuw(z, condition)
     np.testing.assert_allclose(geometry.silhouettes(z, condition), expected, atol=1e-9)
@@ -30,7 +31,7 @@ def test_silhouettes_follow_their_definition(clusters, separation):
     np.testing.assert_allclose(geometry.label_silhouettes(z, condition, 1), by_condition, atol=1e-9)
 
 
-def test_silhouettes_of_odd_embeddings_follow_their_definition(clusters):
+def test_silhouettes_of_odd_embeddings_follow_their_definition():
     z, condition, _ = clusters(5, 12)
     condition = condition.copy()
     condition[np.flatnonzero(condition == 3)[1:]] = 4  # a condition of one cell
@@ -38,7 +39,7 @@ def test_silhouettes_of_odd_embeddings_follow_their_definition(clusters):
     np.testing.assert_allclose(geometry.silhouettes(z, condition), rousseeuw(z, condition), atol=1e-9)
 
 
-def test_cells_at_no_distance_have_silhouette_0(clusters):
+def test_cells_at_no_distance_have_silhouette_0():
     z, condition, _ = clusters(4, 10)
     same = np.repeat(z[:1], len(z), axis=0) * (1 + 1e-13 * np.arange(len(z))[:, None])  # distances of rounding size
     assert (geometry.silhouettes(np.zeros_like(z), condition) == 0).all()
@@ -46,7 +47,7 @@ def test_cells_at_no_distance_have_silhouette_0(clusters):
     assert (geometry.silhouettes(z[:4], np.arange(4)) == 0).all()  # every cell alone in its cluster
 
 
-def test_many_cells_are_drawn_from_and_few_are_not(clusters, monkeypatch):
+def test_many_cells_are_drawn_from_and_few_are_not(monkeypatch):
     z, condition, _ = clusters(6, 40, separation=0.5)
     whole = geometry.label_silhouettes(z, condition, 1)
     assert whole.tolist() == geometry.label_silhouettes(z, condition, 2).tolist()
@@ -56,14 +57,14 @@ def test_many_cells_are_drawn_from_and_few_are_not(clusters, monkeypatch):
     np.testing.assert_allclose(drawn, whole, atol=0.05)
 
 
-def test_a_label_that_no_draw_holds_has_no_silhouette(clusters, monkeypatch):
+def test_a_label_that_no_draw_holds_has_no_silhouette(monkeypatch):
     z, condition, _ = clusters(6, 40)
     monkeypatch.setattr(geometry, "MAX_CELLS", 3)
     monkeypatch.setattr(geometry, "DRAWS", 1)
     assert 3 <= np.isnan(geometry.label_silhouettes(z, condition, 1)).sum() < 6
 
 
-def test_one_label_has_no_silhouette(clusters):
+def test_one_label_has_no_silhouette():
     z, condition, _ = clusters()
     assert np.isnan(geometry.label_silhouettes(z, np.zeros_like(condition), 1)).all()
 
@@ -81,13 +82,13 @@ def brute_purity(z, condition, batch, k):
 
 @pytest.mark.parametrize("batches", [1, 3])
 @pytest.mark.parametrize("k", [15, 500])
-def test_purity_equals_a_loop(clusters, batches, k):
+def test_purity_equals_a_loop(batches, k):
     z, condition, batch = clusters(6, 25, batches=batches, separation=0.5, batch_effect=0.4)
     for found, expected in zip(geometry.knn_purity(z, condition, batch, 1, k), brute_purity(z, condition, batch, k)):
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_purity_of_clusters_is_one_and_of_a_constant_is_chance(clusters):
+def test_purity_of_clusters_is_one_and_of_a_constant_is_chance():
     z, condition, batch = clusters(6, 60, separation=50)
     assert (geometry.knn_purity(z, condition, batch, 1)[0] == 1).all()
     purity, chance = geometry.knn_purity(np.zeros_like(z), condition, batch, 1)

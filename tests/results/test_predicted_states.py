@@ -11,13 +11,15 @@ import pytest
 
 from bench.core.errors import BenchError
 from bench.core.units import Unit
+from bench.data import cell_states
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.task import Task
 from bench.models.base import PerturbationModel
+from bench.results import predictions
 from bench.runner import fit
 from bench.runner.export import export
-from bench.tracks.response import predicted_states, predictions
-from bench.tracks.response.truth import states, truth
+from bench.tracks.response.run import check_states
+from bench.tracks.response.truth import truth
 
 GENES = ["a", "b", "c"]
 UNITS = (Unit("KLF1+ctrl", "x"), Unit("SET+KLF1", "x"))
@@ -89,16 +91,16 @@ def test_a_models_cells_are_averaged_by_the_states_of_its_input_cells(tiny, tiny
     cells = anndata.read_h5ad(tmp_path / "task" / "train.h5ad")
     cells = cells[cells.obs["input"].to_numpy(dtype=bool)]
     state = cells.obs["state"].to_numpy()
-    assert (np.bincount(state) >= states.MIN_CELLS).all()
+    assert (np.bincount(state) >= cell_states.MIN_CELLS).all()
     expected = [np.asarray(cells[state == k].X.todense())[:, 0].astype(np.float64).mean() for k in range(3)]
     np.testing.assert_allclose(read.states[:, :, 0], np.tile(expected, (len(facts.units), 1)), atol=1e-5)
     assert not read.states[:, :, 1:].any()
-    assert predicted_states.check(tmp_path / "p.h5ad", read.states, facts) is read.states
+    assert check_states(tmp_path / "p.h5ad", read.states, facts) is read.states
     with pytest.raises(BenchError, match="holds 2 states, but the task has 3"):
-        predicted_states.check(tmp_path / "p.h5ad", read.states[:, :2], facts)
+        check_states(tmp_path / "p.h5ad", read.states[:, :2], facts)
     known = np.flatnonzero(np.isfinite(facts.state_shift).all(axis=(1, 2)))
     read.states[known[0], 1] = np.nan
     with pytest.raises(BenchError, match="lacks a state of"):
-        predicted_states.check(tmp_path / "p.h5ad", read.states, facts)
+        check_states(tmp_path / "p.h5ad", read.states, facts)
     nothing = replace(facts, state_shift=facts.state_shift[:, :0])
-    assert predicted_states.check(tmp_path / "p.h5ad", read.states, nothing) is None
+    assert check_states(tmp_path / "p.h5ad", read.states, nothing) is None
