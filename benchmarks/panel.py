@@ -109,9 +109,13 @@ def score(folder: Path, aside: bool) -> None:
     from bench.data import load
     from bench.data.splits import split as splits
     from bench.results import predictions
-    from bench.stats.intervals import design, half_width, means
+    from bench.results.tables import ALL
+    from bench.stats.design import design
+    from bench.stats.jackknife import estimate
     from bench.tracks.response import score as scoring
-    from bench.tracks.response.metrics import METRICS, evaluate
+    from bench.tracks.response.align import predicted_sample
+    from bench.tracks.response.evaluate import over_units, values_of
+    from bench.tracks.response.metrics import METRICS
     from bench.tracks.response.truth import truth
 
     if aside:
@@ -121,15 +125,13 @@ def score(folder: Path, aside: bool) -> None:
     facts = timed("truth", lambda: truth.compute(Task(dataset, split)))
     got = timed(
         "predictions",
-        lambda: predictions.read(
-            folder / "predicted.h5ad", facts.conditions, facts.genes, facts.contexts, facts.weights, {}
-        ),
+        lambda: predictions.read(folder / "predicted.h5ad", facts.units, facts.genes, {}),
     )
     if aside:
-        case = scoring.align(facts, got.y_hat, cells=scoring.predicted_sample(facts, got.cells))
-        values = np.stack([evaluate(metric, case).values for metric in METRICS.values()], axis=1)
-        level = means(design([facts.conditions]), [values])
-        half_width(level.level, level.n, level.distinct)
+        sample = None if got.cells is None else predicted_sample(facts, got.cells)
+        found = over_units(facts, values_of(facts, got.y_hat, sample))
+        values = np.stack([found[name, ALL]["value"] for name in METRICS], axis=1)
+        estimate(design([facts.units]), values)
         return
     table = timed("metrics", lambda: scoring.score_table(facts, got.y_hat, got.fallbacks, got.cells))
     timed("levels", lambda: scoring.levels(table))

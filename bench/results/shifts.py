@@ -7,7 +7,7 @@ decided for each run (:data:`LEVELS`): the fewest that leave its metrics what th
 so that what is kept of a run stays the same, and with it its digest, when others come.
 
 Boards of the track that plans keep coordinates in a space of few axes instead of genes: named columns again, with the
-axes themselves as directions and a step of its own for each row (:class:`Rows`); :mod:`bench.tracks.planning.kept`
+axes themselves as directions and a step of its own for each row (:class:`Rows`); ``kept`` in the track's ``run.py``
 says what the rows are.
 
 ``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis [2, R, G]``, ``runs [K]`` (run ids), ``begins [K + 1]``
