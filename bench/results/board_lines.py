@@ -13,7 +13,7 @@ from bench.results.entries import BoardEntry
 from bench.results.estimates import Placed
 from bench.results.rows import Row
 from bench.results.skill import MIN_FAMILIES, Bar
-from bench.results.summary import average, estimates, places
+from bench.results.summary import average, averages, estimates, places
 from bench.results.tables import ALL, Table
 from bench.stats.design import Design
 from bench.stats.intervals import beat_rate, nanmean
@@ -118,36 +118,43 @@ def _status(row: Row) -> Line:
     return {"status": " ".join(dict.fromkeys(record.status for record in row.records if record.status))}
 
 
-def row_line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> Line:
-    """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
-    first = [row.by_seed[seed][0].values for seed in row.seeds]
-    n = sum(len(table.conditions.get(scope, ())) for table in first)
-    fell = sum(int(row.fell_back(seed, scope).sum()) for seed in row.seeds)
+def row_lines(group: Sequence[Row], placed: Placed, wanted: Sequence[int], scope: str) -> list[Line]:
+    """Every column of rows under the same split seeds but the metrics' and the ranks."""
     low, high = placed.bounds()
-    bounds = (placed.headline.value[i], low[i], high[i]) if row.track.families else ()
-    return {
-        **_head(row, fell, n),
-        **dict(zip(SKILL, bounds)),
-        "n_seeds": len(first),
-        "n_training_seeds": row.training_seeds if row.learned else None,
-        "n_contexts": len({unit.context for table in first for unit in table.task.units.get(scope, ())}),
-        "n_conditions": n,
-        "n_informative": n - fell,
-        **_tail(row, _beat_rate(row, scope), _control_sd(row, wanted, scope), fell),
-    }
+    headlines = np.stack([placed.headline.value, low, high], axis=1)
+    rates = _beat_rates(group, scope)
+    tables = [table for seed in group[0].seeds for table in group[0].tables(seed)[:1]]  # whose units are all rows'
+    n = sum(len(table.conditions.get(scope, ())) for table in tables)
+    contexts = len({unit.context for table in tables for unit in table.task.units.get(scope, ())})
+    lines = []
+    for row, bounds, rate in zip(group, headlines, rates, strict=True):
+        fell = sum(int(row.fell_back(seed, scope).sum()) for seed in row.seeds)
+        lines.append(
+            {
+                **_head(row, fell, n),
+                **(dict(zip(SKILL, bounds)) if row.track.families else {}),
+                "n_seeds": len(tables),
+                "n_training_seeds": row.training_seeds if row.learned else None,
+                "n_contexts": contexts,
+                "n_conditions": n,
+                "n_informative": n - fell,
+                **_tail(row, rate, _control_sd(row, wanted, scope), fell),
+            }
+        )
+    return lines
 
 
-def _beat_rate(row: Row, scope: str) -> float:
-    """Share of units on which the row is better than the track's baseline in the primary metric, mean over seeds."""
-    track = row.track
-    if row.label == track.baseline:
-        return float("nan")
+def _beat_rates(group: Sequence[Row], scope: str) -> list[float]:
+    """Share of units on which each row is better than the track's baseline in the primary metric, mean over seeds."""
+    track = group[0].track
     m, higher = list(track.metrics).index(track.primary), track.metrics[track.primary].direction >= 0
-    rates = [
-        beat_rate(average(heads, scope, "value", m), average(heads, scope, "floor", m), higher)
-        for heads in (row.tables(seed) for seed in row.seeds)
-    ]
-    return float(nanmean(np.stack(rates)))
+    by_seed = []
+    for seed in group[0].seeds:
+        tables = [row.tables(seed) for row in group]
+        floor = tables[0][0].column(scope, "floor", m)
+        by_seed.append(beat_rate(averages(tables, scope, "value")[:, :, m], floor[:, None], higher))
+    rates = nanmean(np.stack(by_seed)).tolist()
+    return [np.nan if row.label == track.baseline else rate for row, rate in zip(group, rates, strict=True)]
 
 
 def unplaced_line(row: Row) -> Line:

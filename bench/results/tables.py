@@ -118,14 +118,14 @@ class TaskTable:
         return {scope: tuple(map(name, rows.tolist())) for scope, (rows, _) in self.scopes.items()}
 
     def take(self, numbers: Mapping[str, NDArray[Any]], scope: str, field: str) -> NDArray[Any]:
-        """Rows of a scope of numbers ``[N, M]`` that stand beside these units; none where the task lacks the scope."""
+        """Rows of a scope of numbers ``[N, ..., M]`` beside these units; none where the task lacks the scope."""
         if scope not in self.scopes:
-            return numbers[field][:0, : self.shown]
+            return numbers[field][:0, ..., : self.shown]
         rows, own = self.scopes[scope]
-        found = numbers[field][rows, : self.shown]
+        found = numbers[field][rows, ..., : self.shown]
         if own is not None:
             again = self.gallery[: self.shown]
-            found[:, again] = numbers[field][own, : self.shown][:, again]
+            found[..., again] = numbers[field][own, ..., : self.shown][..., again]
         return np.asarray(found)
 
     def same_units(self, other: TaskTable) -> bool:

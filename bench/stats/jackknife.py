@@ -231,10 +231,10 @@ def training_noise(by_seed: Sequence[Floats]) -> tuple[Floats, Floats]:
     Returns:
         Variance and its degrees of freedom ``[C]``; both 0 where every split seed has one training seed.
     """
-    squares = sum(((block - block.mean(axis=0)) ** 2).sum(axis=0) for block in by_seed)
     df = sum(len(block) - 1 for block in by_seed)
-    share = sum(1.0 / len(block) for block in by_seed) / max(len(by_seed), 1) ** 2
     if not df:
         return np.zeros(by_seed[0].shape[1]), np.zeros(by_seed[0].shape[1])
+    squares = sum(((block - block.mean(axis=0)) ** 2).sum(axis=0) for block in by_seed)
+    share = sum(1.0 / len(block) for block in by_seed) / max(len(by_seed), 1) ** 2
     variance = np.nan_to_num(np.asarray(squares) / df * share)
     return variance, np.where(variance > 0, float(df), 0.0)
