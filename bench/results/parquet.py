@@ -128,7 +128,7 @@ def _content(table: pa.Table) -> bytes:
             digest.update(sha256_json(coded.dictionary.to_pylist()).encode())
             digest.update(coded.indices.to_numpy(zero_copy_only=False).astype("<i4").tobytes())
         else:
-            digest.update(np.ascontiguousarray(_plain(array)).tobytes())
+            digest.update(np.ascontiguousarray(_plain(array)).data)
     return digest.hexdigest().encode()
 
 
@@ -165,7 +165,10 @@ class Reader:
             column(self.table, f"{field}.{metric}") if f"{field}.{metric}" in self._held else None
             for metric in self.metrics
         ]
-        out = np.full((self.table.num_rows, len(columns)), False if flag else np.nan)
+        missing, shape = False if flag else np.nan, (self.table.num_rows, len(columns))
+        if all(values is None for values in columns):
+            return np.broadcast_to(np.array(missing), shape)  # one number, however many are read
+        out = np.full(shape, missing)
         for m, values in enumerate(columns):
             if values is not None:
                 out[:, m] = values
@@ -175,18 +178,22 @@ class Reader:
         """All numbers of records."""
         return {name: self.block(name) for name in (*OWN_FIELDS, _FLAG)}
 
-    def tasks(self, rows: slice) -> TaskTable:
-        """The task that stands in some rows of a file of tasks."""
-        part = Reader(self.track, self.table.slice(rows.start, rows.stop - rows.start))
-        part.metrics, part.gallery = self.metrics, self.gallery
-        return TaskTable(
-            metrics=self.metrics,
-            shown=self.shown,
-            gallery=self.gallery,
-            words={name: column(part.table, name) for name in (*KEYS, *GROUPS)},
-            cells=column(part.table, "cells"),
-            numbers={name: part.block(name) for name in (*TASK_FIELDS, *self.blind())},
-        )
+    def tasks(self, rows: Mapping[str, slice]) -> dict[str, TaskTable]:
+        """The tasks that stand in some rows of a file of tasks each."""
+        words = {name: column(self.table, name) for name in (*KEYS, *GROUPS)}
+        cells = column(self.table, "cells")
+        numbers = {name: self.block(name) for name in (*TASK_FIELDS, *self.blind())}
+        return {
+            task: TaskTable(
+                metrics=self.metrics,
+                shown=self.shown,
+                gallery=self.gallery,
+                words={name: block[own] for name, block in words.items()},
+                cells=cells[own],
+                numbers={name: block[own] for name, block in numbers.items()},
+            )
+            for task, own in rows.items()
+        }
 
     def blind(self) -> list[str]:
         """Fields of condition-blind answers that these rows hold."""
@@ -216,7 +223,8 @@ def read_one(track: Track, path: Path) -> Table:
         reader = Reader(track, table)
         beside = draws.beside(path)
         moved = draws.unstacked(read(beside)) if beside.is_file() else {}
-        task = replace(reader.tasks(slice(0, table.num_rows)), draws=moved.get(draws.TASK, {}))
+        own = reader.tasks({draws.TASK: slice(0, table.num_rows)})[draws.TASK]
+        task = replace(own, draws=moved.get(draws.TASK, {}))
         return Table(task, reader.own(), column(table, "fallbacks"), draws.own(moved.get(draws.OWN, {})))
     except KeyError as error:
         raise BenchError(f"{path}: it lacks the column {error}. Delete it and run again.") from error

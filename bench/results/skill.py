@@ -69,8 +69,9 @@ def bars(
     """
     few = scope != ALL and plan.distinct < MIN_OWN_FLOOR
     out = {}
+    blind = _blind(tables, scope)
     for family, name in track.families.items():
-        made = _bar(track.metrics[name], list(track.metrics).index(name), tables, scope, plan)
+        made = _bar(track.metrics[name], list(track.metrics).index(name), tables, scope, plan, blind)
         if few and whole is not None:
             made = _with_floor(made, whole[family], plan)
         out[family] = _judged(track.metrics[name], made)
@@ -78,23 +79,29 @@ def bars(
 
 
 def _column(tables: Sequence[Table], scope: str, field: str, m: int) -> Floats:
-    return np.concatenate(
-        [
-            table.column(scope, field, m)
-            if field in table.task.numbers
-            else np.full(len(table.conditions.get(scope, ())), np.nan)
-            for table in tables
-        ]
-    )
+    return np.concatenate([table.column(scope, field, m) for table in tables])
 
 
-def _bar(metric: MetricInfo, m: int, tables: Sequence[Table], scope: str, plan: Design) -> Bar:
-    replicate = _column(tables, scope, "half_replicate", m)
+def _blind(tables: Sequence[Table], scope: str) -> dict[str, Floats]:
+    """What the condition-blind answers score in all metrics ``[K, M]``, seed after seed, by name."""
     names = sorted({name for table in tables for name in table.task.blind})
     here = [name for name in names if "@" not in name or name.endswith(f"@{scope}")]
-    columns = {name: _column(tables, scope, BLIND + name, m) for name in here}
-    most = max((int(np.isfinite(column).sum()) for column in columns.values()), default=0)
-    columns = {name: column for name, column in columns.items() if most and np.isfinite(column).sum() == most}
+
+    def of(table: Table, name: str) -> Floats:
+        if BLIND + name in table.task.numbers:
+            return table.field(scope, BLIND + name)
+        return np.full((len(table.conditions.get(scope, ())), len(table.metrics)), np.nan)
+
+    return {name: np.concatenate([of(table, name) for table in tables]) for name in here}
+
+
+def _bar(
+    metric: MetricInfo, m: int, tables: Sequence[Table], scope: str, plan: Design, blind: dict[str, Floats]
+) -> Bar:
+    replicate = _column(tables, scope, "half_replicate", m)
+    known = {name: int(np.isfinite(block[:, m]).sum()) for name, block in blind.items()}
+    most = max(known.values(), default=0)
+    columns = {name: blind[name][:, m] for name, count in known.items() if most and count == most}
     if not columns:  # a track without condition-blind answers has one floor
         columns = {"floor": _column(tables, scope, "half_floor", m)}
     answers = estimate(plan, np.stack(list(columns.values()), axis=1))

@@ -120,10 +120,8 @@ class Board:
         table = self._facts
         try:
             reader = parquet.Reader(self.track, table, [self._values])
-            return {
-                name: replace(reader.tasks(rows), draws=self._draws.get(name, {}))
-                for name, rows in _spans(parquet.column(table, _TASK))
-            }
+            found = reader.tasks(dict(_spans(parquet.column(table, _TASK))))
+            return {name: replace(task, draws=self._draws.get(name, {})) for name, task in found.items()}
         except KeyError as error:
             raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
 

@@ -33,23 +33,30 @@ def average(heads: Sequence[Table], scope: str, field: str, metric: int | None =
     return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
 
 
-def averages(rows: Sequence[Sequence[Table]], scope: str, field: str) -> Floats:
-    """The same of many rows of one task under one split seed ``[n, R, M]``.
+def averages(rows: Sequence[Sequence[Table]], scope: str, field: str, metrics: tuple[int, ...]) -> Floats:
+    """The same of some metrics of many rows of one task, under one split seed ``[n, R, m]``.
 
     What rows have in all scopes is put side by side once: boards of subgroups follow on that of the whole.
     """
     task = rows[0][0].task
-    side = _side_by_side(tuple(map(tuple, rows)), field)
-    return np.asarray(task.take({field: side}, scope, field))
+    if scope not in task.scopes:
+        return np.zeros((0, len(rows), len(metrics)))
+    side = _side_by_side(tuple(map(tuple, rows)), field, metrics)
+    units, own = task.scopes[scope]
+    found = np.take(side, units, axis=0)
+    again = np.flatnonzero(task.gallery[list(metrics)])
+    if own is not None and len(again):
+        found[:, :, again] = side[np.ix_(own, np.arange(len(rows)), again)]
+    return found
 
 
-@functools.lru_cache(maxsize=16)  # of the boards in hand
-def _side_by_side(rows: tuple[tuple[Table, ...], ...], field: str) -> Floats:
-    """Averages of a field over training seeds ``[N, R, M]``, of all units."""
+@functools.lru_cache(maxsize=32)  # of the boards in hand
+def _side_by_side(rows: tuple[tuple[Table, ...], ...], field: str, metrics: tuple[int, ...]) -> Floats:
+    """Averages of a field over training seeds ``[N, R, m]``, of all units."""
 
     def whole(table: Table) -> Floats:
         numbers = table.task.numbers if field in table.task.numbers else table.numbers
-        return np.asarray(numbers[field][:, : table.task.shown])
+        return np.asarray(numbers[field][:, list(metrics)])
 
     blocks = [[whole(table) for table in heads] for heads in rows]
     return np.stack([heads[0] if len(heads) == 1 else np.mean(heads, axis=0) for heads in blocks], axis=1)
@@ -76,13 +83,16 @@ def estimates(rows: Sequence[RowTables], scope: str, field: str, columns: Sequen
     """
     seeds = range(len(plan.ids))
 
-    def values(name: str) -> Floats:
-        blocks = [averages([row[s] for row in rows], scope, name)[:, :, columns] for s in seeds]
+    def values(name: str, metrics: Sequence[int]) -> Floats:
+        blocks = [averages([row[s] for row in rows], scope, name, tuple(metrics)) for s in seeds]
         return np.concatenate(blocks).reshape(len(plan.unit), -1)
 
     # Only where other units enter a metric does a unit move the mean by more than its own value.
-    influence = values("influence") if rows[0][0][0].task.gallery[columns].any() else None
-    found = estimate(plan, values(field), influence if influence is not None and np.isfinite(influence).any() else None)
+    gallery = rows[0][0][0].task.gallery
+    again = [i for i, metric in enumerate(columns) if gallery[metric]]
+    influence = values("influence", [columns[i] for i in again]) if again else None
+    of = (np.arange(len(rows))[:, None] * len(columns) + np.array(again, np.int64)).ravel()
+    found = estimate(plan, values(field, columns), influence, of)
     noise = [training_noise([_by_training(row[s], scope, field, columns) for s in seeds]) for row in rows]
     draws = _draws(rows, scope, columns)
     return replace(
