@@ -190,7 +190,8 @@ def _table(track: Track, lines: Sequence[Line], numbers: Floats) -> pd.DataFrame
 
     order = sorted(range(len(lines)), key=key)
     counts = [name for name in COUNTS if name not in track.numbers]
-    plain = {name: [lines[i].get(name) for i in order] for name in dict.fromkeys(name for line in lines for name in line)}
+    names = dict.fromkeys(name for line in lines for name in line)
+    plain = {name: [lines[i].get(name) for i in order] for name in names}
     own = {name: pd.array(cells, dtype="Int64") if name in counts else cells for name, cells in plain.items()}
     at = list(own).index("beat_rate")
     # Made of whole columns at once: joining three frames of a board takes longer than making its numbers.

@@ -215,7 +215,7 @@ def _digest(
     order = np.argsort(np.array(metrics, dtype=np.str_), kind="stable")
     for name in sorted(numbers):
         block = numbers[name]
-        some: Mask = (block if block.dtype == np.bool_ else np.isfinite(block)).any(axis=0)[order]
+        some: Mask = np.any(block if block.dtype == np.bool_ else np.isfinite(block), axis=0)[order]
         kept = order[some]
         if not len(kept) and (name == "influence" or name.startswith(BLIND)):
             continue  # a track without galleries, or an answer that another task of the same file has
