@@ -1,4 +1,4 @@
-"""Predicted shifts of committed rows, in one file for each board, so that anybody computes their metrics again.
+"""Predicted shifts of committed rows, one member of a board's file, so that anybody computes their metrics again.
 
 Rows of one board resemble each other: their shifts lie near a few directions of gene space. So the file holds
 directions ``basis [R, G]`` (float16) once, and of every unit of every run one scale (float32) and whole numbers (int16)
@@ -18,18 +18,18 @@ marks a row of coordinates of which the model knows nothing.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.door.arrays import read_npz
 from bench.core.errors import BenchError
-from bench.core.files import atomic, sha256_arrays
+from bench.core.files import sha256_arrays
 from bench.core.typing import Floats
+from bench.results import npz
 
 #: Name of the hash in a record that says which shifts are kept of it.
 HASH = "kept_predictions"
@@ -40,8 +40,6 @@ STEPS, FINE_STEPS, MANY = 512, 1024, 50
 _LARGEST = np.iinfo(np.int16).max
 _MEMBERS = ("genes", "basis", "runs", "begins", "scale")
 _NUMBERS, _FOLDED = "numbers", "folded"
-#: No date: the same content is the same file.
-_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Rows(NamedTuple):
@@ -192,8 +190,8 @@ def _grown(basis: NDArray[np.float16], rows: Floats, steps: Floats) -> NDArray[n
         basis = np.concatenate([basis, found[:n].astype(np.float16)])
 
 
-def write(path: Path, shifts: Shifts) -> None:
-    """Write a file atomically."""
+def pack(shifts: Shifts) -> bytes:
+    """Shifts as an npz file: the same ones are the same bytes."""
     names = sorted(shifts.runs)
     counts = [len(shifts.runs[name].scale) for name in names]
     begins = np.cumsum([0, *counts])
@@ -211,27 +209,23 @@ def write(path: Path, shifts: Shifts) -> None:
     # Low bytes are noise and high bytes nearly all alike: apart, each is packed as well as it can be.
     packed = (numbers << 1) ^ (numbers >> 15) if shifts.plain else numbers
     arrays[_FOLDED if shifts.plain else _NUMBERS] = np.stack([packed & 0xFF, packed >> 8 & 0xFF]).astype(np.uint8)
-    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in arrays:
-            info = zipfile.ZipInfo(f"{name}.npy", _DATE)
-            info.compress_type = zipfile.ZIP_LZMA
-            with archive.open(info, "w") as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+    return npz.pack(arrays)
 
 
-def read(path: Path) -> Shifts:
-    """Read what :func:`write` wrote; a file that is not there holds nothing.
+def unpack(where: str, blob: bytes) -> Shifts:
+    """Read what :func:`pack` made.
+
+    Args:
+        where: The file, for the message.
+        blob: Its bytes.
 
     Raises:
         BenchError: Damaged.
     """
-    if not path.is_file():
-        return Shifts()
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            found = {name: file[name] for name in _MEMBERS}
-            folded = _FOLDED in file.files
-            low, high = file[_FOLDED if folded else _NUMBERS].astype(np.uint16)
+        found = read_npz(where, "kept predictions", names=(*_MEMBERS, _NUMBERS, _FOLDED), blob=blob)
+        folded = _FOLDED in found
+        low, high = found[_FOLDED if folded else _NUMBERS].astype(np.uint16)
         whole = (low | high << 8).astype(np.uint16)
         if folded:
             whole = ((whole >> 1) ^ (0 - (whole & 1))).astype(np.uint16)
@@ -245,6 +239,6 @@ def read(path: Path) -> Shifts:
         if numbers.shape != (len(found["basis"]), len(found["scale"])) or begins[-1] != len(found["scale"]):
             raise ValueError("its parts do not fit together")
         return Shifts(tuple(found["genes"].tolist()), found["basis"], runs)
-    except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"{path}: damaged ({reason}). Delete it and publish its runs again.") from error
+    except Exception as error:  # arrays of other shapes and kinds raise a dozen kinds
+        reason = " ".join(str(error).removeprefix(f"{where}: ").split())[:200]
+        raise BenchError(f"{where}: damaged ({reason}). Delete the file and publish its runs again.") from error
