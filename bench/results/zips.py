@@ -55,9 +55,8 @@ def read(path: Path, known: Callable[[str], bool], advice: str) -> dict[str, byt
             that belong to none.
     """
     try:
-        with open(path, "rb") as handle:
-            check_unpacked(path, path.stat().st_size)
-            blob = handle.read()
+        check_unpacked(path, path.stat().st_size)
+        blob = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
         return None
     except OSError as error:
