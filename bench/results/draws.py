@@ -53,12 +53,19 @@ def unstacked(table: pa.Table) -> dict[str, dict[tuple[str, str, str], Floats]]:
         KeyError: A column is missing.
     """
     words = [table.column(name).to_pylist() for name in _WORDS]
-    high, low = (_bytes(table.column(name)) for name in _BYTES)
-    values = (high.astype("<u2") << 8 | low).view("<f2").astype(np.float64)
+    values = _values(table)
     out: dict[str, dict[tuple[str, str, str], Floats]] = {}
     for owner, scope, metric, answer, row in zip(*words, values, strict=True):
         out.setdefault(owner, {})[scope, metric, answer] = row
     return out
+
+
+def _values(table: pa.Table) -> Floats:
+    if columns := [name for name in table.column_names if name.startswith("draw")]:
+        # Runs of earlier versions have a column for each bootstrap: they are not made again for that.
+        return np.stack([table.column(name).to_numpy() for name in columns], axis=1, dtype=np.float64)
+    high, low = (_bytes(table.column(name)).astype("<u2") for name in _BYTES)
+    return (high << 8 | low).view("<f2").astype(np.float64)
 
 
 def _bytes(column: pa.ChunkedArray) -> NDArray[np.uint8]:
