@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.errors import BenchError
 from bench.core.files import locked, safe_name, sha256_arrays
 from bench.core.typing import Floats
 from bench.results import npz, zips
@@ -42,8 +43,14 @@ def members(path: Path) -> dict[str, bytes]:
     """The npz files of a data set's embeddings by digest; none where there is no file.
 
     Raises:
-        BenchError: Damaged.
+        BenchError: Damaged, or a folder of an earlier version.
     """
+    earlier = path.with_name(path.name.removesuffix(".zip"))
+    if any(earlier.glob("*.npz")):
+        raise BenchError(
+            f"{earlier}: an earlier version kept embeddings in a folder; now they are in one file, {path.name}. Delete "
+            "the folder and run or publish again."
+        )
     found = zips.read(path, lambda name: bool(_NAME.fullmatch(name)), "Delete the file and run or publish again.")
     return {name.removesuffix(".npz"): blob for name, blob in (found or {}).items()}
 

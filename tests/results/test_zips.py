@@ -6,18 +6,22 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from harness import collect, made, made_record
+from members import put
 
 from bench.core.errors import BenchError
-from bench.results import store, zips
+from bench.results import embeddings, store, zips
 from bench.results.shifts import Shifts
 from bench.tracks import registry
 
 TRACK = registry.get("response")
 GENES = ("g1", "g2", "g3")
+BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
 
 @pytest.fixture
@@ -142,6 +146,40 @@ def test_a_folder_of_an_earlier_version_is_named_with_what_to_do(path, tmp_path,
         assert said.startswith(f"{folder}: an earlier version") and "Delete the folder and run or publish again" in said
     shutil.rmtree(folder)
     assert len(collect(tmp_path)) == 2 * beside
+
+
+def test_embeddings_in_a_folder_of_an_earlier_version_are_not_lost_in_silence(tmp_path):
+    record, _ = made("a", {"pearson_delta": 0.1})
+    x, names = np.eye(3), np.array(["A1", "A2", "A3"])
+    digest = embeddings.keep([tmp_path], "d", x, names, names)
+    named = record.model_copy(update={"hashes": {**record.hashes, embeddings.HASH: digest}})
+    assert embeddings.carried(named, [tmp_path], tmp_path / "there") == named
+    assert embeddings.place(tmp_path / "there", "d").read_bytes() == embeddings.place(tmp_path, "d").read_bytes()
+    folder = tmp_path / "old" / "embeddings" / "d"
+    folder.mkdir(parents=True)
+    (folder / f"{digest}.npz").write_bytes(b"x")
+    with pytest.raises(BenchError, match="an earlier version kept embeddings in a folder.* Delete the folder"):
+        embeddings.carried(named, [tmp_path / "old"], tmp_path / "elsewhere")
+
+
+def test_a_member_that_is_damaged_is_no_reason_to_keep_it(path, tmp_path):
+    store.remove(tmp_path, TRACK, [made("b", {"pearson_delta": 0.2})[0].run_id])
+    whole = store.members(path)
+    blob = bytearray(whole[store.VALUES])
+    blob[60] ^= 1  # in a page, whose hash stays at the end of the file
+    put(path, store.VALUES, bytes(blob))
+    with pytest.raises(BenchError, match="values.parquet: damaged"):
+        _ = [entry.table for entry in collect(tmp_path)]
+    made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-02-02T00:00:00Z")
+    assert store.members(path)[store.VALUES] == whole[store.VALUES]
+    assert len([entry.table for entry in collect(tmp_path)]) == 1
+
+
+def test_committed_boards_are_a_few_dozen_files_that_git_can_hold():
+    files = [path for path in BOARDS.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".csv", ".json", ".zip"} and len(files) < 120
+    held = [members for path in BOARDS.glob("records/*/*.zip") if (members := store.members(path))]
+    assert sum(len(blob) for one in held for name, blob in one.items() if name != store.PREDICTIONS) < 15 << 20
 
 
 def test_a_board_with_predictions_holds_them_as_a_member(path, tmp_path):
