@@ -63,9 +63,9 @@ def unstacked(table: pa.Table) -> dict[str, dict[tuple[str, str, str], Floats]]:
 def _values(table: pa.Table) -> Floats:
     if columns := [name for name in table.column_names if name.startswith("draw")]:
         # Runs of earlier versions have a column for each bootstrap: they are not made again for that.
-        return np.stack([table.column(name).to_numpy() for name in columns], axis=1, dtype=np.float64)
+        return np.stack([np.asarray(table.column(name).to_numpy(), np.float64) for name in columns], axis=1)
     high, low = (_bytes(table.column(name)).astype("<u2") for name in _BYTES)
-    return (high << 8 | low).view("<f2").astype(np.float64)
+    return np.asarray((high << 8 | low).view("<f2"), dtype=np.float64)
 
 
 def _bytes(column: pa.ChunkedArray) -> NDArray[np.uint8]:
