@@ -149,7 +149,7 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
         return
     yield judge.facts(sound[0], f"{what} planning")
     for entry in sound:
-        kept = found.predictions.get(entry.path.parent)
+        kept = found.predictions.get(entry.path)
         if kept is not None and entry.record.run_id in kept.shifts:
             run_id = entry.record.run_id
             yield judge.row(entry, kept.shifts[run_id], kept.steps[run_id])

@@ -17,6 +17,8 @@ from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, ski
 from bench.audit.second import kept, matching
 from bench.audit.second.matching import Ranked
 from bench.core.conditions import INNER_PLUS
+from bench.core.door.arrays import read_npz
+from bench.core.errors import BenchError
 from bench.core.files import file_part
 from bench.data.profiles.wells import COMPOUND, Group, Wells
 from bench.results import embeddings
@@ -66,7 +68,7 @@ def look(folder: Path, entries: Sequence[BoardEntry], data: DataSets) -> Iterato
             embedding: Floats | None = None
             if (digest := entry.record.hashes.get(embeddings.HASH)) is not None:
                 if digest not in read:
-                    read[digest] = _read(embeddings.place(folder, dataset, digest), digest, wells)
+                    read[digest] = _read(embeddings.place(folder, dataset), digest, wells)
                 there = read[digest]
                 if isinstance(there, str):
                     yield failed(_KEPT, what, MISSING if there == _GONE else HASH, there)
@@ -96,13 +98,13 @@ def _row(entry: BoardEntry, split: str) -> tuple[object, ...]:
 
 def _read(path: Path, digest: str, wells: Wells | str) -> Floats | str:
     """A kept embedding in the order of the wells; a sentence where it is not what was written."""
-    if not path.is_file():
-        return _GONE
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            z, plate, well = file["z"], file["plate"], file["well"]
-    except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
-        return f"its embedding is damaged ({' '.join(str(error).split())[:200] or type(error).__name__})"
+        if (blob := embeddings.members(path).get(digest)) is None:
+            return _GONE
+        file = read_npz(path.name, "a kept embedding", names=("z", "plate", "well"), blob=blob)
+        z, plate, well = file["z"], file["plate"], file["well"]
+    except (BenchError, KeyError) as error:
+        return f"its embedding is damaged ({' '.join(str(error).split())[:200]})"
     if kept.digest(plate, well, z) != digest:
         return "its embedding is not the one that the record names"
     if isinstance(wells, str):

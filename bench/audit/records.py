@@ -24,7 +24,7 @@ class Inspection:
     Attributes:
         checks: What was found.
         entries: Records that are whole, with their values, by track name.
-        predictions: Kept predictions, by folder of a board.
+        predictions: Kept predictions, by file of a board.
         damaged: Tracks of which something is not whole, so that their boards cannot be made again.
     """
 
@@ -38,16 +38,15 @@ def look(folder: Path) -> Inspection:
     """Look at every file under ``records``."""
     found = Inspection()
     tracks = {track.name: track for track in registry.tracks()}
-    places = sorted(path for path in (folder / "records").glob("*/*") if path.is_dir())
-    if not places:
+    places = {name: store.places(folder, name) for name in sorted({*tracks, *_folders(folder / "records")})}
+    if not any(places.values()):
         found.checks.append(failed("records", "records", MISSING, "there is none"))
-    for path in places:
-        name = path.parent.name
-        if name not in tracks:
-            found.checks.append(failed("records", _short(path, folder), HASH, f"there is no track '{name}'"))
-            continue
-        if not _board(tracks[name], path, folder, found):
-            found.damaged.add(name)
+    for name, paths in places.items():
+        for path in paths:
+            if name not in tracks:
+                found.checks.append(failed("records", _short(path, folder), HASH, f"there is no track '{name}'"))
+            elif not _board(tracks[name], path, folder, found):
+                found.damaged.add(name)
     everyone = [entry for entries in found.entries.values() for entry in entries]
     found.checks += _copies(everyone, folder)
     found.checks += _versions(everyone, folder)
@@ -58,7 +57,11 @@ def subject(entry: BoardEntry, folder: Path) -> str:
     """What a record is called in a report: its board, its row, its run."""
     spec = entry.record.spec
     seeds = f"seed {spec.split_seed}" + (f" fold {spec.control_fold}" if spec.control_fold else "")
-    return f"{_short(entry.path.parent, folder)} {entry.record.run_id} {spec.label} ({seeds})"
+    return f"{_short(entry.path, folder).removesuffix('.zip')} {entry.record.run_id} {spec.label} ({seeds})"
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*") if path.is_dir())
 
 
 def _short(path: Path, folder: Path) -> str:
@@ -75,15 +78,12 @@ def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
         whole = False
         found.checks.append(failed(name, what, code, why))
 
-    held, name_of_lines = None, f"{short}/{lines.RUNS}"
+    name_of_lines = f"{short}, {lines.RUNS}"
     try:
-        if (held := lines.read(path)) is None:
-            wrong("record", name_of_lines, MISSING, "it is missing")
-            return False
-        name_of_lines = f"{short}/{held.path.name}"
-        content = held.text
+        held = store.members(path)
+        content = lines.text(name_of_lines, held[lines.RUNS], "")
     except BenchError as error:
-        wrong("record", name_of_lines, HASH if held else MISSING, str(error))
+        wrong("record", short, HASH, str(error))
         return False
     for number, line in enumerate(content.splitlines(), 1):
         where = f"{name_of_lines}, line {number}"
@@ -99,7 +99,7 @@ def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
         if why := _misplaced(record, track, path, folder):
             wrong("record", where, HASH, why)
     for name in (store.VALUES, store.TASK, store.DRAWS):
-        _file(path / name, f"{short}/{name}", seen, wrong)
+        _member(name, held.get(name), f"{short}, {name}", seen, wrong)
     if not whole:
         return False
     board = store.Board(track, path)
@@ -108,12 +108,12 @@ def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
         for entry in entries:
             _ = entry.table
     except BenchError as error:
-        wrong("values", f"{short}/{store.VALUES}", HASH, str(error))
+        wrong("values", f"{short}, {store.VALUES}", HASH, str(error))
         return False
     found.entries.setdefault(track.name, []).extend(entries)
     found.checks.append(passed("record", name_of_lines, f"{len(entries)} records and their values"))
     found.checks += [_provenance(entry, folder) for entry in entries]
-    return _kept(path, short, seen, found) and whole
+    return _kept(path, short, held.get(store.PREDICTIONS), seen, found) and whole
 
 
 def _misplaced(record: Record, track: Track, path: Path, folder: Path) -> str:
@@ -123,16 +123,17 @@ def _misplaced(record: Record, track: Track, path: Path, folder: Path) -> str:
     return "" if own == path else f"run {record.run_id} belongs in {_short(own, folder)}"
 
 
-def _file(path: Path, short: str, seen: dict[str, Record], wrong: Callable[[str, str, int, str], None]) -> None:
-    if not path.exists():
-        needed = path.name != store.DRAWS and any(record.values_hash for record in seen.values())
-        if needed:
-            wrong("values", short, MISSING, "it is missing")
+def _member(
+    name: str, blob: bytes | None, where: str, seen: dict[str, Record], wrong: Callable[[str, str, int, str], None]
+) -> None:
+    if blob is None:
+        if name != store.DRAWS and any(record.values_hash for record in seen.values()):
+            wrong("values", where, MISSING, "it is missing")
         return
     try:
-        parquet.read(path)
+        parquet.read(where, blob)
     except BenchError as error:
-        wrong("values", short, HASH, str(error))
+        wrong("values", where, HASH, str(error))
 
 
 def _provenance(entry: BoardEntry, folder: Path) -> Check:
@@ -145,17 +146,16 @@ def _provenance(entry: BoardEntry, folder: Path) -> Check:
     return passed(name, what, record.git_sha[:12])
 
 
-def _kept(path: Path, short: str, seen: dict[str, Record], found: Inspection) -> bool:
+def _kept(path: Path, short: str, blob: bytes | None, seen: dict[str, Record], found: Inspection) -> bool:
     """Read the kept predictions and compare them with the hashes in the records."""
-    file, name = path / store.PREDICTIONS, "kept predictions"
-    where = f"{short}/{store.PREDICTIONS}"
+    name, where = "kept predictions", f"{short}, {store.PREDICTIONS}"
     named = {run_id: record.hashes[shifts.HASH] for run_id, record in seen.items() if shifts.HASH in record.hashes}
-    if not file.is_file():
+    if blob is None:
         if named:
             found.checks.append(failed(name, where, MISSING, f"{len(named)} records name predictions"))
         return not named
     try:
-        content = kept.read(file)
+        content = kept.read(blob)
     except ValueError as error:
         found.checks.append(failed(name, where, HASH, f"damaged ({error})"))
         return True  # boards do not depend on it
@@ -201,7 +201,7 @@ def _versions(entries: Iterable[BoardEntry], folder: Path) -> Iterator[Check]:
     """Whether the records of a board are of one scoring and one data set, and of today's scoring."""
     boards: dict[Path, list[BoardEntry]] = defaultdict(list)
     for entry in entries:
-        boards[entry.path.parent].append(entry)
+        boards[entry.path].append(entry)
     for path, same in sorted(boards.items()):
         name, short, track = "one scoring version", _short(path, folder), same[0].track
         versions = sorted({entry.record.track_version for entry in same})

@@ -180,7 +180,7 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
     yield judge.facts(entries[0], what)
     genes = task.dataset.genes.tolist()
     for entry in entries:
-        kept = found.predictions.get(entry.path.parent)
+        kept = found.predictions.get(entry.path)
         if kept is None or entry.record.run_id not in kept.shifts:
             continue
         d_hat = by_name(kept.genes, kept.shifts[entry.record.run_id], genes, judge.order)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Track:
         """Whether a claim about ``skill`` is about it: of the tracks that have one, the one of the plain boards."""
         return bool(self.families) and not self.suffix
 
-    @property
+    @cached_property
     def families(self) -> dict[str, str]:
         """The metric that stands for each family in the mean skill."""
         return {metric.family: name for name, metric in self.metrics.items() if metric.family}

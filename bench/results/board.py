@@ -28,7 +28,7 @@ from bench.results.board_lines import (
     bar_lines,
     metric_columns,
     metric_numbers,
-    row_line,
+    row_lines,
     run_numbers,
     unplaced_line,
 )
@@ -61,13 +61,16 @@ __all__ = [
 _CHUNK = 512
 
 
-def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | None = None) -> pd.DataFrame:
+def board(
+    items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | None = None, remarks: bool = True
+) -> pd.DataFrame:
     """Make the table of one track, data set and split.
 
     Args:
         items: Its records.
         scope: ``all``, a subgroup or a tertile of effect strength.
         seeds: See :func:`bench.results.rows.gather`. Rows that lack one of them are listed without a rank.
+        remarks: Whether to count, for what is said below a board, the units that each row answers as the mean does.
 
     Returns:
         One row per model and variant, then ceiling, replicate and floor where the track has them; undefined numbers are
@@ -92,7 +95,7 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
         own = (plan, limits) if whole else _task(track, [anchor[seed].values for seed in group[0].seeds], scope)
         tables = [[row.tables(seed) for seed in row.seeds] for row in group]
         placed = place(track, tables, scope, *own, [row.honest for row in group])
-        lines += [row_line(row, i, placed, wanted, scope) for i, row in enumerate(group)]
+        lines += row_lines(group, placed, wanted, scope)
         numbers.append(metric_numbers(track, placed.theta, placed.width, placed.skills(track)))
         if whole:
             chosen = [i for i, row in enumerate(group) if row.competes and np.isfinite(placed.headline.value[i])]
@@ -109,7 +112,8 @@ def board(items: Sequence[BoardEntry], scope: str = ALL, seeds: Sequence[int] | 
         numbers += [block for _, block in made]
     table = _table(track, lines, np.concatenate(numbers))
     table.attrs["skill_reasons"] = {bar.metric: bar.reason for bar in limits.values()}
-    table.attrs["as_mean"] = {row.label: n for row in placeable if (n := row.as_mean(scope))}
+    if remarks:
+        table.attrs["as_mean"] = {row.label: n for row in placeable if (n := row.as_mean(scope))}
     table.attrs["floor_answers"] = {family: bar.answer for family, bar in limits.items()}
     return table
 
@@ -175,23 +179,21 @@ def _table(track: Track, lines: Sequence[Line], numbers: Floats) -> pd.DataFrame
 
     Rows are sorted by what a CSV shows of them, then by name: rounding must not decide their order.
     """
-    plain = pd.DataFrame(list(lines))
-    counts = [name for name in COUNTS if name in plain and name not in track.numbers]
-    plain[counts] = plain[counts].astype("Int64")
     columns = metric_columns(track)
     level = numbers[:, columns.index(track.primary)] * (track.metrics[track.primary].direction or 1)
-    order = pd.DataFrame(
-        {
-            "bar": plain["model"].map({name: 1 + i for i, name in enumerate(BARS)} if track.families else {}).fillna(0),
-            "kind": [line["kind"] == "reference" for line in lines],
-            "unranked": plain["rank"].isna(),
-            "skill": [-rounded(value) if np.isfinite(value) else np.inf for value in plain.get("skill", level)],
-            "level": [-rounded(value) if np.isfinite(value) else np.inf for value in level],
-            "model": plain["model"],
-        }
-    )
-    best_first = order.sort_values(order.columns.to_list(), na_position="last").index.to_numpy()
-    after = list(plain).index("beat_rate")
-    metrics = pd.DataFrame(numbers, columns=columns)
-    table = pd.concat([plain.iloc[:, :after], metrics, plain.iloc[:, after:]], axis=1)
-    return table.iloc[best_first].reset_index(drop=True)
+    bars = {name: 1 + i for i, name in enumerate(BARS)} if track.families else {}
+
+    def key(i: int) -> tuple[object, ...]:
+        line, best = lines[i], (lines[i].get("skill", level[i]), level[i])
+        shown = [-rounded(value) if np.isfinite(value) else np.inf for value in best]
+        return bars.get(line["model"], 0), line["kind"] == "reference", line["rank"] is None, *shown, line["model"]
+
+    order = sorted(range(len(lines)), key=key)
+    counts = [name for name in COUNTS if name not in track.numbers]
+    names = dict.fromkeys(name for line in lines for name in line)
+    plain = {name: [lines[i].get(name) for i in order] for name in names}
+    own = {name: pd.array(cells, dtype="Int64") if name in counts else cells for name, cells in plain.items()}
+    at = list(own).index("beat_rate")
+    # Made of whole columns at once: joining three frames of a board takes longer than making its numbers.
+    first, rest = list(own.items())[:at], list(own.items())[at:]
+    return pd.DataFrame({**dict(first), **dict(zip(columns, numbers[order].T)), **dict(rest)})

@@ -13,10 +13,11 @@ from bench.results.entries import BoardEntry
 from bench.results.estimates import Placed
 from bench.results.rows import Row
 from bench.results.skill import MIN_FAMILIES, Bar
-from bench.results.summary import average, estimates, places
+from bench.results.summary import average, averages, estimates, places
 from bench.results.tables import ALL, Table
 from bench.stats.design import Design
 from bench.stats.intervals import beat_rate, nanmean
+from bench.stats.jackknife import join
 
 CEILING, REPLICATE, FLOOR = "ceiling", "replicate", "floor"
 #: Rows that are no predictors, and in which order they stand below.
@@ -68,11 +69,10 @@ def run_numbers(row: Row, scope: str) -> Floats:
 
 def _over_seeds(row: Row, name: str) -> float:
     """A number of the whole run: mean over seeds, which weigh the same, of the mean over a seed's records."""
-    by_seed = [
-        np.mean([np.nan if (v := entry.record.numbers.get(name)) is None else v for entry in row.by_seed[seed]])
-        for seed in row.seeds
-    ]
-    return float(np.mean(by_seed))
+    found = [[entry.record.numbers.get(name) for entry in entries] for _, entries in sorted(row.by_seed.items())]
+    # In plain Python: numpy's mean of three numbers takes longer than all else of a row.
+    by_seed = [float("nan") if None in values else sum(values) / len(values) for values in found]  # type: ignore[arg-type]
+    return sum(by_seed) / len(by_seed)
 
 
 def _seed_sd(row: Row) -> Line:
@@ -118,36 +118,43 @@ def _status(row: Row) -> Line:
     return {"status": " ".join(dict.fromkeys(record.status for record in row.records if record.status))}
 
 
-def row_line(row: Row, i: int, placed: Placed, wanted: Sequence[int], scope: str) -> Line:
-    """Every column of a row but the metrics' and the ranks; ``i`` is its place in its group."""
-    first = [row.by_seed[seed][0].values for seed in row.seeds]
-    n = sum(len(table.conditions.get(scope, ())) for table in first)
-    fell = sum(int(row.fell_back(seed, scope).sum()) for seed in row.seeds)
+def row_lines(group: Sequence[Row], placed: Placed, wanted: Sequence[int], scope: str) -> list[Line]:
+    """Every column of rows under the same split seeds but the metrics' and the ranks."""
     low, high = placed.bounds()
-    bounds = (placed.headline.value[i], low[i], high[i]) if row.track.families else ()
-    return {
-        **_head(row, fell, n),
-        **dict(zip(SKILL, bounds)),
-        "n_seeds": len(first),
-        "n_training_seeds": row.training_seeds if row.learned else None,
-        "n_contexts": len({unit.context for table in first for unit in table.task.units.get(scope, ())}),
-        "n_conditions": n,
-        "n_informative": n - fell,
-        **_tail(row, _beat_rate(row, scope), _control_sd(row, wanted, scope), fell),
-    }
+    headlines = np.stack([placed.headline.value, low, high], axis=1)
+    rates = _beat_rates(group, scope)
+    tables = [table for seed in group[0].seeds for table in group[0].tables(seed)[:1]]  # whose units are all rows'
+    n = sum(len(table.conditions.get(scope, ())) for table in tables)
+    contexts = len({unit.context for table in tables for unit in table.task.units.get(scope, ())})
+    lines = []
+    for row, bounds, rate in zip(group, headlines, rates, strict=True):
+        fell = sum(int(row.fell_back(seed, scope).sum()) for seed in row.seeds)
+        lines.append(
+            {
+                **_head(row, fell, n),
+                **(dict(zip(SKILL, bounds)) if row.track.families else {}),
+                "n_seeds": len(tables),
+                "n_training_seeds": row.training_seeds if row.learned else None,
+                "n_contexts": contexts,
+                "n_conditions": n,
+                "n_informative": n - fell,
+                **_tail(row, rate, _control_sd(row, wanted, scope), fell),
+            }
+        )
+    return lines
 
 
-def _beat_rate(row: Row, scope: str) -> float:
-    """Share of units on which the row is better than the track's baseline in the primary metric, mean over seeds."""
-    track = row.track
-    if row.label == track.baseline:
-        return float("nan")
+def _beat_rates(group: Sequence[Row], scope: str) -> list[float]:
+    """Share of units on which each row is better than the track's baseline in the primary metric, mean over seeds."""
+    track = group[0].track
     m, higher = list(track.metrics).index(track.primary), track.metrics[track.primary].direction >= 0
-    rates = [
-        beat_rate(average(heads, scope, "value", m), average(heads, scope, "floor", m), higher)
-        for heads in (row.tables(seed) for seed in row.seeds)
-    ]
-    return float(nanmean(np.stack(rates)))
+    by_seed = []
+    for seed in group[0].seeds:
+        tables = [row.tables(seed) for row in group]
+        floor = tables[0][0].column(scope, "floor", m)
+        by_seed.append(beat_rate(averages(tables, scope, "value", (m,))[:, :, 0], floor[:, None], higher))
+    rates = nanmean(np.stack(by_seed)).tolist()
+    return [np.nan if row.label == track.baseline else rate for row, rate in zip(group, rates, strict=True)]
 
 
 def unplaced_line(row: Row) -> Line:
@@ -174,15 +181,17 @@ def bar_lines(
     n = sum(len(table.conditions.get(scope, ())) for table in tables)
     contexts = len({unit.context for unit in plan.units})
     known = sum(not bar.reason for bar in limits.values())
+    found = {label: [getattr(bar, label) for bar in limits.values()] for label in BARS}
+    # At once: an interval of one number takes as long as that of fifty.
+    widths = join([one for label in BARS for one in found[label]]).half_width().reshape(len(BARS), -1)
     made = []
-    for label in BARS:
+    for label, own in zip(BARS, widths, strict=True):
         theta, width, skills = (np.full((1, len(track.metrics)), np.nan) for _ in range(3))
         if label == REPLICATE:
             theta[0], width[0] = whole.value, whole.half_width()
-        for m, bar in families.items():
-            found = {CEILING: bar.ceiling, REPLICATE: bar.replicate, FLOOR: bar.floor}[label]
-            theta[0, m], width[0, m] = found.value[0], found.half_width()[0]
-            skills[0, m] = (found.value[0] - bar.floor.value[0]) / bar.room
+        for (m, bar), one, half in zip(families.items(), found[label], own, strict=True):
+            theta[0, m], width[0, m] = one.value[0], half
+            skills[0, m] = (one.value[0] - bar.floor.value[0]) / bar.room
         middle = np.nanmean(skills) if known >= MIN_FAMILIES else np.nan
         line: Line = {
             **dict.fromkeys(RANKS),

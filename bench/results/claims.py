@@ -29,6 +29,8 @@ from bench.stats.intervals import holm
 
 #: Seeds that a suite runs on each (data set, split).
 Seeds = Mapping[tuple[str, str], Sequence[int]]
+#: Rows of boards by (track, data set, split, seeds), ready to be compared.
+Boards = dict[tuple[str, str, str, tuple[int, ...]], tuple[dict[str, Row], Comparison]]
 PREFIX = "claims__"
 
 
@@ -112,7 +114,10 @@ class Claims(BaseModel):
 
 
 def evaluate(
-    claims: Sequence[Claim], seeds: Seeds, groups: Sequence[tuple[Track, leaderboard.Groups]]
+    claims: Sequence[Claim],
+    seeds: Seeds,
+    groups: Sequence[tuple[Track, leaderboard.Groups]],
+    boards: Boards | None = None,
 ) -> list[Verdict]:
     """Evaluate the claims of a suite together: a claim is true only if it stays clear after Holm over all of them.
 
@@ -121,6 +126,7 @@ def evaluate(
         seeds: Split seeds by (data set, split): a row that lacks one carries no claim.
         groups: Records of each track by board, from :func:`bench.results.leaderboard.group`. A claim is about the
             first track that has its metric.
+        boards: Their rows that were compared before, for other claims; those that are compared now are added.
 
     Raises:
         BenchError: A metric of no track; records that cannot stand in one table.
@@ -129,17 +135,18 @@ def evaluate(
     def about(claim: Claim) -> tuple[str, str]:
         return claim.data, claim.split
 
+    boards = {} if boards is None else boards
     found: dict[int, Tested] = {}
     for (data, split), same in groupby(sorted(enumerate(claims), key=lambda one: about(one[1])), lambda o: about(o[1])):
         wanted = sorted(set(seeds.get((data, split), ())))
-        boards: dict[str, tuple[dict[str, Row], Comparison]] = {}
         for i, claim in same:
             track, here = track_of(claim, groups)
-            if track.name not in boards:
+            board = (track.name, data, split, tuple(wanted))
+            if board not in boards:
                 _, rows = gather(here.get((data, split), []), wanted)
                 share_tasks(rows, anchors(rows, wanted))
-                boards[track.name] = (rows, Comparison(rows, wanted))
-            found[i] = tested(track, claim, wanted, *boards[track.name])
+                boards[board] = (rows, Comparison(rows, wanted))
+            found[i] = tested(track, claim, wanted, *boards[board])
     adjusted = holm([found[i].p for i in range(len(claims))])
     verdicts = [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
     others = _elsewhere(claims, groups)
@@ -282,7 +289,7 @@ def again(
     Raises:
         BenchError: Damaged files.
     """
-    made = {}
+    made, boards = {}, Boards()
     if files is None:
         files = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
     for path, old in files.items():
@@ -293,7 +300,7 @@ def again(
         for seeds, places in by_seeds.items():
             asked = [old.verdicts[i].claim for i in places]
             wanted = {(claim.data, claim.split): seeds for claim in asked}
-            verdicts |= dict(zip(places, evaluate(asked, wanted, groups), strict=True))
+            verdicts |= dict(zip(places, evaluate(asked, wanted, groups, boards), strict=True))
         for i, one in verdicts.items():  # records of other networks are not kept beside those of the boards
             if not one.elsewhere and old.verdicts[i].elsewhere:
                 verdicts[i] = _with_others(one, old.verdicts[i].elsewhere)

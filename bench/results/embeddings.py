@@ -1,23 +1,24 @@
 """Embeddings of wells that rows were made from, beside the boards, so that anybody matches them again.
 
-``<leaderboards>/embeddings/<data set>/<digest>.npz``, needing numpy alone: ``z [wells, dims]`` in float16, ``plate``
-and ``well`` of each row. One file for each embedding, named by its content: tasks, corrections and seeds of one data
-set that share an embedding share the file, and what is there never changes.
+``<leaderboards>/embeddings/<data set>.zip``, in it ``<digest>.npz``, needing numpy alone: ``z [wells, dims]`` in
+float16, ``plate`` and ``well`` of each row. One member for each embedding, named by its content: tasks, corrections and
+seeds of one data set that share an embedding share it, and what is there never changes.
 """
 
 from __future__ import annotations
 
-import shutil
-import zipfile
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.files import atomic, safe_name, sha256_arrays
+from bench.core.errors import BenchError
+from bench.core.files import locked, safe_name, sha256_arrays
 from bench.core.typing import Floats
+from bench.results import npz, zips
 from bench.results.records import Record
 
 #: Name of the hash in a record that says which embedding it was made from.
@@ -25,8 +26,7 @@ HASH = "kept_embedding"
 FOLDER = "embeddings"
 #: Bytes of an embedding that is kept, at most: 4,000 wells in 500 dimensions.
 LARGEST = 4_000_000
-#: No date: the same content is the same file.
-_DATE = (1980, 1, 1, 0, 0, 0)
+_NAME = re.compile(r"[0-9a-f]{64}\.npz")
 
 
 def digest_of(z: NDArray[np.float16], plate: NDArray[np.str_], well: NDArray[np.str_]) -> str:
@@ -34,9 +34,40 @@ def digest_of(z: NDArray[np.float16], plate: NDArray[np.str_], well: NDArray[np.
     return sha256_arrays(plate.astype(np.str_), well.astype(np.str_), z)
 
 
-def place(folder: Path, dataset: str, digest: str) -> Path:
-    """Where an embedding is kept under a leaderboards folder, or a folder of runs."""
-    return folder / FOLDER / safe_name("data set", dataset) / f"{digest}.npz"
+def place(folder: Path, dataset: str) -> Path:
+    """Where the embeddings of a data set are kept under a leaderboards folder, or a folder of runs."""
+    return folder / FOLDER / f"{safe_name('data set', dataset)}.zip"
+
+
+def members(path: Path) -> dict[str, bytes]:
+    """The npz files of a data set's embeddings by digest; none where there is no file.
+
+    Raises:
+        BenchError: Damaged, or a folder of an earlier version.
+    """
+    earlier = path.with_name(path.name.removesuffix(".zip"))
+    if any(earlier.glob("*.npz")):
+        raise BenchError(
+            f"{earlier}: an earlier version kept embeddings in a folder; now they are in one file, {path.name}. Delete "
+            "the folder and run or publish again."
+        )
+    found = zips.read(path, lambda name: bool(_NAME.fullmatch(name)), "Delete the file and run or publish again.")
+    return {name.removesuffix(".npz"): blob for name, blob in (found or {}).items()}
+
+
+def _write(path: Path, held: dict[str, bytes]) -> None:
+    if held:
+        zips.write(path, {f"{digest}.npz": blob for digest, blob in sorted(held.items())})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _add(folder: Path, dataset: str, digest: str, blob: bytes) -> None:
+    with locked(folder):
+        path = place(folder, dataset)
+        held = members(path)
+        if digest not in held:
+            _write(path, {**held, digest: blob})
 
 
 def keep(folders: Iterable[Path], dataset: str, x: Floats, plate: NDArray[np.str_], well: NDArray[np.str_]) -> str:
@@ -54,26 +85,22 @@ def keep(folders: Iterable[Path], dataset: str, x: Floats, plate: NDArray[np.str
     if z.nbytes > LARGEST or not np.isfinite(z).all():
         return ""
     digest = digest_of(z, plate, well)
-    arrays: dict[str, NDArray[Any]] = {"z": z, "plate": plate.astype(np.str_), "well": well.astype(np.str_)}
+    blob = npz.pack({"z": z, "plate": plate.astype(np.str_), "well": well.astype(np.str_)})
     for folder in folders:
-        path = place(folder, dataset, digest)
-        if path.is_file():
-            continue
-        with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for name, array in arrays.items():
-                info = zipfile.ZipInfo(f"{name}.npy", _DATE)
-                info.compress_type = zipfile.ZIP_LZMA
-                with archive.open(info, "w") as member:
-                    np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+        _add(folder, dataset, digest, blob)
     return digest
 
 
-def found(record: Record, folders: Iterable[Path]) -> Path | None:
-    """The file of a record's embedding, if it names one that is in some folder."""
+def found(record: Record, folders: Iterable[Path]) -> bytes | None:
+    """The npz file of a record's embedding, if it names one that is in some folder.
+
+    Raises:
+        BenchError: A damaged file.
+    """
     if (digest := record.hashes.get(HASH)) is None:
         return None
-    paths = (place(folder, record.spec.dataset, digest) for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
+    held = (members(place(folder, record.spec.dataset)) for folder in folders)
+    return next((blobs[digest] for blobs in held if digest in blobs), None)
 
 
 def carried(record: Record, sources: Iterable[Path], target: Path) -> Record:
@@ -83,22 +110,32 @@ def carried(record: Record, sources: Iterable[Path], target: Path) -> Record:
         record: Any record.
         sources: Folders that may hold it.
         target: Leaderboards folder that gets it.
+
+    Raises:
+        BenchError: A damaged file.
     """
     if HASH not in record.hashes:
         return record
-    path = found(record, [target, *sources])
-    if path is not None:
-        there = place(target, record.spec.dataset, record.hashes[HASH])
-        if path != there:
-            with atomic(there) as temporary:
-                shutil.copyfile(path, temporary)
+    blob = found(record, [target, *sources])
+    if blob is not None:
+        _add(target, record.spec.dataset, record.hashes[HASH], blob)
         return record
     return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k != HASH}})
 
 
 def tidy(folder: Path, records: Iterable[Record]) -> None:
-    """Remove embeddings of a leaderboards folder that no record names."""
-    named = {(record.spec.dataset, record.hashes[HASH]) for record in records if HASH in record.hashes}
-    for path in sorted((folder / FOLDER).glob("*/*.npz")):
-        if (path.parent.name, path.stem) not in named:
-            path.unlink()
+    """Remove embeddings of a leaderboards folder that no record names.
+
+    Raises:
+        BenchError: A damaged file.
+    """
+    named = defaultdict[str, set[str]](set)
+    for record in records:
+        if HASH in record.hashes:
+            named[record.spec.dataset].add(record.hashes[HASH])
+    with locked(folder):
+        for path in sorted((folder / FOLDER).glob("*.zip")):
+            held = members(path)
+            kept = {digest: blob for digest, blob in held.items() if digest in named[path.stem]}
+            if kept.keys() != held.keys():
+                _write(path, kept)

@@ -137,7 +137,7 @@ def csvs(folder: Path, track: Track, groups: Groups) -> dict[Path, str]:
     files: dict[Path, str] = {}
     together: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for (dataset, split), items in sorted(groups.items()):
-        table = track.board([item.record for item in items]) if track.board else board(items)
+        table = track.board([item.record for item in items]) if track.board else board(items, remarks=False)
         if table.empty:
             continue
         if track.suffix:
@@ -157,7 +157,7 @@ def _parts(items: Sequence[BoardEntry]) -> list[pd.DataFrame]:
     """A board of each subgroup and tertile that has rows, its name in the first column."""
     parts = []
     for scope in scopes(items):
-        part = board(items, scope)
+        part = board(items, scope, remarks=False)
         if not part.empty:
             part.insert(0, "subgroup", scope)
             parts.append(part)

@@ -1,92 +1,36 @@
-"""The lines of a board, one record each, compressed: ``runs.jsonl.gz``.
-
-Older folders hold them as they are, in ``runs.jsonl``. Such a file is read where there is no compressed one, and gone
-once the board is written again.
-"""
+"""The lines of a board, one record each, gzipped: the member ``runs.jsonl.gz`` of its file."""
 
 from __future__ import annotations
 
 import gzip
 import io
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 from bench.core.door.packed import unpack
 from bench.core.errors import BenchError
-from bench.core.files import atomic
 
-RUNS, PLAIN = "runs.jsonl.gz", "runs.jsonl"
-
-
-@dataclass(frozen=True)
-class Lines:
-    """The lines of a board at one moment.
-
-    Attributes:
-        path: The file that holds them.
-        blob: Its bytes.
-    """
-
-    path: Path
-    blob: bytes
-
-    @cached_property
-    def text(self) -> bytes:
-        """The lines.
-
-        Raises:
-            BenchError: Damaged, or far larger than the file.
-        """
-        if self.path.name == PLAIN:
-            return self.blob
-        try:
-            return unpack(self.path, self.blob)
-        except ValueError as error:
-            raise BenchError(f"{self.path}: damaged ({error}). Delete its folder and run or publish again.") from error
+RUNS = "runs.jsonl.gz"
 
 
-def read(place: Path) -> Lines | None:
-    """Read the lines of a board; ``None`` = it has none.
+def pack(text: bytes) -> bytes:
+    """Gzip lines, each with its line end: the same lines are the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile("", "wb", 9, packed, mtime=0) as file:  # no name, no date
+        file.write(text)
+    return packed.getvalue()
+
+
+def text(where: str, blob: bytes, advice: str) -> bytes:
+    """The lines that were packed.
 
     Args:
-        place: Its folder.
+        where: File and member, for the message.
+        blob: From :func:`pack`.
+        advice: What to do where they are damaged; a sentence.
 
     Raises:
-        BenchError: They are there and cannot be read.
+        BenchError: Damaged, or far larger than the file.
     """
-    # Who writes puts the compressed file there before the plain one goes: where neither was seen, it may be there now.
-    for name in (RUNS, PLAIN, RUNS):
-        path = place / name
-        try:
-            return Lines(path, path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):  # whoever writes says that there can be no folder
-            continue
-        except OSError as error:
-            raise BenchError(f"{path}: not readable ({error.strerror}).") from error
-    return None
-
-
-def write(place: Path, text: bytes) -> None:
-    """Replace the lines of a board atomically; without any, there is no file.
-
-    Args:
-        place: Its folder.
-        text: The lines, each with its line end.
-    """
-    if text:
-        packed = io.BytesIO()
-        with gzip.GzipFile("", "wb", 9, packed, mtime=0) as file:  # no name, no date: the same lines are the same file
-            file.write(text)
-        with atomic(place / RUNS) as temporary:
-            temporary.write_bytes(packed.getvalue())
-    (place / PLAIN).unlink(missing_ok=True)  # before the other: it counts where that is gone
-    if not text:
-        (place / RUNS).unlink(missing_ok=True)
-
-
-def places(folder: Path, track: str) -> list[Path]:
-    """Folders of a track's boards under a leaderboards folder, sorted."""
-    # In this order: what becomes compressed in between is found as such.
-    found = [path.parent for name in (PLAIN, RUNS) for path in (folder / "records" / track).glob(f"*/{name}")]
-    return sorted(set(found))
+    try:
+        return unpack(where, blob)
+    except ValueError as error:
+        raise BenchError(f"{where}: damaged ({error}). {advice}") from error

@@ -71,30 +71,58 @@ def stack(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts, promote_options="default").combine_chunks().unify_dictionaries()
 
 
-def write(path: Path, table: pa.Table) -> None:
-    """Write a file atomically, with the hash of its content."""
+def pack(table: pa.Table, old: bytes | None = None) -> bytes:
+    """A table as the bytes of a file, with the hash of its content.
+
+    Args:
+        table: The table.
+        old: A file that may hold the same content: then it is returned, so that what did not change stays the same
+            bytes, whichever version of pyarrow wrote them.
+    """
     floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
     words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
     plain = table.cast(pa.schema([pa.field(f.name, pa.string() if f.name in words else f.type) for f in table.schema]))
-    plain = plain.replace_schema_metadata({_HASH: _content(plain)})
+    content = _content(plain)
+    if old is not None and _holds(old, content):
+        return old
+    whole = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        whole,
+        plain.schema,
+        compression=_COMPRESSION,
+        compression_level=_LEVEL,
+        use_dictionary=words,
+        use_byte_stream_split=floats,
+        write_statistics=False,
+        write_page_checksum=True,
+        store_schema=False,  # what parquet itself says of its columns is enough
+    ) as writer:
+        writer.write_table(plain)
+        writer.add_key_value_metadata({_HASH: content})
+    found: bytes = whole.getvalue().to_pybytes()
+    return found
+
+
+def _holds(blob: bytes, content: bytes) -> bool:
+    """Whether a file is whole, and its content has this hash."""
+    try:
+        found = read("", blob)
+    except BenchError:
+        return False
+    return bool(found.schema.metadata[_HASH] == content)
+
+
+def write(path: Path, table: pa.Table) -> None:
+    """Write a file atomically."""
     with atomic(path) as temporary:
-        pq.write_table(
-            plain,
-            temporary,
-            compression=_COMPRESSION,
-            compression_level=_LEVEL,
-            use_dictionary=words,
-            use_byte_stream_split=floats,
-            write_statistics=False,
-            write_page_checksum=True,
-        )
+        temporary.write_bytes(pack(table))
 
 
-def read(path: Path, blob: bytes | None = None) -> pa.Table:
+def read(path: Path | str, blob: bytes | None = None) -> pa.Table:
     """Read a file and compare its content with its hash.
 
     Args:
-        path: The file.
+        path: The file, or what a message should call it where its bytes are given.
         blob: Its bytes, where they were read already.
 
     Raises:
@@ -102,7 +130,7 @@ def read(path: Path, blob: bytes | None = None) -> pa.Table:
     """
     try:
         # Read at once: pyarrow's own reads of a small file, column by column, take as long as decoding it.
-        source = pa.BufferReader(path.read_bytes() if blob is None else blob)
+        source = pa.BufferReader(Path(path).read_bytes() if blob is None else blob)
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             check_parquet(path, file.metadata, source.size())
             found = file.read(use_threads=False)
@@ -110,12 +138,12 @@ def read(path: Path, blob: bytes | None = None) -> pa.Table:
             raise ValueError("its content is not what was written")
         found.validate()
     except FileNotFoundError as error:
-        raise BenchError(f"{path}: missing. Delete its folder and run or publish again.") from error
+        raise BenchError(f"{path}: missing. Run again.") from error
     except BenchError:
         raise
     except Exception as error:  # pyarrow's errors share no base but Exception
         reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"{path}: damaged ({reason}). Delete its folder and run or publish again.") from error
+        raise BenchError(f"{path}: damaged ({reason}). Delete the file and run or publish again.") from error
     return found
 
 
@@ -127,8 +155,10 @@ def _content(table: pa.Table) -> bytes:
             coded = array.dictionary_encode()
             digest.update(sha256_json(coded.dictionary.to_pylist()).encode())
             digest.update(coded.indices.to_numpy(zero_copy_only=False).astype("<i4").tobytes())
+        elif pa.types.is_fixed_size_binary(array.type):
+            digest.update(b"".join(array.to_pylist()))
         else:
-            digest.update(np.ascontiguousarray(_plain(array)).tobytes())
+            digest.update(np.ascontiguousarray(_plain(array)).data)
     return digest.hexdigest().encode()
 
 
@@ -165,7 +195,10 @@ class Reader:
             column(self.table, f"{field}.{metric}") if f"{field}.{metric}" in self._held else None
             for metric in self.metrics
         ]
-        out = np.full((self.table.num_rows, len(columns)), False if flag else np.nan)
+        missing, shape = False if flag else np.nan, (self.table.num_rows, len(columns))
+        if all(values is None for values in columns):
+            return np.broadcast_to(np.array(missing), shape)  # one number, however many are read
+        out = np.full(shape, missing)
         for m, values in enumerate(columns):
             if values is not None:
                 out[:, m] = values
@@ -175,18 +208,22 @@ class Reader:
         """All numbers of records."""
         return {name: self.block(name) for name in (*OWN_FIELDS, _FLAG)}
 
-    def tasks(self, rows: slice) -> TaskTable:
-        """The task that stands in some rows of a file of tasks."""
-        part = Reader(self.track, self.table.slice(rows.start, rows.stop - rows.start))
-        part.metrics, part.gallery = self.metrics, self.gallery
-        return TaskTable(
-            metrics=self.metrics,
-            shown=self.shown,
-            gallery=self.gallery,
-            words={name: column(part.table, name) for name in (*KEYS, *GROUPS)},
-            cells=column(part.table, "cells"),
-            numbers={name: part.block(name) for name in (*TASK_FIELDS, *self.blind())},
-        )
+    def tasks(self, rows: Mapping[str, slice]) -> dict[str, TaskTable]:
+        """The tasks that stand in some rows of a file of tasks each."""
+        words = {name: column(self.table, name) for name in (*KEYS, *GROUPS)}
+        cells = column(self.table, "cells")
+        numbers = {name: self.block(name) for name in (*TASK_FIELDS, *self.blind())}
+        return {
+            task: TaskTable(
+                metrics=self.metrics,
+                shown=self.shown,
+                gallery=self.gallery,
+                words={name: block[own] for name, block in words.items()},
+                cells=cells[own],
+                numbers={name: block[own] for name, block in numbers.items()},
+            )
+            for task, own in rows.items()
+        }
 
     def blind(self) -> list[str]:
         """Fields of condition-blind answers that these rows hold."""
@@ -216,7 +253,8 @@ def read_one(track: Track, path: Path) -> Table:
         reader = Reader(track, table)
         beside = draws.beside(path)
         moved = draws.unstacked(read(beside)) if beside.is_file() else {}
-        task = replace(reader.tasks(slice(0, table.num_rows)), draws=moved.get(draws.TASK, {}))
+        own = reader.tasks({draws.TASK: slice(0, table.num_rows)})[draws.TASK]
+        task = replace(own, draws=moved.get(draws.TASK, {}))
         return Table(task, reader.own(), column(table, "fallbacks"), draws.own(moved.get(draws.OWN, {})))
     except KeyError as error:
         raise BenchError(f"{path}: it lacks the column {error}. Delete it and run again.") from error

@@ -1,4 +1,4 @@
-"""Predicted shifts of committed rows, in one file for each board, so that anybody computes their metrics again.
+"""Predicted shifts of committed rows, one member of a board's file, so that anybody computes their metrics again.
 
 Rows of one board resemble each other: their shifts lie near a few directions of gene space. So the file holds
 directions ``basis [R, G]`` (whole numbers of 1/1024) once, and of every unit of every run one scale (float32) and whole
@@ -18,18 +18,18 @@ in its values, in that order. A negative scale marks a row of coordinates of whi
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.core.door.arrays import read_npz
 from bench.core.errors import BenchError
-from bench.core.files import atomic, sha256_arrays
+from bench.core.files import sha256_arrays
 from bench.core.typing import Floats
+from bench.results import npz
 
 #: Name of the hash in a record that says which shifts are kept of it.
 HASH = "kept_predictions"
@@ -42,8 +42,6 @@ USUAL = 512
 ONE = 1024
 _LARGEST = np.iinfo(np.int16).max
 _MEMBERS = ("genes", "basis", "runs", "begins", "scale", "numbers")
-#: No date: the same content is the same file.
-_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 class Rows(NamedTuple):
@@ -196,8 +194,8 @@ def _whole(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
     return np.asarray((folded >> 1) ^ (0 - (folded & 1))).astype(np.uint16).view(np.int16)
 
 
-def write(path: Path, shifts: Shifts) -> None:
-    """Write a file atomically."""
+def pack(shifts: Shifts) -> bytes:
+    """Shifts as an npz file: the same ones are the same bytes."""
     names = sorted(shifts.runs)
     counts = [len(shifts.runs[name].scale) for name in names]
     begins = np.cumsum([0, *counts])
@@ -213,25 +211,21 @@ def write(path: Path, shifts: Shifts) -> None:
         "scale": np.concatenate([shifts.runs[name].scale for name in names]).astype("<f4"),
         "numbers": _planes(numbers),
     }
-    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name in arrays:
-            info = zipfile.ZipInfo(f"{name}.npy", _DATE)
-            info.compress_type = zipfile.ZIP_LZMA
-            with archive.open(info, "w") as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+    return npz.pack(arrays)
 
 
-def read(path: Path) -> Shifts:
-    """Read what :func:`write` wrote; a file that is not there holds nothing.
+def unpack(where: str, blob: bytes) -> Shifts:
+    """Read what :func:`pack` made.
+
+    Args:
+        where: The file, for the message.
+        blob: Its bytes.
 
     Raises:
         BenchError: Damaged.
     """
-    if not path.is_file():
-        return Shifts()
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            found = {name: file[name] for name in _MEMBERS}
+        found = read_npz(where, "kept predictions", names=_MEMBERS, blob=blob)
         basis, numbers = _whole(found["basis"]), _whole(found["numbers"])
         runs = {}
         begins = found["begins"].tolist()
@@ -240,6 +234,6 @@ def read(path: Path) -> Shifts:
         if numbers.shape != (len(basis), len(found["scale"])) or begins[-1] != len(found["scale"]):
             raise ValueError("its parts do not fit together")
         return Shifts(tuple(found["genes"].tolist()), basis, runs)
-    except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise BenchError(f"{path}: damaged ({reason}). Delete it and publish its runs again.") from error
+    except Exception as error:  # arrays of other shapes and kinds raise a dozen kinds
+        reason = " ".join(str(error).removeprefix(f"{where}: ").split())[:200]
+        raise BenchError(f"{where}: damaged ({reason}). Delete the file and publish its runs again.") from error

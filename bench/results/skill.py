@@ -24,6 +24,8 @@ MIN_STANDARD_ERRORS = 3.0
 ROUNDING = 1e-12
 #: Bounds of a family's skill: beyond what the cells allow nothing is credited.
 SKILL_RANGE = (-1.0, 1.0)
+#: What draws of the ceiling are kept as.
+REPLICATE = "replicate"
 #: With fewer families that are not null there is no mean skill, and no rank.
 MIN_FAMILIES = 2
 #: A subgroup of fewer units takes the floor of the whole board: the best of several means of few units is luck.
@@ -68,53 +70,73 @@ def bars(
         whole: The bars of the whole board, whose floors a scope of few units takes over.
     """
     few = scope != ALL and plan.distinct < MIN_OWN_FLOOR
-    out = {}
-    for family, name in track.families.items():
-        made = _bar(track.metrics[name], list(track.metrics).index(name), tables, scope, plan)
+    blind = _blind(tables, scope)
+    asked = {family: _asked(track, name, tables, scope, blind) for family, name in track.families.items()}
+    if not asked:
+        return {}
+    # All at once: most columns are defined for the same units.
+    found = estimate(plan, np.concatenate([block for _, block in asked.values()], axis=1))
+    out, begin = {}, 0
+    for family, (names, block) in asked.items():
+        metric = track.metrics[track.families[family]]
+        draws = _draws(tables, scope, metric.name, [*names, REPLICATE, REPLICATE])
+        made = _bar(metric, names, replace(found.take(slice(begin, begin + block.shape[1])), draws=draws))
+        begin += block.shape[1]
         if few and whole is not None:
             made = _with_floor(made, whole[family], plan)
-        out[family] = _judged(track.metrics[name], made)
+        out[family] = _judged(metric, made)
     return out
 
 
-def _column(tables: Sequence[Table], scope: str, field: str, m: int) -> Floats:
-    return np.concatenate(
-        [
-            table.column(scope, field, m)
-            if field in table.task.numbers
-            else np.full(len(table.conditions.get(scope, ())), np.nan)
-            for table in tables
-        ]
-    )
-
-
-def _bar(metric: MetricInfo, m: int, tables: Sequence[Table], scope: str, plan: Design) -> Bar:
-    replicate = _column(tables, scope, "half_replicate", m)
-    names = sorted({name for table in tables for name in table.task.blind})
-    here = [name for name in names if "@" not in name or name.endswith(f"@{scope}")]
-    columns = {name: _column(tables, scope, BLIND + name, m) for name in here}
-    most = max((int(np.isfinite(column).sum()) for column in columns.values()), default=0)
-    columns = {name: column for name, column in columns.items() if most and np.isfinite(column).sum() == most}
+def _asked(
+    track: Track, name: str, tables: Sequence[Table], scope: str, blind: dict[str, Floats]
+) -> tuple[list[str], Floats]:
+    """Names of a metric's condition-blind answers, and what they score, then ceiling and replicate ``[K, A + 2]``."""
+    m = list(track.metrics).index(name)
+    known = {answer: int(np.isfinite(block[:, m]).sum()) for answer, block in blind.items()}
+    most = max(known.values(), default=0)
+    columns = {answer: blind[answer][:, m] for answer, count in known.items() if most and count == most}
     if not columns:  # a track without condition-blind answers has one floor
         columns = {"floor": _column(tables, scope, "half_floor", m)}
-    answers = estimate(plan, np.stack(list(columns.values()), axis=1))
-    answers = replace(answers, draws=_draws(tables, scope, metric.name, list(columns)))
+    replicate = _column(tables, scope, "half_replicate", m)
+    noise_free = track.metrics[name].ceiling == "noise_free"
+    reach = np.sqrt(np.maximum(replicate, 0.0)) if noise_free else replicate
+    return list(columns), np.stack([*columns.values(), reach, replicate], axis=1)
+
+
+def _column(tables: Sequence[Table], scope: str, field: str, m: int) -> Floats:
+    return np.concatenate([table.column(scope, field, m) for table in tables])
+
+
+def _blind(tables: Sequence[Table], scope: str) -> dict[str, Floats]:
+    """What the condition-blind answers score in all metrics ``[K, M]``, seed after seed, by name."""
+    names = sorted({name for table in tables for name in table.task.blind})
+    here = [name for name in names if "@" not in name or name.endswith(f"@{scope}")]
+
+    def of(table: Table, name: str) -> Floats:
+        if BLIND + name in table.task.numbers:
+            return table.field(scope, BLIND + name)
+        return np.full((len(table.conditions.get(scope, ())), len(table.metrics)), np.nan)
+
+    return {name: np.concatenate([of(table, name) for table in tables]) for name in here}
+
+
+def _bar(metric: MetricInfo, names: Sequence[str], found: Estimate) -> Bar:
+    """The bar of a family, of the means of its condition-blind answers, of ceiling and replicate ``[A + 2]``."""
+    count = len(names)
+    answers = found.take(slice(0, count))
     sign = metric.direction or 1
     level = np.nan_to_num(sign * answers.value, nan=-np.inf)
     # Rounding must not choose between answers that are as good as each other.
     best = int(np.flatnonzero(level >= level.max() - 1e-9)[0])
     without = sign * (answers.value + answers.deleted)
-    reach = np.sqrt(np.maximum(replicate, 0.0)) if metric.ceiling == "noise_free" else replicate
-    both = estimate(plan, np.stack([reach, replicate], axis=1))
-    both = replace(both, draws=np.repeat(_draws(tables, scope, metric.name, ["replicate"]), 2, axis=1))
-    chosen = answers.take([best])
     return Bar(
         metric=metric.name,
-        answer=list(columns)[best].split("@")[0],
-        floor=chosen,
+        answer=names[best].split("@")[0],
+        floor=answers.take([best]),
         floor_deleted=sign * without.max(axis=1, initial=-np.inf) if len(without) else np.zeros(0),
-        ceiling=both.take([0]),
-        replicate=both.take([1]),
+        ceiling=found.take([count]),
+        replicate=found.take([count + 1]),
         room=float("nan"),
         reason="",
     )

@@ -1,11 +1,11 @@
-"""All records of a leaderboards folder, in a few files for each board, under ``records/<track>/<dataset>__<split>``.
+"""All records of a leaderboards folder, one file for each board: ``records/<track>/<dataset>__<split>.zip``.
 
-``runs.jsonl.gz``: one record a line, by run id, see :mod:`bench.results.lines`. ``values.parquet``: each run's values
-by unit. ``task.parquet``: units, condition-blind answers and replicate of each task, once. ``values.draws.parquet``:
-what bootstraps of the reference controls do to either. ``predictions.npz``: predicted shifts of runs whose record names
-them by hash, see :mod:`bench.results.shifts`. What a line names is written before the line, a line whose values go is
-taken away before them, and what no line names is ignored: a process that dies leaves whole records only. A reader takes
-the files of one moment: if the lines are the same after the others were read as before, these belong to them.
+Its members, which :mod:`bench.results.zips` leaves as they are, need pandas and numpy alone. ``runs.jsonl.gz``: one
+record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units, blind answers and
+replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference controls do to either.
+``predictions.npz``: predicted shifts of runs whose record names them by hash, see :mod:`bench.results.shifts`. The file
+is replaced whole: whoever reads it, or whatever dies while it is written, leaves whole records of one moment. A member
+that did not change stays the same bytes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ from bench.core.errors import BenchError
 from bench.core.files import locked, safe_name
 from bench.core.track import Track
 from bench.core.typing import Floats
-from bench.results import draws, lines, parquet, records
+from bench.results import draws, lines, parquet, records, zips
 from bench.results import shifts as kept_shifts
 from bench.results.entries import BoardEntry
-from bench.results.lines import Lines
 from bench.results.records import Record
 from bench.results.shifts import Rows, Shifts
 from bench.results.spec import RunSpec
@@ -37,48 +36,57 @@ from bench.results.tables import KEYS, Table, TaskTable
 RUNS, VALUES, TASK = lines.RUNS, "values.parquet", "task.parquet"
 DRAWS = draws.beside(Path(VALUES)).name
 PREDICTIONS = "predictions.npz"
+#: In this order: a reader of lines alone finds them first.
+MEMBERS = (RUNS, VALUES, TASK, DRAWS, PREDICTIONS)
 _RUN, _TASK = "run_id", "task"
-#: How often to begin again where other processes write while a board is read; a write takes milliseconds.
-_TRIES = 100
+_AGAIN = "Delete the file and run or publish again."
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
-    """The folder of a board's records.
+    """The file of a board's records.
 
     Raises:
-        BenchError: A name that is no name of a folder.
+        BenchError: A name that is no name of a file.
     """
     for kind, name in (("track", track), ("data set", spec.dataset), ("split", spec.split)):
         safe_name(kind, name)
-    return folder / "records" / track / f"{spec.dataset}__{spec.split}"
+    return folder / "records" / track / f"{spec.dataset}__{spec.split}.zip"
+
+
+def places(folder: Path, track: str) -> list[Path]:
+    """Files of a track's boards under a leaderboards folder, sorted; where a folder holds a board, its file to be."""
+    of_track = folder / "records" / track
+    earlier = [path.parent.with_name(f"{path.parent.name}.zip") for path in of_track.glob("*/runs.jsonl*")]
+    return sorted({*of_track.glob("*__*.zip"), *earlier})
+
+
+def members(path: Path) -> dict[str, bytes]:
+    """The members of a board's file; without a file there is none.
+
+    Raises:
+        BenchError: Damaged, or a folder of an earlier version.
+    """
+    earlier = path.with_name(path.name.removesuffix(".zip"))
+    if any(earlier.glob("runs.jsonl*")):
+        raise BenchError(
+            f"{earlier}: an earlier version kept the records of a board in a folder; now they are in one file, "
+            f"{path.name}. Delete the folder and run or publish again."
+        )
+    found = zips.read(path, MEMBERS.__contains__, _AGAIN)
+    if found is not None and RUNS not in found:
+        raise BenchError(f"{path}: damaged (it lacks {RUNS}). {_AGAIN}")
+    return found or {}
 
 
 class Board:
-    """The records in one folder of the store, read when they are asked for."""
+    """The records in one file of the store, read when they are asked for."""
 
-    def __init__(self, track: Track, place: Path) -> None:
-        self.track, self.place = track, place
+    def __init__(self, track: Track, path: Path) -> None:
+        self.track, self.path = track, path
 
     @cached_property
-    def _snapshot(self) -> tuple[Lines | None, dict[str, bytes | None]]:
-        """Lines of one moment, and values, tasks and draws by file name; ``None`` = not there, or not readable.
-
-        Raises:
-            BenchError: The lines are there and cannot be read, or never stay the same.
-        """
-        found = lines.read(self.place)
-        for _ in range(_TRIES):
-            blobs = {name: _blob(self.place / name) for name in (VALUES, TASK, DRAWS)}
-            if (again := lines.read(self.place)) == found:
-                return found, blobs
-            found = again
-        raise BenchError(f"{self.place / RUNS}: other processes write to it without end.")
-
-    @property
-    def path(self) -> Path:
-        """The file that holds its records, or will."""
-        held = self._snapshot[0]
-        return self.place / RUNS if held is None else held.path
+    def _members(self) -> dict[str, bytes]:
+        return members(self.path)
 
     @cached_property
     def records(self) -> dict[str, Record]:
@@ -87,49 +95,55 @@ class Board:
         Raises:
             BenchError: A damaged file or line, a run that is there twice, or one of another track.
         """
-        path, found, held = self.path, dict[str, Record](), self._snapshot[0]
-        for number, line in enumerate(held.text.splitlines() if held else [], 1):
+        where, found = f"{self.path}, {RUNS}", dict[str, Record]()
+        text = lines.text(where, self._members[RUNS], _AGAIN) if self._members else b""
+        for number, line in enumerate(text.splitlines(), 1):
             try:
                 record = records.parse(line)
                 if record.track != self.track.name or record.run_id in found:
                     raise ValueError(f"run {record.run_id} is of track '{record.track}', or there twice")
                 found[record.run_id] = record
             except ValueError as error:
-                raise BenchError(
-                    f"{path}, line {number}: not a valid record ({error}). Remove the line, or run or publish again."
-                ) from error
+                raise BenchError(f"{where}, line {number}: not a valid record ({error}). {_AGAIN}") from error
         return found
+
+    def _parquet(self, name: str) -> pa.Table:
+        if name not in self._members:
+            raise BenchError(f"{self.path}: it lacks {name}. {_AGAIN}")
+        return parquet.read(f"{self.path}, {name}", self._members[name])
 
     @cached_property
     def _values(self) -> pa.Table:
-        return parquet.read(self.place / VALUES, self._snapshot[1][VALUES])
+        return self._parquet(VALUES)
 
     @cached_property
     def _facts(self) -> pa.Table:
-        return parquet.read(self.place / TASK, self._snapshot[1][TASK])
+        return self._parquet(TASK)
 
     @cached_property
     def _draws(self) -> dict[str, dict[tuple[str, str, str], Floats]]:
-        blob = self._snapshot[1][DRAWS]
-        # Records of an older scoring have none; of one that has, the hash of its values says that some are missing.
-        return {} if blob is None else draws.unstacked(parquet.read(self.place / DRAWS, blob))
+        if DRAWS not in self._members:
+            # Records of an older scoring have none; of one that has, the hash of its values says that some are missing.
+            return {}
+        try:
+            return draws.unstacked(self._parquet(DRAWS))
+        except KeyError as error:
+            raise self._lacks(DRAWS, error) from error
+
+    def _lacks(self, member: str, column: KeyError) -> BenchError:
+        return BenchError(f"{self.path}, {member}: it lacks the column {column}. {_AGAIN}")
 
     @cached_property
     def _tasks(self) -> dict[str, TaskTable]:
-        path = self.place / TASK
-        table = self._facts
         try:
-            reader = parquet.Reader(self.track, table, [self._values])
-            return {
-                name: replace(reader.tasks(rows), draws=self._draws.get(name, {}))
-                for name, rows in _spans(parquet.column(table, _TASK))
-            }
+            reader = parquet.Reader(self.track, self._facts, [self._values])
+            found = reader.tasks(dict(_spans(parquet.column(self._facts, _TASK))))
         except KeyError as error:
-            raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
+            raise self._lacks(TASK, error) from error
+        return {name: replace(task, draws=self._draws.get(name, {})) for name, task in found.items()}
 
     @cached_property
     def _tables(self) -> dict[str, Table]:
-        path = self.place / VALUES
         if not any(record.values_hash for record in self.records.values()):
             return {}
         try:
@@ -139,21 +153,22 @@ class Board:
             keys = {name: parquet.column(self._values, name) for name in KEYS}
             spans = dict(_spans(parquet.column(self._values, _RUN)))
         except KeyError as error:
-            raise BenchError(f"{path}: it lacks the column {error}. Delete its folder and publish again.") from error
+            raise self._lacks(VALUES, error) from error
         out = {}
         for run_id, record in self.records.items():
             if record.values_hash is None:
                 continue
             rows, task = spans.get(run_id), self._tasks.get(record.task)
             if rows is None or task is None:
-                where = path if rows is None else self.place / TASK
+                where = f"{self.path}, {VALUES if rows is None else TASK}"
                 raise BenchError(f"{where}: it lacks the values of {run_id}. Run or publish it again.")
             moved = draws.own(self._draws.get(run_id, {}))
             table = Table(task, {name: block[rows] for name, block in own.items()}, fell_back[rows], moved)
             words = all(np.array_equal(keys[name][rows], task.words[name]) for name in KEYS)
             if not words or table.hash != record.values_hash:
                 raise BenchError(
-                    f"{path}: the values of {run_id} are not those of its record. Run or publish it again."
+                    f"{self.path}, {VALUES}: the values of {run_id} are not those of its record. Run or publish it "
+                    "again."
                 )
             out[run_id] = table
         return out
@@ -173,12 +188,12 @@ class Board:
         Raises:
             BenchError: Damaged, or others than a record names.
         """
-        path = self.place / PREDICTIONS
-        found = kept_shifts.read(path)
+        where = f"{self.path}, {PREDICTIONS}"
+        found = kept_shifts.unpack(where, self._members[PREDICTIONS]) if PREDICTIONS in self._members else Shifts()
         for run_id, record in self.records.items():
             named = record.hashes.get(kept_shifts.HASH)
             if named and (run_id not in found.runs or found.digest(run_id) != named):
-                raise BenchError(f"{path}: the predictions of {run_id} are not those of its record. Publish it again.")
+                raise BenchError(f"{where}: the predictions of {run_id} are not those of its record. Publish it again.")
         return found.only(run_id for run_id, record in self.records.items() if kept_shifts.HASH in record.hashes)
 
     def entries(self) -> list[BoardEntry]:
@@ -189,65 +204,37 @@ class Board:
         ]
 
     def write(self, kept: Sequence[tuple[Record, Table | None]], shifts: Shifts | None = None) -> None:
-        """Replace all that is there: first the lines that stay, then the values, then all lines.
+        """Replace all that is there; without records, there is no file.
 
         Args:
             kept: All records, each with its values.
             shifts: Predicted shifts of those whose records name some; absent = those that are there.
         """
         shifts = self.shifts if shifts is None else shifts
-        # A run that was made again and gave the same values keeps its old line until it has its new one: no reader
-        # ever misses it.
-        new = {record.run_id: record for record, _ in kept}
-        stay = [old for old in self.records.values() if old.run_id in new and _holds(old, new[old.run_id])]
-        if len(stay) < len(self.records):
-            self._write_lines(stay)
-        filled = sorted(((record, table) for record, table in kept if table is not None), key=lambda one: one[0].run_id)
+        if not kept:
+            self.path.unlink(missing_ok=True)
+            return
+        whole = sorted(kept, key=lambda one: one[0].run_id)
+        text = "".join(f"{records.to_line(record)}\n" for record, _ in whole)
+        made = {RUNS: lines.pack(text.encode())}
+        filled = [(record, table) for record, table in whole if table is not None]
         tasks: dict[str, TaskTable] = {}
         for record, table in filled:
             tasks.setdefault(record.task, table.task)
         if filled:
             own = [_marked(_RUN, record.run_id, parquet.own_columns(table)) for record, table in filled]
-            parquet.write(self.place / VALUES, parquet.stack(own))
             facts = [_marked(_TASK, name, parquet.task_columns(task)) for name, task in sorted(tasks.items())]
-            parquet.write(self.place / TASK, parquet.stack(facts))
             moved: dict[str, Mapping[Any, Floats]] = {record.run_id: table.draws for record, table in filled}
             moved |= {name: task.draws for name, task in tasks.items()}
-            if any(moved.values()):
-                parquet.write(self.place / DRAWS, draws.stacked(moved))
-            else:  # a track without reference controls
-                (self.place / DRAWS).unlink(missing_ok=True)
+            made[VALUES] = parquet.pack(parquet.stack(own), self._members.get(VALUES))
+            made[TASK] = parquet.pack(parquet.stack(facts), self._members.get(TASK))
+            if any(moved.values()):  # not of a track without reference controls
+                made[DRAWS] = parquet.pack(draws.stacked(moved), self._members.get(DRAWS))
         shifts = shifts.only(record.run_id for record, _ in kept if kept_shifts.HASH in record.hashes)
-        if shifts.runs and shifts.digests != self.shifts.digests:
-            kept_shifts.write(self.place / PREDICTIONS, shifts)
-        self._write_lines([record for record, _ in kept])
-        if not shifts.runs:
-            (self.place / PREDICTIONS).unlink(missing_ok=True)
-        if not filled:
-            for name in (VALUES, TASK, DRAWS):
-                (self.place / name).unlink(missing_ok=True)
-        if not kept and self.place.is_dir() and not any(self.place.iterdir()):
-            self.place.rmdir()
-
-    def _write_lines(self, kept: Sequence[Record]) -> None:
-        text = [records.to_line(record) + "\n" for record in sorted(kept, key=lambda one: one.run_id)]
-        lines.write(self.place, "".join(text).encode())
-
-
-def _holds(old: Record, new: Record) -> bool:
-    """Whether an old line stays right while the files get what a new one names."""
-    shifts = old.hashes.get(kept_shifts.HASH)
-    return (old.values_hash, old.task) == (new.values_hash, new.task) and shifts in (
-        None,
-        new.hashes.get(kept_shifts.HASH),
-    )
-
-
-def _blob(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:  # said where it is needed
-        return None
+        if shifts.runs:
+            same = shifts.digests == self.shifts.digests
+            made[PREDICTIONS] = self._members[PREDICTIONS] if same else kept_shifts.pack(shifts)
+        zips.write(self.path, made)
 
 
 def _spans(names: NDArray[Any]) -> Iterator[tuple[str, slice]]:
@@ -269,10 +256,10 @@ def boards(folder: Path, track: Track, dataset: str | None = None) -> list[Board
         track: The track.
         dataset: Only this data set's.
     """
-    found = [Board(track, path) for path in lines.places(folder, track.name)]
+    found = [Board(track, path) for path in places(folder, track.name)]
     if dataset is None:
         return found
-    near = [board for board in found if board.place.name.startswith(f"{dataset}__")]
+    near = [board for board in found if board.path.name.startswith(f"{dataset}__")]
     return [board for board in near if any(one.spec.dataset == dataset for one in board.records.values())]
 
 
@@ -336,7 +323,7 @@ def add(
                 anchors.setdefault(entry.record.task, entry)
             kept = [(one.record, one.table) for one in old]
             for record, table in sorted(new.values(), key=lambda one: one[0].run_id):
-                entry = BoardEntry(track, record, path / RUNS, lambda table=table: table)  # type: ignore[misc]
+                entry = BoardEntry(track, record, path, lambda table=table: table)  # type: ignore[misc]
                 if table is not None:
                     anchor = anchors.setdefault(record.task, entry)
                     if said := entry.disagrees(anchor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,6 +33,35 @@ def average(heads: Sequence[Table], scope: str, field: str, metric: int | None =
     return found[0] if len(found) == 1 else np.asarray(np.mean(found, axis=0))
 
 
+def averages(rows: Sequence[Sequence[Table]], scope: str, field: str, metrics: tuple[int, ...]) -> Floats:
+    """The same of some metrics of many rows of one task, under one split seed ``[n, R, m]``.
+
+    What rows have in all scopes is put side by side once: boards of subgroups follow on that of the whole.
+    """
+    task = rows[0][0].task
+    if scope not in task.scopes:
+        return np.zeros((0, len(rows), len(metrics)))
+    side = _side_by_side(tuple(map(tuple, rows)), field, metrics)
+    units, own = task.scopes[scope]
+    found = np.take(side, units, axis=0)
+    again = np.flatnonzero(task.gallery[list(metrics)])
+    if own is not None and len(again):
+        found[:, :, again] = side[np.ix_(own, np.arange(len(rows)), again)]
+    return found
+
+
+@functools.lru_cache(maxsize=32)  # of the boards in hand
+def _side_by_side(rows: tuple[tuple[Table, ...], ...], field: str, metrics: tuple[int, ...]) -> Floats:
+    """Averages of a field over training seeds ``[N, R, m]``, of all units."""
+
+    def whole(table: Table) -> Floats:
+        numbers = table.task.numbers if field in table.task.numbers else table.numbers
+        return np.asarray(numbers[field][:, list(metrics)])
+
+    blocks = [[whole(table) for table in heads] for heads in rows]
+    return np.stack([heads[0] if len(heads) == 1 else np.mean(heads, axis=0) for heads in blocks], axis=1)
+
+
 def places(track: Track) -> list[int]:
     """Where the metrics of the families stand among a track's metrics."""
     return [list(track.metrics).index(name) for name in track.families.values()]
@@ -52,11 +82,17 @@ def estimates(rows: Sequence[RowTables], scope: str, field: str, columns: Sequen
         the draws that its records hold.
     """
     seeds = range(len(plan.ids))
-    blocks = [np.stack([average(row[s], scope, field)[:, columns] for row in rows], axis=1) for s in seeds]
-    values = np.concatenate(blocks).reshape(len(plan.unit), -1)
-    moved = [np.stack([average(row[s], scope, "influence")[:, columns] for row in rows], axis=1) for s in seeds]
-    influence = np.concatenate(moved).reshape(values.shape)
-    found = estimate(plan, values, influence if np.isfinite(influence).any() else None)
+
+    def values(name: str, metrics: Sequence[int]) -> Floats:
+        blocks = [averages([row[s] for row in rows], scope, name, tuple(metrics)) for s in seeds]
+        return np.concatenate(blocks).reshape(len(plan.unit), -1)
+
+    # Only where other units enter a metric does a unit move the mean by more than its own value.
+    gallery = rows[0][0][0].task.gallery
+    again = [i for i, metric in enumerate(columns) if gallery[metric]]
+    influence = values("influence", [columns[i] for i in again]) if again else None
+    of = (np.arange(len(rows))[:, None] * len(columns) + np.array(again, np.int64)).ravel()
+    found = estimate(plan, values(field, columns), influence, of)
     noise = [training_noise([_by_training(row[s], scope, field, columns) for s in seeds]) for row in rows]
     draws = _draws(rows, scope, columns)
     return replace(
@@ -82,15 +118,16 @@ def _nanmean(block: Floats) -> Floats:
 
 def _draws(rows: Sequence[RowTables], scope: str, columns: Sequence[int]) -> Floats:
     """Mean over split and training seeds of the draws of rows' metrics ``[B, R x M]``; 0 where a record has none."""
+    names = [rows[0][0][0].metrics[column] for column in columns]
     out: dict[tuple[int, int], Floats] = {}
     for r, row in enumerate(rows):
-        for m, column in enumerate(columns):
-            name = row[0][0].metrics[column]
-            by_seed = [[table.draws.get((scope, name)) for table in heads] for heads in row]
-            if all(draw is not None for heads in by_seed for draw in heads):
-                # The mean of one is itself; asking numpy for it a thousand times takes longer than all others.
-                known: list[list[Floats]] = by_seed  # type: ignore[assignment]
-                out[r, m] = np.mean([h[0] if len(h) == 1 else np.mean(h, axis=0) for h in known], axis=0)
+        some = [[[table.draws.get((scope, name)) for name in names] for table in heads] for heads in row]
+        known = [m for m in range(len(names)) if all(one[m] is not None for heads in some for one in heads)]
+        if not known:
+            continue
+        by_seed = [np.array([[one[m] for m in known] for one in heads]) for heads in some]  # [K, M, B] each
+        mean = np.mean([one[0] if len(one) == 1 else one.mean(axis=0) for one in by_seed], axis=0)
+        out |= {(r, m): draw for m, draw in zip(known, mean)}
     size = max((len(draw) for draw in out.values()), default=0)
     whole = np.zeros((size, len(rows) * len(columns)))
     for (r, m), draw in out.items():

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.core import conditions
 from bench.core.errors import BenchError
-from bench.core.files import sha256_json
+from bench.core.files import canonical_json
 from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.core.units import Unit
@@ -124,8 +124,8 @@ class TaskTable:
         rows, own = self.scopes[scope]
         found = numbers[field][rows, : self.shown]
         if own is not None:
-            again = self.gallery[: self.shown]
-            found[:, again] = numbers[field][own, : self.shown][:, again]
+            again = np.flatnonzero(self.gallery[: self.shown])
+            found[:, again] = numbers[field][np.ix_(own, again)]
         return np.asarray(found)
 
     def same_units(self, other: TaskTable) -> bool:
@@ -133,9 +133,14 @@ class TaskTable:
         return all(np.array_equal(self.words[name], other.words[name]) for name in KEYS)
 
     @cached_property
+    def written_words(self) -> dict[str, str]:
+        """Each of the words as canonical JSON: hashed again with every record of the task."""
+        return {name: canonical_json(column.tolist()) for name, column in self.words.items()}
+
+    @cached_property
     def hash(self) -> str:
         """Hash of the content (64 hex digits); a metric of which all is undefined counts as absent."""
-        words = [*(self.words[name] for name in (*KEYS, *GROUPS)), self.cells]
+        words = [*(self.written_words[name] for name in (*KEYS, *GROUPS)), canonical_json(self.cells.tolist())]
         return _digest(words, self.metrics, self.numbers, self.draws)
 
 
@@ -195,17 +200,18 @@ class Table:
     @property
     def hash(self) -> str:
         """Hash of the record's own content (64 hex digits), of whatever file it is read from."""
-        words = [self.task.words[name] for name in KEYS]
-        return _digest([*words, self.fell_back], self.task.metrics, self.numbers, self.draws)
+        words = [*(self.task.written_words[name] for name in KEYS), canonical_json(self.fell_back.tolist())]
+        return _digest(words, self.task.metrics, self.numbers, self.draws)
 
 
 def _digest(
-    words: Sequence[Words],
+    words: Sequence[str],
     metrics: tuple[str, ...],
     numbers: Mapping[str, NDArray[Any]],
     draws: Mapping[Any, Floats],
 ) -> str:
-    digest = hashlib.sha256(sha256_json([column.tolist() for column in words]).encode())
+    # The hash of one JSON list of all columns: so it was when they were written together.
+    digest = hashlib.sha256(hashlib.sha256(f"[{','.join(words)}]".encode()).hexdigest().encode())
     order = np.argsort(np.array(metrics, dtype=np.str_), kind="stable")
     for name in sorted(numbers):
         block = numbers[name]

@@ -83,7 +83,7 @@ def shifts_of(
                 else:
                     found[record.run_id] = _of_run(folder, entry, data[spec.dataset])
             elif HASH in record.hashes:
-                board = boards.setdefault(entry.path.parent, store.Board(entry.track, entry.path.parent))
+                board = boards.setdefault(entry.path, store.Board(entry.track, entry.path))
                 found[record.run_id] = board.shifts.rows(record.run_id)
             else:
                 lacking[record.run_id] = f"no {file}"

@@ -142,7 +142,7 @@ def _maps(plan: Design, pattern: bytes) -> Maps:
     # What a unit adds is measured from the mean of its seed.
     share = own @ same_seed
     units = own - (share / np.maximum(count, 1))[:, seed]
-    there = np.unique(unit)
+    there = np.flatnonzero(np.bincount(unit, minlength=plan.distinct))
     degree = plan.clusters[there, : plan.genes].sum(axis=0).astype(np.float64)
     squares = float((degree**2).sum())
     return Maps(

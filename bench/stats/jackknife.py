@@ -168,7 +168,9 @@ def quantile(df: Floats, level: float = 0.95) -> Floats:
     return np.asarray(stdtrit(df, 0.5 + level / 2))
 
 
-def estimate(plan: Design, values: Floats, influence: Floats | None = None) -> Estimate:
+def estimate(
+    plan: Design, values: Floats, influence: Floats | None = None, of: Sequence[int] | Ints | None = None
+) -> Estimate:
     """Average values over units and seeds: ``theta = mean over seeds of the mean over units``.
 
     Args:
@@ -176,6 +178,7 @@ def estimate(plan: Design, values: Floats, influence: Floats | None = None) -> E
         values: ``[K, C]``, seed after seed; NaN = undefined because of the truth.
         influence: What to add to a value for the unit's own weight in the mean ``[K, C]``, where other units' values
             depend on it too (a gallery); absent = nothing.
+        of: Which columns of ``values`` those of ``influence`` belong to; absent = all of them, in order.
     """
     known = np.isfinite(values)
     columns, g = values.shape[1], plan.clusters.shape[1]
@@ -189,13 +192,18 @@ def estimate(plan: Design, values: Floats, influence: Floats | None = None) -> E
         training_df=np.zeros(columns),
         draws=np.zeros((0, columns)),
     )
+    added = np.full(columns, -1)
+    if influence is not None:
+        added[slice(None) if of is None else of] = np.arange(influence.shape[1])
     for pattern, where in patterns(known):
         if not pattern.any():
             continue
-        linear, block = maps(plan, pattern), values[np.ix_(np.flatnonzero(pattern), where)]
+        defined, of_influence = np.flatnonzero(pattern), added[where]
+        linear, block = maps(plan, pattern), values[np.ix_(defined, where)]
         out.value[where] = linear.mean @ block
-        if influence is not None:
-            block = block + np.nan_to_num(influence[np.ix_(np.flatnonzero(pattern), where)])
+        if influence is not None and (some := of_influence >= 0).any():
+            extra = influence[np.ix_(defined, of_influence[some])]
+            block[:, some] += np.where(np.isfinite(extra), extra, 0.0)
         # The coefficients of a change sum to 0: without the mean no digits are lost where values hardly differ.
         block = block - block.mean(axis=0)
         out.deleted[:, where] = linear.deleted @ block
@@ -231,10 +239,10 @@ def training_noise(by_seed: Sequence[Floats]) -> tuple[Floats, Floats]:
     Returns:
         Variance and its degrees of freedom ``[C]``; both 0 where every split seed has one training seed.
     """
-    squares = sum(((block - block.mean(axis=0)) ** 2).sum(axis=0) for block in by_seed)
     df = sum(len(block) - 1 for block in by_seed)
-    share = sum(1.0 / len(block) for block in by_seed) / max(len(by_seed), 1) ** 2
     if not df:
         return np.zeros(by_seed[0].shape[1]), np.zeros(by_seed[0].shape[1])
+    squares = sum(((block - block.mean(axis=0)) ** 2).sum(axis=0) for block in by_seed)
+    share = sum(1.0 / len(block) for block in by_seed) / max(len(by_seed), 1) ** 2
     variance = np.nan_to_num(np.asarray(squares) / df * share)
     return variance, np.where(variance > 0, float(df), 0.0)

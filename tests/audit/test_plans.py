@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import members
 import numpy as np
 import pytest
 import screens
@@ -116,7 +117,7 @@ def again(folder, change=lambda record, table: (record, table), rows=lambda kept
     record, table = change(*entries["near"])
     kept = rows(board.shifts.rows(record.run_id))
     still = entries["still"][0].run_id
-    shutil.rmtree(board.place)
+    board.path.unlink()
     put(folder, (record, table, kept), (*entries["still"], board.shifts.rows(still)))
 
 
@@ -209,11 +210,11 @@ def test_an_edited_kept_file(folder, audit):
     numbers = book.runs[run_id].numbers.copy()
     numbers[0, 5] += 1
     edited = replace(book, runs={**book.runs, run_id: shifts.Kept(book.runs[run_id].scale, numbers)})
-    shifts.write(board.place / store.PREDICTIONS, edited)
+    members.put(board.path, store.PREDICTIONS, shifts.pack(edited))
     report = audit(folder)
     assert report.exit_code == HASH
     assert any(c.name == "kept predictions" and "not those that its record names" in c.detail for c in failures(report))
-    (board.place / store.PREDICTIONS).unlink()
+    members.put(board.path, store.PREDICTIONS, None)
     assert audit(folder).exit_code == MISSING
 
 

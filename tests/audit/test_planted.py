@@ -8,10 +8,10 @@ import anndata
 import numpy as np
 import pytest
 from audit_boards import board_of, scored
+from members import cut, lines_of, put, put_lines
 
 from bench.audit.report import CLAIM, HASH, METRIC, MISSING, OK
 from bench.results import claims, everything, parquet, records, shifts, store
-from bench.results import lines as record_lines
 from bench.results.records import Record
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
@@ -95,15 +95,14 @@ def test_an_edited_metric_with_all_hashes_made_anew(metric, boards, audit):
 
 
 def test_an_edited_metric_alone(boards, audit):
-    path = board_of(boards).place / store.VALUES
-    table = parquet.read(path)
+    path = board_of(boards).path
+    table = parquet.read(store.VALUES, store.members(path)[store.VALUES])
     column = table.column("value.pearson_delta").to_numpy().copy()
     column[0] += 0.01
     import pyarrow as pa
 
-    parquet.write(
-        path, table.set_column(table.column_names.index("value.pearson_delta"), "value.pearson_delta", pa.array(column))
-    )
+    place = table.column_names.index("value.pearson_delta")
+    put(path, store.VALUES, parquet.pack(table.set_column(place, "value.pearson_delta", pa.array(column))))
     found = caught(audit(boards), HASH, "values", "values.parquet")
     assert not [check for check in found if check.subject.endswith(".csv")]  # the CSVs are not to blame
 
@@ -115,7 +114,7 @@ def test_an_edited_prediction(boards, audit):
     numbers = kept.numbers.copy()
     numbers[0, 0] += 40
     edited = replace(book, runs={**book.runs, run_id: shifts.Kept(kept.scale, numbers)})
-    shifts.write(board.place / store.PREDICTIONS, edited)
+    put(board.path, store.PREDICTIONS, shifts.pack(edited))
     caught(audit(boards), HASH, "kept predictions", run_id, "not those that its record names")
     again_hash = {r.run_id: edited.digest(r.run_id) for r, _ in [(e.record, 0) for e in board.entries()]}
 
@@ -193,8 +192,8 @@ def test_cells_of_a_test_unit_in_train(task, monkeypatch):
 
 @pytest.mark.parametrize("change", ["a digit", "a warning", "NaN", "0xff", "cut short"])
 def test_a_damaged_line_of_a_record(change, boards, audit):
-    place = board_of(boards).place
-    lines = record_lines.read(place).text.splitlines(keepends=True)
+    path = board_of(boards).path
+    lines = lines_of(path).splitlines(keepends=True)
     if change == "a digit":
         lines[1] = lines[1].replace(b'"split_seed":1', b'"split_seed":2')
     elif change == "a warning":
@@ -211,7 +210,7 @@ def test_a_damaged_line_of_a_record(change, boards, audit):
         lines[1] = lines[1][:200] + b"\xff" + lines[1][200:]
     else:
         lines[-1] = lines[-1][: len(lines[-1]) // 2]
-    record_lines.write(place, b"".join(lines))
+    put_lines(path, b"".join(lines))
     number = len(lines) if change == "cut short" else 2
     found = caught(audit(boards), HASH, "record", f"runs.jsonl.gz, line {number}")
     assert not [check for check in found if check.subject.endswith(".csv")]
@@ -219,12 +218,12 @@ def test_a_damaged_line_of_a_record(change, boards, audit):
 
 @pytest.mark.parametrize("name", [store.VALUES, store.TASK, store.DRAWS, store.PREDICTIONS])
 @pytest.mark.parametrize("how", ["cut short", "gone"])
-def test_a_file_beside_the_records_is_cut_short_or_gone(how, name, boards, audit):
-    path = board_of(boards).place / name
+def test_a_member_beside_the_records_is_cut_short_or_gone(how, name, boards, audit):
+    path = board_of(boards).path
     if how == "gone":
-        path.unlink()
+        put(path, name, None)
     else:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        cut(path, name)
     code = MISSING if how == "gone" and name != store.DRAWS else HASH
     kind = "kept predictions" if name == store.PREDICTIONS else "values"
     caught(audit(boards), code, kind, name if (how, name) != ("gone", store.DRAWS) else store.VALUES)
@@ -260,12 +259,12 @@ def test_a_copy_under_another_name(boards, audit):
 
 
 def test_a_line_that_is_there_twice_and_one_on_another_board(boards, audit):
-    place = board_of(boards).place
-    lines = record_lines.read(place).text.splitlines(keepends=True)
-    record_lines.write(place, b"".join([*lines, lines[0]]))
+    path = board_of(boards).path
+    lines = lines_of(path).splitlines(keepends=True)
+    put_lines(path, b"".join([*lines, lines[0]]))
     caught(audit(boards), HASH, "no duplicates", "is there twice")
-    record_lines.write(place, b"".join(lines))
-    shutil.copytree(place, place.parent / "tiny__simulation")
+    put_lines(path, b"".join(lines))
+    shutil.copy(path, path.with_name("tiny__simulation.zip"))
     caught(audit(boards), HASH, "record", "belongs in records/response/tiny__doubles")
 
 
@@ -369,5 +368,4 @@ def test_data_that_are_not_at_hand_are_a_reason(boards):
 
 
 def test_records_are_parsed_as_before(original):
-    held = record_lines.read(board_of(original).place)
-    assert len([records.parse(line) for line in held.text.splitlines()]) == 4
+    assert len([records.parse(line) for line in lines_of(board_of(original).path).splitlines()]) == 4

@@ -1,5 +1,6 @@
 """Rows of profiles of wells are matched a second time, from features or a kept embedding; planted defects are found."""
 
+import io
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from bench.audit.second import matching
 from bench.audit.verify import verify
 from bench.core.files import sha256_arrays
 from bench.data.profiles.simulate import simulate
-from bench.results import embeddings, everything, records, store
+from bench.results import embeddings, everything, records, store, zips
 from bench.results.profiles import Profiles
 from bench.runner.publish import prune, publish
 from bench.tracks import registry
@@ -99,13 +100,18 @@ def flipped(record, table):
     return record.model_copy(update={"values_hash": table.hash}), table
 
 
-def test_all_that_was_published_is_recomputed_and_an_embedding_lies_there_once(boards, audit):
+def kept_in(folder, wells):
+    """The embeddings that a folder keeps, by digest."""
+    return embeddings.members(embeddings.place(folder, wells.name))
+
+
+def test_all_that_was_published_is_recomputed_and_an_embedding_lies_there_once(boards, audit, wells):
     report = audit(boards)
     done = [check for check in report.checks if check.name == "metrics recomputed"]
     assert failures(report) == [] and report.exit_code == OK
     assert [check.status for check in done] == ["ok"] * 15
     assert sum(check.name == "kept embeddings" for check in report.checks) == 10
-    assert len(list((boards / "embeddings").glob("*/*.npz"))) == 1
+    assert len(kept_in(boards, wells)) == 1
 
 
 @pytest.mark.thinned(1)
@@ -157,12 +163,13 @@ def test_an_edited_record_with_all_hashes_made_anew(task, change, said, boards, 
 
 
 def test_an_edited_embedding_and_one_that_is_gone(boards, audit, wells):
-    (path,) = (boards / "embeddings").glob("*/*.npz")
-    with np.load(path) as file:
+    ((digest, blob),) = kept_in(boards, wells).items()
+    with np.load(io.BytesIO(blob)) as file:
         z = file["z"].copy()
     z[:2] = z[1::-1]  # two wells change places
     other = embeddings.keep([boards], wells.name, z.astype(float), wells.plate, wells.well)
-    shutil.move(embeddings.place(boards, wells.name, other), path)
+    path = embeddings.place(boards, wells.name)
+    zips.write(path, {f"{digest}.npz": kept_in(boards, wells)[other]})
     report = audit(boards)
     assert report.exit_code == HASH and len(failures(report)) == 10
     assert all("not the one that the record names" in check.detail for check in failures(report))
@@ -182,7 +189,7 @@ def test_rows_without_an_embedding_are_skipped(boards, audit):
     assert [check.detail for check in report.checks if check.status == "skipped"] == ["no embedding kept"] * 10
 
 
-def test_publishing_takes_embeddings_along_and_pruning_removes_them(published, boards, clean_tree, tmp_path):
+def test_publishing_takes_embeddings_along_and_pruning_removes_them(published, boards, clean_tree, wells, tmp_path):
     target = tmp_path / "target"
     rows = [e for e in store.collect(TRACK, [boards]) if e.record.spec.model == "net"]
     bare = [(embeddings.carried(e.record, [], tmp_path / "nowhere"), e.table) for e in rows]
@@ -190,9 +197,9 @@ def test_publishing_takes_embeddings_along_and_pruning_removes_them(published, b
     ids = [entry.record.run_id for entry in rows]
     lines = publish(ids, boards, target, runs=published / "runs")
     assert all("reproduces, and its embedding is kept now" in line for line in lines)
-    assert len(list((target / "embeddings").glob("*/*.npz"))) == 1
+    assert len(kept_in(target, wells)) == 1
     assert all(embeddings.HASH in entry.record.hashes for entry in store.collect(TRACK, [target]))
     prune(target, ids[1:], older=False)
-    assert len(list((target / "embeddings").glob("*/*.npz"))) == 1
+    assert len(kept_in(target, wells)) == 1
     prune(target, ids[:1], older=False)
-    assert not list((target / "embeddings").glob("*/*.npz"))
+    assert not kept_in(target, wells) and not embeddings.place(target, wells.name).exists()

@@ -11,7 +11,7 @@ from harness import collect, made, made_record
 from trees import LEADERBOARD, copy_of, csvs_of, numbers_of, without_csvs
 
 from bench.core.files import locked
-from bench.results import everything, lines, store
+from bench.results import everything, store, zips
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
@@ -116,43 +116,23 @@ def test_processes_put_records_on_one_board(tmp_path, n, each):
     assert len({id(entry.table.task) for entry in found.values()}) == 1  # floor and replicate are there once
 
 
-def as_before(folder):
-    """Put the lines of the only board there as earlier versions did; return its folder."""
-    (path,) = folder.rglob(lines.RUNS)
-    (path.parent / lines.PLAIN).write_bytes(lines.read(path.parent).text)
-    path.unlink()
-    return path.parent
-
-
-def replaced_at(monkeypatch, folder, file, value):
-    """Let another process replace the record of 'a' by one with another value, just before a file is first read."""
+def replaced_at(monkeypatch, folder, value):
+    """Let another process replace the record of 'a' by one with another value, just before its file is first read."""
     read, left = Path.read_bytes, [1]
 
     def read_bytes(path):
-        if path.name == file and left and left.pop():
+        if path.suffix == ".zip" and left and left.pop():
             made_record(folder, "a", {"pearson_delta": value})
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
 
 
-@pytest.mark.parametrize("file", [store.RUNS, store.VALUES, store.TASK])
-def test_a_reader_takes_lines_and_values_of_one_moment(tmp_path, monkeypatch, file):
+def test_a_reader_takes_lines_and_values_of_one_moment(tmp_path, monkeypatch):
     made_record(tmp_path, "a", {"pearson_delta": 0.1})
-    replaced_at(monkeypatch, tmp_path, file, 0.2)
+    replaced_at(monkeypatch, tmp_path, 0.2)
     (entry,) = collect(tmp_path)
     assert entry.table.hash == made("a", {"pearson_delta": 0.2})[1].hash
-
-
-@pytest.mark.parametrize("file", [lines.RUNS, lines.PLAIN])
-def test_lines_that_become_compressed_while_they_are_read_are_never_missing(tmp_path, monkeypatch, file):
-    record, _ = made("a", {"pearson_delta": 0.1})
-    made_record(tmp_path, "a", {"pearson_delta": 0.1})
-    place = as_before(tmp_path)
-    replaced_at(monkeypatch, tmp_path, file, 0.2)
-    (entry,) = collect(tmp_path)
-    assert entry.table.hash == made("a", {"pearson_delta": 0.2})[1].hash and entry.record.run_id == record.run_id
-    assert entry.path == place / lines.RUNS and not (place / lines.PLAIN).exists()
 
 
 def test_what_was_read_stays_whole_when_it_is_replaced_later(tmp_path):
@@ -165,12 +145,13 @@ def test_what_was_read_stays_whole_when_it_is_replaced_later(tmp_path):
 
 def test_a_run_that_is_made_again_is_never_missing(tmp_path, monkeypatch):
     made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-01-01T00:00:00Z")
-    seen, write = [], lines.write
+    seen, write = [], zips.write
 
-    def watched(place, text):
-        write(place, text)
+    def watched(path, members):
+        seen.append([entry.record.created for entry in collect(tmp_path)])
+        write(path, members)
         seen.append([entry.record.created for entry in collect(tmp_path)])
 
-    monkeypatch.setattr(lines, "write", watched)
+    monkeypatch.setattr(zips, "write", watched)
     made_record(tmp_path, "a", {"pearson_delta": 0.1}, created="2026-02-02T00:00:00Z")
-    assert seen == [["2026-02-02T00:00:00Z"]]
+    assert seen == [["2026-01-01T00:00:00Z"], ["2026-02-02T00:00:00Z"]]

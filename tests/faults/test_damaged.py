@@ -7,13 +7,14 @@ import zipfile
 import numpy as np
 import pytest
 from harness import collect, made, made_record, scored
+from members import put
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_json, write_json
 from bench.data.splits import gears
 from bench.data.splits import split as splits
 from bench.data.task import Task
-from bench.results import everything, predictions, records
+from bench.results import everything, predictions, records, store
 from bench.tracks import registry
 from bench.tracks.response.truth import truth
 
@@ -66,30 +67,37 @@ few_and_many = pytest.mark.parametrize("n", [6, pytest.param(300, marks=slow)])
 
 @pytest.mark.thinned(1)
 @few_and_many
-@pytest.mark.parametrize("name", ["runs.jsonl.gz", "values.parquet", "task.parquet", "values.draws.parquet"])
+@pytest.mark.parametrize("name", [None, "runs.jsonl.gz", "values.parquet", "task.parquet", "values.draws.parquet"])
 def test_damaged_stores(six, tmp_path, n, name):
+    """Bytes of a board's file, or of a member of it, whose checksum is made anew."""
     folder = tmp_path / "boards"
     shutil.copytree(six / "runs" / "leaderboards", folder)
-    (path,) = folder.rglob(name)
+    (path,) = folder.rglob("*.zip")
+    whole = path.read_bytes()
+    part = path if name is None else tmp_path / name
+    if name is not None:
+        part.write_bytes(store.members(path)[name])
     wanted = everything.check(registry.tracks(), folder)
     told = 0
-    for blob in damaged(path, n, n):
+    for blob in damaged(part, n, n):
+        path.write_bytes(whole if name else blob)
+        if name is not None:
+            put(path, name, blob)
         said = error_of(lambda: everything.check(registry.tracks(), folder))
         if said:
             told += 1
-            assert str(path.parent) in said, blob[:200]
-            assert path.name in said or "CSV" in said
+            assert "\n" not in said
+            assert str(path) in said or "CSV" in said, blob[:200]
+            assert name is None or name in said or "CSV" in said
         else:  # bytes that mean nothing: a parquet file's own padding or offsets, the date of a gzip file
             assert everything.check(registry.tracks(), folder) == wanted
     assert told >= n // 2
-    path.unlink()
-    said = error_of(lambda: everything.check(registry.tracks(), folder)) or ""
-    # Without draws the values are not those that the record names by hash.
-    assert (
-        name == "runs.jsonl.gz"
-        or name in said
-        or (name == "values.draws.parquet" and "are not those of its record" in said)
-    )
+    path.write_bytes(whole)
+    if name is not None:
+        put(path, name, None)
+        said = error_of(lambda: everything.check(registry.tracks(), folder)) or ""
+        # Without draws the values are not those that the record names by hash.
+        assert name in said or (name == "values.draws.parquet" and "are not those of its record" in said)
 
 
 @few_and_many
@@ -115,8 +123,8 @@ def test_values_of_another_run_are_not_its_own(tmp_path):
     """Whole files that do not belong together: lines of one board, values of another."""
     for name, mean in (("one", 0.5), ("two", 0.6)):
         made_record(tmp_path / name, "a", {"pearson_delta": mean})
-    (here,), (other,) = ((tmp_path / name).rglob("values.parquet") for name in ("one", "two"))
-    shutil.copy(other, here)
+    (here,), (other,) = ((tmp_path / name).rglob("*.zip") for name in ("one", "two"))
+    put(here, "values.parquet", store.members(other)["values.parquet"])
     said = error_of(lambda: [entry.table for entry in collect(tmp_path / "one")])
     assert str(here) in said and "not those of its record" in said
 

@@ -12,10 +12,11 @@ import pytest
 import screens
 from command import RUN, bench, furnish, last, refuse
 from harness import groups, made, made_record, one_entry
+from members import put_lines
 from trees import LEADERBOARD, SCORE
 
 from bench.reports.text import show
-from bench.results import everything, lines, records, store
+from bench.results import everything, records, store
 from bench.results.board import board
 from bench.tracks import registry
 
@@ -236,8 +237,8 @@ def test_records_with_hostile_names(capsys, here, field, name):
     store.add(boards, registry.get("response"), [(record, table)])
     spec = record.spec.model_copy(update={field: name})
     alien = record.model_copy(update={"spec": spec, "run_id": spec.run_id})
-    (path,) = boards.rglob(lines.RUNS)
-    lines.write(path.parent, (records.to_line(alien) + "\n").encode())
+    (path,) = boards.rglob("*.zip")
+    put_lines(path, (records.to_line(alien) + "\n").encode())
     for argv in (LEADERBOARD, ["publish", spec.run_id, "--leaderboards", "boards"]):
         code, out, err = bench(capsys, *argv)
         assert (code, out) == (2, "") and str(path.relative_to(here)) in err and "Traceback" not in err, err

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from members import lines_of
 
 from bench.core.arguments import Part, Range, check, checked, resolved, settings
 from bench.core.given_files import recorded
 from bench.models import registry
-from bench.results import lines
+from bench.results import store
 from bench.tracks import registry as tracks
 
 NAMES = sorted(registry.entries())
@@ -96,8 +97,8 @@ def committed():
     latents, whose arguments are fitted to the screen.
     """
     for track in tracks.tracks():
-        for place in lines.places(COMMITTED, track.name) if track.takes not in ("profiles", "latents") else ():
-            for line in lines.read(place).text.splitlines():
+        for path in store.places(COMMITTED, track.name) if track.takes not in ("profiles", "latents") else ():
+            for line in lines_of(path).splitlines():
                 yield json.loads(line)["spec"]
 
 

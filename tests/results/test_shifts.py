@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from harness import made
+from members import put
 
 from bench.audit.second import kept
 from bench.core.errors import BenchError
@@ -32,40 +33,44 @@ def book_of(levels=512, **runs):
 
 
 @pytest.mark.parametrize("steps", LEVELS)
-def test_shifts_are_exact_to_a_step_and_none_stays_none(steps, tmp_path):
+def test_shifts_are_exact_to_a_step_and_none_stays_none(steps):
     given = {"a": rows(1, 50), "b": rows(2, 50, noise=0.5)}
-    shifts.write(tmp_path / "p.npz", book_of(steps, **given))
-    read = shifts.read(tmp_path / "p.npz")
+    read = shifts.unpack("p.npz", shifts.pack(book_of(steps, **given)))
     for name, shift in given.items():
         rms = np.sqrt((shift**2).mean(axis=1))
         error = np.sqrt(((read.of(name) - shift) ** 2).mean(axis=1))
         assert (error <= 0.5 * rms / steps).all() and (read.of(name)[0] == 0).all()
 
 
-def test_what_is_kept_of_a_run_stays_when_others_come_and_go(tmp_path):
+def test_what_is_kept_of_a_run_stays_when_others_come_and_go():
     one = book_of(a=rows(1, 30))
     both = one.with_run("b", Rows(GENES, rows(2, 30, rank=20, noise=1.0)))
     assert len(both.basis) > len(one.basis)
     assert both.digest("a") == one.digest("a") == both.only(["a"]).digest("a")
     assert np.array_equal(both.of("a"), one.of("a"))
-    for name in ("x.npz", "y.npz"):
-        shifts.write(tmp_path / name, both)
-    assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
+    assert shifts.pack(both) == shifts.pack(both)
     with pytest.raises(BenchError, match="other genes"):
         both.with_run("c", Rows(GENES[::-1], rows(3, 30)))
 
 
-def test_a_second_reader_finds_the_same(tmp_path):
+def test_a_second_reader_finds_the_same():
     book = book_of(a=rows(1, 30), b=rows(2, 7))
-    shifts.write(tmp_path / "p.npz", book)
-    found = kept.read(tmp_path / "p.npz")
+    blob = shifts.pack(book)
+    found = kept.read(blob)
     assert found.genes == GENES and found.digests == book.digests
     assert all(np.array_equal(found.shifts[name], book.of(name)) for name in "ab")
-    (tmp_path / "p.npz").write_bytes((tmp_path / "p.npz").read_bytes()[:-40])
     with pytest.raises(ValueError, match="."):
-        kept.read(tmp_path / "p.npz")
-    with pytest.raises(BenchError, match="damaged"):
-        shifts.read(tmp_path / "p.npz")
+        kept.read(blob[:-40])
+    with pytest.raises(BenchError, match="^p.npz: damaged"):
+        shifts.unpack("p.npz", blob[:-40])
+
+
+def test_what_unpacks_to_more_than_is_read_is_refused(monkeypatch):
+    blob = shifts.pack(book_of(a=rows(1, 300)))
+    monkeypatch.setenv("BENCH_MAX_GB", "0.00001")
+    with pytest.raises(BenchError, match="it would take .* of memory") as caught:
+        shifts.unpack("p.npz", blob)
+    assert "\n" not in str(caught.value)
 
 
 def test_records_name_what_is_kept_and_lose_it_together(tmp_path):
@@ -79,7 +84,7 @@ def test_records_name_what_is_kept_and_lose_it_together(tmp_path):
     prune(tmp_path, [a.run_id], older=False)
     (board,) = store.boards(tmp_path, TRACK)
     assert list(board.records) == [b.run_id] and not board.shifts.runs
-    assert not (board.place / store.PREDICTIONS).exists()
+    assert store.PREDICTIONS not in store.members(board.path)
 
 
 def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_told(tmp_path):
@@ -87,11 +92,11 @@ def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_to
     store.add(tmp_path, TRACK, [(record, table)])
     (board,) = store.boards(tmp_path, TRACK)
     book = book_of(**{record.run_id: rows(1, 12)})
-    shifts.write(board.place / store.PREDICTIONS, book)  # a process died before it wrote the line
+    put(board.path, store.PREDICTIONS, shifts.pack(book))
     (board,) = store.boards(tmp_path, TRACK)
     assert not board.shifts.runs and board.entries()[0].values is not None
     store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, rows(1, 12))})
-    shifts.write(board.place / store.PREDICTIONS, book_of(**{record.run_id: rows(5, 12)}))
+    put(board.path, store.PREDICTIONS, shifts.pack(book_of(**{record.run_id: rows(5, 12)})))
     (board,) = store.boards(tmp_path, TRACK)
     with pytest.raises(BenchError, match=f"predictions of {record.run_id} are not those of its record"):
         _ = board.shifts

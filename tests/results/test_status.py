@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from members import lines_of
 
-from bench.results import lines, records
+from bench.results import records, store
 
 BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
 
 @pytest.fixture(scope="module")
 def line():
-    place = lines.places(BOARDS, "matching")[0]
-    return lines.read(place).text.decode().splitlines()[0]
+    return lines_of(store.places(BOARDS, "matching")[0]).decode().splitlines()[0]
 
 
 def test_a_published_record_is_written_as_it_was(line):

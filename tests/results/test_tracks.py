@@ -156,9 +156,12 @@ def test_a_made_up_track_needs_no_line_outside_its_folder(extra, tmp_path, capsy
     publish([record.run_id for one in by_label.values() for record, _ in one], source, target)
     assert sorted(path.name for path in target.rglob("*.*") if path.is_file()) == [
         "d__guess.csv",
+        "d__simulation.zip",
+    ]
+    assert list(store.members(target / "records" / "madeup" / "d__simulation.zip")) == [
         "runs.jsonl.gz",
-        "task.parquet",
         "values.parquet",
+        "task.parquet",
     ]
 
     csv = pd.read_csv(target / "d__guess.csv").set_index("model")

@@ -13,7 +13,7 @@ from bench.audit.bundle.source import Source
 from bench.audit.findings.boards import Learned
 from bench.audit.report import Report
 from bench.core.files import sha256_file
-from bench.results import claims, lines
+from bench.results import claims
 
 _COMMAND = "bench bundle"
 
@@ -47,8 +47,9 @@ def build(leaderboards: Path, outdir: Path, learned: Learned | None = None) -> R
         "paper/paper.md": text.encode(),
         **{f"figures/{name}.pdf": blob for name, blob in drawn.items()},
     }
-    copies = {_kept_as(read, path): path for path in read.inputs}
-    files |= {name: path.read_bytes() for name, path in copies.items()}
+    inputs = read.inputs
+    copies = {_kept_as(name): name for name in inputs}
+    files |= {name: inputs[path] for name, path in copies.items()}
     files["manifest.json"] = _json(_manifest(read, files, copies))
     folder.replace(outdir, files)
     return found
@@ -58,18 +59,21 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _kept_as(read: Source, path: Path) -> str:
-    """Where a bundle keeps a file of the leaderboards folder."""
-    name = path.relative_to(read.folder).as_posix()
-    if path.suffix == ".csv":
+def _kept_as(name: str) -> str:
+    """Where a bundle keeps what has a name in the leaderboards folder."""
+    if name.endswith(".csv"):
         return f"boards/{name}"
-    return f"claims/{name}" if path.name.startswith(claims.PREFIX) else name
+    return f"claims/{name}" if name.startswith(claims.PREFIX) else name.replace(".zip/", "/")
 
 
-def _manifest(read: Source, files: Mapping[str, bytes], copies: Mapping[str, Path]) -> dict[str, Any]:
-    """Every file with its size, hash and command; and every file of the leaderboards folder by hash."""
+def _manifest(read: Source, files: Mapping[str, bytes], copies: Mapping[str, str]) -> dict[str, Any]:
+    """Every file with its size, hash and command; and every file of the leaderboards folder by hash.
+
+    Of a board's file, the member that is kept has a hash of its own: ``<file>.zip/<member>``.
+    """
     every = sorted(path for path in read.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     inputs = {path.relative_to(read.folder).as_posix(): sha256_file(path) for path in every}
+    inputs |= {path: sha256(files[name]).hexdigest() for name, path in copies.items()}
     return {
         "format": summary.FORMAT,
         "inputs": inputs,
@@ -79,17 +83,17 @@ def _manifest(read: Source, files: Mapping[str, bytes], copies: Mapping[str, Pat
                 "bytes": len(blob),
                 "sha256": sha256(blob).hexdigest(),
                 "command": _command(copies[name]) if name in copies else _COMMAND,
-                "inputs": [copies[name].relative_to(read.folder).as_posix()] if name in copies else sorted(inputs),
+                "inputs": [copies[name]] if name in copies else sorted(inputs),
             }
             for name, blob in sorted(files.items())
         ],
     }
 
 
-def _command(path: Path) -> str:
-    """The command that wrote a file of a leaderboards folder."""
-    if path.name in (lines.RUNS, lines.PLAIN):
+def _command(name: str) -> str:
+    """The command that wrote what has a name in a leaderboards folder."""
+    if ".zip/" in name:
         return "bench publish"
-    if path.name.startswith(claims.PREFIX):
-        return f"bench sweep {path.stem.removeprefix(claims.PREFIX)}"
+    if name.startswith(claims.PREFIX):
+        return f"bench sweep {Path(name).stem.removeprefix(claims.PREFIX)}"
     return "bench leaderboard"

@@ -14,8 +14,7 @@ from bench.audit.findings.evidence import Evidence
 from bench.audit.findings.finding import Evaluated
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.results import claims, leaderboard
-from bench.results import lines as record_lines
+from bench.results import claims, leaderboard, store
 from bench.results.claims import Claims
 from bench.results.entries import BoardEntry
 from bench.tracks import registry
@@ -46,11 +45,15 @@ class Source:
     evidence: Evidence
 
     @property
-    def inputs(self) -> list[Path]:
-        """The files of the folder that a bundle keeps: lines of records, CSVs, claims."""
-        places = [place for track, _ in self.records for place in record_lines.places(self.folder, track.name)]
-        held = sorted(one.path for place in places if (one := record_lines.read(place)))
-        return [*held, *sorted(set(self.files.values())), *_claims_files(self.folder)]
+    def inputs(self) -> dict[str, bytes]:
+        """What of the folder a bundle keeps, by path: lines of records, members of a board's file; CSVs; claims."""
+        boards = sorted(path for track, _ in self.records for path in store.places(self.folder, track.name))
+        made = {f"{self._named(path)}/{store.RUNS}": store.members(path)[store.RUNS] for path in boards}
+        files = [*sorted(set(self.files.values())), *_claims_files(self.folder)]
+        return {**made, **{self._named(path): path.read_bytes() for path in files}}
+
+    def _named(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
 
 def read(folder: Path, learned: Learned | None = None) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+import io
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,14 +22,14 @@ class Kept(NamedTuple):
     steps: dict[str, NDArray[np.float64]]
 
 
-def read(path: Path) -> Kept:
-    """Read a file.
+def read(blob: bytes) -> Kept:
+    """Read the bytes of a file.
 
     Raises:
         ValueError: Damaged: a member is missing, cut short, or does not fit the others.
     """
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+        with io.BytesIO(blob) as handle, np.load(handle, allow_pickle=False) as file:
             genes, basis, runs, begins, scale = (file[name] for name in ("genes", "basis", "runs", "begins", "scale"))
             halves = file["numbers"]
         basis, numbers = whole_numbers(basis), whole_numbers(halves)

@@ -24,26 +24,29 @@ class Pickled(BenchError):
     """An array of Python objects, which would run code when it is loaded."""
 
 
-def read_npz(path: Path, what: str, advice: str = "", names: Iterable[str] | None = None) -> dict[str, Any]:
+def read_npz(
+    path: Path | str, what: str, advice: str = "", names: Iterable[str] | None = None, blob: bytes | None = None
+) -> dict[str, Any]:
     """Read arrays.
 
     Every member carries a checksum at its end: all of it is read before any of it is parsed, as a header that claims a
     smaller shape would stop short of that.
 
     Args:
-        path: The file.
+        path: The file, or what a message should call it where its bytes are given.
         what: What it should be, for the message: ``a readable npz file``.
         advice: What was expected, or what to do; a sentence.
         names: Arrays that are wanted; ``None`` = all. Of these, those that are not there are left out.
+        blob: Its bytes, where they were read already.
 
     Raises:
         BenchError: Missing, damaged, too large, arrays of objects, or texts that are no text.
     """
     advice = f" {advice}" if advice else ""
-    size = size_of(path)
+    size = size_of(Path(path)) if blob is None else len(blob)
     wanted = None if names is None else set(names)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if blob is None else io.BytesIO(blob)) as archive:
             members = archive.infolist()
             if len(members) > _ENTRIES:
                 raise BenchError(f"{path}: {len(members):,} arrays, and at most {_ENTRIES:,} are read.{advice}")

@@ -11,7 +11,7 @@ from bench.core.door.limits import check_unpacked, most_bytes
 _GZIP = 31
 
 
-def unpack(path: Path, blob: bytes) -> bytes:
+def unpack(path: Path | str, blob: bytes) -> bytes:
     """Unpack the bytes of a gzip file.
 
     Args:

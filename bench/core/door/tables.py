@@ -132,7 +132,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     return frame
 
 
-def check_parquet(path: Path, metadata: Any, size: int) -> None:
+def check_parquet(path: Path | str, metadata: Any, size: int) -> None:
     """Refuse a parquet file, by what it says of itself, before its columns are unpacked.
 
     Args:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from bench.core.typing import Floats
 from bench.results.records import Record
+from bench.stats.jackknife import quantile
 from bench.tracks.identifiability.metrics import METRICS, NUMBERS, PRIMARY
 
 #: By how much MCC within conditions must be above the conditional VAE's.
@@ -47,7 +47,7 @@ def interval(values: Floats) -> Interval:
     mean = float(known.mean())
     if len(known) < 2:
         return Interval(mean, np.nan, np.nan)
-    half = float(student.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    half = float(quantile(np.array(len(known) - 1.0)) * known.std(ddof=1) / np.sqrt(len(known)))
     return Interval(mean, mean - half, mean + half)
 
 

@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from members import put
 
 from bench.results import lines as record_lines
+from bench.results import store
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "bench" / "audit" / "assert_bundle.py"
@@ -61,12 +63,12 @@ def sign(bundle):
 
 def lines_of(bundle):
     """The lines of the records of a bundle's board."""
-    return record_lines.read((bundle / LINES).parent).text.decode()
+    return gzip.decompress((bundle / LINES).read_bytes()).decode()
 
 
 def put_lines(bundle, text):
     """Replace them."""
-    record_lines.write((bundle / LINES).parent, text.encode())
+    (bundle / LINES).write_bytes(record_lines.pack(text.encode()))
 
 
 def edit_record(bundle, run, change):
@@ -335,17 +337,19 @@ def test_damaged_files_are_named(name, content, bundle, script):
         assert code in (2, 3, 4, 5) and f"{LINES}, line 1" in said
 
 
-def test_plain_lines_of_an_earlier_version_are_read(bundle, script):
-    plain = LINES.removesuffix(".gz")
-    (bundle / plain).write_text(lines_of(bundle))
-    (bundle / LINES).unlink()
-    edit(bundle, "manifest.json", lambda m: [one.update(path=plain) for one in m["files"] if one["path"] == LINES])
-    sign(bundle)
-    assert script(bundle) == (0, "")
-    (bundle / plain).write_text((bundle / plain).read_text().replace('"split_seed":2', '"split_seed":7', 1))
-    sign(bundle)
-    code, said = script(bundle)
-    assert code == 2 and f"{plain}, line" in said
+def test_lines_are_those_of_the_member_of_todays_board(bundle, boards, script):
+    path = boards / "records/response/d__simulation.zip"
+    whole = path.read_bytes()
+    put(path, store.TASK, store.members(path)[store.TASK] + b"x")  # another member: the file has changed, not the lines
+    edit(bundle, "manifest.json", lambda m: m["inputs"].pop("records/response/d__simulation.zip"))
+    edit(bundle, "manifest.json", lambda m: [one.update(inputs=[]) for one in m["files"] if len(one["inputs"]) > 1])
+    assert script(bundle, boards) == (0, "")
+    for blob in (b"x", whole[: len(whole) // 2]):
+        path.write_bytes(blob)
+        code, said = script(bundle, boards)
+        assert code == 2 and f"{path.relative_to(boards)}/runs.jsonl.gz has changed" in said
+    path.unlink()
+    assert script(bundle, boards)[0] == 5
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from harness import made_record
+from members import cut, lines_of, put_lines
 
 from bench.audit.bundle import folder, quote
 from bench.audit.bundle.build import build
@@ -15,7 +16,7 @@ from bench.audit.bundle.source import read
 from bench.audit.bundle.summary import summarise
 from bench.cli.main import main
 from bench.core.errors import BenchError
-from bench.results import lines
+from bench.results import store
 from bench.tracks import registry
 
 pytestmark = pytest.mark.usefixtures("small_suite")
@@ -172,16 +173,16 @@ def test_a_bundle_of_boards_that_do_not_follow_from_their_records_says_so(fault,
 
 
 def truncated_values(boards):
-    path = boards / "records/response/d__simulation/values.parquet"
-    path.write_bytes(path.read_bytes()[:-100])
+    path = boards / "records/response/d__simulation.zip"
+    cut(path, store.VALUES)
     return path
 
 
 def deleted_warning(boards):
     """A warning is part of what a record's checksum is of."""
-    place = boards / "records/response/d__simulation"
-    lines.write(place, lines.read(place).text.replace(b'"warnings":[]', b'"warnings":["x"]', 1))
-    return place / lines.RUNS
+    path = boards / "records/response/d__simulation.zip"
+    put_lines(path, lines_of(path).replace(b'"warnings":[]', b'"warnings":["x"]', 1))
+    return path
 
 
 def latin_csv(boards):

@@ -146,8 +146,8 @@ def test_where_contexts_are_held_out_all_other_facts_stay(known):
 @pytest.mark.parametrize("name", ["simulated__doubles", "simulated__simulation", "simulated_hard__simulation"])
 def test_committed_boards_of_one_context_stay_as_they_are(name):
     """All facts of a task, computed today, are those that were stored before such answers were known."""
-    place = published_boards() / "records" / "response" / name
-    entry = next(one for one in store.Board(TRACK, place).entries() if one.table is not None)
+    path = published_boards() / "records" / "response" / f"{name}.zip"
+    entry = next(one for one in store.Board(TRACK, path).entries() if one.table is not None)
     spec, stored = entry.record.spec, entry.values.task
     dataset = load_dataset(spec.dataset)
     facts = truth.compute(Task(dataset, draw(dataset, spec.split, spec.split_seed, spec.control_fold)))
