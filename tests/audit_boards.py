@@ -51,7 +51,7 @@ def scored(name, task, folder, moved=None, **fields):
     shift = y_hat - np.stack([inputs[unit.context] for unit in facts.units])
     place = {tuple(unit): i for i, unit in enumerate(facts.units)}
     order = [place[tuple(unit)] for unit in table.task.units[ALL]]
-    return record, table, Rows(facts.genes, shift[order])
+    return record, table, Rows(facts.genes, shift[order], levels=2048)
 
 
 def board_of(folder: Path) -> store.Board:
