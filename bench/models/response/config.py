@@ -21,9 +21,12 @@ Residual = Literal["train_mean", "additive", "none"]
 LatentTarget = Literal["genes", "own"]
 PredictorKind = Literal["film", "fixed", "report"]
 DecoderKind = Literal["per_gene", "shared"]
+Pairing = Literal["fresh", "once"]
 #: Learning rates tried where there are enough val conditions to choose by; the second is the default.
 RATES = (3e-4, 1e-3, 3e-3)
 DEFAULT_RATE = RATES[1]
+#: Learning rate of the decoder of tokens. Source: BioJEPAC report v0.4.
+DECODER_RATE = 1e-3
 #: Control cells over which a val prediction is averaged, and from which token predictors predict.
 CELLS = 32
 
@@ -56,6 +59,10 @@ class ResponseConfig(Part):
         align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
         precision: ``32-true`` or ``bf16-mixed``.
         looks: Times that the val conditions are looked at in each stage on tokens.
+        decoder_steps: Steps of the decoder after the predictor of tokens; 0 = as many as of that.
+        decoder_rate: Its highest learning rate.
+        pairing: Of the stages on pairs of cells: ``fresh`` (each perturbed cell gets another control in every epoch) or
+            ``once`` (as published; what the frozen parts make of a pair is then computed once).
         context_mask: With ``report`` and ``own``: share of the control cell's genes that are hidden in training; only
             they count in the likelihood (0.6 as published; prediction hides none).
 
@@ -79,6 +86,9 @@ class ResponseConfig(Part):
     align_epochs: NonNegativeInt = 0
     precision: Precision = "32-true"
     looks: Annotated[int, Range(1), SilentDefault()] = 10
+    decoder_steps: Annotated[int, Range(0), SilentDefault()] = 0
+    decoder_rate: Annotated[float, Range(0, low_open=True), SilentDefault()] = DECODER_RATE
+    pairing: Annotated[Pairing, SilentDefault()] = "fresh"
     context_mask: FractionBelowOne = 0.0
 
     def __post_init__(self) -> None:

@@ -84,3 +84,8 @@ class TokenHead(nn.Module):
         """Shift of genes ``[B, G]`` between predicted tokens ``[B, G, D]`` and the control cells'; biases cancel."""
         shift: torch.Tensor = self.decoder(mean) - self.decoder(context.tokens)
         return shift
+
+    def decode_moved(self, moved: torch.Tensor) -> torch.Tensor:
+        """The same of the differences between predicted and control tokens ``[B, G, D]``, as decoders are affine."""
+        shift: torch.Tensor = self.decoder(moved) - self.decoder(torch.zeros_like(moved[:1]))
+        return shift
