@@ -22,6 +22,7 @@ LatentTarget = Literal["genes", "own"]
 PredictorKind = Literal["film", "fixed", "report"]
 DecoderKind = Literal["per_gene", "shared"]
 Pairing = Literal["fresh", "once"]
+Predicts = Literal["tokens", "change"]
 #: Learning rates tried where there are enough val conditions to choose by; the second is the default.
 RATES = (3e-4, 1e-3, 3e-3)
 DEFAULT_RATE = RATES[1]
@@ -59,6 +60,8 @@ class ResponseConfig(Part):
         align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
         precision: ``32-true`` or ``bf16-mixed``.
         looks: Times that the val conditions are looked at in each stage on tokens.
+        predicts: Of predictors of tokens: the perturbed cell's ``tokens``, as published, or their ``change`` from the
+            control cell's, which is none before the first step.
         decoder_steps: Steps of the decoder after the predictor of tokens; 0 = as many as of that.
         decoder_rate: Its highest learning rate.
         pairing: Of the stages on pairs of cells: ``fresh`` (each perturbed cell gets another control in every epoch) or
@@ -86,6 +89,7 @@ class ResponseConfig(Part):
     align_epochs: NonNegativeInt = 0
     precision: Precision = "32-true"
     looks: Annotated[int, Range(1), SilentDefault()] = 10
+    predicts: Annotated[Predicts, SilentDefault()] = "tokens"
     decoder_steps: Annotated[int, Range(0), SilentDefault()] = 0
     decoder_rate: Annotated[float, Range(0, low_open=True), SilentDefault()] = DECODER_RATE
     pairing: Annotated[Pairing, SilentDefault()] = "fresh"
@@ -99,6 +103,8 @@ class ResponseConfig(Part):
             )
         if self.context_mask and not (self.of_tokens and self.predictor == "report"):
             raise ValueError("context_mask needs predictor=report and latent_target=own")
+        if self.predicts == "change" and not (self.of_tokens and not self.context_mask):
+            raise ValueError("predicts=change needs predictor=fixed or report, latent_target=own and context_mask=0")
 
     @property
     def of_tokens(self) -> bool:

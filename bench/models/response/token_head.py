@@ -63,6 +63,10 @@ class TokenHead(nn.Module):
             heads=heads,
             checkpoint_activations=checkpoint_activations,
         )
+        self.change = settings.predicts == "change"
+        if self.change:
+            nn.init.zeros_(self.predictor.mean.weight)
+            nn.init.zeros_(self.predictor.mean.bias)
         self.decoder = SharedDecoder(width) if settings.decoder == "shared" else PerGeneDecoder(genes, width, zero=True)
         torch.random.set_rng_state(state)
 
@@ -77,8 +81,14 @@ class TokenHead(nn.Module):
             generator: Of the dropped identities, in training.
         """
         actions, present = self.table.compose(self.composer, condition, generator)
-        predicted: tuple[torch.Tensor, torch.Tensor] = self.predictor(context, actions, present)
-        return predicted
+        return self.acted_on(context, actions, present)
+
+    def acted_on(
+        self, context: Encoded, actions: torch.Tensor, present: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for action vectors ``[B, A, E]``, of which those ``present`` ``[B, A]``."""
+        mean, logvar = self.predictor(context, actions, present)
+        return (context.tokens + mean if self.change else mean), logvar
 
     def decode(self, mean: torch.Tensor, context: Encoded) -> torch.Tensor:
         """Shift of genes ``[B, G]`` between predicted tokens ``[B, G, D]`` and the control cells'; biases cancel."""

@@ -21,7 +21,7 @@ from bench.models.response.frozen_tokens import Drawn, Kept, NumberedPairs, pair
 from bench.models.response.token_head import TokenHead
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
-from bench.objectives.jepa import pooled_regulariser, report_regulariser
+from bench.objectives.jepa import report_regulariser
 from bench.objectives.nll import gaussian_nll
 from bench.training.checkpoints import weights_hash
 from bench.training.flops import forward_flops_of
@@ -139,9 +139,9 @@ class PairStage(lightning.LightningModule, abc.ABC):
 class ActionStage(PairStage):
     """Second stage: the latents of a perturbed cell as a Gaussian, given those of a control cell and the actions.
 
-    ``loss = 25 NLL + 25 variance + 1 covariance``; the latter two of the predicted means, over tokens in ``report``
-    (as published) and over cells otherwise. Where the control cell is masked, as published, only hidden genes count in
-    the likelihood.
+    ``loss = 25 NLL + 25 variance + 1 covariance``; the latter two of the predicted means, over tokens. ``fixed`` is
+    trained by the likelihood alone: targets that are frozen cannot collapse, and a spread that they do not have would be
+    asked of the predictions. Where the control cell is masked, as published, only hidden genes count in the likelihood.
 
     Source: BioJEPAC report v0.4, eq. 11 and 12; its code averages over the width where eq. 11 sums. Its variance and
     covariance of the targets have no gradient and are left out.
@@ -159,9 +159,8 @@ class ActionStage(PairStage):
             target = self.targets(batch)
         mean, logvar = self.response(context, batch.condition, generator)
         parts = {"likelihood": LIKELIHOOD * gaussian_nll(mean, target.tokens, logvar, hidden)}
-        tokens = self.settings.predictor == "report"
-        if tokens or len(mean) > 1:  # one cell alone, at the end of an epoch, has no spread over cells
-            spread = report_regulariser(mean) if tokens else pooled_regulariser(mean.mean(dim=1))
+        if self.settings.predictor == "report":
+            spread = report_regulariser(mean)
             parts |= {"variance": VARIANCE * spread.variance, "covariance": COVARIANCE * spread.covariance}
         return parts
 
