@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils import data as torch_data
 
-from bench.data.datamodule import CellBatch
+from bench.data.datamodule import PerturbationDataModule
+from bench.data.dataset import Dataset
 from bench.data.loaders import Rows
 from bench.models.response.config import CELLS
 from bench.nn.encoder import Encoded
@@ -27,15 +28,15 @@ MOST_BYTES = 1 << 30
 
 
 class NumberedPairs(NamedTuple):
-    """As :class:`CellBatch`, and which cells they are.
+    """As :class:`CellBatch`, each side the mean of a bag of cells, and which cells they are.
 
     Attributes:
-        cells: Expression of perturbed cells ``[B, G]``.
-        controls: Expression of the paired controls ``[B, G]``.
+        cells: Mean expression of perturbed cells ``[B, G]``.
+        controls: Mean expression of the paired controls ``[B, G]``.
         condition: Index into ``data.conditions`` ``[B]``.
         context: Index into ``data.contexts`` ``[B]``.
-        rows: Rows of the perturbed cells ``[B]``.
-        control_rows: Rows of the controls ``[B]``.
+        rows: Rows of the perturbed cells ``[B, K]``; the first was drawn as a pair with the first control.
+        control_rows: Rows of the controls ``[B, K]``.
     """
 
     cells: torch.Tensor
@@ -46,26 +47,72 @@ class NumberedPairs(NamedTuple):
     control_rows: torch.Tensor
 
 
-class Numbered(torch_data.Dataset[NumberedPairs]):
-    """Pairs with their rows, by what a sampler draws.
+class Bags:
+    """Fills a pair of cells up to bags: of the same condition and context, and of that context's input controls.
+
+    Which cells they are follows from the pair and the seed alone.
 
     Args:
-        pairs: Gives a :class:`CellBatch` for (cell rows, control rows).
+        datamodule: The cells.
+        size: Cells of a bag ``K``; where there are fewer, some come twice.
+        seed: Of the draws.
     """
 
-    def __init__(self, pairs: Any) -> None:
-        self.pairs = pairs
+    def __init__(self, datamodule: PerturbationDataModule, size: int, seed: int) -> None:
+        self.size, self.seed, self.data = size, seed, datamodule.dataset
+        controls = datamodule.control_rows
+        self._controls = [controls[self.data.context[controls] == c] for c in range(len(self.data.contexts))]
+        self._cells: dict[tuple[int, int], Rows] = {}
+
+    def __call__(self, rows: Rows, controls: Rows) -> tuple[Rows, Rows]:
+        """Rows of the bags of pairs ``[B]``: perturbed cells and controls, each ``[B, K]``."""
+        if self.size == 1:
+            return rows[:, None], controls[:, None]
+        mine, theirs = np.empty((2, len(rows), self.size), dtype=np.int64)
+        for i, (cell, control) in enumerate(zip(rows.tolist(), controls.tolist(), strict=True)):
+            rng = np.random.default_rng([self.seed, 0xBA65, cell, control])
+            mine[i] = self._filled(cell, self._of(cell), rng)
+            theirs[i] = self._filled(control, self._controls[int(self.data.context[control])], rng)
+        return mine, theirs
+
+    def _of(self, cell: int) -> Rows:
+        key = int(self.data.condition[cell]), int(self.data.context[cell])
+        if key not in self._cells:
+            self._cells[key] = np.flatnonzero((self.data.condition == key[0]) & (self.data.context == key[1]))
+        return self._cells[key]
+
+    def _filled(self, first: int, pool: Rows, rng: np.random.Generator) -> Rows:
+        others = pool[pool != first] if len(pool) > 1 else pool
+        more = rng.choice(others, self.size - 1, replace=len(others) < self.size - 1)
+        return np.concatenate([[first], more])
+
+
+class Numbered(torch_data.Dataset[NumberedPairs]):
+    """Pairs of bags with their rows, by what a sampler draws.
+
+    Args:
+        dataset: The cells.
+        bags: Fills pairs up.
+    """
+
+    def __init__(self, dataset: Dataset, bags: Bags) -> None:
+        self.dataset, self.bags = dataset, bags
 
     def __getitem__(self, drawn: Any) -> NumberedPairs:
-        batch: CellBatch = self.pairs[drawn]
-        return NumberedPairs(*batch, *(torch.from_numpy(np.asarray(rows, dtype=np.int64)) for rows in drawn))
+        sides = self.bags(*drawn)
+        means = [
+            torch.from_numpy(self.dataset.x[rows.ravel()].toarray()).view(*rows.shape, -1).mean(dim=1) for rows in sides
+        ]
+        of = (self.dataset.condition, self.dataset.context)
+        codes = (torch.from_numpy(each[drawn[0]].astype(np.int64)) for each in of)
+        return NumberedPairs(*means, *codes, *map(torch.from_numpy, sides))
 
 
 class Drawn(NamedTuple):
     """Cells that are drawn in so many steps.
 
     Attributes:
-        rows: Every cell that is drawn, perturbed or control, once, in file order ``[N]``.
+        rows: Every cell of a bag, perturbed or control, once, in file order ``[N]``.
         pairs: Every pair (perturbed, control) that is drawn, once, in file order ``[P, 2]``.
         draws: Pairs that are drawn, repeats included.
     """
@@ -80,11 +127,12 @@ class Drawn(NamedTuple):
         return self.draws > len(self.pairs)
 
 
-def drawn_in(batches: Iterable[tuple[Rows, Rows]]) -> Drawn:
+def drawn_in(batches: Iterable[tuple[Rows, Rows]], bags: Bags) -> Drawn:
     """What batches (cell rows, control rows) of a sampler hold."""
     drawn = [np.stack(batch, axis=1) for batch in batches]
     every = np.concatenate(drawn) if drawn else np.empty((0, 2), dtype=np.int64)
-    return Drawn(np.unique(every), np.unique(every, axis=0), len(every))
+    pairs = np.unique(every, axis=0)
+    return Drawn(np.unique(np.concatenate(bags(*pairs.T), axis=1)), pairs, len(every))
 
 
 def pair_keys(rows: Rows, controls: Rows) -> Rows:
@@ -93,7 +141,7 @@ def pair_keys(rows: Rows, controls: Rows) -> Rows:
 
 
 class Kept:
-    """Rows of a table that is computed as a whole when its first row is asked for.
+    """Rows of a table that is computed as a whole when its first row is asked for; without room, row by row.
 
     Args:
         keys: What rows are asked for by, once each, ascending ``[N]``.
@@ -120,18 +168,28 @@ class Kept:
 
     def __call__(self, keys: Rows, device: torch.device) -> torch.Tensor:
         """Rows of some keys, all of which are known ``[B, ...]``."""
+        places = np.searchsorted(self.keys, keys)
+        if not self.fits:
+            return self._of(places, device)
         if self._table is None:
-            self._table = self._all(device)
-        return self._table[torch.from_numpy(np.searchsorted(self.keys, keys))].to(device)
+            self._table = self._of(np.arange(len(self.keys)), device).cpu()
+        return self._table[torch.from_numpy(places)].to(device)
 
     @torch.no_grad()
-    def _all(self, device: torch.device) -> torch.Tensor:
+    def _of(self, places: Rows, device: torch.device) -> torch.Tensor:
         table = torch.empty(0)
-        for i in range(0, len(self.keys), CELLS):
-            block = self._compute(np.arange(i, min(i + CELLS, len(self.keys))), device).float().cpu()
-            table = table if i else torch.empty((len(self.keys), *block.shape[1:]))
+        for i in range(0, len(places), CELLS):
+            block = self._compute(places[i : i + CELLS], device).float().cpu()
+            table = table if i else torch.empty((len(places), *block.shape[1:]))
             table[i : i + len(block)] = block
-        return table
+        return table.to(device)
+
+    def means(self, keys: Rows, device: torch.device) -> torch.Tensor:
+        """Means of the rows of bags ``[B, K]``: ``[B, ...]``, one cell of each at a time."""
+        total = self(keys[:, 0], device)
+        for k in range(1, keys.shape[1]):
+            total = total + self(keys[:, k], device)
+        return total / keys.shape[1]
 
 
 def kept_tokens(encoder: nn.Module, x: sp.csr_matrix, rows: Rows, width: int, most: int = MOST_BYTES) -> Kept:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.response.actions import ActionTable
 from bench.models.response.config import CELLS, DEFAULT_RATE, RATES, ResponseConfig
-from bench.models.response.frozen_tokens import MOST_BYTES, Drawn, Kept, Numbered, NumberedPairs, drawn_in, kept_tokens
+from bench.models.response.frozen_tokens import MOST_BYTES, Bags, Drawn, Kept, Numbered, NumberedPairs, drawn_in, kept_tokens
 from bench.models.response.token_head import TokenHead
 from bench.models.response.token_looks import HeldOut
 from bench.models.response.token_stages import PAIR_BATCH, ActionStage, DecoderStage, PairStage
@@ -58,13 +58,17 @@ class TokenTask:
         """Pairs of so many steps, with their rows."""
         once = settings.pairing == "once"
         pairs = PerturbationDataModule(self.datamodule.task, batch_size=PAIR_BATCH, seed=seed, paired_once=once)
-        loader = pairs.train_dataloader()
-        return in_rounds(loader, steps, CHECKPOINTS, Numbered(loader.dataset))
+        numbered = Numbered(pairs.dataset, self.bags(seed, settings))
+        return in_rounds(pairs.train_dataloader(), steps, CHECKPOINTS, numbered)
+
+    def bags(self, seed: int, settings: ResponseConfig) -> Bags:
+        """What pairs are filled up by."""
+        return Bags(self.datamodule, settings.bag, seed)
 
     def drawn(self, seed: int, steps: int, settings: ResponseConfig) -> Drawn:
         """What these steps draw."""
         sampler = cast(Rounds, self.loader(seed, steps, settings).sampler)
-        return drawn_in(sampler.drawn(steps // len(sampler)))
+        return drawn_in(sampler.drawn(steps // len(sampler)), self.bags(seed, settings))
 
 
 @torch.no_grad()
@@ -125,7 +129,8 @@ def _flops(stage: PairStage, task: TokenTask) -> float:
     """Floating-point operations of a training step, per pair; what is kept is looked up, and counted elsewhere."""
     genes, index = len(task.datamodule.genes), torch.zeros(2, dtype=torch.int64)
     cells, generator = torch.zeros(2, genes), torch.Generator().manual_seed(0)
-    batch = NumberedPairs(cells, cells, index, index, index, index)
+    rows = torch.zeros(2, stage.settings.bag, dtype=torch.int64)
+    batch = NumberedPairs(cells, cells, index, index, rows, rows)
     with stage.blank(genes):
         counted = flops_of(lambda: torch.stack(list(stage.losses(batch, generator).values())).sum())
     stage.zero_grad(set_to_none=True)
@@ -182,7 +187,7 @@ def fit(task: TokenTask, settings: ResponseConfig, ledger: FitReport, runtime: F
         response.requires_grad_(False)
         response.decoder.requires_grad_(True)
         stage = DecoderStage(task.encoder, response, settings, settings.decoder_rate, seed, tokens)
-        stage.keep(task.drawn(seed, stage.steps, settings), task.datamodule, task.most_bytes)
+        stage.keep(task.drawn(seed, stage.steps, settings), task.bags(seed, settings), task.most_bytes)
         ledger.flops += stage.flops_of_moved(genes)
         if held:
             held.settle(response)
@@ -220,7 +225,7 @@ def _record(
     head = f"head rate {rate:g}, steps (actions+decoder) {'/'.join(chosen)} of {of}: {how}"
     ledger.selection = f"{ledger.selection}; {head}" if ledger.selection else head
     ledger.steps += taken
-    ledger.cells_seen += taken * 2 * PAIR_BATCH  # a pair is two cells
+    ledger.cells_seen += taken * 2 * PAIR_BATCH * settings.bag  # a pair is two bags
     for name in ("composer", "predictor", "decoder"):
         parts: Iterable[Any] = (getattr(response, name) for response in responses)
         ledger.parameters[name] = sum(p.numel() for part in parts for p in part.parameters())

@@ -17,7 +17,7 @@ from torch import nn
 from bench.data.datamodule import CellBatch, PerturbationDataModule
 from bench.data.loaders import Rows
 from bench.models.response.config import ResponseConfig
-from bench.models.response.frozen_tokens import Drawn, Kept, NumberedPairs, pair_keys
+from bench.models.response.frozen_tokens import Bags, Drawn, Kept, Numbered, NumberedPairs, pair_keys
 from bench.models.response.token_head import TokenHead
 from bench.nn.encoder import Encoded
 from bench.nn.masking import bernoulli_mask
@@ -62,7 +62,7 @@ class PairStage(lightning.LightningModule, abc.ABC):
         super().__init__()
         self.encoder, self.response = encoder, response
         self.settings, self.rate, self.seed = settings, rate, seed
-        self.tokens = tokens if tokens is not None and tokens.fits else None
+        self.tokens = tokens
 
     @property
     def steps(self) -> int:
@@ -78,10 +78,11 @@ class PairStage(lightning.LightningModule, abc.ABC):
         return self._encoded(batch.cells, batch.rows if isinstance(batch, NumberedPairs) else None)
 
     def _encoded(self, cells: torch.Tensor, rows: torch.Tensor | None) -> Encoded:
-        if self.tokens is None or rows is None:
+        """Tokens of cells ``[B, G]``; those of bags ``[B, K]`` are means."""
+        if self.tokens is None or rows is None or (rows.shape[1] == 1 and not self.tokens.fits):
             encoded: Encoded = self.encoder(cells)
             return encoded
-        tokens = self.tokens(rows.cpu().numpy(), cells.device)
+        tokens = self.tokens.means(rows.cpu().numpy(), cells.device)
         return Encoded(tokens, tokens.mean(1))
 
     def described(self, datamodule: PerturbationDataModule) -> dict[str, JsonValue]:
@@ -101,7 +102,7 @@ class PairStage(lightning.LightningModule, abc.ABC):
     def blank(self, genes: int) -> Iterator[None]:
         """Take what is kept to be zero, for as long as operations of a step are counted."""
         before = self.tokens
-        self.tokens = before and self._zero(genes)
+        self.tokens = self._zero(genes) if before is not None and before.fits else before
         try:
             yield
         finally:
@@ -201,30 +202,29 @@ class DecoderStage(PairStage):
     def blank(self, genes: int) -> Iterator[None]:
         """See :class:`PairStage`."""
         before = self.moved
-        self.moved = before and self._zero(genes)
+        self.moved = None if before is None else self._zero(genes)
         try:
             with super().blank(genes):
                 yield
         finally:
             self.moved = before
 
-    def keep(self, drawn: Drawn, datamodule: PerturbationDataModule, most: int) -> None:
+    def keep(self, drawn: Drawn, bags: Bags, most: int) -> None:
         """Compute once what is decoded of each pair, where pairs are drawn again and there is room.
 
         Args:
             drawn: What is drawn in all steps.
-            datamodule: The cells.
+            bags: Fills pairs up.
             most: Bytes that it may take.
         """
-        x, condition = datamodule.dataset.x, torch.from_numpy(datamodule.dataset.condition.astype("int64"))
+        pairs = Numbered(bags.data, bags)
         cells, controls = drawn.pairs[:, 0], drawn.pairs[:, 1]
 
         def compute(places: Rows, device: torch.device) -> torch.Tensor:
-            rows = controls[places]
-            dense = torch.from_numpy(x[rows].toarray()).to(device)
-            return self._moved(self._encoded(dense, torch.from_numpy(rows)), condition[cells[places]].to(device))
+            batch = pairs[cells[places], controls[places]]
+            return self._moved(self._encoded(batch.controls.to(device), batch.control_rows), batch.condition.to(device))
 
-        kept = Kept(pair_keys(cells, controls), compute, 4 * x.shape[1] * self.response.width, most)
+        kept = Kept(pair_keys(cells, controls), compute, 4 * bags.data.x.shape[1] * self.response.width, most)
         self.moved = kept if drawn.repeated and kept.fits else None
 
     def flops_of_moved(self, genes: int) -> float:
@@ -233,7 +233,7 @@ class DecoderStage(PairStage):
             return 0.0
         cells, index = torch.zeros(1, genes), torch.zeros(1, dtype=torch.int64)
         with self.blank(genes):
-            each = forward_flops_of(lambda: self._moved(self._encoded(cells, index), index))
+            each = forward_flops_of(lambda: self._moved(self._encoded(cells, index[:, None]), index))
         return each * len(self.moved.keys)
 
     def _moved(self, context: Encoded, condition: torch.Tensor) -> torch.Tensor:
@@ -244,7 +244,7 @@ class DecoderStage(PairStage):
         """Squared error of a batch."""
         with torch.no_grad():
             if self.moved is not None and isinstance(batch, NumberedPairs):
-                keys = pair_keys(batch.rows.cpu().numpy(), batch.control_rows.cpu().numpy())
+                keys = pair_keys(batch.rows[:, 0].cpu().numpy(), batch.control_rows[:, 0].cpu().numpy())
                 moved = self.moved(keys, batch.cells.device)
             else:
                 moved = self._moved(self.starts(batch), batch.condition)

@@ -11,7 +11,7 @@ from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import token_fit
 from bench.models.response.actions import ActionTable
-from bench.models.response.frozen_tokens import Numbered, drawn_in, kept_tokens, pair_keys
+from bench.models.response.frozen_tokens import Bags, Numbered, drawn_in, kept_tokens, pair_keys
 from bench.models.response.token_fit import TokenTask
 from bench.models.response.token_head import TokenHead
 from bench.models.response.token_looks import HeldOut
@@ -63,7 +63,7 @@ def made(tiny, tiny_split):
     loader = module.train_dataloader()
     batches = list(loader.sampler)
     return SimpleNamespace(
-        of=of, module=module, batches=batches, batch=Numbered(loader.dataset)[batches[0]], x=module.dataset.x
+        of=of, module=module, batches=batches, x=module.dataset.x, bags=lambda size: Bags(module, size, 1)
     )
 
 
@@ -84,22 +84,22 @@ def test_kept_tokens_are_the_encoders_in_any_order(made):
     assert not kept_tokens(encoder, made.x, rows, WIDTH, most=kept.bytes - 1).fits
 
 
-@pytest.mark.parametrize(("identity", "mask"), [("fixed", 0.0), ("report", 0.6)])
-def test_a_step_loses_the_same_from_what_is_kept(made, identity, mask):
-    parts = made.of(token_identity=identity, context_mask=mask)
-    drawn = drawn_in([made.batches[0], made.batches[0]])
-    tokens = kept_tokens(parts.encoder, made.x, drawn.rows, WIDTH)
+@pytest.mark.parametrize(("identity", "mask", "bag"), [("fixed", 0.0, 1), ("report", 0.6, 1), ("fixed", 0.0, 3)])
+def test_a_step_loses_the_same_from_what_is_kept(made, identity, mask, bag):
+    parts, bags = made.of(token_identity=identity, context_mask=mask, bag=bag), made.bags(bag)
+    drawn, batch = drawn_in([made.batches[0], made.batches[0]], bags), Numbered(made.module.dataset, bags)[made.batches[0]]
 
     def stage(kind, kept):
         response = TokenHead(parts.table, parts.settings, GENES, WIDTH, seed=1)
-        found = kind(parts.encoder, response, parts.settings, 1e-2, 1, tokens if kept else None).train()
+        tokens = kept_tokens(parts.encoder, made.x, drawn.rows, WIDTH, most=1 << 30 if kept else 0)
+        found = kind(parts.encoder, response, parts.settings, 1e-2, 1, tokens).train()
         if kept and kind is DecoderStage:
-            found.keep(drawn, made.module, 1 << 20)
+            found.keep(drawn, bags, 1 << 20)
             assert found.moved is not None
         return found
 
     for kind in (ActionStage, DecoderStage):
-        assert losses(stage(kind, True), made.batch) == pytest.approx(losses(stage(kind, False), made.batch), rel=1e-4)
+        assert losses(stage(kind, True), batch) == pytest.approx(losses(stage(kind, False), batch), rel=1e-4)
 
 
 def test_pairs_are_kept_where_they_are_drawn_again_and_fit(made):
@@ -111,7 +111,7 @@ def test_pairs_are_kept_where_they_are_drawn_again_and_fit(made):
         ([0, 1, 0], 64 * GENES * WIDTH * 4 - 1, False),
     ):
         stage = DecoderStage(parts.encoder, response, parts.settings, 1e-3, 1)
-        stage.keep(drawn_in([made.batches[i] for i in batches]), made.module, most)
+        stage.keep(drawn_in([made.batches[i] for i in batches], made.bags(1)), made.bags(1), most)
         assert (stage.moved is not None) == kept
     assert len(np.unique(pair_keys(np.array([1, 2, 1]), np.array([2, 1, 2])))) == 2
 
@@ -123,10 +123,10 @@ def fitted(made, most, **changed):
     return head, ledger, parts
 
 
-@pytest.mark.parametrize("pairing", ["once", "fresh"])
-def test_a_fit_is_the_same_without_room_and_costs_more(made, pairing):
+@pytest.mark.parametrize(("pairing", "bag"), [("once", 2), ("fresh", 1)])
+def test_a_fit_is_the_same_without_room_and_costs_more(made, pairing, bag):
     """The decoder takes more steps than there are pairs, so that each is drawn several times."""
-    changed = {"pairing": pairing, "decoder_steps": 2 * len(made.batches), "decoder_rate": 1e-2}
+    changed = {"pairing": pairing, "bag": bag, "decoder_steps": 2 * len(made.batches), "decoder_rate": 1e-2}
     with_room, cheap, parts = fitted(made, 1 << 30, **changed)
     without, dear, _ = fitted(made, 0, **changed)
     for (name, one), two in zip(with_room.state_dict().items(), without.state_dict().values(), strict=True):
@@ -139,6 +139,19 @@ def test_a_fit_is_the_same_without_room_and_costs_more(made, pairing):
     fresh = held.gene_error(with_room)
     held.settle(with_room)
     assert [held.gene_error(with_room) for _ in range(2)] == pytest.approx([fresh, fresh], rel=1e-5)
+
+
+def test_a_bag_is_of_one_unit_and_follows_from_its_pair(made):
+    rows, controls = made.batches[0]
+    data, (mine, theirs) = made.module.dataset, made.bags(5)(rows, controls)
+    assert (mine[:, 0] == rows).all() and (theirs[:, 0] == controls).all()
+    assert (data.condition[mine] == data.condition[rows][:, None]).all()
+    assert np.isin(theirs, made.module.control_rows).all()
+    assert all(len(set(bag)) == 5 for bag in [*mine.tolist(), *theirs.tolist()])
+    batch = Numbered(data, made.bags(5))[rows, controls]
+    np.testing.assert_allclose(batch.cells[3], data.x[mine[3]].mean(axis=0).A1, atol=1e-5)
+    again = made.bags(5)(rows[::-1], controls[::-1])
+    assert (again[0][::-1] == mine).all() and (again[1][::-1] == theirs).all()
 
 
 def test_a_pair_drawn_once_keeps_its_control(made):
