@@ -20,7 +20,16 @@ from torch.utils.data import DataLoader
 from bench.data.datamodule import PerturbationDataModule
 from bench.models.response.actions import ActionTable
 from bench.models.response.config import CELLS, DEFAULT_RATE, RATES, ResponseConfig
-from bench.models.response.frozen_tokens import MOST_BYTES, Bags, Drawn, Kept, Numbered, NumberedPairs, drawn_in, kept_tokens
+from bench.models.response.frozen_tokens import (
+    MOST_BYTES,
+    Bags,
+    Drawn,
+    Kept,
+    Numbered,
+    NumberedPairs,
+    drawn_in,
+    kept_tokens,
+)
 from bench.models.response.token_head import TokenHead
 from bench.models.response.token_looks import HeldOut
 from bench.models.response.token_stages import PAIR_BATCH, ActionStage, DecoderStage, PairStage

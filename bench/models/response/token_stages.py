@@ -141,8 +141,9 @@ class ActionStage(PairStage):
     """Second stage: the latents of a perturbed cell as a Gaussian, given those of a control cell and the actions.
 
     ``loss = 25 NLL + 25 variance + 1 covariance``; the latter two of the predicted means, over tokens. ``fixed`` is
-    trained by the likelihood alone: targets that are frozen cannot collapse, and a spread that they do not have would be
-    asked of the predictions. Where the control cell is masked, as published, only hidden genes count in the likelihood.
+    trained by the likelihood alone: targets that are frozen cannot collapse, and a spread that they do not have would
+    be asked of the predictions. Where the control cell is masked, as published, only hidden genes count in the
+    likelihood.
 
     Source: BioJEPAC report v0.4, eq. 11 and 12; its code averages over the width where eq. 11 sums. Its variance and
     covariance of the targets have no gradient and are left out.

@@ -18,7 +18,15 @@ from bench.core.typing import Floats
 from bench.results.tables import ALL
 from bench.stats.shifts import available_cores
 from bench.tracks.response.align import BLOCK_VALUES, EVERY, Rows, align, cells_part, half_sample
-from bench.tracks.response.families import EPISTASIS, IDENTITY, Halves, answer_of, half_scores, identity_draws, mean_known
+from bench.tracks.response.families import (
+    EPISTASIS,
+    IDENTITY,
+    Halves,
+    answer_of,
+    half_scores,
+    identity_draws,
+    mean_known,
+)
 from bench.tracks.response.metrics import METRICS, Metric, Sample, evaluate
 from bench.tracks.response.metrics.cache import empty_cache
 from bench.tracks.response.metrics.functional import bounded

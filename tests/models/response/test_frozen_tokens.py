@@ -73,7 +73,7 @@ def losses(stage, batch):
 
 def test_kept_tokens_are_the_encoders_in_any_order(made):
     encoder = made.of().encoder
-    rows = np.array([3, 5, 40, 41, 90] + list(range(200, 260)))
+    rows = np.array([3, 5, 40, 41, 90, *range(200, 260)])
     kept = kept_tokens(encoder, made.x, rows, WIDTH)
     asked = np.array([258, 3, 41, 3])
     with torch.no_grad():
@@ -87,7 +87,8 @@ def test_kept_tokens_are_the_encoders_in_any_order(made):
 @pytest.mark.parametrize(("identity", "mask", "bag"), [("fixed", 0.0, 1), ("report", 0.6, 1), ("fixed", 0.0, 3)])
 def test_a_step_loses_the_same_from_what_is_kept(made, identity, mask, bag):
     parts, bags = made.of(token_identity=identity, context_mask=mask, bag=bag), made.bags(bag)
-    drawn, batch = drawn_in([made.batches[0], made.batches[0]], bags), Numbered(made.module.dataset, bags)[made.batches[0]]
+    drawn = drawn_in([made.batches[0], made.batches[0]], bags)
+    batch = Numbered(made.module.dataset, bags)[made.batches[0]]
 
     def stage(kind, kept):
         response = TokenHead(parts.table, parts.settings, GENES, WIDTH, seed=1)
