@@ -53,9 +53,9 @@ def kept_form(s, double, predicted):
 
 def test_what_blind_answers_get_for_noise_of_shared_singles_and_of_singles_of_the_truths_own(screen):
     """On additive data. With one additive shift S = A + n taken from both, ``d - S`` and ``0 - S`` share n: nothing has
-    ``(var n) / sqrt((var n + var d) (var A + var n))``, here 0.04 / sqrt(.08 x 1.04) = .139, and half the additive shift
-    .04 x .5 / sqrt(.08 x .26) = .139; a model that carries half of the noise of the train singles is pulled below 0 where
-    half of them measure the truth. With singles of the truth's own, all of it is 0.
+    ``(var n) / sqrt((var n + var d) (var A + var n))``, here 0.04 / sqrt(.08 x 1.04) = .139, and half the additive
+    shift .04 x .5 / sqrt(.08 x .26) = .139; a model that carries half of the noise of the train singles is pulled below
+    0 where half of them measure the truth. With singles of the truth's own, all of it is 0.
     """
     s = screen
     double, measured = s["additive"] + s["double noise"], s["additive"] + s["train noise"]
@@ -80,7 +80,7 @@ def test_what_blind_answers_get_for_noise_of_shared_singles_and_of_singles_of_th
 
 
 def test_a_known_interaction_is_found_as_far_as_noise_allows(screen):
-    """What is left of the truth is e, the double's noise and the kept cells' noise: .25 / sqrt(.25 x (.25 + .04 + .36)).
+    """What is left of the truth is e, noise of the double and of the kept cells: .25 / sqrt(.25 x (.25 + .04 + .36)).
 
     The plain sum of the train cells claims nothing, whatever there is.
     """

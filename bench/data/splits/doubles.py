@@ -93,7 +93,7 @@ def _draw(dataset: Dataset, seed: int, file: Path | None, keep_singles: float | 
     if keep_singles is not None:
         kept = kept_of(dataset, keep_singles, seed)
         cells = sum(map(len, kept.values()))
-        notes.append(f"{cells} cells of {len(kept)} singles are kept from all models, to measure additive shifts on them")
+        notes.append(f"{cells} cells of {len(kept)} singles are kept from all models: the truth of epistasis")
     return Drawn(lists, tuple(notes), complete=accounted, kept=kept)
 
 

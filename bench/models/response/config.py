@@ -22,6 +22,7 @@ LatentTarget = Literal["genes", "own"]
 PredictorKind = Literal["film", "fixed", "report"]
 DecoderKind = Literal["per_gene", "shared"]
 Pairing = Literal["fresh", "once"]
+Queries = Literal["own", "encoder"]
 Predicts = Literal["tokens", "change"]
 #: Learning rates tried where there are enough val conditions to choose by; the second is the default.
 RATES = (3e-4, 1e-3, 3e-3)
@@ -62,10 +63,14 @@ class ResponseConfig(Part):
         looks: Times that the val conditions are looked at in each stage on tokens.
         predicts: Of predictors of tokens: the perturbed cell's ``tokens``, as published, or their ``change`` from the
             control cell's, which is none before the first step.
+        queries: With which vector of a gene predictors of tokens ask for it: their ``own``, as published, or one that
+            begins as the encoder's, the direction in which the gene's token moves with its expression (``encoder``).
         decoder_steps: Steps of the decoder after the predictor of tokens; 0 = as many as of that.
         decoder_rate: Its highest learning rate.
-        pairing: Of the stages on pairs of cells: ``fresh`` (each perturbed cell gets another control in every epoch) or
+        pairing: Of the stages on pairs: ``fresh`` (each perturbed cell gets another control in every epoch) or
             ``once`` (as published; what the frozen parts make of a pair is then computed once).
+        nll_beta: Of the likelihood of tokens: power of its own variance by which each term is weighted. 0, as
+            published: what hardly varies, such as the tokens of silent genes, rules; 1: errors count as they are.
         bag: Cells of which each side of such a pair is the mean; 1, as published. A mean of 16 has a sixteenth of the
             noise, and costs as little where the encoder's tokens are kept.
         context_mask: With ``report`` and ``own``: share of the control cell's genes that are hidden in training; only
@@ -91,10 +96,12 @@ class ResponseConfig(Part):
     align_epochs: NonNegativeInt = 0
     precision: Precision = "32-true"
     looks: Annotated[int, Range(1), SilentDefault()] = 10
+    queries: Annotated[Queries, SilentDefault()] = "own"
     predicts: Annotated[Predicts, SilentDefault()] = "tokens"
     decoder_steps: Annotated[int, Range(0), SilentDefault()] = 0
     decoder_rate: Annotated[float, Range(0, low_open=True), SilentDefault()] = DECODER_RATE
     pairing: Annotated[Pairing, SilentDefault()] = "fresh"
+    nll_beta: Annotated[float, Range(0, 1), SilentDefault()] = 0.0
     bag: Annotated[int, Range(1), SilentDefault()] = 1
     context_mask: FractionBelowOne = 0.0
 

@@ -180,8 +180,9 @@ def fit(task: TokenTask, settings: ResponseConfig, ledger: FitReport, runtime: F
 
     def actions(rate: float, seed: int) -> tuple[float, int, float, TokenHead]:
         response = TokenHead(
-            task.table, settings, genes, width, seed, task.composer, task.checkpoint_activations, task.heads
-        )
+            task.table, settings, genes, width, seed, task.composer, task.checkpoint_activations, task.heads,
+            getattr(task.encoder, "slopes", None),
+        )  # fmt: skip
         stage = ActionStage(task.encoder, response, settings, rate, seed, tokens)
         measure = partial(held.latent_error, response) if held else None
         value, step = _train(stage, response, measure, task, ledger, runtime)

@@ -25,6 +25,7 @@ class TokenHead(nn.Module):
         composer: Weights that the action composer starts from, where it was aligned.
         checkpoint_activations: Trade time for memory.
         heads: Attention heads of the predictor: the encoder's.
+        slopes: The encoder's vectors of genes ``[G, D]``, from which queries begin where settings say so.
 
     Source: BioJEPAC report v0.4.
     """
@@ -39,6 +40,7 @@ class TokenHead(nn.Module):
         composer: dict[str, torch.Tensor] | None = None,
         checkpoint_activations: bool = False,
         heads: int = 4,
+        slopes: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         state = torch.random.get_rng_state()
@@ -63,6 +65,9 @@ class TokenHead(nn.Module):
             heads=heads,
             checkpoint_activations=checkpoint_activations,
         )
+        if slopes is not None and settings.queries == "encoder":
+            with torch.no_grad():
+                self.predictor.queries.copy_(slopes)
         self.change = settings.predicts == "change"
         if self.change:
             nn.init.zeros_(self.predictor.mean.weight)

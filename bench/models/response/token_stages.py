@@ -160,7 +160,7 @@ class ActionStage(PairStage):
             context: Encoded = self.starts(batch) if hidden is None else self.encoder(controls, hidden)
             target = self.targets(batch)
         mean, logvar = self.response(context, batch.condition, generator)
-        parts = {"likelihood": LIKELIHOOD * gaussian_nll(mean, target.tokens, logvar, hidden)}
+        parts = {"likelihood": LIKELIHOOD * gaussian_nll(mean, target.tokens, logvar, hidden, self.settings.nll_beta)}
         if self.settings.predictor == "report":
             spread = report_regulariser(mean)
             parts |= {"variance": VARIANCE * spread.variance, "covariance": COVARIANCE * spread.covariance}

@@ -14,7 +14,7 @@ from bench.training.fit import FitContext
 from bench.training.pretraining import Pretraining
 
 SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
-SMALL = {**SIZE, "epochs": 5, "head_steps": 20, "align_epochs": 20, "features": "pca+coexpression"}
+SMALL = {**SIZE, "epochs": 5, "head_steps": 20, "decoder_steps": 20, "align_epochs": 20, "features": "pca+coexpression"}
 #: The class that takes the steps of a stage, and the step at which it is stopped: between two checkpoints.
 STAGES = {
     "pretraining": (Pretraining, 16),

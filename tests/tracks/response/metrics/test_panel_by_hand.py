@@ -107,8 +107,8 @@ def test_epistasis() -> None:
     assert result.degenerate.tolist() == [False, True, False] and result.undefined.tolist() == [False, False, True]
     unresolved = replace(evaluation, epistasis=replace(part, resolved=np.array([False, True, True])))
     assert evaluate(get("epistasis_r"), unresolved).undefined.tolist() == [True, False, True]
-    # Singles that no model saw measure a + f in 0: d loses it <a, d> / <a, a + f> = 1 times, and e - f is left; of d_hat
-    #    e + f + a as before: (4 - 2) / sqrt(6 x 8). 1: claims nothing.
+    # Singles that no model saw measure a + f in 0: d loses it <a, d> / <a, a + f> = 1 times, and e - f is left; of
+    #    d_hat e + f + a as before: (4 - 2) / sqrt(6 x 8). 1: claims nothing.
     kept = evaluate(get("epistasis_kept_r"), evaluation)
     np.testing.assert_allclose(kept.values, [2 / sqrt(6 * 8), 0.0, np.nan], atol=1e-12)
     assert kept.degenerate.tolist() == [False, True, False] and kept.undefined.tolist() == [False, False, True]
