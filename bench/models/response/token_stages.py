@@ -6,7 +6,7 @@ import abc
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning
 import numpy as np
@@ -49,6 +49,8 @@ class PairStage(lightning.LightningModule, abc.ABC):
     """
 
     name = "pairs"
+    #: Settings of stages that come after it.
+    later: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -89,7 +91,7 @@ class PairStage(lightning.LightningModule, abc.ABC):
         """What is trained, and from where, as plain values: a checkpoint of anything else is not gone on from."""
         return {
             "stage": self.name,
-            "settings": asdict(self.settings),
+            "settings": {name: value for name, value in asdict(self.settings).items() if name not in self.later},
             "rate": self.rate,
             "seed": self.seed,
             "encoder": weights_hash(self.encoder),
@@ -150,6 +152,7 @@ class ActionStage(PairStage):
     """
 
     name = "action"
+    later = frozenset({"decoder_steps", "decoder_rate"})
 
     def losses(self, batch: Pairs, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Likelihood and spread of a batch."""
