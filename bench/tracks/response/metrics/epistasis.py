@@ -83,7 +83,7 @@ def kept_unresolved(evaluation: Evaluation) -> BoolT:
     out = ~part.kept_resolved | (part.row < 0)
     rows = np.flatnonzero(~out)
     shift, singles, common = _kept_truth(evaluation, rows)
-    left = beyond_additive(shift, *singles, common, evaluation.scored[rows])
+    left = beyond_additive(shift, singles[0], singles[1], common, evaluation.scored[rows])
     out[rows] |= ~(weighted_sd(left, evaluation.scored[rows]) > evaluation.truth_noise[rows])
     return out
 
