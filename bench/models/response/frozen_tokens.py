@@ -189,7 +189,8 @@ class Kept:
         total = self(keys[:, 0], device)
         for k in range(1, keys.shape[1]):
             total = total + self(keys[:, k], device)
-        return total / keys.shape[1]
+        mean: torch.Tensor = total / keys.shape[1]
+        return mean
 
 
 def kept_tokens(encoder: nn.Module, x: sp.csr_matrix, rows: Rows, width: int, most: int = MOST_BYTES) -> Kept:

@@ -242,7 +242,8 @@ class DecoderStage(PairStage):
 
     def _moved(self, context: Encoded, condition: torch.Tensor) -> torch.Tensor:
         mean, _ = self.response(context, condition)
-        return mean - context.tokens
+        moved: torch.Tensor = mean - context.tokens
+        return moved
 
     def losses(self, batch: Pairs, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Squared error of a batch."""
