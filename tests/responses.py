@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import screens
 import torch
 from harness import small
 
-from bench.data.datamodule import InputBatch
+from bench.data.datamodule import InputBatch, PerturbationDataModule
+from bench.data.splits.split import draw
+from bench.data.task import Task
 from bench.models import registry
 from bench.models.response import mean_fit
 from bench.runner import fit as run
@@ -42,3 +47,21 @@ def fitted_to_the_end(name, data, monkeypatch, steps, **arguments):
     model = registry.load(name)(**{**small(name), **settings, "head_learning_rate": 3e-3, **arguments})
     run.fit(model, data, 1)
     return model
+
+
+def ten_units(tmp_path) -> PerturbationDataModule:
+    """A and B in five contexts, whose cells and whose responses have nothing in common; A+B is asked, so that no gene
+    and no context is new, and the response takes all its steps."""
+    rng = np.random.default_rng(0)
+    rows, labels = [], []
+    for c in range(5):
+        base = rng.uniform(0.5, 3.0, 30)
+        for name in ("ctrl", "A+ctrl", "B+ctrl", "A+B"):
+            n = 60 if name == "ctrl" else 20
+            mean = base if name == "ctrl" else base + rng.normal(0, 0.5, 30)
+            rows.append(np.maximum(mean + rng.normal(0, 0.3, (n, 30)), 0))
+            labels += [(name, f"line{c}")] * n
+    dataset = screens.from_cells("ten", rows, labels)
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"train": ["A+ctrl", "B+ctrl"], "test": ["A+B"]}))
+    return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)

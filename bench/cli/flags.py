@@ -64,8 +64,9 @@ def add_data_flags(parser: Any, splits: str = "") -> None:
     parser.add_argument(
         "--split",
         default=None,
-        help="simulation, simulation_single, combo_seen0/1/2, single, doubles, custom, unseen_context, "
-        f"few_shot_context:k=5, double_holdout; any with :label_fraction=0.25{splits} (default: the data set's own)",
+        help="simulation, simulation_single, combo_seen0/1/2, single, doubles, doubles:keep_singles=0.1, custom, "
+        "unseen_context, few_shot_context:k=5, double_holdout; any with :label_fraction=0.25"
+        f"{splits} (default: the data set's own)",
     )
     parser.add_argument("--split-file", default=None, help="JSON with lists train, val, test, for --split custom")
 

@@ -91,6 +91,7 @@ _SCALARS: dict[type, tuple[type, str]] = {
 
 def _refused(value: object, kind: Any) -> str:
     """What was expected instead; ``""`` = the value is allowed."""
+    kind, ranges = _with_ranges(kind)
     origin = get_origin(kind)
     if origin is Literal:
         choices = get_args(kind)
@@ -101,7 +102,6 @@ def _refused(value: object, kind: Any) -> str:
         return "" if not all(expected) else " or ".join(expected)
     if origin in (Iterable, Sequence):
         return _refused_list(value, *get_args(kind))
-    kind, ranges = _with_ranges(kind)
     if kind in _SCALARS:
         wanted, words = _SCALARS[kind]
         if not isinstance(value, wanted) or (isinstance(value, bool) and kind in (int, float)):

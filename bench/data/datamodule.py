@@ -151,11 +151,19 @@ class PerturbationDataModule(lightning.LightningDataModule):
         batch_size: Perturbed cells per batch.
         seed: Seed of batch order and pairing.
         asked: Units that a model will be asked for; absent = the evaluated test units of the task.
+        paired_once: Whether each perturbed cell keeps one control in all epochs, or is paired freshly in each.
     """
 
-    def __init__(self, task: Task, batch_size: int = 512, seed: int = 1, asked: Sequence[Unit] | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        batch_size: int = 512,
+        seed: int = 1,
+        asked: Sequence[Unit] | None = None,
+        paired_once: bool = False,
+    ) -> None:
         super().__init__()
-        self.task, self.batch_size, self.seed = task, batch_size, seed
+        self.task, self.batch_size, self.seed, self.paired_once = task, batch_size, seed, paired_once
         self._asked = None if asked is None else tuple(asked)
 
     @property
@@ -220,11 +228,13 @@ class PerturbationDataModule(lightning.LightningDataModule):
         conditions: tuple[str, ...] = getattr(self.split, role)
         if not conditions:
             raise BenchError(f"this split has no {role} conditions to load.")
-        sampler = PairSampler(self.dataset, self.rows(role), self.control_rows, self.batch_size, self.seed, shuffle)
+        sampler = PairSampler(
+            self.dataset, self.rows(role), self.control_rows, self.batch_size, self.seed, shuffle, self.paired_once
+        )
         return loader_for(role, conditions, _Pairs(self.dataset), sampler)
 
     def train_dataloader(self) -> RoleLoader:
-        """Batches (:class:`CellBatch`) of train cells, shuffled and paired freshly per epoch."""
+        """Batches (:class:`CellBatch`) of train cells, shuffled per epoch, and paired as was asked for."""
         return self._pairs("train", True)
 
     def val_dataloader(self) -> RoleLoader:

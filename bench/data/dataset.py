@@ -48,6 +48,8 @@ class Dataset:
         smiles: SMILES of compounds, as the file of a chemical screen has them.
         shallow_for: The split whose input controls lost counts in it (``input_depth``); empty = none did.
         deep: ``x`` as it was before; None = none did.
+        kept_for: The split that keeps cells of train units from models (``keep_singles``); empty = none does.
+        kept: Those cells, with the same names; None = there are none.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Dataset:
     smiles: Mapping[str, str] = field(default_factory=dict)
     shallow_for: str = ""
     deep: sp.csr_matrix | None = None
+    kept_for: str = ""
+    kept: Dataset | None = None
 
     def __repr__(self) -> str:
         sizes = (len(self.barcodes), len(self.genes), len(self.conditions), len(self.contexts))
@@ -76,7 +80,11 @@ class Dataset:
         return f"<Dataset {self.name}: {', '.join(counts)}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dataset) and (self.hash, self.shallow_for) == (other.hash, other.shallow_for)
+        return isinstance(other, Dataset) and self._told_by == other._told_by
+
+    @property
+    def _told_by(self) -> tuple[str, str, str]:
+        return self.hash, self.shallow_for, self.kept_for
 
     def __hash__(self) -> int:
         return hash(self.hash)

@@ -30,10 +30,21 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
         batch_size: Cells per batch.
         seed: Seed of order and pairing.
         shuffle: Whether to shuffle the cells; the pairing is random in any case.
+        paired_once: Whether each cell keeps the control of its first draw in all epochs.
     """
 
-    def __init__(self, dataset: Dataset, rows: Rows, controls: Rows, batch_size: int, seed: int, shuffle: bool) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: Rows,
+        controls: Rows,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        paired_once: bool = False,
+    ) -> None:
         self.rows, self.batch_size, self.seed, self.shuffle, self.epoch = rows, batch_size, seed, shuffle, 0
+        self.paired_once = paired_once
         stratum = dataset.context.astype(np.int64) * len(dataset.batches) + dataset.batch
         known, counts = np.unique(stratum[controls], return_counts=True)
         large = set(known[counts >= MIN_STRATUM].tolist())
@@ -61,6 +72,8 @@ class PairSampler(Sampler[tuple[Rows, Rows]]):
     def __iter__(self) -> Iterator[tuple[Rows, Rows]]:
         rng = np.random.default_rng([self.seed, self.epoch, 0xBA7C])
         order = rng.permutation(len(self.rows)) if self.shuffle else np.arange(len(self.rows))
+        if self.paired_once:
+            rng = np.random.default_rng([self.seed, 0xFA12])
         partner = self._pool[self._start + (rng.random(len(self.rows)) * self._size).astype(np.int64)]
         for i in range(0, len(order), self.batch_size):
             chosen = order[i : i + self.batch_size]

@@ -18,6 +18,7 @@ from bench.core.units import Unit
 from bench.data.cards import Card
 from bench.data.controls import without_own_controls
 from bench.data.dataset import Dataset
+from bench.data.kept import without_kept
 from bench.data.load import load, resolve
 from bench.data.shallow import shallow
 from bench.data.splits.split import Split, draw
@@ -34,7 +35,8 @@ class Task:
     """A data set under one split and one control fold.
 
     Attributes:
-        dataset: The cells, as models see them: some may have lost counts (split option ``input_depth``).
+        dataset: The cells, as models see them: some may have lost counts (split option ``input_depth``), some may have
+            been taken out (``keep_singles``).
         split: Who is train, val and test; its control fold says which controls models see.
     """
 
@@ -43,7 +45,7 @@ class Task:
     _made: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", shallow(self.dataset, self.split))
+        object.__setattr__(self, "dataset", without_kept(shallow(self.dataset, self.split), self.split))
 
     def __repr__(self) -> str:
         fold = f", control fold {self.split.control_fold}" if self.split.control_fold else ""

@@ -67,6 +67,11 @@ class GeneTransformer(Encoder):
         self.blocks = nn.ModuleList(Block(width, heads, tanh_gelu=identity == "report") for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
+    @property
+    def slopes(self) -> Tensor:
+        """Directions in which a gene's token moves with its expression, before the blocks ``[G, D]``."""
+        return self.embedding if self.identity == "report" else self.embedding.chunk(2, dim=-1)[1]
+
     def forward(self, x: Tensor, mask: Mask | Tensor | None = None, total: Tensor | None = None) -> Encoded:
         """Encode a batch; see :meth:`Encoder.forward`.
 

@@ -31,10 +31,13 @@ class ReportBlock(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = FeedForward(width, tanh_gelu=True)
 
-    def forward(self, h: Tensor, actions: Tensor, present: Tensor) -> Tensor:
-        """Apply to tokens ``[B, N, D]`` with action tokens ``[B, A, D]``, of which those ``present`` ``[B, A]``."""
+    def forward(self, h: Tensor, actions: Tensor, present: Tensor, start: int = 0) -> Tensor:
+        """Apply to tokens ``[B, N, D]`` with action tokens ``[B, A, D]``, of which those ``present`` ``[B, A]``.
+
+        Tokens before ``start`` are only read from: of the last block no more is asked. Returns ``[B, N - start, D]``.
+        """
         h = h + self.cross(self.norm_cross(h), actions, present)
-        h = h + self.attention(self.norm_attention(h))
+        h = h[:, start:] + self.attention(self.norm_attention(h), start)
         update: Tensor = self.mlp(self.norm_mlp(h))
         return h + update
 
@@ -87,6 +90,8 @@ class ReportPredictor(ActionPredictor):
                 f"the report predictor got {tokens.shape[1]} context tokens; expected one per gene ({self.genes})."
             )
         h = torch.cat([tokens.to(self.queries.dtype), self.queries.expand(len(tokens), -1, -1)], dim=1)
-        h = run_blocks(self.blocks, h, self.checkpoint_activations, self.adapter(actions), present)
-        h = self.norm(h[:, self.genes :])
+        described = self.adapter(actions)
+        h = run_blocks(self.blocks[:-1], h, self.checkpoint_activations, described, present)
+        h = run_blocks(self.blocks[-1:], h, self.checkpoint_activations, described, present, self.genes)
+        h = self.norm(h[:, -self.genes :])
         return self.mean(h), clamp_logvar(self.logvar(h))

@@ -18,7 +18,8 @@ import pandas as pd
 from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.results.board import BOUNDS, board
+from bench.results.board import board
+from bench.results.board_lines import ends
 from bench.results.entries import BoardEntry
 from bench.results.generated import to_csv
 from bench.results.records import Record, in_the_future
@@ -167,7 +168,7 @@ def _parts(items: Sequence[BoardEntry]) -> list[pd.DataFrame]:
 def shown(track: Track, table: pd.DataFrame) -> pd.DataFrame:
     """A table without the columns of optional metrics that no row has: they came later than many records."""
     columns = {
-        name: [name, *(f"{name}{end}" for end in BOUNDS)] for name, info in track.metrics.items() if info.optional
+        name: [f"{name}{end}" for end in ends(track, name)] for name, info in track.metrics.items() if info.optional
     }
     return table.drop(columns=[each for name, all_ in columns.items() if table[name].isna().all() for each in all_])
 

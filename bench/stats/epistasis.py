@@ -96,6 +96,28 @@ def agreement(true: tuple[Floats, Floats, Floats], predicted: tuple[Floats, Floa
     return np.asarray(np.mean(found, axis=0))
 
 
+def unshared_agreement(
+    true: tuple[Floats, Floats, Floats], predicted: tuple[Floats, Floats, Floats], mask: Bools
+) -> Floats:
+    """The same where the truth has singles of its own, which no prediction was fitted on ``[D]``.
+
+    The truth loses the multiple of the shift that these cells measure, found by the train cells' shift as instrument;
+    the prediction loses all that follows from the train cells' shift, their noise included. No noise is on both sides.
+
+    Args:
+        true: Shift ``[D, G]``, its additive shifts from kept cells and from train cells ``[2, D, G]``, common shift
+            ``[D, G]``, all against one pool of controls.
+        predicted: Shift, additive shift from train cells and common shift, each ``[D, G]``, against the other pool.
+        mask: Genes that count ``[D, G]``.
+
+    Returns:
+        Correlation; NaN where a side is constant.
+    """
+    shift, (kept, train), common = true
+    left = beyond_additive(shift, kept, train, common, mask)
+    return correlate(left, beyond_additive(predicted[0], predicted[1], predicted[1], predicted[2], mask))
+
+
 def resolved(replicates: Floats, genes: Floats) -> Bools:
     """Whether replicates agree on what a double does beyond its singles ``[D]``.
 

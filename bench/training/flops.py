@@ -18,3 +18,13 @@ def flops_of(loss: Callable[[], torch.Tensor]) -> float:
     with FlopCounterMode(display=False) as counter:
         loss().backward()  # type: ignore[no-untyped-call]
     return float(counter.get_total_flops())
+
+
+@torch.no_grad()
+def forward_flops_of(compute: Callable[[], object]) -> float:
+    """The same of something that is computed without a gradient."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        compute()
+    return float(counter.get_total_flops())

@@ -33,6 +33,12 @@ class Rounds(Sampler[Any]):
         """Choose the round; Lightning calls this."""
         self.round = epoch
 
+    def drawn(self, rounds: int) -> Iterator[Any]:
+        """The keys of some rounds, from the first one on."""
+        for k in range(rounds):
+            self.set_epoch(k)
+            yield from self
+
     def __len__(self) -> int:
         return self.length
 
@@ -48,7 +54,14 @@ class Rounds(Sampler[Any]):
             epoch, skipped = epoch + 1, 0
 
 
-def in_rounds(loader: Any, steps: int, rounds: int) -> DataLoader[Any]:
-    """A loader of whole batches, its stream cut in at least so many rounds (fewer where there are fewer steps)."""
+def in_rounds(loader: Any, steps: int, rounds: int, dataset: Any = None) -> DataLoader[Any]:
+    """A loader of whole batches, its stream cut in at least so many rounds (fewer where there are fewer steps).
+
+    Args:
+        loader: Of whole batches.
+        steps: Batches in all.
+        rounds: Least number of rounds.
+        dataset: Makes batches of the keys in place of the loader's own.
+    """
     sampler = Rounds(loader.sampler, round_length(steps, max(1, steps // rounds)))
-    return DataLoader(loader.dataset, sampler=sampler, batch_size=None, collate_fn=loader.collate_fn)
+    return DataLoader(dataset or loader.dataset, sampler=sampler, batch_size=None, collate_fn=loader.collate_fn)

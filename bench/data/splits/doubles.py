@@ -2,6 +2,9 @@
 
 Nothing is drawn: the conditions follow from the data. It is the out-of-distribution setting of SAMS-VAE and of
 PerturbedVAE (arXiv 2605.19343): a model has seen each perturbation alone and none together with another.
+
+``doubles:keep_singles=0.1`` keeps a tenth of each single's cells from all models. What a double does beyond its singles
+is then measured against singles that nobody fitted: the noise of the train cells is in no truth.
 """
 
 from __future__ import annotations
@@ -9,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bench.core.conditions import CONTROL, constituents, identity, single
 from bench.core.errors import BenchError
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
-from bench.data.splits.kinds import Drawn, SplitKind
+from bench.data.splits.kinds import Drawn, Option, SplitKind
 
 KIND = "doubles"
+#: Cells that are kept of a single at least, for each half to have one; one with fewer than twice as many keeps none.
+FEWEST_KEPT = 2
 
 
 def parts(labels: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -56,9 +64,37 @@ def parts(labels: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
     return {"train": train, "val": [], "test": test}, notes
 
 
-def _draw(dataset: Dataset, seed: int, file: Path | None) -> Drawn:
+def kept_of(dataset: Dataset, share: float, seed: int) -> dict[Unit, tuple[str, ...]]:
+    """Draw cells of each single that no model sees.
+
+    Args:
+        dataset: The cells.
+        share: Of each single's cells in a context.
+        seed: Of the draw.
+
+    Returns:
+        Barcodes, sorted, of each single of which enough cells are there.
+    """
+    names = [name for name in dataset.conditions if name != CONTROL and len(constituents(name)) == 1]
+    found = {}
+    for i, unit in enumerate(dataset.units_of(names)):
+        rows = dataset.unit_rows(unit)
+        count = max(FEWEST_KEPT, round(share * len(rows)))
+        if len(rows) >= 2 * FEWEST_KEPT:
+            drawn = np.random.default_rng([seed, 0x5196, i]).permutation(rows)[:count]
+            found[unit] = tuple(sorted(dataset.barcodes[drawn].tolist()))
+    return found
+
+
+def _draw(dataset: Dataset, seed: int, file: Path | None, keep_singles: float | None = None) -> Drawn:
     lists, notes = parts(dataset.perturbations)
-    return Drawn(lists, tuple(notes), complete=bool(notes))
+    kept: dict[Unit, tuple[str, ...]] = {}
+    accounted = bool(notes)
+    if keep_singles is not None:
+        kept = kept_of(dataset, keep_singles, seed)
+        cells = sum(map(len, kept.values()))
+        notes.append(f"{cells} cells of {len(kept)} singles are kept from all models: the truth of epistasis")
+    return Drawn(lists, tuple(notes), complete=accounted, kept=kept)
 
 
-KINDS = (SplitKind(KIND, _draw),)
+KINDS = (SplitKind(KIND, _draw, {"keep_singles": Option(0.01, 0.5)}),)

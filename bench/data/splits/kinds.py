@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from bench.core.errors import BenchError, unknown
@@ -35,11 +36,13 @@ class Drawn(NamedTuple):
             different parts, the later part gets both.
         notes: What a user should know, one sentence each.
         complete: Whether conditions in no part are accounted for in the notes.
+        kept: Barcodes of cells of train units that no model sees.
     """
 
     parts: Mapping[str, Sequence[str | Unit]]
     notes: tuple[str, ...] = ()
     complete: bool = False
+    kept: Mapping[Unit, tuple[str, ...]] = MappingProxyType({})
 
 
 #: ``(data set, seed, file of lists or None, **options) -> parts``; a ``BenchError`` where the data cannot give them.

@@ -43,6 +43,8 @@ class Split(BaseModel):
             is. Then the lists of conditions may overlap.
         unlabelled: Units whose cells a representation may be learned from, and of which nobody is told what was done to
             them: train units that ``label_fraction`` took the labels of.
+        kept: Barcodes of cells of train units that no model sees, by unit (``KLF1+ctrl | K562``): against them it is
+            measured what doubles do beyond their singles.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +63,7 @@ class Split(BaseModel):
     notes: tuple[str, ...] = ()
     units: dict[str, tuple[Unit, ...]] | None = None
     unlabelled: tuple[Unit, ...] = ()
+    kept: dict[str, tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
@@ -96,7 +99,7 @@ class Split(BaseModel):
     @property
     def split_id(self) -> str:
         """Hash of the full lists (16 hex digits)."""
-        left_out = {"notes"} | {name for name in ("units", "unlabelled") if not getattr(self, name)}
+        left_out = {"notes"} | {name for name in ("units", "unlabelled", "kept") if not getattr(self, name)}
         return sha256_json({"version": VERSION, **self.model_dump(mode="json", exclude=left_out)})[:16]
 
     def summary(self) -> dict[str, object]:
@@ -106,9 +109,11 @@ class Split(BaseModel):
         shown = {*PARTS, "unused", "subgroups", "control_fold"} | ({"notes"} if self.units or treated else set())
         lists = {} if self.units is None else {f"{part} units": self.units[part] for part in PARTS}
         lists |= {"unlabelled": self.unlabelled} if self.unlabelled else {}
+        cells = {"kept cells of singles": sum(map(len, self.kept.values()))} if self.kept else {}
         return {
             **self.model_dump(mode="json", include=shown),
             **{name: [f"{unit.perturbation}{SEPARATOR}{unit.context}" for unit in of] for name, of in lists.items()},
+            **cells,
             "controls": {name: len({b for part in pool.values() for b in part}) for name, pool in pools.items()},
             "split_id": self.split_id,
         }
@@ -221,4 +226,5 @@ def draw(
         notes=tuple(notes),
         units=units,
         unlabelled=unlabelled,
+        kept={f"{unit.perturbation}{SEPARATOR}{unit.context}": barcodes for unit, barcodes in drawn.kept.items()},
     )

@@ -81,5 +81,5 @@ def latents_of_items(
     found = []
     for index in condition:
         vectors, present = actions(head.table, head.composer, index[None], published=published)
-        found.append(head.predictor(start, vectors, present)[0].mean(dim=1))
+        found.append(head.acted_on(start, vectors, present)[0].mean(dim=1))
     return torch.cat(found)

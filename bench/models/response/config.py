@@ -21,9 +21,14 @@ Residual = Literal["train_mean", "additive", "none"]
 LatentTarget = Literal["genes", "own"]
 PredictorKind = Literal["film", "fixed", "report"]
 DecoderKind = Literal["per_gene", "shared"]
+Pairing = Literal["fresh", "once"]
+Queries = Literal["own", "encoder"]
+Predicts = Literal["tokens", "change"]
 #: Learning rates tried where there are enough val conditions to choose by; the second is the default.
 RATES = (3e-4, 1e-3, 3e-3)
 DEFAULT_RATE = RATES[1]
+#: Learning rate of the decoder of tokens. Source: BioJEPAC report v0.4.
+DECODER_RATE = 1e-3
 #: Control cells over which a val prediction is averaged, and from which token predictors predict.
 CELLS = 32
 
@@ -56,6 +61,18 @@ class ResponseConfig(Part):
         align_epochs: Epochs of InfoNCE alignment of the first two feature banks before the response; 0 = none.
         precision: ``32-true`` or ``bf16-mixed``.
         looks: Times that the val conditions are looked at in each stage on tokens.
+        predicts: Of predictors of tokens: the perturbed cell's ``tokens``, as published, or their ``change`` from the
+            control cell's, which is none before the first step.
+        queries: With which vector of a gene predictors of tokens ask for it: their ``own``, as published, or one that
+            begins as the encoder's, the direction in which the gene's token moves with its expression (``encoder``).
+        decoder_steps: Steps of the decoder after the predictor of tokens; 0 = as many as of that.
+        decoder_rate: Its highest learning rate.
+        pairing: Of the stages on pairs: ``fresh`` (each perturbed cell gets another control in every epoch) or
+            ``once`` (as published; what the frozen parts make of a pair is then computed once).
+        nll_beta: Of the likelihood of tokens: power of its own variance by which each term is weighted. 0, as
+            published: what hardly varies, such as the tokens of silent genes, rules; 1: errors count as they are.
+        bag: Cells of which each side of such a pair is the mean; 1, as published. A mean of 16 has a sixteenth of the
+            noise, and costs as little where the encoder's tokens are kept.
         context_mask: With ``report`` and ``own``: share of the control cell's genes that are hidden in training; only
             they count in the likelihood (0.6 as published; prediction hides none).
 
@@ -79,6 +96,13 @@ class ResponseConfig(Part):
     align_epochs: NonNegativeInt = 0
     precision: Precision = "32-true"
     looks: Annotated[int, Range(1), SilentDefault()] = 10
+    queries: Annotated[Queries, SilentDefault()] = "own"
+    predicts: Annotated[Predicts, SilentDefault()] = "tokens"
+    decoder_steps: Annotated[int, Range(0), SilentDefault()] = 0
+    decoder_rate: Annotated[float, Range(0, low_open=True), SilentDefault()] = DECODER_RATE
+    pairing: Annotated[Pairing, SilentDefault()] = "fresh"
+    nll_beta: Annotated[float, Range(0, 1), SilentDefault()] = 0.0
+    bag: Annotated[int, Range(1), SilentDefault()] = 1
     context_mask: FractionBelowOne = 0.0
 
     def __post_init__(self) -> None:
@@ -89,6 +113,10 @@ class ResponseConfig(Part):
             )
         if self.context_mask and not (self.of_tokens and self.predictor == "report"):
             raise ValueError("context_mask needs predictor=report and latent_target=own")
+        if self.context_mask and self.bag > 1:
+            raise ValueError("context_mask hides genes of single cells: choose bag=1")
+        if self.predicts == "change" and not (self.of_tokens and not self.context_mask):
+            raise ValueError("predicts=change needs predictor=fixed or report, latent_target=own and context_mask=0")
 
     @property
     def of_tokens(self) -> bool:

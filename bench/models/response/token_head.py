@@ -25,6 +25,7 @@ class TokenHead(nn.Module):
         composer: Weights that the action composer starts from, where it was aligned.
         checkpoint_activations: Trade time for memory.
         heads: Attention heads of the predictor: the encoder's.
+        slopes: The encoder's vectors of genes ``[G, D]``, from which queries begin where settings say so.
 
     Source: BioJEPAC report v0.4.
     """
@@ -39,6 +40,7 @@ class TokenHead(nn.Module):
         composer: dict[str, torch.Tensor] | None = None,
         checkpoint_activations: bool = False,
         heads: int = 4,
+        slopes: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
         state = torch.random.get_rng_state()
@@ -63,6 +65,13 @@ class TokenHead(nn.Module):
             heads=heads,
             checkpoint_activations=checkpoint_activations,
         )
+        if slopes is not None and settings.queries == "encoder":
+            with torch.no_grad():
+                self.predictor.queries.copy_(slopes)
+        self.change = settings.predicts == "change"
+        if self.change:
+            nn.init.zeros_(self.predictor.mean.weight)
+            nn.init.zeros_(self.predictor.mean.bias)
         self.decoder = SharedDecoder(width) if settings.decoder == "shared" else PerGeneDecoder(genes, width, zero=True)
         torch.random.set_rng_state(state)
 
@@ -77,10 +86,21 @@ class TokenHead(nn.Module):
             generator: Of the dropped identities, in training.
         """
         actions, present = self.table.compose(self.composer, condition, generator)
-        predicted: tuple[torch.Tensor, torch.Tensor] = self.predictor(context, actions, present)
-        return predicted
+        return self.acted_on(context, actions, present)
+
+    def acted_on(
+        self, context: Encoded, actions: torch.Tensor, present: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same for action vectors ``[B, A, E]``, of which those ``present`` ``[B, A]``."""
+        mean, logvar = self.predictor(context, actions, present)
+        return (context.tokens + mean if self.change else mean), logvar
 
     def decode(self, mean: torch.Tensor, context: Encoded) -> torch.Tensor:
         """Shift of genes ``[B, G]`` between predicted tokens ``[B, G, D]`` and the control cells'; biases cancel."""
         shift: torch.Tensor = self.decoder(mean) - self.decoder(context.tokens)
+        return shift
+
+    def decode_moved(self, moved: torch.Tensor) -> torch.Tensor:
+        """The same of the differences between predicted and control tokens ``[B, G, D]``, as decoders are affine."""
+        shift: torch.Tensor = self.decoder(moved) - self.decoder(torch.zeros_like(moved[:1]))
         return shift

@@ -95,7 +95,9 @@ def legacy_part(truth: Truth, half: int | None, rows: Rows = EVERY) -> LegacyCel
 
 def epistasis_part(truth: Truth, rows: Rows = EVERY) -> AdditiveShifts:
     """Additive shifts of the doubles of train singles."""
-    return AdditiveShifts(truth.double_row, truth.additive, truth.epistasis_resolved).subset(rows)
+    return AdditiveShifts(
+        truth.double_row, truth.additive, truth.epistasis_resolved, truth.kept_additive, truth.kept_resolved
+    ).subset(rows)
 
 
 def codes_part(truth: Truth, rows: Rows = EVERY) -> UnitCodes:

@@ -18,7 +18,15 @@ from bench.core.typing import Floats
 from bench.results.tables import ALL
 from bench.stats.shifts import available_cores
 from bench.tracks.response.align import BLOCK_VALUES, EVERY, Rows, align, cells_part, half_sample
-from bench.tracks.response.families import IDENTITY, Halves, answer_of, half_scores, identity_draws, mean_known
+from bench.tracks.response.families import (
+    EPISTASIS,
+    IDENTITY,
+    Halves,
+    answer_of,
+    half_scores,
+    identity_draws,
+    mean_known,
+)
 from bench.tracks.response.metrics import METRICS, Metric, Sample, evaluate
 from bench.tracks.response.metrics.cache import empty_cache
 from bench.tracks.response.metrics.functional import bounded
@@ -169,8 +177,10 @@ def half_values(truth: Truth, y_hat: Floats, halves: Halves) -> dict[tuple[str, 
     """Mean over halves of the metrics that stand for families ``[n]``, by metric and scope."""
     whole = align(truth, y_hat)
     found = {(name, ALL): values for name, values in half_scores(answer_of(whole), halves).items()}
-    identity = over_units(truth, against_halves(truth, y_hat), [METRICS[IDENTITY]])
-    return {**found, **{key: part["half_value"] for key, part in identity.items()}}
+    # Of epistasis there is none, at the price of a look at all halves, where no double of kept singles is resolved.
+    others = [IDENTITY, *([EPISTASIS] if truth.kept_resolved.any() else [])]
+    looked = over_units(truth, against_halves(truth, y_hat), [METRICS[name] for name in others])
+    return {**found, **{key: part["half_value"] for key, part in looked.items()}}
 
 
 def moved_identity(truth: Truth, y_hat: Floats, half: int | None = None) -> dict[str, Floats]:

@@ -22,9 +22,9 @@ from bench.tracks.response.metrics.signed import predicted_signed_ranks, true_z
 from bench.tracks.response.metrics.size import LIMIT, no_size, predicted_size, true_size
 from bench.tracks.response.truth.fields import Truth
 
-PATTERN, IDENTITY, SIZE, DE = (
+PATTERN, IDENTITY, SIZE, DE, EPISTASIS = (
     next(name for name, metric in METRICS.items() if metric.family == family)
-    for family in ("pattern", "identity", "size", "DE")
+    for family in ("pattern", "identity", "size", "DE", "epistasis")
 )
 Rows = NDArray[np.int64]
 

@@ -19,11 +19,13 @@ from bench.tracks.response import bars
 from bench.tracks.response.align import Cells, align, predicted_sample
 from bench.tracks.response.bars import CHANCE, Bars, effect_tertiles, mean_draws, where_defined
 from bench.tracks.response.evaluate import half_values, moved_identity, over_units, scopes, values_of
-from bench.tracks.response.families import DE, IDENTITY, PATTERN, SIZE, answer_of, draw_scores
+from bench.tracks.response.families import DE, EPISTASIS, IDENTITY, PATTERN, SIZE, answer_of, draw_scores
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth.fields import Truth
 
 __all__ = ["Scored", "align", "effect_tertiles", "levels", "predicted_sample", "score_table", "table_of"]
+#: What is had in a family without knowing what is asked, where it needs no answer: of epistasis, by the plain sum too.
+AT_CHANCE = {IDENTITY: 0.5, EPISTASIS: 0.0}
 #: Columns that are a prediction's own.
 OWN = ("value", "degenerate", "influence")
 
@@ -92,7 +94,7 @@ def score_table(
 
 
 def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
-    """Columns of blind answers: chance where identity has a floor, and the others where they are answers.
+    """Columns of blind answers: chance where a family has that as its floor, and the others where they are answers.
 
     One that remembers the perturbation from other contexts is an answer of every family.
     """
@@ -100,9 +102,9 @@ def _blind(known: Bars, lengths: Sequence[int]) -> dict[str, Floats]:
     total = sum(lengths)
     out = {CHANCE: np.full(total, np.nan)}
     for key, n in zip(known.columns, lengths, strict=True):
-        if key[0] == IDENTITY:
+        if key[0] in AT_CHANCE:
             rows = slice(begins[key], begins[key] + n)
-            out[CHANCE][rows] = np.where(np.isfinite(known.half_replicate[rows]), 0.5, np.nan)
+            out[CHANCE][rows] = np.where(np.isfinite(known.half_replicate[rows]), AT_CHANCE[key[0]], np.nan)
     for name, scores in zip(known.answers, known.blind, strict=True):
         out[name] = np.full(total, np.nan)
         for metric, values in zip((PATTERN, DE, SIZE), scores, strict=True):

@@ -14,13 +14,15 @@ from bench.training.fit import FitContext
 from bench.training.pretraining import Pretraining
 
 SIZE = {"width": 8, "depth": 1, "heads": 2, "predictor_depth": 1, "head_depth": 1, "action_width": 8}
-SMALL = {**SIZE, "epochs": 5, "head_steps": 20, "align_epochs": 20, "features": "pca+coexpression"}
+#: The decoder takes more steps than there are pairs, so that what it reads of them is kept.
+STEPS = {"epochs": 5, "head_steps": 20, "decoder_steps": 60, "align_epochs": 20}
+SMALL = {**SIZE, **STEPS, "features": "pca+coexpression"}
 #: The class that takes the steps of a stage, and the step at which it is stopped: between two checkpoints.
 STAGES = {
     "pretraining": (Pretraining, 16),
     "align": (Alignment, 11),
     "action": (ActionStage, 11),
-    "decoder": (DecoderStage, 11),
+    "decoder": (DecoderStage, 31),
 }
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
-import screens
 import torch
+from responses import ten_units
 
-from bench.data.datamodule import InputBatch, PerturbationDataModule
-from bench.data.splits.split import draw
-from bench.data.task import Task
+from bench.data.datamodule import InputBatch
 from bench.models import registry
 from bench.models.response.mean_head import Targets
 from bench.models.response.starts import Between, bag_starts, latent_starts
@@ -61,24 +57,6 @@ def test_the_scale_between_contexts():
     assert float(scaled[:, 1].std()) < 0.2, "a direction in which contexts hardly differ stays small"
     constant = Between.of(torch.ones(3, 2))(torch.ones(3, 2))
     assert torch.isfinite(constant).all()
-
-
-def ten_units(tmp_path) -> PerturbationDataModule:
-    """A and B in five contexts, whose cells and whose responses have nothing in common; A+B is asked, so that no gene
-    and no context is new, and the response takes all its steps."""
-    rng = np.random.default_rng(0)
-    rows, labels = [], []
-    for c in range(5):
-        base = rng.uniform(0.5, 3.0, 30)
-        for name in ("ctrl", "A+ctrl", "B+ctrl", "A+B"):
-            n = 60 if name == "ctrl" else 20
-            mean = base if name == "ctrl" else base + rng.normal(0, 0.5, 30)
-            rows.append(np.maximum(mean + rng.normal(0, 0.3, (n, 30)), 0))
-            labels += [(name, f"line{c}")] * n
-    dataset = screens.from_cells("ten", rows, labels)
-    path = tmp_path / "split.json"
-    path.write_text(json.dumps({"train": ["A+ctrl", "B+ctrl"], "test": ["A+B"]}))
-    return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from bench.models.response import token_fit
 from bench.models.response.actions import ActionTable
 from bench.models.response.token_fit import TokenTask, predict
 from bench.models.response.token_head import TokenHead
-from bench.models.response.token_stages import ActionStage, DecoderStage, HeldOut
+from bench.models.response.token_looks import HeldOut
+from bench.models.response.token_stages import ActionStage, DecoderStage
 from bench.objectives.nll import gaussian_nll
 
 GENES, WIDTH = 60, 8

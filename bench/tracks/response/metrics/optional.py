@@ -178,15 +178,21 @@ class AdditiveShifts:
         additive: [4, D, G] sums of the singles' shifts from all their cells, from one half and from the other, against
             the controls of the prediction; and what to add to have them against the controls of the truth.
         resolved: [T] whether replicates agree on what the double does beyond its singles.
+        kept: [D, G] the same sums from cells that no prediction was fitted on, against the controls of the truth.
+        kept_resolved: [T] whether replicates agree on what the double does beyond these.
     """
 
     row: NDArray[np.int64]
     additive: NDArray[Any]
     resolved: BoolT
+    kept: NDArray[Any]
+    kept_resolved: BoolT
 
     def subset(self, index: Index) -> AdditiveShifts:
         """The same for some conditions."""
-        return replace(self, row=self.row[index], resolved=self.resolved[index])
+        return replace(
+            self, row=self.row[index], resolved=self.resolved[index], kept_resolved=self.kept_resolved[index]
+        )
 
     def of(self, rows: NDArray[np.int64]) -> FloatTG:
         """[4, len(rows), G] additive shifts of these conditions."""

@@ -14,7 +14,7 @@ from bench.tracks.response.metrics.cache import lookup
 from bench.tracks.response.metrics.evaluation import Evaluation
 from bench.tracks.response.metrics.functional import BoolT, FloatT
 
-Family: TypeAlias = Literal["pattern", "identity", "size", "DE"]
+Family: TypeAlias = Literal["pattern", "identity", "size", "DE", "epistasis"]
 Compute: TypeAlias = Callable[[Evaluation], FloatT]
 
 #: Parts of an evaluation without which a metric is undefined.
@@ -65,6 +65,7 @@ class Metric:
         influence: `Evaluation` -> [T], by how much a condition moves the mean beyond its own value, because it is
             compared with in the values of others.
         tolerance: see :class:`bench.core.track.MetricInfo`.
+        optional: likewise.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Metric:
     ceiling: Ceiling = "replicate"
     influence: Compute | None = None
     tolerance: float = LEARNED
+    optional: bool = False
 
     @property
     def info(self) -> MetricInfo:
@@ -102,6 +104,7 @@ class Metric:
             ranked=self.ranked,
             ceiling=self.ceiling,
             tolerance=self.tolerance,
+            optional=self.optional,
         )
 
     @property
@@ -144,6 +147,7 @@ def metric(
     ceiling: Ceiling = "replicate",
     influence: Compute | None = None,
     tolerance: float = LEARNED,
+    optional: bool = False,
 ) -> Callable[[Compute], Compute]:
     """Register the decorated function as the metric `name`; arguments as in `Metric`.
 
@@ -157,7 +161,7 @@ def metric(
             raise ValueError(f"two metrics are called '{name}': one in {taken}, one in {compute.__module__}")
         METRICS[name] = Metric(
             name, compute, better, chance, range, family, needs, ranked, formula, source, trap, undefined, ceiling,
-            influence, tolerance,
+            influence, tolerance, optional,
         )  # fmt: skip
         return compute
 

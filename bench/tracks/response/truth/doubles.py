@@ -11,8 +11,8 @@ from bench.core.conditions import constituents, single, treatment_of
 from bench.core.typing import Floats
 from bench.core.units import Unit
 from bench.data.dataset import Dataset
-from bench.stats.epistasis import Bools, agreement, resolved
-from bench.stats.shifts import group_sums
+from bench.stats.epistasis import Bools, agreement, resolved, unshared_agreement
+from bench.stats.shifts import group_sums, row_mean
 
 
 def singles_of(units: Sequence[Unit], train: Sequence[Unit]) -> dict[int, tuple[Unit, ...]]:
@@ -65,6 +65,28 @@ def additive_shifts(
     ).reshape(4, len(singles), sums.shape[1])
 
 
+def kept_shifts(kept: Dataset | None, singles: dict[int, tuple[Unit, ...]], c_ref: Floats) -> tuple[Floats, Bools]:
+    """Sum of the shifts from the reference controls of each double's singles, in cells that are kept from all models.
+
+    Args:
+        kept: These cells; None = there are none.
+        singles: From :func:`singles_of`, D doubles.
+        c_ref: Mean of the reference controls by context ``[C, G]``.
+
+    Returns:
+        ``[D, G]``, 0 where unknown; and whether both singles have kept cells ``[D]``.
+    """
+    sums, known = np.zeros((len(singles), c_ref.shape[1])), np.zeros(len(singles), dtype=np.bool_)
+    for i, parts in enumerate(singles.values() if kept is not None else ()):
+        assert kept is not None
+        rows = [kept.unit_rows(unit) for unit in parts]
+        known[i] = all(map(len, rows))
+        if known[i]:
+            context = kept.contexts.index(parts[0].context)
+            sums[i] = sum(row_mean(kept.x, of) - c_ref[context] for of in rows)
+    return sums, known
+
+
 def doubles(
     dataset: Dataset,
     units: Sequence[Unit],
@@ -85,13 +107,16 @@ def doubles(
 
     Returns:
         ``double_row [T]`` (-1 = not a double of two train singles), ``additive [4, D, G]`` (see
-        :func:`additive_shifts`) and ``epistasis_resolved [T]``.
+        :func:`additive_shifts`) and ``epistasis_resolved [T]``; ``kept_additive [D, G]`` (:func:`kept_shifts`) and
+        ``kept_resolved [T]``, the same by singles whose cells are kept from all models.
     """
     found = singles_of(units, train)
     row = np.full(len(units), -1, dtype=np.int64)
     row[list(found)] = np.arange(len(found))
     known: Bools = np.zeros(len(units), dtype=np.bool_)
     additive = np.zeros((4, 0, len(dataset.genes)), dtype=np.float32)
+    kept, has_kept = kept_shifts(dataset.kept, found, pools[1])
+    kept_known = known.copy()
     if found:
         additive = additive_shifts(dataset, found, seed, *pools).astype(np.float32)
         at = np.array(list(found))
@@ -106,4 +131,19 @@ def doubles(
         ]  # fmt: skip
         replicates = np.mean([values[0::2], values[1::2]], axis=0)
         known[at] = resolved(replicates, scored.sum(axis=1).astype(np.float64))
-    return {"double_row": row, "additive": additive, "epistasis_resolved": known}
+        if has_kept.any():
+            to_train = np.stack([kept, additive[0] + additive[3]])
+            values = [
+                unshared_agreement((facts["half_y"][h, at] - c_ref, to_train, facts["train_y"] - c_ref),
+                                   (facts["half_y"][h ^ 1, at] - c_rep, additive[0].astype(np.float64), mine), scored)
+                for h in range(len(facts["half_y"]))
+            ]  # fmt: skip
+            replicates = np.mean([values[0::2], values[1::2]], axis=0)
+            kept_known[at] = resolved(replicates, scored.sum(axis=1).astype(np.float64)) & has_kept
+    return {
+        "double_row": row,
+        "additive": additive,
+        "epistasis_resolved": known,
+        "kept_additive": kept.astype(np.float32),
+        "kept_resolved": kept_known,
+    }

@@ -62,6 +62,9 @@ class Truth:
         additive: Sums of singles' shifts ``[4, D, G]``, float32: see
             :func:`bench.tracks.response.truth.doubles.additive_shifts`.
         epistasis_resolved: Doubles whose replicates agree on what they do beyond their singles ``[T]``.
+        kept_additive: The first of these measured on cells of the singles that are kept from all models, against the
+            reference controls ``[D, G]``, float32; 0 where there are none.
+        kept_resolved: Doubles whose replicates agree on what they do beyond these ``[T]``.
         subgroup: Subgroup of each unit in the split ``[T]``; empty = none.
         c_ref_draws: How far the mean of the reference controls moves under bootstraps of them ``[C, 50, G]``.
         de_z_draws: ``de_z`` under the same bootstraps, float32 ``[50, T, G]``.
@@ -119,6 +122,8 @@ class Truth:
     double_row: NDArray[np.int64]
     additive: NDArray[np.float32]
     epistasis_resolved: Bools
+    kept_additive: NDArray[np.float32]
+    kept_resolved: Bools
     subgroup: tuple[str, ...]
     c_ref_draws: Floats
     de_z_draws: NDArray[np.float32]

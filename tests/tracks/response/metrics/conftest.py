@@ -101,6 +101,8 @@ def build_case(seed: int = 0, conditions: int = 16, genes: int = 120, awkward: b
             row=np.arange(conditions),
             additive=np.stack([additive, additive, additive, 0 * additive]),  # measured without noise
             resolved=np.ones(conditions, dtype=bool),
+            kept=additive,
+            kept_resolved=np.ones(conditions, dtype=bool),
         ),
         crossed=UnitCodes(*np.divmod(np.arange(conditions), 4)),  # in four contexts
         states=StateShifts(by_state(d), by_state(d)),

@@ -140,6 +140,7 @@ HAND: dict[str, tuple[int, list[float]]] = {
         for name in (
             "severity_rho",
             "epistasis_r",
+            "epistasis_kept_r",
             "legacy_cell_pearson_top20",
             "legacy_cell_mse",
             "legacy_r2_top50",

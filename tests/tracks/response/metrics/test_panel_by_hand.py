@@ -95,7 +95,10 @@ def test_epistasis() -> None:
     # Additive a = (1 -1 0 0), measured without noise; d = a + 2 (1 1 -1 -1)/2..., d_hat = 3 a + (0 0 1 -1).
     a, e, f = np.array([1.0, -1, 0, 0]), np.array([1.0, 1, -1, -1]), np.array([0.0, 0, 1, -1])
     evaluation = plain([a + e, a + f, e], [3 * a + e + f, 0.5 * a, e])
-    part = AdditiveShifts(np.array([0, 1, -1]), np.stack([[a, a]] * 3 + [[0 * a, 0 * a]]), np.ones(3, dtype=bool))
+    every = np.ones(3, dtype=bool)
+    part = AdditiveShifts(
+        np.array([0, 1, -1]), np.stack([[a, a]] * 3 + [[0 * a, 0 * a]]), every, np.stack([a + f, a]), every
+    )
     evaluation = replace(evaluation, epistasis=part, train_delta=np.array([0.0, 0, 0, 0]))
     # 0: what is left is e and e + f: 4 / sqrt(4 x 6), but only 2 of the 3 a are removed, so that f + e + a is left:
     #    4 / sqrt(4 x 8). 1: half the additive shift claims nothing. 2: not a double of train singles.
@@ -104,3 +107,10 @@ def test_epistasis() -> None:
     assert result.degenerate.tolist() == [False, True, False] and result.undefined.tolist() == [False, False, True]
     unresolved = replace(evaluation, epistasis=replace(part, resolved=np.array([False, True, True])))
     assert evaluate(get("epistasis_r"), unresolved).undefined.tolist() == [True, False, True]
+    # Singles that no model saw measure a + f in 0: d loses it <a, d> / <a, a + f> = 1 times, and e - f is left; of
+    #    d_hat e + f + a as before: (4 - 2) / sqrt(6 x 8). 1: claims nothing.
+    kept = evaluate(get("epistasis_kept_r"), evaluation)
+    np.testing.assert_allclose(kept.values, [2 / sqrt(6 * 8), 0.0, np.nan], atol=1e-12)
+    assert kept.degenerate.tolist() == [False, True, False] and kept.undefined.tolist() == [False, False, True]
+    unresolved = replace(evaluation, epistasis=replace(part, kept_resolved=np.array([False, True, True])))
+    assert evaluate(get("epistasis_kept_r"), unresolved).undefined.tolist() == [True, False, True]
