@@ -31,8 +31,8 @@ _NAME, _ROOMY = 23, 11
 
 
 def _tells(values: pd.Series[float]) -> bool:
-    """Whether a column is worth its width: half of the rows have a value, and one is printed as another than 0."""
-    return bool(values.notna().mean() >= 0.5 and (values.fillna(0).abs() >= 0.005).any())
+    """Whether a column is worth its width: half of the rows have a value, and one is clearly another than 0."""
+    return bool(values.notna().mean() >= 0.5 and (values.fillna(0).abs() >= 0.05).any())
 
 
 def _number(value: float, form: str = "number") -> str:
