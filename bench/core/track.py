@@ -85,7 +85,7 @@ class Column:
         metric: Name of the metric.
         form: ``number``, ``log_ratio`` (shown as the ratio), or ``share`` (per cent).
         meaning: One sentence that a biologist understands.
-        optional: Whether it is left out where few rows have a value, or none has one of .05 or more, or of -.05 or less.
+        optional: Whether it is left out where few rows have a value, or all lie within .05 of 0.
     """
 
     title: str

@@ -131,9 +131,14 @@ def layout(track: Track, table: pd.DataFrame) -> Table:
 
 
 def null_families(track: Track, table: pd.DataFrame) -> str:
-    """Say which families have no skill and why; empty where all four have."""
+    """Say which families have no skill and why; empty where all have that the board asks about."""
     reasons = table.attrs.get("skill_reasons", {})
-    null = {family: reasons[name] for family, name in track.families.items() if reasons.get(name)}
+    asked = {
+        family: name
+        for family, name in track.families.items()
+        if not track.metrics[name].optional or table.get(name, pd.Series(dtype=float)).notna().any()
+    }
+    null = {family: reasons[name] for family, name in asked.items() if reasons.get(name)}
     if not null:
         return ""
     said = "; ".join(f"{family}: {reason}" for family, reason in null.items())

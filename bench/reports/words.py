@@ -44,6 +44,11 @@ WORDS: dict[str, str] = {
         "Does a prediction resemble the perturbation that it is for more than the other test perturbations? 1 = it is "
         "always closest to its own, .5 = it cannot tell them apart, as when the same is predicted for all."
     ),
+    "epistasis": (
+        "Does a prediction of a pair know what it does beyond the sum of its singles? The correlation over genes of "
+        "what is predicted beyond it with what is measured (epistasis_kept_r). It is asked only where the split keeps "
+        "cells of the singles from all models (doubles:keep_singles=0.1); the plain sum has 0."
+    ),
     "size": (
         "Is the predicted change as strong as the measured one? The ratio of their sizes: 1 is right, .5 is half as "
         "strong, 2 twice. The measured size is corrected for the noise of few cells and the predicted one is not, so "
@@ -106,6 +111,7 @@ WORDS: dict[str, str] = {
         "context, ordered by how alike their predicted shifts are to the measured one. 1 = always first; a random "
         "order of C candidates gives (1 + 1/2 + ... + 1/C) / C."
     ),
+    "place": "Where the right perturbation stands among the candidates, for bags of 20 cells: 0 is first, 1 last.",
     "hit@1": "How often the right perturbation is the first of the candidates, for bags of 20 cells.",
     "hit@10": "How often the right perturbation is among the first ten candidates, for bags of 20 cells.",
     "E2": (

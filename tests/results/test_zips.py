@@ -16,7 +16,7 @@ from members import put
 
 from bench.core.errors import BenchError
 from bench.results import embeddings, store, zips
-from bench.results.shifts import Shifts
+from bench.results.shifts import Rows, Shifts
 from bench.tracks import registry
 
 TRACK = registry.get("response")
@@ -185,7 +185,7 @@ def test_committed_boards_are_a_few_dozen_files_that_git_can_hold():
 def test_a_board_with_predictions_holds_them_as_a_member(path, tmp_path):
     record, table = made("a", {"pearson_delta": 0.1})
     shift = [[0.1 * i, 0.2, -0.3] for i in range(len(table.task.units["all"]))]
-    store.add(tmp_path, TRACK, [(record, table)], {record.run_id: (GENES, pd.DataFrame(shift).to_numpy())})
+    store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, pd.DataFrame(shift).to_numpy())})
     assert list(store.members(path)) == ["runs.jsonl.gz", "values.parquet", "task.parquet", "predictions.npz"]
     (board,) = store.boards(tmp_path, TRACK)
     assert isinstance(board.shifts, Shifts) and list(board.shifts.runs) == [record.run_id]
