@@ -96,6 +96,36 @@ MATCHED: dict[str, Tolerance] = {
 }
 #: The same from the features themselves.
 MATCHED_FEATURES = {name: Tolerance(EXACT, EXACT) for name in MATCHED}
+_LOOKED_UP, _PROBED, _LABELLED = Tolerance(0.02, 1e-3), Tolerance(0.21, 1e-2), Tolerance(0.05, 2e-2)
+_MEASURES = ("top1", "top5", "mrr", "rank")
+_POINTS = ("2", "5", "20", "all", "area")
+#: Of frozen encoders, from cells alone: latents are single precision, so that another processor has other last digits.
+ENCODERS: dict[str, Tolerance] = {
+    **{f"{kind}_{of}_{n}": _LOOKED_UP for kind in ("retrieval", "cross_batch") for of in _MEASURES for n in (1, 20)},
+    "silhouette_condition": Tolerance(1e-5, 1e-6),
+    "probe_heldout_accuracy": _PROBED,
+    "probe_heldout_top5": _PROBED,
+    "knn_purity": Tolerance(5e-3, 2e-4),
+    **{f"across_{kind}_{of}": _LABELLED for kind in ("perturbed", "which") for of in _POINTS},
+    **{f"identify_{of}_{n}": _LOOKED_UP for of in _MEASURES for n in (1, 5, 20, 100)},
+}
+#: The same of numbers of the whole run; all others are counts and chance.
+ENCODERS_RUN: dict[str, Tolerance] = {
+    **{
+        name: Tolerance(0.02, 0.02)
+        for name in (
+            "probe_seen_accuracy",
+            "probe_seen_top5",
+            "batch_probe_accuracy",
+            "batch_probe_scaled",
+            *(f"{kind}_{of}" for kind in ("across_batch", "context") for of in _POINTS),
+        )
+    },
+    "retrieval_mrr_20_shuffled": Tolerance(1e-3, 1e-3),
+    **{f"identify_mrr_{n}_same": Tolerance(1e-3, 1e-3) for n in (1, 5, 20, 100)},
+    "silhouette_batch": Tolerance(1e-5, 1e-5),
+    "effective_rank": Tolerance(1e-5, 1e-5),
+}
 #: A centred shift below this share of the whole one is what rounding leaves of none.
 UNRESOLVED = 1.0 / 256
 

@@ -225,4 +225,7 @@ def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
     name = "metrics recomputed"
     if entry.track.takes in ("predictions", "candidates"):
         return skipped(name, subject(entry, folder), "no predictions kept")
+    if entry.track.takes == "encoder":
+        why = "it is learned, and no embedding is kept: its sums and chance are checked"
+        return skipped(name, subject(entry, folder), why)
     return skipped(name, subject(entry, folder), "embeddings are not kept: too large; its sums and chance are checked")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import data_sets, plans, profiles, rows, screens
+from bench.audit import data_sets, encoders, plans, profiles, rows, screens
 from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
@@ -22,7 +22,7 @@ from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
 
 #: Who computes metrics a second time, by what is evaluated; of a track with other metrics nobody does.
-_JUDGES = {"predictions": rows, "candidates": plans, "profiles": profiles}
+_JUDGES = {"predictions": rows, "candidates": plans, "encoder": encoders, "profiles": profiles}
 
 
 def judged(track: Track) -> bool:
@@ -67,7 +67,7 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     if task is None:
         yield skipped("split drawn again", what, reason)
         for entry in entries:
-            if shifts.HASH in entry.record.hashes:
+            if _follows(entry):
                 yield skipped("metrics recomputed", subject(entry, folder), reason)
             else:
                 yield nothing_kept(entry, folder)
@@ -76,9 +76,11 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     here = [entry for entry in entries if judged(entry.track) and entry.table is not None]
     scored = [entry for entry in here if entry.track.takes == "predictions"]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
-    yield from (nothing_kept(entry, folder) for entry in entries if shifts.HASH not in entry.record.hashes)
-    kept = [entry for entry in entries if shifts.HASH in entry.record.hashes]
-    yield from (_unjudged(entry, folder) for entry in kept if not judged(entry.track))
+    yield from (nothing_kept(entry, folder) for entry in entries if not _follows(entry))
+    yield from (_unjudged(entry, folder) for entry in entries if _follows(entry) and not judged(entry.track))
+    closed = [entry for entry in here if encoders.closed(entry) and _is_of(entry, task)]
+    if closed:
+        yield from encoders.look(folder, closed, task)
     sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)
@@ -90,6 +92,11 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
 def _unjudged(entry: BoardEntry, folder: Path) -> Check:
     """A row whose metrics are computed by its track alone."""
     return skipped("metrics recomputed", subject(entry, folder), "these metrics are not computed a second time")
+
+
+def _follows(entry: BoardEntry) -> bool:
+    """Whether a row's metrics can be computed again: from what is kept, or from cells alone."""
+    return shifts.HASH in entry.record.hashes or encoders.closed(entry)
 
 
 def _is_of(entry: BoardEntry, task: Task) -> bool:
