@@ -1,6 +1,5 @@
 """What we promise of every kind of split, and the kinds of our own."""
 
-import json
 from pathlib import Path
 
 import gears_lists
@@ -20,7 +19,8 @@ from bench.data.splits import kinds as split_kinds
 from bench.data.splits.kinds import Drawn, SplitKind, kinds
 from bench.data.splits.split import draw, merge_parts
 from bench.data.task import Task
-from bench.results import lines
+from bench.results import store
+from bench.tracks import registry
 from bench.tracks.response.truth import truth
 
 
@@ -148,13 +148,9 @@ def test_doubles_without_any_or_without_their_singles_is_an_error():
 def published(dataset):
     """(kind, seed, fold) and split_id of every committed record of a data set."""
     folder = Path(__file__).resolve().parents[2] / "leaderboards"
-    specs = [
-        json.loads(line)["spec"]
-        for place in lines.places(folder, "response")
-        if place.name.startswith(f"{dataset}__")
-        for line in lines.read(place).text.splitlines()
-    ]
-    return {(spec["split"], spec["split_seed"], spec["control_fold"]): spec["split_id"] for spec in specs}
+    boards = store.boards(folder, registry.by_verb("run"), dataset)
+    specs = [record.spec for board in boards for record in board.records.values()]
+    return {(spec.split, spec.split_seed, spec.control_fold): spec.split_id for spec in specs}
 
 
 @pytest.mark.parametrize("name", ["simulated", "norman_slice"])

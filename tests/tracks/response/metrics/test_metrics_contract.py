@@ -79,9 +79,11 @@ def test_is_documented(metric: Metric) -> None:
 def test_one_metric_per_family() -> None:
     families = {m.family: m.name for m in METRICS.values() if m.family}
     assert families == {
-        "pattern": "pearson_delta", "identity": "discrimination", "size": "shift_ratio", "DE": "signed_rank_z"
+        "pattern": "pearson_delta", "identity": "discrimination", "size": "shift_ratio", "DE": "signed_rank_z",
+        "epistasis": "epistasis_kept_r",
     }  # fmt: skip
-    assert len([m for m in METRICS.values() if m.family]) == 4
+    assert len([m for m in METRICS.values() if m.family]) == 5
+    assert [m.name for m in METRICS.values() if m.family and m.optional] == ["epistasis_kept_r"]
     assert next(iter(METRICS)) == "pearson_delta"
 
 
