@@ -126,6 +126,15 @@ ENCODERS_RUN: dict[str, Tolerance] = {
     "silhouette_batch": Tolerance(1e-5, 1e-5),
     "effective_rank": Tolerance(1e-5, 1e-5),
 }
+_KNOWN = (
+    *("mcc_within", "mcc_pooled", "mcc_within_spearman", "mcc_pooled_spearman", "width", "r2_i", "r2_v"),
+    *("leak_v", "leak_i", "label_i", "label_v", "mask_f1", "shd", "double_error"),
+)
+#: Of rows of known latents that follow from the cells: the same numbers added in another order. A cell on the border of
+#: two conditions, or a size at a threshold, may fall on either side.
+LATENTS = {name: Tolerance(1e-5, 1e-5) for name in _KNOWN} | {
+    name: Tolerance(1e-2, 1e-2) for name in ("label_i", "label_v", "mask_f1")
+}
 #: A centred shift below this share of the whole one is what rounding leaves of none.
 UNRESOLVED = 1.0 / 256
 

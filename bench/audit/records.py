@@ -228,4 +228,6 @@ def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
     if entry.track.takes == "encoder":
         why = "it is learned, and no embedding is kept: its sums and chance are checked"
         return skipped(name, subject(entry, folder), why)
+    if entry.track.takes == "latents":
+        return skipped(name, subject(entry, folder), "its latents are not kept")
     return skipped(name, subject(entry, folder), "embeddings are not kept: too large; its sums and chance are checked")
