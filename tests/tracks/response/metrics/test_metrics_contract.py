@@ -191,7 +191,11 @@ def take_genes(evaluation: Evaluation, genes: np.ndarray) -> Evaluation:
         ),
         cells=change_variance(evaluation, lambda v: v[:, genes]),
         legacy=replace(evaluation.legacy, genes=place[evaluation.legacy.genes]),
-        epistasis=replace(evaluation.epistasis, additive=evaluation.epistasis.additive[:, :, genes]),
+        epistasis=replace(
+            evaluation.epistasis,
+            additive=evaluation.epistasis.additive[:, :, genes],
+            kept=evaluation.epistasis.kept[:, genes],
+        ),
         states=change_states(evaluation, lambda shifts: shifts[:, :, genes]),
     )
 
@@ -225,6 +229,7 @@ def with_foreign_gene(evaluation: Evaluation) -> Evaluation:
         epistasis=replace(
             evaluation.epistasis,
             additive=np.concatenate([evaluation.epistasis.additive, np.tile(loud, (4, 1, 1))], axis=2),
+            kept=np.hstack([evaluation.epistasis.kept, loud]),
         ),
         states=change_states(evaluation, lambda v: np.concatenate([v, np.tile(loud[:, None], (1, 3, 1))], axis=2)),
     )
