@@ -81,6 +81,7 @@ def test_alignment_keeps_the_shifts_out_of_the_invariant_latent(ten, aligned):
     assert np.median(size) < 0.6 * np.median(aligned[1])
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_what_an_ablation_takes_away(name, models, task):
     model = models[name]

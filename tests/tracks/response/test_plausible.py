@@ -91,7 +91,7 @@ def test_a_good_prediction_and_no_change_are_not_doubted(task, facts, honest):
     assert plausible.judge(task, facts, facts.c_in) == plausible.Verdict()
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.ci
 @pytest.mark.parametrize("model", CLOSED)
 def test_closed_forms_pass_on_simulated_data(model, tmp_path):
     task = simulated()

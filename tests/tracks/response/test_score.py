@@ -214,6 +214,7 @@ def permuted(counts, obs, seed):
     return screens.screen(counts, shuffled)
 
 
+@pytest.mark.ci
 def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
     """40 label permutations: the mean disjoint Pearson delta of train_mean is 0 within 3 standard errors, the shared
     form exceeds .3. This is why the harness holds controls back."""
