@@ -65,3 +65,15 @@ def ten_units(tmp_path) -> PerturbationDataModule:
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"train": ["A+ctrl", "B+ctrl"], "test": ["A+B"]}))
     return PerturbationDataModule(Task(dataset, draw(dataset, "custom", 1, custom=path)), seed=1)
+
+
+def predicted_shifts(model, module, units):
+    """Mean predicted shift of each unit from its context's input controls ``[T, G]``."""
+    predicted = []
+    for unit in units:
+        context = module.dataset.contexts.index(unit.context)
+        cells = torch.from_numpy(module.dataset.x[module.input_rows[context]].toarray())
+        asked = torch.full((len(cells),), module.dataset.conditions.index(unit.perturbation))
+        batch = InputBatch(cells, asked, torch.full((len(cells),), context))
+        predicted.append((model.predict_step(batch) - cells.double()).mean(dim=0).numpy())
+    return np.array(predicted)

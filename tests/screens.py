@@ -179,3 +179,18 @@ def without(data, rows):
     return type(data)(
         **fields | {name: fields[name][keep] for name in ("x", "barcodes", "condition", "context", "batch")}
     )
+
+
+def rebuilt(data, x):
+    """The same cells with other expression."""
+    return build(
+        data.name,
+        sp.csr_matrix(x),
+        genes=data.genes,
+        barcodes=data.barcodes,
+        condition=np.array(data.conditions)[data.condition],
+        context=np.array(data.contexts)[data.context],
+        batch=np.array(data.batches)[data.batch],
+        source=data.name,
+        card=data.card,
+    )

@@ -5,7 +5,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import screens
 import simulated_screen
 import torch
@@ -117,7 +116,7 @@ def test_what_no_model_may_see_changes_nothing(name, fitted, tmp_path):
     x[np.concatenate([hidden, reference])] = np.random.default_rng(0).exponential(
         2, (len(hidden) + len(reference), x.shape[1])
     )
-    corrupted = rebuilt(data, x)
+    corrupted = screens.rebuilt(data, x)
     assert corrupted.hash != data.hash
     before = fitted(name)[2]
     torch.rand(7)
@@ -138,7 +137,7 @@ def test_an_unseen_context_is_unseen(name, tmp_path):
         task.rows("test"), [data.barcode_index[b] for pool in split.reference_controls.values() for b in pool]
     ]
     x[hidden] = np.random.default_rng(0).exponential(2, (len(hidden), x.shape[1]))
-    before, after = (predict(name, each, split, tmp_path)[2] for each in (data, rebuilt(data, x)))
+    before, after = (predict(name, each, split, tmp_path)[2] for each in (data, screens.rebuilt(data, x)))
     assert len(before.y_hat) == 22
     np.testing.assert_array_equal(before.y_hat, after.y_hat)
 
@@ -153,23 +152,8 @@ def test_train_cells_do_change_the_fit(name, fitted, tmp_path):
     rows = data.rows(split.train)
     x = data.x.toarray()
     x[rows] = x[rows][:, ::-1]
-    other = predict(name, rebuilt(data, x), split, tmp_path)[2]
+    other = predict(name, screens.rebuilt(data, x), split, tmp_path)[2]
     assert not np.allclose(fitted(name)[2].y_hat, other.y_hat, atol=1e-3)
-
-
-def rebuilt(data, x):
-    """The same cells with other expression."""
-    return screens.build(
-        data.name,
-        sp.csr_matrix(x),
-        genes=data.genes,
-        barcodes=data.barcodes,
-        condition=np.array(data.conditions)[data.condition],
-        context=np.array(data.contexts)[data.context],
-        batch=np.array(data.batches)[data.batch],
-        source=data.name,
-        card=data.card,
-    )
 
 
 def test_small_arguments_reduce_every_learned_model():

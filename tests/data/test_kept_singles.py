@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import screens
 from harness import predict
 
@@ -74,17 +73,7 @@ def test_kept_cells_change_no_model(name, task, tmp_path):
     rows = np.flatnonzero(np.isin(data.barcodes, list(barcodes(task.split))))
     x = data.x.toarray()
     x[rows] = np.random.default_rng(0).exponential(2, (len(rows), x.shape[1]))
-    corrupted = screens.build(
-        data.name,
-        sp.csr_matrix(x),
-        genes=data.genes,
-        barcodes=data.barcodes,
-        condition=np.array(data.conditions)[data.condition],
-        context=np.array(data.contexts)[data.context],
-        batch=np.array(data.batches)[data.batch],
-        source=data.name,
-        card=data.card,
-    )
+    corrupted = screens.rebuilt(data, x)
     assert corrupted.hash != data.hash
     for folder in ("before", "after"):
         (tmp_path / folder).mkdir()

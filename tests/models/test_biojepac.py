@@ -47,13 +47,7 @@ def predictions(model, module):
         return [model.predict_step(batch, 0) for batch in module.predict_dataloader()]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine, threads that wait for each other take ten times as long over so small tensors."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # The configuration

@@ -54,13 +54,7 @@ def _counted(step, name, taken, stop):
     return counted
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine, threads that wait for each other take ten times as long over so small tensors."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.slow

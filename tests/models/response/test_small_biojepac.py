@@ -1,11 +1,8 @@
 """The small BioJEPAC: what cannot be learned by heart will not be learned."""
 
-import numpy as np
 import pytest
-import torch
-from responses import ten_units
+from responses import predicted_shifts, ten_units
 
-from bench.data.datamodule import InputBatch
 from bench.models import registry
 from bench.runner.model_choice import choose
 
@@ -22,13 +19,7 @@ BY_HEART = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """On a busy machine, threads that wait for each other take ten times as long over so small tensors."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def left(module, **changed):
@@ -36,15 +27,9 @@ def left(module, **changed):
     model = registry.load("jepa")(**{**choose("biojepac_small").init_args, **BY_HEART, **changed})
     model.fit(module)
     bulk = module.pseudobulk("train")
-    predicted = []
-    for unit in bulk.units:
-        context = module.dataset.contexts.index(unit.context)
-        cells = torch.from_numpy(module.dataset.x[module.input_rows[context]].toarray())
-        asked = torch.full((len(cells),), module.dataset.conditions.index(unit.perturbation))
-        batch = InputBatch(cells, asked, torch.full((len(cells),), context))
-        predicted.append((model.predict_step(batch) - cells.double()).mean(dim=0).numpy())
+    predicted = predicted_shifts(model, module, bulk.units)
     between = ((bulk.shifts - bulk.shifts.mean(axis=0)) ** 2).sum()
-    return float(((np.array(predicted) - bulk.shifts) ** 2).sum() / between)
+    return float(((predicted - bulk.shifts) ** 2).sum() / between)
 
 
 @pytest.mark.slow

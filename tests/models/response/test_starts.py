@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from responses import ten_units
+from responses import predicted_shifts, ten_units
 
-from bench.data.datamodule import InputBatch
 from bench.models import registry
 from bench.models.response.mean_head import Targets
 from bench.models.response.starts import Between, bag_starts, latent_starts
@@ -73,17 +72,11 @@ def test_every_encoder_can_be_fitted_to_ten_units(name, tmp_path):
     )
     model.fit(module)
     bulk = module.pseudobulk("train")
-    predicted = []
-    for unit in bulk.units:
-        context = module.dataset.contexts.index(unit.context)
-        cells = torch.from_numpy(module.dataset.x[module.input_rows[context]].toarray())
-        asked = torch.full((len(cells),), module.dataset.conditions.index(unit.perturbation))
-        batch = InputBatch(cells, asked, torch.full((len(cells),), context))
-        predicted.append((model.predict_step(batch) - cells.double()).mean(dim=0).numpy())
+    predicted = predicted_shifts(model, module, bulk.units)
     means = np.array(
         [bulk.shifts[[u.perturbation == v.perturbation for v in bulk.units]].mean(axis=0) for u in bulk.units]
     )
-    left = ((np.array(predicted) - bulk.shifts) ** 2).sum() / ((bulk.shifts - means) ** 2).sum()
+    left = ((predicted - bulk.shifts) ** 2).sum() / ((bulk.shifts - means) ** 2).sum()
     assert left > 0.9 if name == "constant_encoder" else left < 0.1, (
         f"{name}: {left:.2f} of what contexts differ by is left"
     )
