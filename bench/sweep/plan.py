@@ -98,7 +98,8 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     Args:
         suite: The suite.
         places: As for :func:`configs`.
-        only: Words that a job's row or task must hold, all of them; absent = all jobs.
+        only: Words that a job's row or task must hold, all of them, a split as written or as boards name it; absent
+            = all jobs.
 
     Raises:
         BenchError: As for :func:`configs`; unknown data or split, data that are not there, a claim about rows that
@@ -145,7 +146,8 @@ def label(verb: str, config: AnyConfig) -> str:
 
 
 def _wanted(verb: str, config: AnyConfig, only: Sequence[str]) -> bool:
-    words = f"{verb} {label(verb, config)} {config.data} {config.split or ''} seed={config.seeds[0][0]}"
+    split = config.split or ""
+    words = f"{verb} {label(verb, config)} {config.data} {split} {board_name(split)} seed={config.seeds[0][0]}"
     return all(word in words for word in only)
 
 

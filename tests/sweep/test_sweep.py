@@ -283,6 +283,13 @@ def test_what_cannot_be_run_is_refused_before_anything_is(blocks, words, tree, c
     assert not Path("runs").exists()
 
 
+def test_only_takes_a_split_as_it_is_written_and_as_a_board_names_it(tree):
+    write("{models: additive, data: t.yaml, splits: [doubles, 'doubles:label_fraction=0.5']}")
+    suite, places = suites.find("s.yaml"), folders(Path("runs"), Path("runs/leaderboards"))
+    for word in ("doubles:label_fraction=0.5", "doubles-label_fraction0.5"):
+        assert [job.config.split for job in plan(suite, places, [word])] == ["doubles:label_fraction=0.5"]
+
+
 def test_bad_flags(tree, capsys):
     write(GOOD)
     refuse(capsys, ["sweep", "s.yaml", "--workers", "0"], "--workers 0: expected 1 or more")
