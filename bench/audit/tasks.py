@@ -33,7 +33,7 @@ def judged(track: Track) -> bool:
 def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
-    yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
+    yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"], found.moments)
     wells = [entry for entry in every if entry.track.takes == "profiles"]
     yield from profiles.look(folder, [entry for entry in wells if judged(entry.track)], data)
     yield from (_unjudged(entry, folder) for entry in wells if not judged(entry.track))

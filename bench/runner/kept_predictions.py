@@ -1,4 +1,7 @@
-"""Predicted shifts of finished runs, which publishing takes along: from the runs' folders, or a board's own file."""
+"""What publishing takes along of finished runs, from their folders or a board's own file.
+
+Of predictions shifts, of candidates coordinates, of latents moments: from these their numbers are computed again.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,9 @@ from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import predictions, store
+from bench.results import moments, predictions, store
 from bench.results.entries import BoardEntry
+from bench.results.moments import Moments
 from bench.results.records import Record
 from bench.results.shifts import HASH, LEVELS, Rows, Shifts
 from bench.results.tables import ALL
@@ -26,13 +30,14 @@ from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks import registry
 
-#: What of a record does not follow from what would be kept of its predictions, in words; empty = all does, ``None`` =
-#: nobody can tell here.
-Lost: TypeAlias = Callable[[BoardEntry, Rows], str | None]
+#: What is kept of one run.
+Kept: TypeAlias = Rows | Moments
+#: What of a record does not follow from what would be kept, in words; empty = all does, ``None`` = nobody can tell.
+Lost: TypeAlias = Callable[[BoardEntry, Kept], str | None]
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
-    """The runs of which predictions are kept, by run id: of each row its first control fold and seeds.
+    """The runs of which anything is kept, by run id: of each row its first control fold and seeds.
 
     Predictions of every seed would be five times what the boards are. One run of each row tells a metric that was
     computed wrongly, and the others of the row are scored by the same code.
@@ -46,45 +51,55 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     return {run_id for _, run_id in first.values()}
 
 
-def shifts_of(
+def follows(entry: BoardEntry) -> bool:
+    """Whether a row of latents follows from its screen and its seeds, so that nothing need be kept of it."""
+    references = registry.evaluation(entry.track).REFERENCES if entry.track.takes == "latents" else {}
+    name = entry.record.spec.model
+    return name in references and not references[name].rounded
+
+
+def kept_of(
     entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None
-) -> tuple[dict[str, Rows], dict[str, str]]:
-    """Look for the predictions of records.
+) -> tuple[dict[str, Kept], dict[str, str]]:
+    """Look for what is to be kept of records.
 
     Args:
-        entries: Records of predictions, of test units or of candidates.
-        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``.
+        entries: Records of predictions, of test units or of candidates, or of latents.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``, or
+            ``moments.npz``.
         lost: Says what would be lost of a record: predictions are kept as coarsely as nothing is, and not at all where
             something always is. Absent = as finely as is usual, without asking.
 
     Returns:
         By run id what was found, and why nothing was.
     """
-    found: dict[str, Rows] = {}
+    found: dict[str, Kept] = {}
     lacking: dict[str, str] = {}
     data: dict[str, Dataset] = {}
     boards: dict[Path, store.Board] = {}
     tasks: dict[tuple[str, int, int], Task] = {}
     for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
         record, spec = entry.record, entry.record.spec
-        folder, of_candidates = runs / record.run_id, entry.track.takes == "candidates"
-        file = folder / (CANDIDATES if of_candidates else PREDICTIONS)
+        folder, takes = runs / record.run_id, entry.track.takes
+        file = folder / {"candidates": CANDIDATES, "latents": moments.FILE}.get(takes, PREDICTIONS)
         try:
-            if file.is_file():
+            if file.is_file() and takes == "latents":
+                found[record.run_id] = _moments(file, record)
+            elif file.is_file():
                 if spec.dataset not in data:
                     data.clear()  # one data set at a time is in memory
                     tasks.clear()
                     data[spec.dataset] = load_dataset(spec.dataset)
-                if of_candidates:
+                if takes == "candidates":
                     key = spec.split, spec.split_seed, spec.control_fold
                     if key not in tasks:
                         tasks[key] = Task(data[spec.dataset], draw(data[spec.dataset], kind_of(key[0]), *key[1:]))
                     found[record.run_id] = _of_candidates(file, entry, tasks[key])
                 else:
                     found[record.run_id] = _of_run(folder, entry, data[spec.dataset])
-            elif HASH in record.hashes:
+            elif store.kind_of(entry.track).hash in record.hashes:
                 board = boards.setdefault(entry.path, store.Board(entry.track, entry.path))
-                found[record.run_id] = board.shifts.rows(record.run_id)
+                found[record.run_id] = board.kept.rows(record.run_id)
             else:
                 lacking[record.run_id] = f"no {file}"
             if lost is not None and record.run_id in found:
@@ -94,15 +109,15 @@ def shifts_of(
     return found, lacking
 
 
-def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost) -> Rows:
-    """As few whole numbers for each unit as leave the record's metrics what they are.
+def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost) -> Kept:
+    """As few whole numbers for each unit as leave the record's metrics what they are; moments as they are.
 
     Raises:
         BenchError: They never do.
     """
     said: str | None = ""
     for tried in _finer(rows):
-        said = lost(entry, Shifts().with_run(entry.record.run_id, tried).rows(entry.record.run_id))
+        said = lost(entry, _read_again(entry.record.run_id, tried))
         if said is None:
             return rows
         if not said:
@@ -110,9 +125,16 @@ def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost) -> Rows:
     raise BenchError(f"the metrics of {entry.record.run_id} do not follow from what can be kept ({said}).")
 
 
-def _finer(rows: Rows) -> Iterator[Rows]:
+def _read_again(run_id: str, rows: Kept) -> Kept:
+    """What a reader would find of what is kept so."""
+    return Shifts().with_run(run_id, rows).rows(run_id) if isinstance(rows, Rows) else rows
+
+
+def _finer(rows: Kept) -> Iterator[Kept]:
     """The same, kept more and more exactly."""
-    if rows.steps is None:
+    if not isinstance(rows, Rows):
+        yield rows
+    elif rows.steps is None:
         yield from (rows._replace(levels=levels) for levels in LEVELS)
     else:
         yield rows
@@ -123,6 +145,14 @@ def _check(path: Path, record: Record) -> None:
     """Refuse a file that is not the one that a record was made from."""
     if sha256_file(path) != record.hashes.get("predictions"):
         raise BenchError(f"{path}: not the predictions that the record of {record.run_id} was made from.")
+
+
+def _moments(path: Path, record: Record) -> Moments:
+    """Read a run's moments, which must be those of the latents that its record was made from."""
+    found = moments.read(path, record.run_id)
+    if moments.digest_of(found) != record.hashes.get(moments.MADE):
+        raise BenchError(f"{path}: not the moments of the latents that the record of {record.run_id} was made from.")
+    return found
 
 
 def _of_candidates(path: Path, entry: BoardEntry, task: Task) -> Rows:
@@ -161,5 +191,6 @@ def input_means(task: Task) -> dict[str, Floats]:
 
 
 def without(record: Record) -> Record:
-    """A record that names no kept predictions."""
-    return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k != HASH}})
+    """A record that names nothing that is kept in its board's file."""
+    kept = (HASH, moments.HASH)
+    return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k not in kept}})

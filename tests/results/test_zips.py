@@ -188,4 +188,4 @@ def test_a_board_with_predictions_holds_them_as_a_member(path, tmp_path):
     store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, pd.DataFrame(shift).to_numpy())})
     assert list(store.members(path)) == ["runs.jsonl.gz", "values.parquet", "task.parquet", "predictions.npz"]
     (board,) = store.boards(tmp_path, TRACK)
-    assert isinstance(board.shifts, Shifts) and list(board.shifts.runs) == [record.run_id]
+    assert isinstance(board.kept, Shifts) and list(board.kept.runs) == [record.run_id]
