@@ -100,6 +100,15 @@ def norman(real_data: Path):
 
 
 @pytest.fixture(scope="session")
+def published_groups():
+    """Every track with its published boards, read once: what they hold is not to be changed."""
+    from bench.results import everything
+    from bench.tracks import registry
+
+    return everything.read(registry.tracks(), _ROOT / "leaderboards")
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """A screen of 12 singles and 10 doubles, 60 genes, 2 batches; made in milliseconds."""
     return screens.tiny_screen()

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from harness import N_MADE, groups, made_record
+from harness import N_MADE, groups, made_record, made_records
 
 from bench.cli.figures import figures as verb
 from bench.core.errors import BenchError
@@ -45,13 +45,10 @@ ROWS = ["good", VARIANT, "weak", "alien"]
 def folder(tmp_path_factory):
     """Two seeds of a good model, a long-named variant, a weak one, a null one and the floor."""
     path = tmp_path_factory.mktemp("boards")
-    for seed in (1, 2):
-        task = {"split_seed": seed, "split_id": f"s{seed}"}
-        made_record(path, "good", MEANS, **task)
-        made_record(path, "good", MEANS, variant=LONG, arguments=LONG, **task)
-        made_record(path, "weak", dict.fromkeys(MEANS, 0.3), **task)
-        made_record(path, "alien", MEANS, controls_used="unknown", **task)
-        made_record(path, "train_mean", dict.fromkeys(MEANS, 0.25), **task)
+    plain = {"good": MEANS, "weak": dict.fromkeys(MEANS, 0.3), "train_mean": dict.fromkeys(MEANS, 0.25)}
+    made_records(path, plain, (1, 2))
+    made_records(path, {"good": MEANS}, (1, 2), variant=LONG, arguments=LONG)
+    made_records(path, {"alien": MEANS}, (1, 2), controls_used="unknown")
     return path
 
 
