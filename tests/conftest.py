@@ -18,6 +18,7 @@ import gears_lists
 import screens
 
 gears_lists.fill_cache()
+gc.disable()  # until tests begin: what test files import is no garbage, and searches for some take two seconds
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +65,7 @@ def pytest_collection_finish() -> None:
     """Look no more for garbage among what was imported: a full search takes a second, and is made again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def real_data_dir() -> Path | None:

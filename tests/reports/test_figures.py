@@ -16,7 +16,7 @@ from bench.core.errors import BenchError
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
 from bench.reports.figures.data import figure_data, printed
-from bench.reports.figures.style import columns
+from bench.reports.figures.style import FORMATS, columns
 from bench.results.board import board
 from bench.tracks.response.track import TRACK
 
@@ -67,6 +67,12 @@ def boards(folder):
 def drawn(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "new"
     return figures.draw(TRACK, [folder], "d", "simulation", out, ROWS)
+
+
+@pytest.fixture
+def blank(monkeypatch):
+    """No picture is drawn: for tests of which files there are."""
+    monkeypatch.setattr(figures, "render", lambda chart: dict.fromkeys(FORMATS, b"picture"))
 
 
 def text_of(path):
@@ -211,7 +217,7 @@ def test_a_choice_of_models_moves_no_number(folder, found):
     pd.testing.assert_frame_equal(few, whole[whole["label"] == "weak"].reset_index(drop=True))
 
 
-def test_figures_without_their_metric_are_left_out(tmp_path):
+def test_figures_without_their_metric_are_left_out(tmp_path, blank):
     made_record(tmp_path / "lb", "m", {"pearson_delta": 0.5})
     made = figures.draw(TRACK, [tmp_path / "lb"], "d", "simulation", tmp_path / "out")
     assert {path.name.split("__")[2].split(".")[0] for path in made} == {"skill", "scatter"}
@@ -241,7 +247,7 @@ def test_nothing_to_draw(tmp_path):
         figures.draw(TRACK, [tmp_path / "absent"], "d", "simulation", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path, blank):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="cannot write"):
@@ -272,12 +278,13 @@ def test_panels_fill_their_rows():
     assert [columns(n) for n in (1, 2, 3, 5, 6, 8, 9, 20)] == [1, 2, 3, 5, 3, 4, 3, 5]
 
 
-def test_the_verb_prints_the_files(tmp_path, capsys):
+def test_the_verb_prints_the_files(tmp_path, capsys, blank):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
     assert verb(["--data", "d", "--leaderboards", str(tmp_path), "--out", str(tmp_path), "--models", "m"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "d__simulation__skill.pdf")
 
 
+@pytest.mark.ci
 def test_importing_loads_no_altair():
     slow = ["altair", "vl_convert", "torch"]
     code = f"import sys, bench.reports.figures, bench.cli.figures; print([m for m in {slow} if m in sys.modules])"

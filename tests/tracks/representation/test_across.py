@@ -79,6 +79,7 @@ def test_roles_hold_the_cells_that_they_say(task):
                 assert set(data.barcodes[rows].tolist()) <= pool, role
 
 
+@pytest.mark.ci
 def test_a_planted_encoder_scores_one(task):
     data = task.dataset
     found = protocol.evaluate(task, by_cell(task, np.eye(len(data.conditions))[data.condition]), 1).summary()
