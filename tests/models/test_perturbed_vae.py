@@ -133,6 +133,7 @@ def test_genes_of_which_nothing_is_known_act_alike_and_are_counted(task, monkeyp
     assert all((shift[0] - other).abs().max() > 1e-4 for other in shift[2:]) and shift[0].abs().max() > 0
 
 
+@pytest.mark.ci
 def test_predictions_are_a_seeds_own(task):
     batch = next(iter(task.predict_dataloader()))
     first, again, other = (fitted(task, seed, prediction="sample").predict_step(batch) for seed in (1, 1, 2))

@@ -227,6 +227,7 @@ def test_identification_by_hand():
     assert numbers["identify_mrr_chance"] == pytest.approx(11 / 18)
 
 
+@pytest.mark.ci
 def test_only_held_out_contexts_are_asked():
     counts, obs = screens.tiny_counts(cells=40, contexts=2)
     data = screens.screen(counts, obs)
