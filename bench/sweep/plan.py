@@ -126,6 +126,14 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     return list(jobs.values())
 
 
+def seeds_of(jobs: Sequence[Job]) -> dict[tuple[str, str], list[int]]:
+    """Split seeds by data set and board's split: those of which a row of the suite's claims must have all."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for job in jobs:
+        seeds.setdefault((job.spec.dataset, job.spec.split), []).append(job.spec.split_seed)
+    return seeds
+
+
 def _key(verb: str, config: AnyConfig, run_id: str) -> str:
     """Runs that differ in the second stage alone train one encoder, whose checkpoint they share; so do rows of profiles
     that differ in how they are judged. What one row of profiles is asked has one key.

@@ -114,8 +114,20 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypa
     code, out, _ = bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")
     assert code == 0 and out.count("published") == 4 and "p/claims__s.json" in out
     assert bench(capsys, "leaderboard", "--check", "--leaderboards", "p")[0] == 0
+    # Claims are the suite's as it is now, not as it was when the sweep last evaluated them.
+    write(
+        GOOD,
+        claims=[
+            CLAIM.replace("additive_learns", "renamed").replace(
+                "better: additive, worse: train_mean", "better: train_mean, worse: additive"
+            )
+        ],
+    )
     code, out, _ = bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")
     assert out.count("reproduces") == 4
+    (verdict,) = json.loads(Path("p/claims__s.json").read_text())["verdicts"]
+    assert verdict["claim"]["name"] == "renamed" and verdict["verdict"] == "false"
+    assert bench(capsys, "leaderboard", "--check", "--leaderboards", "p")[0] == 0
 
 
 def test_a_row_of_a_file_of_latents_is_named_and_commanded_by_it(tree):
