@@ -95,8 +95,10 @@ def publish(argv: Sequence[str]) -> int:
     from bench.audit.keeping import Lost
     from bench.runner.publish import publish as copy_records
 
-    jobs = _jobs(options.suite, options.source) if options.suite else []
-    run_ids = list(dict.fromkeys(job.spec.run_id for job in jobs)) or options.run_ids
+    jobs: list[Job] = []
+    run_ids = options.run_ids
+    if options.suite:
+        jobs, run_ids = _jobs(options.suite, options.source, options.leaderboards)
     lost = Lost(options.leaderboards)
     for line in copy_records(run_ids, options.source, options.leaderboards, options.force, options.runs, lost):
         tell(line)
@@ -105,26 +107,30 @@ def publish(argv: Sequence[str]) -> int:
     return 0
 
 
-def _jobs(name: str, source: Path) -> list[Job]:
-    """The runs of a suite.
+def _jobs(name: str, source: Path, target: Path) -> tuple[list[Job], list[str]]:
+    """The runs of a suite, and the ids of those that are to be copied.
 
     Raises:
-        BenchError: The records of some are not there.
+        BenchError: The records of some are neither in the folder nor published.
     """
     from bench.results.store import collect
     from bench.sweep import suite as suites
     from bench.sweep.plan import folders, plan
     from bench.tracks import registry
 
+    def ids(folder: Path) -> set[tuple[str, str]]:
+        return {(track.verb, one.record.run_id) for track in registry.tracks() for one in collect(track, [folder])}
+
     jobs = plan(suites.find(name), folders(source.parent, source))
-    there = {t.verb: {one.record.run_id for one in collect(t, [source])} for t in registry.tracks()}
-    missing = [job for job in jobs if job.spec.run_id not in there[job.verb]]
+    there = ids(source)
+    known = there | ids(target)
+    missing = [job for job in jobs if (job.verb, job.spec.run_id) not in known]
     if missing:
         raise BenchError(
-            f"{len(missing)} of the {len(jobs)} runs of suite '{name}' are not in {source}, the first "
-            f"{missing[0].row} | {missing[0].task}. Run 'bench sweep {name}' first."
+            f"{len(missing)} of the {len(jobs)} runs of suite '{name}' are neither in {source} nor published, the "
+            f"first {missing[0].row} | {missing[0].task}. Run 'bench sweep {name}' first."
         )
-    return jobs
+    return jobs, list(dict.fromkeys(job.spec.run_id for job in jobs if (job.verb, job.spec.run_id) in there))
 
 
 def _publish_claims(name: str, jobs: Sequence[Job], target: Path) -> None:

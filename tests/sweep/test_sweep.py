@@ -127,6 +127,9 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypa
     assert out.count("reproduces") == 4
     (verdict,) = json.loads(Path("p/claims__s.json").read_text())["verdicts"]
     assert verdict["claim"]["name"] == "renamed" and verdict["verdict"] == "false"
+    # What is published already need not be fitted again for it.
+    code, out, _ = bench(capsys, "publish", "--suite", "s.yaml", "--from", "nowhere", "--leaderboards", "p")
+    assert code == 0 and "reproduces" not in out and "p/claims__s.json" in out
     assert bench(capsys, "leaderboard", "--check", "--leaderboards", "p")[0] == 0
 
 
