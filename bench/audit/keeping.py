@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from bench.audit import data_sets, plans, rows
+from bench.audit import data_sets, encoders, plans, rows
 from bench.audit.data_sets import DataSets
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
@@ -14,6 +14,7 @@ from bench.results.shifts import Rows
 #: How much of what the audit tolerates may be used up: beside a board's other rows the same numbers stand along other
 #: directions, and another processor adds its own rounding.
 SHARE = 0.8
+_Judge: TypeAlias = rows.Judge | plans.Judge | encoders.Judge
 
 
 class Lost:
@@ -26,7 +27,7 @@ class Lost:
 
     def __init__(self, folder: Path, data: DataSets | None = None) -> None:
         self._folder, self._data = folder, data or DataSets()
-        self._of: tuple[Any, Task, rows.Judge | plans.Judge] | None = None  # of the last task: rows come task by task
+        self._of: tuple[Any, Task, _Judge] | None = None  # of the last task: rows come task by task
 
     def __call__(self, entry: BoardEntry, kept: Rows) -> str | None:
         """In words; empty where everything follows, within :data:`SHARE` of what the audit tolerates.
@@ -34,7 +35,7 @@ class Lost:
         ``None`` where it cannot be told: the data are not at hand, or the split's lists are in a file of its author's.
 
         Args:
-            entry: The record, of a track that takes predictions or candidates.
+            entry: The record, of a track that takes predictions, candidates or an encoder.
             kept: What a reader would find.
         """
         spec = entry.record.spec
@@ -47,13 +48,19 @@ class Lost:
             if isinstance(split, str):
                 return None
             task = Task(dataset, split)
-            planned = entry.track.takes == "candidates"
-            judge = plans.Judge(task, self._folder) if planned else rows.judge_of(task, entry, self._folder)
-            self._of = key, task, judge
+            self._of = key, task, self._judge(entry, task)
         _, task, judge = self._of
+        if isinstance(judge, encoders.Judge):
+            return judge.metrics(entry, kept.shifts, SHARE)[0]
         if isinstance(judge, plans.Judge):
             if kept.steps is None:
                 return "not coordinates"
             return judge.metrics(entry, kept.shifts, kept.steps, SHARE)[0]
         d_hat = rows.by_name(kept.names, kept.shifts, task.dataset.genes.tolist(), judge.order)
         return "other genes or units" if d_hat is None else judge.metrics(entry, d_hat, SHARE)[0]
+
+    def _judge(self, entry: BoardEntry, task: Task) -> _Judge:
+        if entry.track.takes == "encoder":
+            return encoders.Judge(task)
+        planned = entry.track.takes == "candidates"
+        return plans.Judge(task, self._folder) if planned else rows.judge_of(task, entry, self._folder)

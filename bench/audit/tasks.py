@@ -76,11 +76,11 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     here = [entry for entry in entries if judged(entry.track) and entry.table is not None]
     scored = [entry for entry in here if entry.track.takes == "predictions"]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
-    yield from (nothing_kept(entry, folder) for entry in entries if not _follows(entry))
+    asked = [entry for entry in here if entry.track.takes == "encoder" and _is_of(entry, task)]
+    yield from (nothing_kept(entry, folder) for entry in entries if not _follows(entry) and entry not in asked)
     yield from (_unjudged(entry, folder) for entry in entries if _follows(entry) and not judged(entry.track))
-    closed = [entry for entry in here if encoders.closed(entry) and _is_of(entry, task)]
-    if closed:
-        yield from encoders.look(folder, closed, task)
+    if asked:
+        yield from encoders.look(folder, found, asked, task)
     sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)

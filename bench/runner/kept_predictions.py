@@ -1,4 +1,7 @@
-"""Predicted shifts of finished runs, which publishing takes along: from the runs' folders, or a board's own file."""
+"""What of finished runs publishing takes along, from their folders or a board's own file.
+
+Predicted shifts of units, coordinates of candidates, or latents of the cells that an encoder was asked about.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import predictions, store
+from bench.results import cell_latents, predictions, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
-from bench.results.shifts import HASH, LEVELS, Rows, Shifts
+from bench.results.shifts import HASH, LEVELS, Rows, Shifts, pack
 from bench.results.tables import ALL
 from bench.runner.candidates import PREDICTIONS as CANDIDATES
 from bench.runner.genes import split_of_run
@@ -26,6 +30,8 @@ from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks import registry
 
+#: Names of what a run leaves, by what is evaluated.
+_FILES = {"predictions": PREDICTIONS, "candidates": CANDIDATES, "encoder": cell_latents.FILE}
 #: What of a record does not follow from what would be kept of its predictions, in words; empty = all does, ``None`` =
 #: nobody can tell here.
 Lost: TypeAlias = Callable[[BoardEntry, Rows], str | None]
@@ -46,14 +52,23 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     return {run_id for _, run_id in first.values()}
 
 
+def asked_of(track: Track, entries: Iterable[BoardEntry]) -> list[BoardEntry]:
+    """Records of a track of which something is to be kept: not of encoders whose embedding follows from the cells."""
+    if track.takes not in _FILES:
+        return []
+    encoder = track.takes == "encoder"
+    return [e for e in entries if not (encoder and cell_latents.closed(e.record.kind, e.record.spec.model))]
+
+
 def shifts_of(
     entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None
 ) -> tuple[dict[str, Rows], dict[str, str]]:
     """Look for the predictions of records.
 
     Args:
-        entries: Records of predictions, of test units or of candidates.
-        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``.
+        entries: Records of predictions, of test units or of candidates, or of encoders.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, ``candidates.h5ad`` or
+            ``latents.npy``.
         lost: Says what would be lost of a record: predictions are kept as coarsely as nothing is, and not at all where
             something always is. Absent = as finely as is usual, without asking.
 
@@ -68,9 +83,11 @@ def shifts_of(
     for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
         record, spec = entry.record, entry.record.spec
         folder, of_candidates = runs / record.run_id, entry.track.takes == "candidates"
-        file = folder / (CANDIDATES if of_candidates else PREDICTIONS)
+        file = folder / _FILES[entry.track.takes]
         try:
-            if file.is_file():
+            if file.is_file() and entry.track.takes == "encoder":
+                found[record.run_id] = cell_latents.read(file, record)
+            elif file.is_file():
                 if spec.dataset not in data:
                     data.clear()  # one data set at a time is in memory
                     tasks.clear()
@@ -84,36 +101,57 @@ def shifts_of(
                     found[record.run_id] = _of_run(folder, entry, data[spec.dataset])
             elif HASH in record.hashes:
                 board = boards.setdefault(entry.path, store.Board(entry.track, entry.path))
-                found[record.run_id] = board.shifts.rows(record.run_id)
+                rows = board.shifts.rows(record.run_id)
+                found[record.run_id] = rows
+                if rows.basis is not None:
+                    continue  # already as coarse as can be
             else:
                 lacking[record.run_id] = f"no {file}"
-            if lost is not None and record.run_id in found:
+                if entry.track.takes == "encoder":
+                    lacking[record.run_id] += ", which a run leaves where its latents are few enough to be kept"
+            if record.run_id in found:
                 found[record.run_id] = _coarsest(entry, found.pop(record.run_id), lost)
         except BenchError as error:
             lacking[record.run_id] = str(error)
     return found, lacking
 
 
-def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost) -> Rows:
+def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost | None) -> Rows:
     """As few whole numbers for each unit as leave the record's metrics what they are.
 
     Raises:
-        BenchError: They never do.
+        BenchError: They never do, or latents take too much room before they do.
     """
+    ask = lost or (lambda *_: None)
     said: str | None = ""
     for tried in _finer(rows):
-        said = lost(entry, Shifts().with_run(entry.record.run_id, tried).rows(entry.record.run_id))
+        said = ask(entry, _book(entry, tried, said or "").rows(entry.record.run_id))
         if said is None:
+            _book(entry, rows)
             return rows
         if not said:
             return tried
     raise BenchError(f"the metrics of {entry.record.run_id} do not follow from what can be kept ({said}).")
 
 
+def _book(entry: BoardEntry, rows: Rows, said: str = "") -> Shifts:
+    """What a reader would find; ``said`` is what was lost of it with fewer digits.
+
+    Raises:
+        BenchError: Latents that take more room than they may.
+    """
+    book = Shifts().with_run(entry.record.run_id, rows)
+    if rows.basis is not None:
+        cell_latents.check_size(len(rows.shifts), len(pack(book)), said)
+    return book
+
+
 def _finer(rows: Rows) -> Iterator[Rows]:
     """The same, kept more and more exactly."""
     if rows.steps is None:
         yield from (rows._replace(levels=levels) for levels in LEVELS)
+    elif rows.basis is not None:
+        yield from (rows._replace(steps=np.full(len(rows.shifts), step)) for step in cell_latents.STEPS)
     else:
         yield rows
         yield rows._replace(steps=rows.steps / 2)

@@ -15,7 +15,7 @@ from bench.results.leaderboard import ahead, outdated
 from bench.results.records import Record
 from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
-from bench.runner.kept_predictions import Lost, first_of_rows, shifts_of, without
+from bench.runner.kept_predictions import Lost, asked_of, first_of_rows, shifts_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
@@ -42,8 +42,8 @@ def publish(
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
-        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad`` or ``candidates.h5ad``; absent = the one that
-            holds ``source``.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``, ``candidates.h5ad`` or ``latents.npy``; absent =
+            the one that holds ``source``.
         lost: Says what of a record would not follow from its kept predictions: see
             :func:`bench.runner.kept_predictions.shifts_of`.
 
@@ -65,8 +65,7 @@ def publish(
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
-        asked = [entry for entry in chosen[track.name].values() if entry.record.run_id in first]
-        asked = asked if track.takes in ("predictions", "candidates") else []
+        asked = asked_of(track, (entry for entry in chosen[track.name].values() if entry.record.run_id in first))
         shifts, lacking = shifts_of(asked, runs or source.parent, lost)
         fresh = []
         for run_id, entry in chosen[track.name].items():
@@ -79,7 +78,7 @@ def publish(
                 fresh.append((embeddings.carried(without(entry.record), beside, target), entry.table))
         store.add(target, track, fresh, shifts)
         if lacking:
-            note(f"no predictions are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
+            note(f"no {_kept_of(track)} are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
     for track in tracks:
         own = [entry.record.spec for entry in chosen[track.name].values()]
         twins = _twins(store.collect(track, [target]), own)
@@ -202,13 +201,17 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
     if gap <= tolerance:
         how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
         if kept and kept not in there.record.hashes:
-            what = "predictions are" if kept == HASH else "embedding is"
+            what = f"{_kept_of(track)} are" if kept == HASH else "embedding is"
             return f"{name}: reproduces{how}, and its {what} kept now", True
         if more := newer(entry, there):
             return f"{name}: reproduces{how}, and has {', '.join(more)} now", True
         return f"{name}: reproduces{how}", False
     said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
     return said + (" (replaced)" if force else " (kept)"), force
+
+
+def _kept_of(track: Track) -> str:
+    return "latents" if track.takes == "encoder" else "predictions"
 
 
 def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]:
