@@ -138,17 +138,19 @@ LATENTS_KEPT: dict[str, Tolerance] = {
         for n in numbers
     },
     "silhouette_condition": Tolerance(1e-2, 1e-3),
-    "probe_heldout_accuracy": Tolerance(0.35, 2e-2),
-    "probe_heldout_top5": Tolerance(0.35, 2e-2),
+    # Of rounded latents a probe names up to 7 of 80 cells otherwise, and up to four of a unit's ten.
+    "probe_heldout_accuracy": Tolerance(0.5, 0.1),
+    "probe_heldout_top5": Tolerance(0.5, 0.1),
     "knn_purity": Tolerance(2e-2, 2e-3),
+    **{f"across_{kind}_{of}": Tolerance(0.1, 4e-2) for kind in ("perturbed", "which") for of in _POINTS},
 }
 #: The same of numbers of the whole run.
 LATENTS_KEPT_RUN: dict[str, Tolerance] = {
-    **ENCODERS_RUN,
+    **{name: Tolerance(0.05, 0.05) for name in ENCODERS_RUN},
     "retrieval_mrr_20_shuffled": Tolerance(1e-2, 1e-2),
     **{f"identify_mrr_{n}_same": Tolerance(1e-2, 1e-2) for n in (1, 5, 20, 100)},
     "silhouette_batch": Tolerance(1e-3, 1e-3),
-    "effective_rank": Tolerance(1e-2, 1e-2),
+    "effective_rank": Tolerance(2e-2, 2e-2),
 }
 _KNOWN = (
     *("mcc_within", "mcc_pooled", "mcc_within_spearman", "mcc_pooled_spearman", "width", "r2_i", "r2_v"),

@@ -3,9 +3,9 @@
 Its members, which :mod:`bench.results.zips` leaves as they are, need pandas and numpy alone. ``runs.jsonl.gz``: one
 record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units, blind answers and
 replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference controls do to either.
-``predictions.npz``: predicted shifts of runs whose record names them by hash, see :mod:`bench.results.shifts`. The file
-is replaced whole: whoever reads it, or whatever dies while it is written, leaves whole records of one moment. A member
-that did not change stays the same bytes.
+``predictions.npz``: predicted shifts of runs whose record names them by hash, or what other tracks keep in their place,
+see :mod:`bench.results.shifts`. The file is replaced whole: whoever reads it, or whatever dies while it is written,
+leaves whole records of one moment. A member that did not change stays the same bytes.
 """
 
 from __future__ import annotations
