@@ -18,6 +18,7 @@ import gears_lists
 import screens
 
 gears_lists.fill_cache()
+gc.disable()  # until tests begin: what test files import is no garbage, and searches for some take two seconds
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,6 +65,7 @@ def pytest_collection_finish() -> None:
     """Look no more for garbage among what was imported: a full search takes a second, and is made again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def real_data_dir() -> Path | None:
@@ -97,6 +99,15 @@ def norman(real_data: Path):
             del os.environ["BENCH_DATA"]
         else:
             os.environ["BENCH_DATA"] = before
+
+
+@pytest.fixture(scope="session")
+def published_groups():
+    """Every track with its published boards, read once: what they hold is not to be changed."""
+    from bench.results import everything
+    from bench.tracks import registry
+
+    return everything.read(registry.tracks(), _ROOT / "leaderboards")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,36 +157,33 @@ METRICS_MADE += ("de_recall@20", "de_recall@50")
 
 
 def made_table(
-    means: dict[str, float | None], floor: float, replicate: float, jitter: float, own_jitter: float | None = None
+    means: Mapping[str, float | None], floor: float, replicate: float, jitter: float, own_jitter: float | None = None
 ) -> pd.DataFrame:
     """A score table of 12 conditions whose values scatter around given means, alike for all models."""
     rng = np.random.default_rng(3)
     shape, rest = rng.permutation(np.linspace(-1, 1, N_MADE)), rng.permutation(np.linspace(-1, 1, N_MADE))
     common = shape * jitter
     scatter = (shape + rest / 3) * (jitter if own_jitter is None else own_jitter)
-    names = [f"P{i:02d}+ctrl" for i in range(N_MADE)]
     # What a task says of a metric does not depend on which of them a model was measured by.
-    frames = [
-        pd.DataFrame(
-            {
-                "condition": names,
-                "subgroup": "unseen_single",
-                "effect": [EFFECTS[i * 3 // N_MADE] for i in range(N_MADE)],
-                "metric": metric,
-                "scope": "all",
-                "value": np.nan if means.get(metric) is None else means[metric] + scatter,
-                "floor": floor + common,
-                "half_value": np.nan if means.get(metric) is None else means[metric] + scatter,
-                "half_floor": floor + common,
-                "half_replicate": replicate + common,
-                "degenerate": False,
-                "fallbacks": [1] * 3 + [0] * (N_MADE - 3),
-                "cells": 50,
-            }
-        )
-        for metric in METRICS_MADE
-    ]
-    return pd.concat(frames)
+    given = [np.nan if (mean := means.get(metric)) is None else mean for metric in METRICS_MADE]
+    value, n = np.add.outer(given, scatter).ravel(), len(METRICS_MADE)
+    return pd.DataFrame(
+        {
+            "condition": [f"P{i:02d}+ctrl" for i in range(N_MADE)] * n,
+            "subgroup": "unseen_single",
+            "effect": [EFFECTS[i * 3 // N_MADE] for i in range(N_MADE)] * n,
+            "metric": np.repeat(METRICS_MADE, N_MADE),
+            "scope": "all",
+            "value": value,
+            "floor": np.tile(floor + common, n),
+            "half_value": value,
+            "half_floor": np.tile(floor + common, n),
+            "half_replicate": np.tile(replicate + common, n),
+            "degenerate": False,
+            "fallbacks": ([1] * 3 + [0] * (N_MADE - 3)) * n,
+            "cells": 50,
+        }
+    )
 
 
 def made_spec(model: str, **changes: object) -> RunSpec:
@@ -233,7 +231,7 @@ def bare_record(spec: RunSpec, **fields: object) -> Record:
 
 def made(
     model: str,
-    means: dict[str, float | None],
+    means: Mapping[str, float | None],
     floor: float = 0.25,
     replicate: float = 0.75,
     jitter: float = 0.05,
@@ -263,11 +261,30 @@ def made(
     return records.with_values(record, table)
 
 
-def made_record(folder: Path, model: str, means: dict[str, float | None], **options: Any) -> Record:
+def made_record(folder: Path, model: str, means: Mapping[str, float | None], **options: Any) -> Record:
     """Write a record with these means under a leaderboards folder."""
     record, table = made(model, means, **options)
     store.add(folder, TRACK, [(record, table)])
     return record
+
+
+def made_records(
+    folder: Path, rows: Mapping[str, Mapping[str, float | None]], seeds: Iterable[int] = (1, 2, 3), **options: Any
+) -> None:
+    """Write records with these means by model, one of each under every split seed, all at once: a board is packed once.
+
+    Args:
+        folder: Leaderboards folder.
+        rows: Means by metric, by model.
+        seeds: Split seeds.
+        **options: As of :func:`made`.
+    """
+    each = [
+        made(name, means, split_seed=seed, split_id=f"s{seed}", **options)
+        for seed in seeds
+        for name, means in rows.items()
+    ]
+    store.add(folder, TRACK, each)
 
 
 def collect(*folders: Path) -> list[BoardEntry]:

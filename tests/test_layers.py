@@ -32,6 +32,7 @@ SCORING = [
 ]
 
 
+@pytest.mark.ci
 def test_scoring_loads_no_torch():
     """All in one process: what one module loads stays loaded."""
     modules = ", ".join(f"bench.{module}" for module in SCORING)
@@ -104,6 +105,7 @@ def names_of_tracks(code, path):
             yield f"{path}:{node.lineno}"
 
 
+@pytest.mark.ci
 def test_no_room_but_two_names_a_track():
     paths = sources()
     assert len(paths) > 300

@@ -161,6 +161,12 @@ _KNOWN = (
 LATENTS = {name: Tolerance(1e-5, 1e-5) for name in _KNOWN} | {
     name: Tolerance(1e-2, 1e-2) for name in ("label_i", "label_v", "mask_f1")
 }
+_MOMENT = Tolerance(1e-3, 1e-3)
+#: Of learned rows of known latents, from moments that are kept as whole numbers: about three times the largest measured
+#: on 12 rows. Masks and graphs are kept so that no entry crosses a threshold.
+MOMENTS = {name: _MOMENT for name in _KNOWN if name not in ("label_i", "label_v")} | {
+    name: Tolerance(EXACT, EXACT) for name in ("width", "shd")
+}
 #: A centred shift below this share of the whole one is what rounding leaves of none.
 UNRESOLVED = 1.0 / 256
 

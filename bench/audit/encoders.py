@@ -34,6 +34,7 @@ from bench.results import cell_latents
 from bench.results.entries import BoardEntry
 from bench.results.shifts import HASH
 from bench.results.tables import ALL
+from bench.runner.kept_predictions import follows
 
 Floats = NDArray[np.float64]
 _NAME = "metrics recomputed"
@@ -43,11 +44,6 @@ METRICS = frozenset(ENCODERS)
 WIDTHS = (5, 10, 20, 50)
 #: What a probe names where all cells are embedded alike is decided by rounding: its values of single units say nothing.
 _PROBES = ("probe_heldout", "across_which")
-
-
-def closed(entry: BoardEntry) -> bool:
-    """Whether a row's embedding follows from cells, split and seeds alone."""
-    return entry.track.takes == "encoder" and cell_latents.closed(entry.record.kind, entry.record.spec.model)
 
 
 def screen_of(task: Task) -> Screen:
@@ -111,7 +107,7 @@ class Judge:
         return [(data.conditions[p], data.contexts[c]) for c, p in self.asked.units]
 
     def found(self, entry: BoardEntry) -> Found:
-        """What is computed of a row that is :func:`closed`."""
+        """What is computed of a row that :func:`~bench.runner.kept_predictions.follows`."""
         shuffled = entry.record.spec.model == "shuffled"
         return representation.found(self.screen, self.asked, self._embedder(entry), shuffled)
 
@@ -238,7 +234,7 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
     judge = Judge(task)
     for entry in entries:
         record, what, kept = entry.record, subject(entry, folder), found.predictions.get(entry.path)
-        if closed(entry):
+        if follows(entry):
             yield judge.row(entry, what)
         elif HASH not in record.hashes:
             yield judge.nothing_kept(entry, what)

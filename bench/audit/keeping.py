@@ -1,14 +1,18 @@
-"""What is lost of a record where its predictions are kept in few digits: publishing asks the second implementation."""
+"""What is lost of a record where what is kept of it has few digits: publishing asks the second implementation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bench.audit import data_sets, encoders, plans, rows
+from bench.audit import data_sets, encoders, plans, rows, screens
 from bench.audit.data_sets import DataSets
+from bench.audit.second.known import Screen
+from bench.core.errors import BenchError
+from bench.data.known_latents import load
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
+from bench.results.moments import Moments
 from bench.results.shifts import Rows
 
 #: How much of what the audit tolerates may be used up: beside a board's other rows the same numbers stand along other
@@ -18,7 +22,7 @@ _Judge: TypeAlias = rows.Judge | plans.Judge | encoders.Judge
 
 
 class Lost:
-    """Says what of a record's metrics does not follow from what would be kept of its predictions.
+    """Says what of a record's metrics does not follow from what would be kept of it.
 
     Args:
         folder: Leaderboards folder, for names.
@@ -28,17 +32,20 @@ class Lost:
     def __init__(self, folder: Path, data: DataSets | None = None) -> None:
         self._folder, self._data = folder, data or DataSets()
         self._of: tuple[Any, Task, _Judge] | None = None  # of the last task: rows come task by task
+        self._screen: tuple[Any, Screen] | None = None  # the same of moments
 
-    def __call__(self, entry: BoardEntry, kept: Rows) -> str | None:
+    def __call__(self, entry: BoardEntry, kept: Rows | Moments) -> str | None:
         """In words; empty where everything follows, within :data:`SHARE` of what the audit tolerates.
 
         ``None`` where it cannot be told: the data are not at hand, or the split's lists are in a file of its author's.
 
         Args:
-            entry: The record, of a track that takes predictions, candidates or an encoder.
+            entry: The record, of a track that takes predictions, candidates, an encoder or latents.
             kept: What a reader would find.
         """
         spec = entry.record.spec
+        if not isinstance(kept, Rows):
+            return self._of_moments(entry, kept)
         key = entry.track.name, spec.dataset, spec.split, spec.split_seed, spec.control_fold
         if self._of is None or self._of[0] != key:
             dataset = self._data.load(spec.dataset)
@@ -64,3 +71,13 @@ class Lost:
             return encoders.Judge(task)
         planned = entry.track.takes == "candidates"
         return plans.Judge(task, self._folder) if planned else rows.judge_of(task, entry, self._folder)
+
+    def _of_moments(self, entry: BoardEntry, kept: Moments) -> str | None:
+        spec = entry.record.spec
+        key = spec.dataset, spec.split_seed
+        if self._screen is None or self._screen[0] != key:
+            try:
+                self._screen = key, screens.screen_of(load(*key))
+            except BenchError:
+                return None
+        return screens.judged(entry, self._screen[1], kept, SHARE)[0]

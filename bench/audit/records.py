@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, skipped
-from bench.audit.second import kept
+from bench.audit.second import kept, moments
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.results import lines, parquet, records, shifts, store
+from bench.results import lines, parquet, records, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
 from bench.tracks import registry
@@ -25,12 +25,14 @@ class Inspection:
         checks: What was found.
         entries: Records that are whole, with their values, by track name.
         predictions: Kept predictions, by file of a board.
+        moments: Kept moments of latents, the same.
         damaged: Tracks of which something is not whole, so that their boards cannot be made again.
     """
 
     checks: list[Check] = field(default_factory=list)
     entries: dict[str, list[BoardEntry]] = field(default_factory=dict)
     predictions: dict[Path, kept.Kept] = field(default_factory=dict)
+    moments: dict[Path, moments.Kept] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
 
 
@@ -113,7 +115,7 @@ def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
     found.entries.setdefault(track.name, []).extend(entries)
     found.checks.append(passed("record", name_of_lines, f"{len(entries)} records and their values"))
     found.checks += [_provenance(entry, folder) for entry in entries]
-    return _kept(path, short, held.get(store.PREDICTIONS), seen, found) and whole
+    return _kept(track, path, held, seen, found, short) and whole
 
 
 def _misplaced(record: Record, track: Track, path: Path, folder: Path) -> str:
@@ -146,30 +148,40 @@ def _provenance(entry: BoardEntry, folder: Path) -> Check:
     return passed(name, what, record.git_sha[:12])
 
 
-def _kept(path: Path, short: str, blob: bytes | None, seen: dict[str, Record], found: Inspection) -> bool:
-    """Read the kept predictions and compare them with the hashes in the records."""
-    name, where = "kept predictions", f"{short}, {store.PREDICTIONS}"
-    named = {run_id: record.hashes[shifts.HASH] for run_id, record in seen.items() if shifts.HASH in record.hashes}
+def _kept(
+    track: Track, path: Path, held: Mapping[str, bytes], seen: dict[str, Record], found: Inspection, short: str
+) -> bool:
+    """Read the kept predictions, or moments, and compare them with the hashes in the records."""
+    kind = store.kind_of(track)
+    name, where = f"kept {kind.what}", f"{short}, {kind.member}"
+    named = {run_id: record.hashes[kind.hash] for run_id, record in seen.items() if kind.hash in record.hashes}
+    blob = held.get(kind.member)
     if blob is None:
         if named:
-            found.checks.append(failed(name, where, MISSING, f"{len(named)} records name predictions"))
+            found.checks.append(failed(name, where, MISSING, f"{len(named)} records name {kind.what}"))
         return not named
+    content: kept.Kept | moments.Kept
     try:
-        content = kept.read(blob)
+        content = moments.read(blob) if kind.member == store.MOMENTS else kept.read(blob)
     except ValueError as error:
         found.checks.append(failed(name, where, HASH, f"damaged ({error})"))
         return True  # boards do not depend on it
-    good = {}
+    good = set[str]()
     for run_id, wanted in named.items():
         if content.digests.get(run_id) == wanted:
-            good[run_id] = content.shifts[run_id]
+            good.add(run_id)
         else:
             why = "not those that its record names" if run_id in content.digests else "not in the file"
             code = HASH if run_id in content.digests else MISSING
             found.checks.append(failed(name, f"{where}, run {run_id}", code, why))
     if len(good) == len(named):
         found.checks.append(passed(name, where, f"of {len(good)} records"))
-    found.predictions[path] = kept.Kept(content.genes, good, content.digests, content.steps)
+    if isinstance(content, kept.Kept):
+        shifts = {run_id: content.shifts[run_id] for run_id in good}
+        found.predictions[path] = kept.Kept(content.genes, shifts, content.digests, content.steps)
+    else:
+        runs = {run_id: content.runs[run_id] for run_id in good}
+        found.moments[path] = moments.Kept(runs, content.digests)
     return True
 
 
@@ -229,5 +241,5 @@ def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
         why = "it is learned, and no latents of this run are kept: its sums and chance are checked"
         return skipped(name, subject(entry, folder), why)
     if entry.track.takes == "latents":
-        return skipped(name, subject(entry, folder), "its latents are not kept")
+        return skipped(name, subject(entry, folder), "published without moments of its latents")
     return skipped(name, subject(entry, folder), "embeddings are not kept: too large; its sums and chance are checked")

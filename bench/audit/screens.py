@@ -1,34 +1,38 @@
-"""Checks of boards of known latents: each screen drawn again under its data seed, and rows that follow from it alone.
+"""Checks of boards of known latents: each screen drawn again under its data seed, and with it the numbers of rows.
 
-What learned models said of the cells is not kept.
+Some rows follow from the screen alone; of learned ones moments of the latents are kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from bench.audit.compare import LATENTS, difference
+from bench.audit.compare import LATENTS, MOMENTS, Tolerance, difference
 from bench.audit.records import nothing_kept, subject
 from bench.audit.report import HASH, METRIC, Check, failed, passed, skipped
-from bench.audit.second import known
+from bench.audit.second import known, moments
 from bench.audit.second.known import Screen
 from bench.core.errors import BenchError
 from bench.data.known_latents import Problem, load
 from bench.results.entries import BoardEntry
 
-_NAME = "screen drawn again"
+_NAME, _RECOMPUTED = "screen drawn again", "metrics recomputed"
 
 
-def look(folder: Path, entries: Sequence[BoardEntry]) -> Iterator[Check]:
+def look(
+    folder: Path, entries: Sequence[BoardEntry], kept: Mapping[Path, moments.Kept] = MappingProxyType({})
+) -> Iterator[Check]:
     """Check the records of every screen.
 
     Args:
         folder: Their leaderboards folder.
         entries: Those of tracks that take latents.
+        kept: Moments of latents, by file of a board.
     """
     for (dataset, seed), of_screen in groupby(sorted(entries, key=_key), key=_key):
         same, what = list(of_screen), f"{dataset} data seed {seed}"
@@ -44,8 +48,8 @@ def look(folder: Path, entries: Sequence[BoardEntry]) -> Iterator[Check]:
             yield passed(_NAME, what, f"{problem.split_id}, the same for {len(same)} records")
         drawn = screen_of(problem)
         for entry in same:
-            again = entry.record.spec.label in known.ROWS
-            yield _row(entry, drawn, folder) if again else nothing_kept(entry, folder)
+            there = kept[entry.path].runs if entry.path in kept else {}
+            yield _row(entry, drawn, folder, there.get(entry.record.run_id))
 
 
 def screen_of(problem: Problem) -> Screen:
@@ -68,15 +72,42 @@ def screen_of(problem: Problem) -> Screen:
     )
 
 
-def _row(entry: BoardEntry, screen: Screen, folder: Path) -> Check:
-    """Compare the numbers of a row with those of its latents, computed a second time."""
-    check, what, record = "metrics recomputed", subject(entry, folder), entry.record
+def _row(entry: BoardEntry, screen: Screen, folder: Path, kept: moments.Arrays | None) -> Check:
+    """Compare the numbers of a row with those of its latents, or of their moments, computed a second time."""
+    what, record = subject(entry, folder), entry.record
     name = record.spec.label
-    computed = known.numbers(screen, known.latents(name, screen, record.spec.pretrain_seed))
-    stated = {key: record.numbers.get(key) for key in computed}
+    if name in known.ROWS:
+        computed = known.numbers(screen, known.latents(name, screen, record.spec.pretrain_seed))
+        worst, n = _compared(entry, computed, LATENTS)
+        return failed(_RECOMPUTED, what, METRIC, worst) if worst else passed(_RECOMPUTED, what, f"{n} values")
+    if kept is None:
+        return nothing_kept(entry, folder)
+    worst, n = judged(entry, screen, kept)
+    said = f"{n} values; {' and '.join(moments.OF_CELLS)} need single cells"
+    return failed(_RECOMPUTED, what, METRIC, worst) if worst else passed(_RECOMPUTED, what, said)
+
+
+def judged(entry: BoardEntry, screen: Screen, kept: moments.Arrays, share: float = 1.0) -> tuple[str, int]:
+    """What of a row's numbers differs from what its moments give, in words, and how many were compared.
+
+    Args:
+        entry: Of a track that takes latents.
+        screen: Its screen.
+        kept: Of its latents.
+        share: How much of each tolerance is allowed.
+    """
+    try:
+        return _compared(entry, moments.numbers(screen, kept), MOMENTS, share)
+    except moments.Wrong as error:
+        return f"kept moments are of no latents of this screen: {error}", 0
+
+
+def _compared(
+    entry: BoardEntry, computed: Mapping[str, float], tolerances: Mapping[str, Tolerance], share: float = 1.0
+) -> tuple[str, int]:
+    stated = {key: entry.record.numbers.get(key) for key in computed}
     recorded = {key: np.array([np.nan if value is None else value]) for key, value in stated.items()}
-    worst, n = difference(recorded, {key: np.array([value]) for key, value in computed.items()}, LATENTS)
-    return failed(check, what, METRIC, worst) if worst else passed(check, what, f"{n} values")
+    return difference(recorded, {key: np.array([value]) for key, value in computed.items()}, tolerances, share=share)
 
 
 def _key(entry: BoardEntry) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from bench.data.task import Task
 from bench.results import shifts
 from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
+from bench.runner.kept_predictions import follows
 
 #: Who computes metrics a second time, by what is evaluated; of a track with other metrics nobody does.
 _JUDGES = {"predictions": rows, "candidates": plans, "encoder": encoders, "profiles": profiles}
@@ -33,7 +34,7 @@ def judged(track: Track) -> bool:
 def look(folder: Path, found: Inspection, data: DataSets) -> Iterator[Check]:
     """Check the tasks of all boards, and the rows of each."""
     every = [entry for of in found.entries.values() for entry in of]
-    yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"])
+    yield from screens.look(folder, [entry for entry in every if entry.track.takes == "latents"], found.moments)
     wells = [entry for entry in every if entry.track.takes == "profiles"]
     yield from profiles.look(folder, [entry for entry in wells if judged(entry.track)], data)
     yield from (_unjudged(entry, folder) for entry in wells if not judged(entry.track))
@@ -96,7 +97,7 @@ def _unjudged(entry: BoardEntry, folder: Path) -> Check:
 
 def _follows(entry: BoardEntry) -> bool:
     """Whether a row's metrics can be computed again: from what is kept, or from cells alone."""
-    return shifts.HASH in entry.record.hashes or encoders.closed(entry)
+    return shifts.HASH in entry.record.hashes or follows(entry)
 
 
 def _is_of(entry: BoardEntry, task: Task) -> bool:

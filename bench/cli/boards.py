@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.flags import Parser, boards_flag
 from bench.cli.output import tell
 from bench.core.errors import BenchError
 from bench.core.files import refuse_installed
+
+if TYPE_CHECKING:
+    from bench.sweep.job import Job
 
 
 def leaderboard(argv: Sequence[str]) -> int:
@@ -91,20 +95,21 @@ def publish(argv: Sequence[str]) -> int:
     from bench.audit.keeping import Lost
     from bench.runner.publish import publish as copy_records
 
-    run_ids = _run_ids(options.suite, options.source) if options.suite else options.run_ids
+    jobs = _jobs(options.suite, options.source) if options.suite else []
+    run_ids = list(dict.fromkeys(job.spec.run_id for job in jobs)) or options.run_ids
     lost = Lost(options.leaderboards)
     for line in copy_records(run_ids, options.source, options.leaderboards, options.force, options.runs, lost):
         tell(line)
     if options.suite:
-        _publish_claims(options.suite, options.source, options.leaderboards)
+        _publish_claims(options.suite, jobs, options.leaderboards)
     return 0
 
 
-def _run_ids(name: str, source: Path) -> list[str]:
-    """The run ids of a suite's records.
+def _jobs(name: str, source: Path) -> list[Job]:
+    """The runs of a suite.
 
     Raises:
-        BenchError: Some are not there.
+        BenchError: The records of some are not there.
     """
     from bench.results.store import collect
     from bench.sweep import suite as suites
@@ -119,21 +124,20 @@ def _run_ids(name: str, source: Path) -> list[str]:
             f"{len(missing)} of the {len(jobs)} runs of suite '{name}' are not in {source}, the first "
             f"{missing[0].row} | {missing[0].task}. Run 'bench sweep {name}' first."
         )
-    return list(dict.fromkeys(job.spec.run_id for job in jobs))
+    return jobs
 
 
-def _publish_claims(name: str, source: Path, target: Path) -> None:
-    """Evaluate a suite's claims on the published records."""
+def _publish_claims(name: str, jobs: Sequence[Job], target: Path) -> None:
+    """Evaluate a suite's claims, as its file has them now, on the published records."""
     from bench.results import claims, everything
     from bench.sweep import suite as suites
+    from bench.sweep.plan import seeds_of
     from bench.tracks import registry
 
-    path = claims.place(source, suites.find(name).name)
-    if path.is_file():
-        there = claims.read(path)
-        claims.write(target, there.suite, there.verdicts)
-        everything.regenerate(registry.tracks(), target)
-        tell(claims.place(target, there.suite))
+    suite = suites.find(name)
+    if suite.claims:
+        verdicts = claims.evaluate(suite.claims, seeds_of(jobs), everything.read(registry.tracks(), target))
+        tell(claims.write(target, suite.name, verdicts))
 
 
 def prune(argv: Sequence[str]) -> int:

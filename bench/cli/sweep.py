@@ -120,11 +120,9 @@ def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
     """Evaluate the suite's claims on its own records, print them and write them down."""
     from bench.reports import verdicts as shown
     from bench.results import claims, leaderboard
+    from bench.sweep.plan import seeds_of
     from bench.tracks import registry
 
-    seeds: dict[tuple[str, str], list[int]] = {}
-    for job in jobs:
-        seeds.setdefault((job.spec.dataset, job.spec.split), []).append(job.spec.split_seed)
     groups = []
     for track in registry.tracks():
         own = {job.spec.run_id for job in jobs if job.verb == track.verb}
@@ -137,7 +135,7 @@ def _claims(suite: Suite, jobs: Sequence[Job], leaderboards: Path) -> Path:
             or any(claims.other_network(claim.data, item.record.spec.dataset) for claim in suite.claims)
         ]
         groups.append((track, leaderboard.group(kept)))
-    verdicts = claims.evaluate(suite.claims, seeds, groups)
+    verdicts = claims.evaluate(suite.claims, seeds_of(jobs), groups)
     shown.show(verdicts)
     return claims.write(leaderboards, suite.name, verdicts)
 

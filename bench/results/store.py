@@ -3,19 +3,20 @@
 Its members, which :mod:`bench.results.zips` leaves as they are, need pandas and numpy alone. ``runs.jsonl.gz``: one
 record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units, blind answers and
 replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference controls do to either.
-``predictions.npz``: predicted shifts of runs whose record names them by hash, or what other tracks keep in their place,
-see :mod:`bench.results.shifts`. The file is replaced whole: whoever reads it, or whatever dies while it is written,
-leaves whole records of one moment. A member that did not change stays the same bytes.
+``predictions.npz``: predicted shifts of runs whose record names them by hash, or what other tracks keep in their place
+(:func:`kind_of`), see :mod:`bench.results.shifts`; of a track that takes latents ``moments.npz``, see
+:mod:`bench.results.moments`. The file is replaced whole: whoever reads it, or whatever dies while it is written, leaves
+whole records of one moment. A member that did not change stays the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,21 +26,74 @@ from bench.core.errors import BenchError
 from bench.core.files import locked, safe_name
 from bench.core.track import Track
 from bench.core.typing import Floats
-from bench.results import draws, lines, parquet, records, zips
-from bench.results import shifts as kept_shifts
+from bench.results import draws, lines, moments, parquet, records, shifts, zips
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
-from bench.results.shifts import Rows, Shifts
 from bench.results.spec import RunSpec
 from bench.results.tables import KEYS, Table, TaskTable
 
 RUNS, VALUES, TASK = lines.RUNS, "values.parquet", "task.parquet"
 DRAWS = draws.beside(Path(VALUES)).name
-PREDICTIONS = "predictions.npz"
+PREDICTIONS, MOMENTS = "predictions.npz", moments.FILE
 #: In this order: a reader of lines alone finds them first.
-MEMBERS = (RUNS, VALUES, TASK, DRAWS, PREDICTIONS)
+MEMBERS = (RUNS, VALUES, TASK, DRAWS, PREDICTIONS, MOMENTS)
 _RUN, _TASK = "run_id", "task"
 _AGAIN = "Delete the file and run or publish again."
+
+
+class Book(Protocol):
+    """What is kept of some runs of a board, so that their numbers are computed again."""
+
+    @property
+    def runs(self) -> Mapping[str, Any]:
+        """By run id."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Hash of what is kept of each run."""
+
+    def rows(self, run_id: str) -> Any:
+        """What is kept of a run, to be kept elsewhere."""
+
+    def digest(self, run_id: str) -> str:
+        """Hash of what is kept of a run."""
+
+    def only(self, run_ids: Iterable[str]) -> Book:
+        """The same without other runs."""
+
+    def with_run(self, run_id: str, rows: Any) -> Book:
+        """The same and one more run."""
+
+
+class Kind(NamedTuple):
+    """What is kept of a track's runs.
+
+    Attributes:
+        member: Its file in that of a board.
+        hash: Name of the hash in a record that says which are kept of it.
+        what: In words.
+        empty: Of no runs.
+        pack: To bytes.
+        unpack: From the bytes of a file that is called so.
+    """
+
+    member: str
+    hash: str
+    what: str
+    empty: Callable[[], Book]
+    pack: Callable[[Any], bytes]
+    unpack: Callable[[str, bytes], Book]
+
+
+_SHIFTS = Kind(PREDICTIONS, shifts.HASH, "predictions", shifts.Shifts, shifts.pack, shifts.unpack)
+_MOMENTS = Kind(MOMENTS, moments.HASH, "moments", moments.Book, moments.pack, moments.unpack)
+#: By what a track takes, where it is not predicted shifts or coordinates.
+_KINDS = {"encoder": _SHIFTS._replace(what="latents"), "latents": _MOMENTS}
+
+
+def kind_of(track: Track) -> Kind:
+    """What is kept of a track's runs."""
+    return _KINDS.get(track.takes, _SHIFTS)
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
@@ -82,7 +136,7 @@ class Board:
     """The records in one file of the store, read when they are asked for."""
 
     def __init__(self, track: Track, path: Path) -> None:
-        self.track, self.path = track, path
+        self.track, self.path, self.kind = track, path, kind_of(track)
 
     @cached_property
     def _members(self) -> dict[str, bytes]:
@@ -182,19 +236,19 @@ class Board:
         return self._tables[run_id]
 
     @cached_property
-    def shifts(self) -> Shifts:
-        """Predicted shifts of those runs whose records name them by hash.
+    def kept(self) -> Book:
+        """What is kept of those runs whose records name it by hash: predicted shifts, latents, or moments of latents.
 
         Raises:
             BenchError: Damaged, or others than a record names.
         """
-        where = f"{self.path}, {PREDICTIONS}"
-        found = kept_shifts.unpack(where, self._members[PREDICTIONS]) if PREDICTIONS in self._members else Shifts()
+        kind, where = self.kind, f"{self.path}, {self.kind.member}"
+        found = kind.unpack(where, self._members[kind.member]) if kind.member in self._members else kind.empty()
         for run_id, record in self.records.items():
-            named = record.hashes.get(kept_shifts.HASH)
+            named = record.hashes.get(kind.hash)
             if named and (run_id not in found.runs or found.digest(run_id) != named):
-                raise BenchError(f"{where}: the predictions of {run_id} are not those of its record. Publish it again.")
-        return found.only(run_id for run_id, record in self.records.items() if kept_shifts.HASH in record.hashes)
+                raise BenchError(f"{where}: the {kind.what} of {run_id} are not those of its record. Publish it again.")
+        return found.only(run_id for run_id, record in self.records.items() if kind.hash in record.hashes)
 
     def entries(self) -> list[BoardEntry]:
         """All records, sorted by run id."""
@@ -203,18 +257,18 @@ class Board:
             for run_id, record in sorted(self.records.items())
         ]
 
-    def write(self, kept: Sequence[tuple[Record, Table | None]], shifts: Shifts | None = None) -> None:
+    def write(self, every: Sequence[tuple[Record, Table | None]], kept: Book | None = None) -> None:
         """Replace all that is there; without records, there is no file.
 
         Args:
-            kept: All records, each with its values.
-            shifts: Predicted shifts of those whose records name some; absent = those that are there.
+            every: All records, each with its values.
+            kept: What is kept of those whose records name it; absent = what is there.
         """
-        shifts = self.shifts if shifts is None else shifts
-        if not kept:
+        kind, book = self.kind, self.kept if kept is None else kept
+        if not every:
             self.path.unlink(missing_ok=True)
             return
-        whole = sorted(kept, key=lambda one: one[0].run_id)
+        whole = sorted(every, key=lambda one: one[0].run_id)
         text = "".join(f"{records.to_line(record)}\n" for record, _ in whole)
         made = {RUNS: lines.pack(text.encode())}
         filled = [(record, table) for record, table in whole if table is not None]
@@ -230,10 +284,10 @@ class Board:
             made[TASK] = parquet.pack(parquet.stack(facts), self._members.get(TASK))
             if any(moved.values()):  # not of a track without reference controls
                 made[DRAWS] = parquet.pack(draws.stacked(moved), self._members.get(DRAWS))
-        shifts = shifts.only(record.run_id for record, _ in kept if kept_shifts.HASH in record.hashes)
-        if shifts.runs:
-            same = shifts.digests == self.shifts.digests
-            made[PREDICTIONS] = self._members[PREDICTIONS] if same else kept_shifts.pack(shifts)
+        book = book.only(record.run_id for record, _ in every if kind.hash in record.hashes)
+        if book.runs:
+            same = book.digests == self.kept.digests
+            made[kind.member] = self._members[kind.member] if same else kind.pack(book)
         zips.write(self.path, made)
 
 
@@ -287,7 +341,7 @@ def add(
     folder: Path,
     track: Track,
     fresh: Sequence[tuple[Record, Table | None]],
-    shifts: Mapping[str, Rows] = MappingProxyType({}),
+    kept: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Put records into a leaderboards folder; of one run id the new one replaces the old.
 
@@ -295,8 +349,10 @@ def add(
         folder: Leaderboards folder.
         track: Their track.
         fresh: Records, each with its values.
-        shifts: Predicted shifts ``[T, G]`` of the units of scope ``all`` in the values' order, or coordinates, by run
-            id; the record then names by hash what is kept of them. Of other runs none are kept.
+        kept: What is to be kept, by run id: predicted shifts ``[T, G]`` of the units of scope ``all`` in the values'
+            order, coordinates, or latents of an encoder (:class:`bench.results.shifts.Rows`); of a track that takes
+            latents their moments (:data:`bench.results.moments.Moments`). The record then names it by hash. Of other
+            runs nothing is kept.
 
     Raises:
         BenchError: Damaged files there, or a record whose units, floor or replicate are not those of its task's others.
@@ -307,13 +363,13 @@ def add(
     with locked(folder):
         for path, new in by_place.items():
             board = Board(track, path)
-            book = board.shifts.only(set(board.shifts.runs) - set(new))
-            given = {run_id: shifts[run_id] for run_id in sorted(new) if run_id in shifts}
+            book = board.kept.only(set(board.kept.runs) - set(new))
+            given = {run_id: kept[run_id] for run_id in sorted(new) if run_id in kept}
             for run_id, rows in given.items():
                 book = book.with_run(run_id, rows)
             for run_id in given:
                 record, table = new[run_id]
-                named = {**record.hashes, kept_shifts.HASH: book.digest(run_id)}
+                named = {**record.hashes, board.kind.hash: book.digest(run_id)}
                 new[run_id] = record.model_copy(update={"hashes": named}), table
             if all(board.records.get(run_id) == record for run_id, (record, _) in new.items()):
                 continue
@@ -321,7 +377,7 @@ def add(
             anchors: dict[str, BoardEntry] = {}
             for entry in (one for one in old if one.table is not None):
                 anchors.setdefault(entry.record.task, entry)
-            kept = [(one.record, one.table) for one in old]
+            every = [(one.record, one.table) for one in old]
             for record, table in sorted(new.values(), key=lambda one: one[0].run_id):
                 entry = BoardEntry(track, record, path, lambda table=table: table)  # type: ignore[misc]
                 if table is not None:
@@ -330,8 +386,8 @@ def add(
                         seed = record.spec.split_seed
                         raise BenchError(f"seed {seed}: {entry.where} and {anchor.where} {said}.")
                     entry = entry.with_task_of(anchor)
-                kept.append((record, entry.table))
-            board.write(kept, book)
+                every.append((record, entry.table))
+            board.write(every, book)
 
 
 def remove(folder: Path, track: Track, run_ids: Iterable[str]) -> list[str]:

@@ -1,4 +1,8 @@
-"""``bench identify``: draw screens of known latents, make every row on each, score it, and keep a record of it."""
+"""``bench identify``: draw screens of known latents, make every row on each, score it, and keep a record of it.
+
+Of latents that do not follow from screen and seed, moments are written beside the record, which ``bench publish`` takes
+along (:mod:`bench.results.moments`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.data.known_latents import SPLIT, Problem, load
-from bench.results import records, store
+from bench.results import moments, records, store
 from bench.results.records import Record
 from bench.results.spec import RunSpec
 from bench.runner.latents import Effort, Maker, Row, maker
@@ -139,7 +143,13 @@ def _one(track: Track, problem: Problem, one: Maker, seed: int, out: Path, force
     latents, trained = one.make(problem, seed)
     spent = time.perf_counter() - begin
     trained = trained._replace(budget=trained.budget.model_copy(update={"fit_s": round(spent, 3)}))
-    record: Record = registry.evaluation(track).evaluate(problem, latents, spec, row.kind, trained)
+    evaluation = registry.evaluation(track)
+    record: Record = evaluation.evaluate(problem, latents, spec, row.kind, trained)
+    if one.kept:
+        found = evaluation.kept(problem, latents)
+        moments.write(path.parent, spec.run_id, found)
+        hashes = {**record.hashes, moments.MADE: moments.digest_of(found)}
+        record = record.model_copy(update={"hashes": hashes})
     records.write(path, record, None)
     title = next((column.title for column in track.columns if column.metric == track.primary), track.primary)
     value = record.numbers[track.primary]

@@ -1,6 +1,7 @@
-"""What of finished runs publishing takes along, from their folders or a board's own file.
+"""What publishing takes along of finished runs, from their folders or a board's own file.
 
-Predicted shifts of units, coordinates of candidates, or latents of the cells that an encoder was asked about.
+Of predictions shifts, of candidates coordinates, of a frozen encoder latents of the cells that it was asked about, of
+latents moments: from these their numbers are computed again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import cell_latents, predictions, store
+from bench.results import cell_latents, moments, predictions, store
 from bench.results.entries import BoardEntry
+from bench.results.moments import Moments
 from bench.results.records import Record
 from bench.results.shifts import HASH, LEVELS, Rows, Shifts, pack
 from bench.results.tables import ALL
@@ -30,15 +32,16 @@ from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks import registry
 
-#: Names of what a run leaves, by what is evaluated.
-_FILES = {"predictions": PREDICTIONS, "candidates": CANDIDATES, "encoder": cell_latents.FILE}
-#: What of a record does not follow from what would be kept of its predictions, in words; empty = all does, ``None`` =
-#: nobody can tell here.
-Lost: TypeAlias = Callable[[BoardEntry, Rows], str | None]
+#: What a run leaves that is kept in its board's file, by what its track takes.
+_FILES = {"predictions": PREDICTIONS, "candidates": CANDIDATES, "encoder": cell_latents.FILE, "latents": moments.FILE}
+#: What is kept of one run.
+Kept: TypeAlias = Rows | Moments
+#: What of a record does not follow from what would be kept, in words; empty = all does, ``None`` = nobody can tell.
+Lost: TypeAlias = Callable[[BoardEntry, Kept], str | None]
 
 
 def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
-    """The runs of which predictions are kept, by run id: of each row its first control fold and seeds.
+    """The runs of which anything is kept, by run id: of each row its first control fold and seeds.
 
     Predictions of every seed would be five times what the boards are. One run of each row tells a metric that was
     computed wrongly, and the others of the row are scored by the same code.
@@ -52,62 +55,69 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
     return {run_id for _, run_id in first.values()}
 
 
+def follows(entry: BoardEntry) -> bool:
+    """Whether a row of an encoder or of latents follows from data and seeds, so that nothing need be kept of it."""
+    record, name = entry.record, entry.record.spec.model
+    if entry.track.takes == "encoder":
+        return cell_latents.closed(record.kind, name)
+    references = registry.evaluation(entry.track).REFERENCES if entry.track.takes == "latents" else {}
+    return name in references and not references[name].rounded
+
+
 def asked_of(track: Track, entries: Iterable[BoardEntry]) -> list[BoardEntry]:
-    """Records of a track of which something is to be kept: not of encoders whose embedding follows from the cells."""
-    if track.takes not in _FILES:
-        return []
-    encoder = track.takes == "encoder"
-    return [e for e in entries if not (encoder and cell_latents.closed(e.record.kind, e.record.spec.model))]
+    """Records of a track of which something is to be kept."""
+    return [entry for entry in entries if not follows(entry)] if track.takes in _FILES else []
 
 
-def shifts_of(
+def kept_of(
     entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None
-) -> tuple[dict[str, Rows], dict[str, str]]:
-    """Look for the predictions of records.
+) -> tuple[dict[str, Kept], dict[str, str]]:
+    """Look for what is to be kept of records.
 
     Args:
-        entries: Records of predictions, of test units or of candidates, or of encoders.
-        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, ``candidates.h5ad`` or
-            ``latents.npy``.
-        lost: Says what would be lost of a record: predictions are kept as coarsely as nothing is, and not at all where
+        entries: Records that :func:`asked_of` names.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``,
+            ``latents.npy`` or ``moments.npz``.
+        lost: Says what would be lost of a record: numbers are kept as coarsely as nothing is, and not at all where
             something always is. Absent = as finely as is usual, without asking.
 
     Returns:
         By run id what was found, and why nothing was.
     """
-    found: dict[str, Rows] = {}
+    found: dict[str, Kept] = {}
     lacking: dict[str, str] = {}
     data: dict[str, Dataset] = {}
     boards: dict[Path, store.Board] = {}
     tasks: dict[tuple[str, int, int], Task] = {}
     for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
         record, spec = entry.record, entry.record.spec
-        folder, of_candidates = runs / record.run_id, entry.track.takes == "candidates"
-        file = folder / _FILES[entry.track.takes]
+        folder, takes = runs / record.run_id, entry.track.takes
+        file = folder / _FILES[takes]
         try:
-            if file.is_file() and entry.track.takes == "encoder":
+            if file.is_file() and takes == "latents":
+                found[record.run_id] = _moments(file, record)
+            elif file.is_file() and takes == "encoder":
                 found[record.run_id] = cell_latents.read(file, record)
             elif file.is_file():
                 if spec.dataset not in data:
                     data.clear()  # one data set at a time is in memory
                     tasks.clear()
                     data[spec.dataset] = load_dataset(spec.dataset)
-                if of_candidates:
+                if takes == "candidates":
                     key = spec.split, spec.split_seed, spec.control_fold
                     if key not in tasks:
                         tasks[key] = Task(data[spec.dataset], draw(data[spec.dataset], kind_of(key[0]), *key[1:]))
                     found[record.run_id] = _of_candidates(file, entry, tasks[key])
                 else:
                     found[record.run_id] = _of_run(folder, entry, data[spec.dataset])
-            elif HASH in record.hashes:
+            elif store.kind_of(entry.track).hash in record.hashes:
                 board = boards.setdefault(entry.path, store.Board(entry.track, entry.path))
-                rows = board.shifts.rows(record.run_id)
-                found[record.run_id] = rows
-                if rows.basis is not None:
+                found[record.run_id] = board.kept.rows(record.run_id)
+                if takes == "encoder":
                     continue  # already as coarse as can be
             else:
                 lacking[record.run_id] = f"no {file}"
-                if entry.track.takes == "encoder":
+                if takes == "encoder":
                     lacking[record.run_id] += ", which a run leaves where its latents are few enough to be kept"
             if record.run_id in found:
                 found[record.run_id] = _coarsest(entry, found.pop(record.run_id), lost)
@@ -116,39 +126,41 @@ def shifts_of(
     return found, lacking
 
 
-def _coarsest(entry: BoardEntry, rows: Rows, lost: Lost | None) -> Rows:
-    """As few whole numbers for each unit as leave the record's metrics what they are.
+def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None) -> Kept:
+    """As few whole numbers for each unit as leave the record's metrics what they are; moments as they are.
 
     Raises:
         BenchError: They never do, or latents take too much room before they do.
     """
-    ask = lost or (lambda *_: None)
-    said: str | None = ""
+    run_id, said = entry.record.run_id, ""
     for tried in _finer(rows):
-        said = ask(entry, _book(entry, tried, said or "").rows(entry.record.run_id))
-        if said is None:
-            _book(entry, rows)
+        _check_room(run_id, tried, said)
+        found = None if lost is None else lost(entry, _read_again(run_id, tried))
+        if found is None:
+            _check_room(run_id, rows)
             return rows
-        if not said:
+        if not found:
             return tried
-    raise BenchError(f"the metrics of {entry.record.run_id} do not follow from what can be kept ({said}).")
+        said = found
+    raise BenchError(f"the metrics of {run_id} do not follow from what can be kept ({said}).")
 
 
-def _book(entry: BoardEntry, rows: Rows, said: str = "") -> Shifts:
-    """What a reader would find; ``said`` is what was lost of it with fewer digits.
-
-    Raises:
-        BenchError: Latents that take more room than they may.
-    """
-    book = Shifts().with_run(entry.record.run_id, rows)
-    if rows.basis is not None:
-        cell_latents.check_size(len(rows.shifts), len(pack(book)), said)
-    return book
+def _read_again(run_id: str, rows: Kept) -> Kept:
+    """What a reader would find of what is kept so."""
+    return Shifts().with_run(run_id, rows).rows(run_id) if isinstance(rows, Rows) else rows
 
 
-def _finer(rows: Rows) -> Iterator[Rows]:
+def _check_room(run_id: str, rows: Kept, said: str = "") -> None:
+    """Refuse latents of cells that take more room than they may; ``said`` is what was lost with fewer digits."""
+    if isinstance(rows, Rows) and rows.basis is not None:
+        cell_latents.check_size(len(rows.shifts), len(pack(Shifts().with_run(run_id, rows))), said)
+
+
+def _finer(rows: Kept) -> Iterator[Kept]:
     """The same, kept more and more exactly."""
-    if rows.steps is None:
+    if not isinstance(rows, Rows):
+        yield rows
+    elif rows.steps is None:
         yield from (rows._replace(levels=levels) for levels in LEVELS)
     elif rows.basis is not None:
         yield from (rows._replace(steps=np.full(len(rows.shifts), step)) for step in cell_latents.STEPS)
@@ -161,6 +173,14 @@ def _check(path: Path, record: Record) -> None:
     """Refuse a file that is not the one that a record was made from."""
     if sha256_file(path) != record.hashes.get("predictions"):
         raise BenchError(f"{path}: not the predictions that the record of {record.run_id} was made from.")
+
+
+def _moments(path: Path, record: Record) -> Moments:
+    """Read a run's moments, which must be those of the latents that its record was made from."""
+    found = moments.read(path, record.run_id)
+    if moments.digest_of(found) != record.hashes.get(moments.MADE):
+        raise BenchError(f"{path}: not the moments of the latents that the record of {record.run_id} was made from.")
+    return found
 
 
 def _of_candidates(path: Path, entry: BoardEntry, task: Task) -> Rows:
@@ -199,5 +219,6 @@ def input_means(task: Task) -> dict[str, Floats]:
 
 
 def without(record: Record) -> Record:
-    """A record that names no kept predictions."""
-    return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k != HASH}})
+    """A record that names nothing that is kept in its board's file."""
+    kept = (HASH, moments.HASH)
+    return record.model_copy(update={"hashes": {k: v for k, v in record.hashes.items() if k not in kept}})

@@ -95,11 +95,13 @@ class Maker:
         row: Its identity, for a screen.
         make: Its latents, under a training seed.
         drawn: Whether another training seed gives other latents.
+        kept: Whether moments of them are kept, as they do not follow from the screen and the seed alone.
     """
 
     row: Callable[[Problem], Row]
     make: Callable[[Problem, int], Made]
     drawn: bool = True
+    kept: bool = True
 
 
 def beside(track: Track) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ def _reference(name: str, found: Any) -> Maker:
     def make(problem: Problem, seed: int) -> Made:
         return Made(found.make(problem, seed), Trained(Budget(trials=1)))
 
-    return Maker(lambda problem: Row(name, found.kind), make, found.drawn)
+    return Maker(lambda problem: Row(name, found.kind), make, found.drawn, found.rounded)
 
 
 def _places(problem: Problem) -> NDArray[np.int64]:

@@ -13,9 +13,8 @@ from bench.results import embeddings, everything, store
 from bench.results.entries import BoardEntry
 from bench.results.leaderboard import ahead, outdated
 from bench.results.records import Record
-from bench.results.shifts import HASH
 from bench.results.spec import RunSpec
-from bench.runner.kept_predictions import Lost, asked_of, first_of_rows, shifts_of, without
+from bench.runner.kept_predictions import Lost, asked_of, first_of_rows, kept_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
@@ -32,9 +31,10 @@ def publish(
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
     Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of each row's first
-    run, predicted shifts (of candidates their coordinates) are kept beside the record where the folder of its run holds
-    its predictions, and the embedding of wells, once for all records that were made from it; a record that was
-    published without them and is reproduced is replaced by one that has them.
+    run, predicted shifts (of candidates their coordinates, of encoders latents, of latents their moments) are kept
+    beside the record where the folder of its run holds what they follow from, and the embedding of wells, once for all
+    records that were made from it; a record that was published without them and is reproduced is replaced by one that
+    has them.
 
     Args:
         run_ids: Which.
@@ -42,10 +42,10 @@ def publish(
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
-        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``, ``candidates.h5ad`` or ``latents.npy``; absent =
-            the one that holds ``source``.
-        lost: Says what of a record would not follow from its kept predictions: see
-            :func:`bench.runner.kept_predictions.shifts_of`.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``, ``candidates.h5ad``, ``latents.npy`` or
+            ``moments.npz``; absent = the one that holds ``source``.
+        lost: Says what of a record would not follow from what is kept: see
+            :func:`bench.runner.kept_predictions.kept_of`.
 
     Returns:
         One line per record: ``published``, ``reproduces`` or the largest difference; and one for each outdated one.
@@ -66,19 +66,20 @@ def publish(
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
         asked = asked_of(track, (entry for entry in chosen[track.name].values() if entry.record.run_id in first))
-        shifts, lacking = shifts_of(asked, runs or source.parent, lost)
+        rows, lacking = kept_of(asked, runs or source.parent, lost)
         fresh = []
         for run_id, entry in chosen[track.name].items():
-            named = embeddings.HASH if track.takes == "profiles" else HASH
+            named = embeddings.HASH if track.takes == "profiles" else store.kind_of(track).hash
             beside = places if run_id in first else []
-            kept = run_id in shifts or embeddings.found(entry.record, beside) is not None
+            kept = run_id in rows or embeddings.found(entry.record, beside) is not None
             line, wanted = _verdict(track, entry, there.get(run_id), force, named if kept else "")
             lines.append(line)
             if wanted:
                 fresh.append((embeddings.carried(without(entry.record), beside, target), entry.table))
-        store.add(target, track, fresh, shifts)
+        store.add(target, track, fresh, rows)
         if lacking:
-            note(f"no {_kept_of(track)} are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
+            what = store.kind_of(track).what
+            note(f"no {what} are kept of {len(lacking)} records: {next(iter(lacking.values()))}")
     for track in tracks:
         own = [entry.record.spec for entry in chosen[track.name].values()]
         twins = _twins(store.collect(track, [target]), own)
@@ -201,17 +202,13 @@ def _verdict(track: Track, entry: BoardEntry, there: BoardEntry | None, force: b
     if gap <= tolerance:
         how = "" if gap == 0 else f" within {tolerance:g} (at most {gap:.1g}, in {worst})"
         if kept and kept not in there.record.hashes:
-            what = f"{_kept_of(track)} are" if kept == HASH else "embedding is"
+            what = "embedding is" if kept == embeddings.HASH else f"{store.kind_of(track).what} are"
             return f"{name}: reproduces{how}, and its {what} kept now", True
         if more := newer(entry, there):
             return f"{name}: reproduces{how}, and has {', '.join(more)} now", True
         return f"{name}: reproduces{how}", False
     said = f"{name}: differs, most in {worst} by {gap:.3g}, where {tolerance:g} is tolerated"
     return said + (" (replaced)" if force else " (kept)"), force
-
-
-def _kept_of(track: Track) -> str:
-    return "latents" if track.takes == "encoder" else "predictions"
 
 
 def largest_difference(a: BoardEntry, b: BoardEntry) -> tuple[str, float, float]:

@@ -98,7 +98,8 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     Args:
         suite: The suite.
         places: As for :func:`configs`.
-        only: Words that a job's row or task must hold, all of them; absent = all jobs.
+        only: Words that a job's row or task must hold, all of them, a split as written or as boards name it; absent
+            = all jobs.
 
     Raises:
         BenchError: As for :func:`configs`; unknown data or split, data that are not there, a claim about rows that
@@ -125,6 +126,14 @@ def plan(suite: Suite, places: Places, only: Sequence[str] = ()) -> list[Job]:
     return list(jobs.values())
 
 
+def seeds_of(jobs: Sequence[Job]) -> dict[tuple[str, str], list[int]]:
+    """Split seeds by data set and board's split: those of which a row of the suite's claims must have all."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for job in jobs:
+        seeds.setdefault((job.spec.dataset, job.spec.split), []).append(job.spec.split_seed)
+    return seeds
+
+
 def _key(verb: str, config: AnyConfig, run_id: str) -> str:
     """Runs that differ in the second stage alone train one encoder, whose checkpoint they share; so do rows of profiles
     that differ in how they are judged. What one row of profiles is asked has one key.
@@ -145,7 +154,8 @@ def label(verb: str, config: AnyConfig) -> str:
 
 
 def _wanted(verb: str, config: AnyConfig, only: Sequence[str]) -> bool:
-    words = f"{verb} {label(verb, config)} {config.data} {config.split or ''} seed={config.seeds[0][0]}"
+    split = config.split or ""
+    words = f"{verb} {label(verb, config)} {config.data} {split} {board_name(split)} seed={config.seeds[0][0]}"
     return all(word in words for word in only)
 
 

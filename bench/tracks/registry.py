@@ -25,7 +25,7 @@ HOOKS: dict[str, tuple[str, ...]] = {
         *("GIVEN", "TASKS", "options_of", "questions", "spec_of", "variant_of"),
         *("words_of", "fitted_on", "run_profiles"),
     ),
-    "latents": ("REFERENCES", "AGAINST", "evaluate", "table", "unanswerable", "show", "check", "checked"),
+    "latents": ("REFERENCES", "AGAINST", "evaluate", "kept", "table", "unanswerable", "show", "check", "checked"),
 }
 
 

@@ -29,7 +29,7 @@ def lost(tiny, original):
 
 def kept(original, entry):
     (board,) = store.boards(original, TRACK)
-    return board.shifts.rows(entry.record.run_id)
+    return board.kept.rows(entry.record.run_id)
 
 
 def test_the_second_implementation_says_what_coarse_predictions_lose(entries, original, lost, monkeypatch):

@@ -194,9 +194,9 @@ def test_latents_of_another_run_and_too_much_room_are_refused(ran, one, lost, tm
     folder = tmp_path / entry.record.run_id
     folder.mkdir()
     shutil.copy(ran / "runs" / other.record.run_id / cell_latents.FILE, folder)
-    assert "not the latents" in kept_predictions.shifts_of([entry], tmp_path, lost)[1][entry.record.run_id]
+    assert "not the latents" in kept_predictions.kept_of([entry], tmp_path, lost)[1][entry.record.run_id]
     monkeypatch.setattr(cell_latents, "LARGEST", 500)
-    assert "are kept of a row" in kept_predictions.shifts_of([entry], ran / "runs", lost)[1][entry.record.run_id]
+    assert "are kept of a row" in kept_predictions.kept_of([entry], ran / "runs", lost)[1][entry.record.run_id]
     cells = len(encoders.Judge(one).asked.looked_at)
     assert f"latents of {cells:,} cells" in encoders.Judge(one).nothing_kept(entry, "").detail
 
@@ -205,7 +205,7 @@ def again(folder, model, change):
     """Change a record, its table and its latents as somebody would who knows how files are made: all hashes fit."""
     rows = first_runs(folder)
     (board,) = store.boards(folder, TRACK)
-    book = {name: board.shifts.rows(entry.record.run_id) for name, entry in rows.items() if name != "identity"}
+    book = {name: board.kept.rows(entry.record.run_id) for name, entry in rows.items() if name != "identity"}
     record, table, z = change(rows[model].record, rows[model].table, book[model], book)
     store.add(folder, TRACK, [records.with_values(record, table)], {record.run_id: z})
     everything.regenerate(registry.tracks(), folder)
@@ -282,7 +282,7 @@ def test_an_edited_record_or_latents_with_all_hashes_made_anew(change, said, boa
     (board,) = store.boards(boards, TRACK)
     for model, entry in first_runs(boards).items():
         if model != "identity":
-            check = judge.row(entry, "", board.shifts.of(entry.record.run_id))
+            check = judge.row(entry, "", board.kept.of(entry.record.run_id))
             assert check.status == ("failed" if model == "jepa" else "ok")
             if model == "jepa":
                 assert check.code == METRIC and said in check.detail
@@ -294,7 +294,7 @@ def member(folder, change):
 
     (board,) = store.boards(folder, TRACK)
     held = store.members(board.path)
-    book = change(board.shifts)
+    book = change(board.kept)
     held.pop(store.PREDICTIONS)
     zips.write(board.path, held | ({store.PREDICTIONS: shifts.pack(book)} if book else {}))
 
@@ -311,7 +311,7 @@ def test_latents_that_are_not_those_of_the_record(boards, tmp_path):
     for name, change, code, said in (
         ("edited", edited, DAMAGED, "not those that its record names"),
         ("gone", lambda book: book.only(set(book.runs) - {jepa}), MISSING, "not in the file"),
-        ("none", lambda book: None, MISSING, "records name predictions"),
+        ("none", lambda book: None, MISSING, "records name latents"),
     ):
         folder = shutil.copytree(boards, tmp_path / name)
         member(folder, change)

@@ -115,10 +115,10 @@ def again(folder, change=lambda record, table: (record, table), rows=lambda kept
     board = board_of(folder)
     entries = {entry.record.spec.label: (entry.record, entry.table) for entry in board.entries()}
     record, table = change(*entries["near"])
-    kept = rows(board.shifts.rows(record.run_id))
+    kept = rows(board.kept.rows(record.run_id))
     still = entries["still"][0].run_id
     board.path.unlink()
-    put(folder, (record, table, kept), (*entries["still"], board.shifts.rows(still)))
+    put(folder, (record, table, kept), (*entries["still"], board.kept.rows(still)))
 
 
 def moved(metric, by):
@@ -206,7 +206,7 @@ def test_an_edited_number_of_the_whole_run(folder, audit):
 
 def test_an_edited_kept_file(folder, audit):
     board = board_of(folder)
-    book, run_id = board.shifts, next(e.record.run_id for e in board.entries() if e.record.spec.label == "near")
+    book, run_id = board.kept, next(e.record.run_id for e in board.entries() if e.record.spec.label == "near")
     numbers = book.runs[run_id].numbers.copy()
     numbers[0, 5] += 1
     edited = replace(book, runs={**book.runs, run_id: shifts.Kept(book.runs[run_id].scale, numbers)})
@@ -259,15 +259,15 @@ def test_publishing_takes_coordinates_along(drawn, clean_tree, tmp_path, monkeyp
     by_track.run(TRACK, config, drawn)
     (entry,) = store.collect(TRACK, [tmp_path / "a"])
     run_id = entry.record.run_id
-    found, lacking = kept_predictions.shifts_of([entry], tmp_path / "runs")
+    found, lacking = kept_predictions.kept_of([entry], tmp_path / "runs")
     assert list(found) == [run_id] and not lacking
     store.add(tmp_path / "b", TRACK, [(entry.record, entry.table)], found)
     (there,) = store.collect(TRACK, [tmp_path / "b"])
     done = [check for check in audit(tmp_path / "b").checks if check.name == "metrics recomputed"]
     assert [check.status for check in done] == ["ok"], done
-    again_found, _ = kept_predictions.shifts_of([there], tmp_path / "nowhere")
+    again_found, _ = kept_predictions.kept_of([there], tmp_path / "nowhere")
     store.add(tmp_path / "c", TRACK, [(kept_predictions.without(there.record), there.table)], again_found)
     (copy,) = store.collect(TRACK, [tmp_path / "c"])
     assert copy.record.hashes[shifts.HASH] == there.record.hashes[shifts.HASH]
     (tmp_path / "runs" / run_id / "candidates.h5ad").write_bytes(b"another")
-    assert "not the predictions" in kept_predictions.shifts_of([entry], tmp_path / "runs")[1][run_id]
+    assert "not the predictions" in kept_predictions.kept_of([entry], tmp_path / "runs")[1][run_id]

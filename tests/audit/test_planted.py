@@ -36,7 +36,7 @@ def caught(report, code, name, *words):
 def again(folder, change, shift=None):
     """Rewrite the board as somebody would who knows how files are made: all hashes fit. ``change``: record, table."""
     board = board_of(folder)
-    kept, book = [], board.shifts
+    kept, book = [], board.kept
     for entry in board.entries():
         kept.append(change(entry.record, entry.table))
     if shift is not None:
@@ -109,7 +109,7 @@ def test_an_edited_metric_alone(boards, audit):
 
 def test_an_edited_prediction(boards, audit):
     board = board_of(boards)
-    book, run_id = board.shifts, first(board, "additive").record.run_id
+    book, run_id = board.kept, first(board, "additive").record.run_id
     kept = book.runs[run_id]
     numbers = kept.numbers.copy()
     numbers[0, 0] += 40
@@ -231,7 +231,7 @@ def test_a_member_beside_the_records_is_cut_short_or_gone(how, name, boards, aud
 
 def test_a_row_of_another_gene_list(boards, audit):
     board = board_of(boards)
-    book = board.shifts
+    book = board.kept
     other = replace(book, genes=("X", *book.genes[1:]))
     again(boards, lambda record, table: (record, table), lambda _: other)
     caught(audit(boards), METRIC, "genes by name", "other genes")
@@ -239,7 +239,7 @@ def test_a_row_of_another_gene_list(boards, audit):
 
 def test_genes_in_another_order_change_nothing(boards, audit):
     board = board_of(boards)
-    book = board.shifts
+    book = board.kept
     turned = replace(book, genes=book.genes[::-1], basis=np.ascontiguousarray(book.basis[:, ::-1]))
     again(boards, lambda record, table: (record, table), lambda _: turned)
     assert failures(audit(boards)) == []

@@ -45,3 +45,20 @@ def test_additive_equals_train_mean_on_unseen_singles_and_sums_on_seen_pairs(tin
             assert got.fallbacks[i] == 0
         if name in tiny_split.subgroups["combo_seen0"]:
             assert got.fallbacks[i] == 2
+
+
+def test_multiplicative_multiplies_the_fold_changes_of_seen_singles(tiny, tiny_split, tmp_path):
+    model, module, got = predict("multiplicative", tiny, tiny_split, tmp_path, pseudocount=0.5)
+    bulk, control = module.pseudobulk("train"), module.input_means[0]
+    mean = {name: np.expm1(control + shift) for name, shift in zip(bulk.conditions, bulk.shifts, strict=True)}
+    asked = [name for name in module.predicted_conditions if name in tiny_split.subgroups["combo_seen2"]]
+    for name in asked:
+        a, b = (mean[f"{gene}+ctrl"] + 0.5 for gene in name.split("+"))
+        both = np.log1p(np.maximum(a * b / (np.expm1(control) + 0.5) - 0.5, 0.0))
+        i = module.predicted_conditions.index(name)
+        np.testing.assert_allclose(got.y_hat[i], both, atol=1e-9)
+        assert got.fallbacks[i] == 0
+    plain = predict("additive", tiny, tiny_split, tmp_path)[2]
+    assert asked and np.abs(got.y_hat - plain.y_hat).max() > 1e-3
+    with pytest.raises(ValueError, match="expected above 0"):
+        type(model)(pseudocount=0.0)

@@ -58,6 +58,8 @@ def test_a_run_is_not_repeated_unless_forced(capsys, here, monkeypatch):
     assert (code, again) == (0, out) and "finished already" in err
     assert (here / "runs" / record["run_id"] / "record.json").stat().st_mtime_ns == first
     assert bench(capsys, *RUN, "--force")[:2] == (0, out)
+    again = json.loads((here / "runs" / record["run_id"] / "record.json").read_text())
+    assert again["values_hash"] == record["values_hash"]
     assert (here / "runs" / record["run_id"] / "record.json").stat().st_mtime_ns > first
     monkeypatch.setattr(pipeline, "_one", None)  # would fail: a finished run needs no stage
     assert bench(capsys, *RUN)[:2] == (0, out)

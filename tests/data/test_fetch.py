@@ -425,6 +425,7 @@ def test_plain_lines_say_how_far_it_is(capsys, monkeypatch):
     ]
 
 
+@pytest.mark.ci
 def test_help_and_check_load_no_downloader():
     code = (
         "import sys, contextlib; from bench.cli.main import main\n"

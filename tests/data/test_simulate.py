@@ -213,6 +213,22 @@ def test_truth_is_what_the_cells_show(strong: Drawn) -> None:
 
 
 @pytest.mark.ci
+def test_single_cell_truth() -> None:
+    """Responses of cells of random states average to a condition's shift, and a cell's state shows in its counts."""
+    simulation = simulate(SMALL)
+    truth = simulation.truth
+    states = np.random.default_rng(0).standard_normal((4_000, SMALL.n_modules))
+    for i in (0, len(truth.conditions) - 1):
+        each = truth.expected_response(SMALL, np.full(len(states), i), states)
+        error = each.std(axis=0, ddof=1) / np.sqrt(len(states))
+        assert (np.abs(each.mean(axis=0) - truth.shifts[i]) <= 5 * error + 0.01).all()
+    controls = simulation.condition == "ctrl"
+    shares = np.log1p(1e4 * simulation.counts[controls].toarray() / simulation.ncounts[controls, None])
+    scores = (shares - shares.mean(axis=0)) @ truth.modules
+    r = [np.corrcoef(scores[:, k], truth.activities[controls, k])[0, 1] for k in range(SMALL.n_modules)]
+    assert truth.activities.shape == (len(simulation.condition), SMALL.n_modules) and np.mean(r) > 0.3
+
+
 def test_weak_screen(weak: Drawn) -> None:
     s = weak.screen
     signal, noise = signal_to_noise(s)

@@ -119,27 +119,27 @@ def test_feature_tables_say_what_a_perturbation_drives() -> None:
             assert least < r < most, (name, r)
 
 
-def test_unit_truth_is_converged_and_what_the_cells_show() -> None:
+@pytest.mark.parametrize("nonlinear", [pytest.param(False, marks=pytest.mark.ci), True], ids=FORM_NAMES)
+def test_unit_truth_is_converged_and_what_the_cells_show(nonlinear: bool) -> None:
     """Against 16 times as many points; and against the cells' means, whose noise is all that remains."""
-    for nonlinear in (False, True):
-        p = replace(SMALL, nonlinear=nonlinear, deep_share=1.0, deep_cells=400, deep_controls=800, n_contexts=4)
-        coarse, fine = unit_truth(p)[0], unit_truth(p, 4096)[0]
-        assert np.linalg.norm(coarse - fine) < 0.01 * np.linalg.norm(fine)
-        sim = drawn(p)
-        truth = sim.truth
-        x = np.log1p(sim.counts.toarray() * (1e4 / sim.ncounts)[:, None])
-        error = noise = 0.0
-        slope = []
-        for i, (condition, context) in enumerate(zip(truth.conditions, truth.contexts)):
-            here = sim.context == context
-            one, control = x[here & (sim.condition == condition)], x[here & (sim.condition == CONTROL)]
-            d = one.mean(axis=0) - control.mean(axis=0)
-            error += ((d - truth.shifts[i]) ** 2).sum()
-            noise += (one.var(axis=0, ddof=1) / len(one) + control.var(axis=0, ddof=1) / len(control)).sum()
-            slope.append((d @ truth.shifts[i], truth.shifts[i] @ truth.shifts[i]))
-        assert error / noise == pytest.approx(1.0, abs=0.15)
-        top, bottom = np.sum(slope, axis=0)
-        assert top / bottom == pytest.approx(1.0, abs=0.04)
+    p = replace(SMALL, nonlinear=nonlinear, deep_share=1.0, deep_cells=400, deep_controls=800, n_contexts=4)
+    coarse, fine = unit_truth(p)[0], unit_truth(p, 4096)[0]
+    assert np.linalg.norm(coarse - fine) < 0.01 * np.linalg.norm(fine)
+    sim = drawn(p)
+    truth = sim.truth
+    x = np.log1p(sim.counts.toarray() * (1e4 / sim.ncounts)[:, None])
+    error = noise = 0.0
+    slope = []
+    for i, (condition, context) in enumerate(zip(truth.conditions, truth.contexts)):
+        here = sim.context == context
+        one, control = x[here & (sim.condition == condition)], x[here & (sim.condition == CONTROL)]
+        d = one.mean(axis=0) - control.mean(axis=0)
+        error += ((d - truth.shifts[i]) ** 2).sum()
+        noise += (one.var(axis=0, ddof=1) / len(one) + control.var(axis=0, ddof=1) / len(control)).sum()
+        slope.append((d @ truth.shifts[i], truth.shifts[i] @ truth.shifts[i]))
+    assert error / noise == pytest.approx(1.0, abs=0.15)
+    top, bottom = np.sum(slope, axis=0)
+    assert top / bottom == pytest.approx(1.0, abs=0.04)
 
 
 def test_single_cell_truth(small: ContextSimulation) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from command import ROOT, RUN, furnish
-from harness import made_record
+from harness import made_records
 from trees import LEADERBOARD, LEARNED, SCORE
 
 from bench.results import everything
@@ -83,15 +83,8 @@ def learned(warm_torch, tmp_path_factory):
 def six(tmp_path_factory):
     """Records of three models under two seeds, and their boards."""
     folder = tmp_path_factory.mktemp("six")
-    for model, mean in {"a": 0.6, "b": 0.4, "train_mean": 0.25}.items():
-        for seed in (1, 2):
-            made_record(
-                folder / "runs" / "leaderboards",
-                model,
-                {"pearson_delta": mean, "r2": 0.5},
-                split_seed=seed,
-                split_id=f"s{seed}",
-                moved=True,
-            )
+    means = {"a": 0.6, "b": 0.4, "train_mean": 0.25}
+    rows = {model: {"pearson_delta": mean, "r2": 0.5} for model, mean in means.items()}
+    made_records(folder / "runs" / "leaderboards", rows, (1, 2), moved=True)
     everything.regenerate(registry.tracks(), folder / "runs" / "leaderboards")
     return folder

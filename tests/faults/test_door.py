@@ -19,7 +19,7 @@ def _quiet(monkeypatch):
         yield
 
 
-@pytest.mark.parametrize(("n", "seed"), [(126, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "seed"), [(84, 0), pytest.param(10_000, 1, marks=pytest.mark.slow)])
 def test_mutated_files(tmp_path, n, seed):
     inputs = mutations.Inputs(tmp_path)
     for kind in inputs.kinds:
@@ -31,7 +31,9 @@ def test_mutated_files(tmp_path, n, seed):
     assert sum(found.values()) == n
     for kind in inputs.kinds:  # the damage is neither always fatal nor always harmless
         assert found[kind, "refused"] > found[kind, "read"] * (n < 1000) / 10
-    assert len({kind for (kind, what), times in found.items() if what == "read" and times}) > len(inputs.kinds) // 2
+    assert len({kind for (kind, what), times in found.items() if what == "read" and times}) > len(inputs.kinds) // (
+        3 if n < 1000 else 2
+    )
 
 
 HOSTILE = ["\x1b[2J\x1b[31mG", "G\u202eevil", "[red]G", "a\nb", "G\x9b31m", "z" * 3000]

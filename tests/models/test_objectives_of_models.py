@@ -206,7 +206,7 @@ def test_mae_sees_nothing_of_what_it_reconstructs(module):
 @pytest.mark.parametrize(
     "name",
     [
-        name if name == "jepa" else pytest.param(name, marks=pytest.mark.slow)
+        pytest.param(name, marks=pytest.mark.ci if name == "jepa" else pytest.mark.slow)
         for name in PRETRAINED
         if name != "biojepa_ac"
     ],

@@ -176,7 +176,7 @@ def test_an_entry_point_is_a_model_under_its_name(here, capsys, monkeypatch):
         registry.plugins.cache_clear()
 
 
-@pytest.mark.thinned(1)
+@pytest.mark.ci
 @pytest.mark.parametrize("named", ["my.yaml", "mypkg.mine.MeanShift"])
 def test_a_config_that_names_it_runs_from_the_command_line(here, capsys, named):
     """End to end; another file of the class is another run, the same file is not run again."""

@@ -1,5 +1,7 @@
 """PerturbedVAE: what it learns from planted effects, what its switches do, what it says of itself."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -35,8 +37,8 @@ def losses(model, module):
 
 @pytest.fixture(scope="module")
 def models(task):
-    """Each ablation, fitted a little."""
-    return {name: fitted(task, ablation=name) for name in ABLATIONS}
+    """An ablation, fitted a little, once."""
+    return cache(lambda name: fitted(task, ablation=name))
 
 
 def learned(model, module):
@@ -84,7 +86,7 @@ def test_alignment_keeps_the_shifts_out_of_the_invariant_latent(ten, aligned):
 @pytest.mark.ci
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_what_an_ablation_takes_away(name, models, task):
-    model = models[name]
+    model = models(name)
     shape, parts = model.net.vae.shape, losses(model, task)
     assert (shape.invariant, shape.perturbed) == {"no_sep": (0, 77), "swapped": (35, 7)}.get(name, (70, 7))
     assert shape.causal == (name != "no_causal") == (model.net.vae.prior.edges is not None)
@@ -108,7 +110,7 @@ def test_a_quarter_of_every_batch_are_controls(task):
 
 
 def test_fewer_perturbations_than_latents_is_told(task, models):
-    assert any("7 perturbed genes in training, fewer than d_v=35" in word for word in models["full"].warnings)
+    assert any("7 perturbed genes in training, fewer than d_v=35" in word for word in models("full").warnings)
     enough = fitted(task, d_v=7)
     assert enough.net.vae.shape.perturbed == 7
     assert not any("fewer than" in word for word in enough.warnings)
@@ -131,6 +133,7 @@ def test_genes_of_which_nothing_is_known_act_alike_and_are_counted(task, monkeyp
     assert all((shift[0] - other).abs().max() > 1e-4 for other in shift[2:]) and shift[0].abs().max() > 0
 
 
+@pytest.mark.ci
 def test_predictions_are_a_seeds_own(task):
     batch = next(iter(task.predict_dataloader()))
     first, again, other = (fitted(task, seed, prediction="sample").predict_step(batch) for seed in (1, 1, 2))

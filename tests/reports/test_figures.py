@@ -9,14 +9,14 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from harness import N_MADE, groups, made_record
+from harness import N_MADE, groups, made_record, made_records
 
 from bench.cli.figures import figures as verb
 from bench.core.errors import BenchError
 from bench.reports import figures
 from bench.reports.figures import de_recall, effect_size, scatter, skill
 from bench.reports.figures.data import figure_data, printed
-from bench.reports.figures.style import columns
+from bench.reports.figures.style import FORMATS, columns
 from bench.results.board import board
 from bench.tracks.response.track import TRACK
 
@@ -45,13 +45,10 @@ ROWS = ["good", VARIANT, "weak", "alien"]
 def folder(tmp_path_factory):
     """Two seeds of a good model, a long-named variant, a weak one, a null one and the floor."""
     path = tmp_path_factory.mktemp("boards")
-    for seed in (1, 2):
-        task = {"split_seed": seed, "split_id": f"s{seed}"}
-        made_record(path, "good", MEANS, **task)
-        made_record(path, "good", MEANS, variant=LONG, arguments=LONG, **task)
-        made_record(path, "weak", dict.fromkeys(MEANS, 0.3), **task)
-        made_record(path, "alien", MEANS, controls_used="unknown", **task)
-        made_record(path, "train_mean", dict.fromkeys(MEANS, 0.25), **task)
+    plain = {"good": MEANS, "weak": dict.fromkeys(MEANS, 0.3), "train_mean": dict.fromkeys(MEANS, 0.25)}
+    made_records(path, plain, (1, 2))
+    made_records(path, {"good": MEANS}, (1, 2), variant=LONG, arguments=LONG)
+    made_records(path, {"alien": MEANS}, (1, 2), controls_used="unknown")
     return path
 
 
@@ -70,6 +67,14 @@ def boards(folder):
 def drawn(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "new"
     return figures.draw(TRACK, [folder], "d", "simulation", out, ROWS)
+
+
+@pytest.fixture
+def blank(monkeypatch):
+    """No picture is drawn: for tests of which files there are."""
+    monkeypatch.setattr(figures, "render", lambda chart: dict.fromkeys(FORMATS, b"picture"))
+    for module in figures.FIGURES.values():
+        monkeypatch.setattr(module, "chart", lambda data, table: None)
 
 
 def text_of(path):
@@ -214,7 +219,7 @@ def test_a_choice_of_models_moves_no_number(folder, found):
     pd.testing.assert_frame_equal(few, whole[whole["label"] == "weak"].reset_index(drop=True))
 
 
-def test_figures_without_their_metric_are_left_out(tmp_path):
+def test_figures_without_their_metric_are_left_out(tmp_path, blank):
     made_record(tmp_path / "lb", "m", {"pearson_delta": 0.5})
     made = figures.draw(TRACK, [tmp_path / "lb"], "d", "simulation", tmp_path / "out")
     assert {path.name.split("__")[2].split(".")[0] for path in made} == {"skill", "scatter"}
@@ -244,7 +249,7 @@ def test_nothing_to_draw(tmp_path):
         figures.draw(TRACK, [tmp_path / "absent"], "d", "simulation", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path, blank):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="cannot write"):
@@ -275,12 +280,13 @@ def test_panels_fill_their_rows():
     assert [columns(n) for n in (1, 2, 3, 5, 6, 8, 9, 20)] == [1, 2, 3, 5, 3, 4, 3, 5]
 
 
-def test_the_verb_prints_the_files(tmp_path, capsys):
+def test_the_verb_prints_the_files(tmp_path, capsys, blank):
     made_record(tmp_path, "m", {"pearson_delta": 0.5})
     assert verb(["--data", "d", "--leaderboards", str(tmp_path), "--out", str(tmp_path), "--models", "m"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "d__simulation__skill.pdf")
 
 
+@pytest.mark.ci
 def test_importing_loads_no_altair():
     slow = ["altair", "vl_convert", "torch"]
     code = f"import sys, bench.reports.figures, bench.cli.figures; print([m for m in {slow} if m in sys.modules])"

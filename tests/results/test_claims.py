@@ -2,10 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-from harness import N_MADE, groups, made_record
+from harness import N_MADE, made_records
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
@@ -17,7 +16,6 @@ from bench.sweep import suite as suites
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
-ROOT = Path(__file__).resolve().parents[2]
 OBJECTIVES = ("jepa", "mae", "vicreg")
 CONTROLS = ("constant_encoder", "random_encoder", "pca_encoder", "identity", "supervised")
 SEEDS = {("d", "simulation"): [1, 2, 3]}
@@ -28,9 +26,7 @@ def claim(**fields):
 
 
 def record_rows(folder, rows, seeds=(1, 2, 3), metric="pearson_delta", **fields):
-    for seed in seeds:
-        for name, mean in rows.items():
-            made_record(folder, name, {metric: mean}, split_seed=seed, split_id=f"s{seed}", **fields)
+    made_records(folder, {name: {metric: mean} for name, mean in rows.items()}, seeds, **fields)
 
 
 def verdict(folder, one, seeds=SEEDS):
@@ -43,8 +39,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     record_rows(folder, {"a": 0.5, "b": 0.4, "e": 0.5, "train_mean": 0.25}, jitter=0.05)
     # a row whose conditions scatter otherwise: a real interval
-    for seed in (1, 2, 3):
-        made_record(folder, "w", {"pearson_delta": 0.44}, split_seed=seed, split_id=f"s{seed}", own_jitter=0.4)
+    record_rows(folder, {"w": 0.44}, own_jitter=0.4)
     return folder
 
 
@@ -101,9 +96,7 @@ def test_skill_above_the_floor(tmp_path):
     """It must be in pattern or identity too: the right size alone is no knowledge."""
     known = {"pearson_delta": 0.5, "discrimination": 0.5, "shift_ratio": 0.5}
     sized = {"pearson_delta": 0.25, "discrimination": 0.25, "shift_ratio": 0.7}
-    for seed in (1, 2):
-        for name, means in {"knows": known, "sized": sized}.items():
-            made_record(tmp_path, name, means, split_seed=seed, split_id=f"s{seed}")
+    made_records(tmp_path, {"knows": known, "sized": sized}, seeds=(1, 2))
     seeds = {("d", "simulation"): [1, 2]}
     made = {
         name: verdict(tmp_path, claim(better=name, worse="floor", metric="skill"), seeds) for name in ("knows", "sized")
@@ -206,11 +199,11 @@ def test_claims_about_one_board_stand_in_one_table(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", suites.names())
-def test_verdicts_on_committed_records_are_those_expected(name):
+def test_verdicts_on_committed_records_are_those_expected(name, published_groups):
     """Those that a suite says must hold: that learned models learn, above all."""
     expected = [one for one in suites.find(name).claims if one.expected]
     boards = {(one.data, one.split): [1, 2, 3] for one in expected}
-    found = claims.evaluate(expected, boards, everything.read(registry.tracks(), ROOT / "leaderboards"))
+    found = claims.evaluate(expected, boards, published_groups)
     assert [(one.claim.name, one.verdict, one.reason) for one in found if one.verdict != one.claim.expected] == []
 
 
@@ -247,10 +240,10 @@ def test_separation_is_claimed_as_the_specification_says():
 
 
 @pytest.mark.parametrize("dataset", ["simulated", "norman_slice"])
-def test_objectives_stand_beside_their_controls(dataset):
+def test_objectives_stand_beside_their_controls(dataset, published_groups):
     """Each with and without a residual, and in the tracks in which the encoder matters."""
     tracks = ("", "[residual=none]", "[latent_target=own]", "[features=from_encoder]")
-    items = groups(ROOT / "leaderboards")[dataset, "simulation"]
+    (items,) = (found[dataset, "simulation"] for track, found in published_groups if track.name == TRACK.name)
     seeds, by_label = gather(items)
     assert seeds == [1, 2, 3]
     wanted = [f"{name}{track}" for name in (*OBJECTIVES, *CONTROLS) for track in tracks]

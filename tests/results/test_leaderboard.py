@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from harness import collect, groups, made, made_record
+from harness import collect, groups, made, made_record, made_records
 
 from bench.core.errors import BenchError
 from bench.reports.text import layout, warnings_of
@@ -36,13 +36,20 @@ def record_of(folder, model, means, **options):
     return made_record(folder, model, {**means, DE: means["pearson_delta"]}, **options)
 
 
+def records_of(folder, rows, seeds=(1, 2, 3), **options):
+    """The same of several models, under several split seeds."""
+    made_records(
+        folder, {name: {**means, DE: means["pearson_delta"]} for name, means in rows.items()}, seeds, **options
+    )
+
+
 @pytest.fixture(scope="module")
 def three_made(tmp_path_factory):
     """The records of :func:`three`, made once."""
     folder = tmp_path_factory.mktemp("three")
-    for model, values in {"a": (0.6, 0.5, 0.4), "b": (0.3, 0.3, 0.3), "train_mean": (0.1, 0.2, 0.3)}.items():
-        for seed, value in enumerate(values, 1):
-            record_of(folder, model, {"pearson_delta": value, "r2": 0.5}, split_seed=seed, split_id=f"s{seed}")
+    values = {"a": (0.6, 0.5, 0.4), "b": (0.3, 0.3, 0.3), "train_mean": (0.1, 0.2, 0.3)}
+    for i, seed in enumerate((1, 2, 3)):
+        records_of(folder, {name: {"pearson_delta": each[i], "r2": 0.5} for name, each in values.items()}, (seed,))
     return folder
 
 
@@ -154,8 +161,7 @@ def test_seeds_can_be_chosen(three):
 
 
 def test_ties_share_a_rank(three):
-    for seed in (1, 2, 3):
-        record_of(three, "c", {"pearson_delta": 0.3}, split_seed=seed, split_id=f"s{seed}")
+    records_of(three, {"c": {"pearson_delta": 0.3}})
     assert board(three)["rank"].tolist()[:3] == [1, 2, 2]
 
 
@@ -168,8 +174,7 @@ def test_fold_one_stands_in_run_ids_and_moves_nothing(three):
 
 
 def test_undefined_stays_empty_in_the_csv(three):
-    for seed in (1, 2, 3):
-        record_of(three, "none", {"pearson_delta": 0.2, "r2": None}, split_seed=seed, split_id=f"s{seed}")
+    records_of(three, {"none": {"pearson_delta": 0.2, "r2": None}})
     text = files_of(three)[three / "d__simulation.csv"]
     row = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False).set_index("model").loc["none"]
     assert row["r2"] == ""
@@ -311,9 +316,9 @@ def test_skill_by_hand_and_its_interval(three):
 
 
 def test_rows_that_cannot_be_told_apart_share_their_ranks(tmp_path):
-    for name, mean in {"a": 0.60, "b": 0.599, "c": 0.3}.items():
-        for seed in (1, 2):
-            record_of(tmp_path, name, {"pearson_delta": mean}, split_seed=seed, split_id=f"s{seed}")
+    records_of(
+        tmp_path, {"a": {"pearson_delta": 0.60}, "b": {"pearson_delta": 0.599}, "c": {"pearson_delta": 0.3}}, (1, 2)
+    )
     table = board(tmp_path)
     ranks = table[["rank", "rank_high"]].astype("float").loc[["a", "b", "c"]].to_numpy().tolist()
     # values scatter alike in all rows: differences are exact, so even .001 is told apart
@@ -350,8 +355,7 @@ def test_a_unit_on_which_any_training_seed_fell_back_is_counted(tmp_path):
 
 
 def test_predictions_from_other_controls_get_no_skill_rank_or_claim(three):
-    for seed in (1, 2, 3):
-        record_of(three, "alien", {"pearson_delta": 0.9}, controls_used="unknown", split_seed=seed, split_id=f"s{seed}")
+    records_of(three, {"alien": {"pearson_delta": 0.9}}, controls_used="unknown")
     before, after = board(three).drop(index="alien"), board(three)
     assert pd.isna(after.loc["alien", ["rank", "skill", "pearson_delta_skill"]]).all()
     assert after.loc["alien", "pearson_delta"] == pytest.approx(0.9)
@@ -378,9 +382,7 @@ def test_tertiles_and_subgroups_stand_in_a_file_beside_the_board(three):
 @pytest.mark.ci
 def test_the_last_bit_of_a_value_changes_no_byte(three, tmp_path_factory):
     """Other processors add in another order: what people read must be the same, ties and zeros above all."""
-    for seed in (1, 2, 3):
-        record_of(three, "like_the_floor", {"pearson_delta": 0.25}, split_seed=seed, split_id=f"s{seed}")
-        record_of(three, "like_b", {"pearson_delta": 0.3}, split_seed=seed, split_id=f"s{seed}")
+    records_of(three, {"like_the_floor": {"pearson_delta": 0.25}, "like_b": {"pearson_delta": 0.3}})
     wanted, rng = files_of(three), np.random.default_rng(0)
     assert wanted
     for i in range(3):

@@ -79,11 +79,11 @@ def test_records_name_what_is_kept_and_lose_it_together(tmp_path):
     store.add(tmp_path, TRACK, [(a, table_a)], given)
     store.add(tmp_path, TRACK, [(b, table_b)], given)
     (board,) = store.boards(tmp_path, TRACK)
-    assert {run_id: record.hashes[HASH] for run_id, record in board.records.items()} == board.shifts.digests
+    assert {run_id: record.hashes[HASH] for run_id, record in board.records.items()} == board.kept.digests
     store.add(tmp_path, TRACK, [(b, table_b)])  # made again, without predictions
     prune(tmp_path, [a.run_id], older=False)
     (board,) = store.boards(tmp_path, TRACK)
-    assert list(board.records) == [b.run_id] and not board.shifts.runs
+    assert list(board.records) == [b.run_id] and not board.kept.runs
     assert store.PREDICTIONS not in store.members(board.path)
 
 
@@ -94,9 +94,9 @@ def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_to
     book = book_of(**{record.run_id: rows(1, 12)})
     put(board.path, store.PREDICTIONS, shifts.pack(book))
     (board,) = store.boards(tmp_path, TRACK)
-    assert not board.shifts.runs and board.entries()[0].values is not None
+    assert not board.kept.runs and board.entries()[0].values is not None
     store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, rows(1, 12))})
     put(board.path, store.PREDICTIONS, shifts.pack(book_of(**{record.run_id: rows(5, 12)})))
     (board,) = store.boards(tmp_path, TRACK)
     with pytest.raises(BenchError, match=f"predictions of {record.run_id} are not those of its record"):
-        _ = board.shifts
+        _ = board.kept

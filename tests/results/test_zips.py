@@ -24,11 +24,18 @@ GENES = ("g1", "g2", "g3")
 BOARDS = Path(__file__).resolve().parents[2] / "leaderboards"
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A folder with the board of two records, made once: not to be changed."""
+    folder = tmp_path_factory.mktemp("two")
+    store.add(folder, TRACK, [made(name, {"pearson_delta": value}) for name, value in (("a", 0.1), ("b", 0.2))])
+    return folder
+
+
 @pytest.fixture
-def path(tmp_path):
+def path(two, tmp_path):
     """The file of a board of two records."""
-    for name, value in (("a", 0.1), ("b", 0.2)):
-        made_record(tmp_path, name, {"pearson_delta": value})
+    shutil.copytree(two, tmp_path, dirs_exist_ok=True)
     (found,) = tmp_path.rglob("*.zip")
     return found
 
@@ -188,4 +195,4 @@ def test_a_board_with_predictions_holds_them_as_a_member(path, tmp_path):
     store.add(tmp_path, TRACK, [(record, table)], {record.run_id: Rows(GENES, pd.DataFrame(shift).to_numpy())})
     assert list(store.members(path)) == ["runs.jsonl.gz", "values.parquet", "task.parquet", "predictions.npz"]
     (board,) = store.boards(tmp_path, TRACK)
-    assert isinstance(board.shifts, Shifts) and list(board.shifts.runs) == [record.run_id]
+    assert isinstance(board.kept, Shifts) and list(board.kept.runs) == [record.run_id]

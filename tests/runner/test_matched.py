@@ -46,6 +46,7 @@ def table(frame, out):
     return bench.profiles(frame, columns=COLUMNS, correction="plate_z", out=out, **FAST)
 
 
+@pytest.mark.ci
 def test_a_table_in_memory_gives_what_the_command_line_gives_of_files(frame, table, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     card = write_experiment(tmp_path / "screen", small())

@@ -1,6 +1,7 @@
 """Runs as a user makes them: what is written, what is not repeated, what publishing says."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import anndata
@@ -57,10 +58,29 @@ def config_for(files, out, **changes):
     return RunConfig(**fields)
 
 
-def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    record = records.read(path)
-    folder = tmp_path / "runs" / record.run_id
+#: What a run says of the code's tree.
+CLEAN = ("0" * 40, False)
+
+
+@pytest.fixture(scope="module")
+def original(files, tmp_path_factory):
+    """A finished run, its board beside it, made once as from a tree without uncommitted changes: not to be changed."""
+    folder = tmp_path_factory.mktemp("original")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "git_state", lambda: CLEAN)
+        return pipeline.run(TRACK, config_for(files, folder))[0]
+
+
+@pytest.fixture
+def finished(original, tmp_path):
+    """A copy of it, where :func:`config_for` has a run's folders."""
+    shutil.copytree(original.parents[2], tmp_path, dirs_exist_ok=True)
+    return tmp_path / original.relative_to(original.parents[2])
+
+
+def test_a_run_leaves_everything_needed_to_check_it(original):
+    record, folder = records.read(original), original.parent
+    assert folder.name == record.run_id and (record.git_sha, record.git_dirty) == CLEAN
     assert {p.name for p in folder.iterdir()} == {
         "predictions.h5ad",
         "record.json",
@@ -70,7 +90,7 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
         "split.json",
     }
     assert record.hashes["predictions"] == sha256_file(folder / "predictions.h5ad")
-    entry = one_entry(path)
+    entry = one_entry(original)
     values = entry.table.field("all", "value")
     for m, (name, level) in enumerate(entry.levels.items()):
         known = values[:, m][np.isfinite(values[:, m])]
@@ -83,25 +103,9 @@ def test_a_run_leaves_everything_needed_to_check_it(files, tmp_path):
     assert predicted.n_obs == len(values)  # means only: a shift's spread means nothing
 
 
-def test_a_finished_run_is_not_repeated_unless_forced(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    first = records.read(path)
-    from bench.runner import fit as run_stage
-
-    monkeypatch.setattr(run_stage, "fit", lambda *_: pytest.fail("fitted again"))
-    assert pipeline.run(TRACK, config_for(files, tmp_path)) == [path]
-    monkeypatch.undo()
-    monkeypatch.setattr(records, "now", lambda: "2030-01-01T00:00:00Z")
-    pipeline.run(TRACK, config_for(files, tmp_path, force=True))
-    again = records.read(path)
-    assert again.created != first.created
-    assert again.values_hash == first.values_hash
-
-
 @pytest.mark.ci
-def test_a_damaged_record_is_run_again(files, tmp_path):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    first = records.read(path)
+def test_a_damaged_record_is_run_again(files, finished, tmp_path):
+    path, first = finished, records.read(finished)
     for damaged in (path, records.table_path(path)):
         damaged.write_bytes(damaged.read_bytes()[:100])
         assert pipeline.run(TRACK, config_for(files, tmp_path)) == [path]
@@ -120,30 +124,10 @@ def test_seeds_folds_and_arguments_make_runs_of_their_own(files, tmp_path):
     assert set(table["model"]) == {"additive", "linear[rank=3]", "ceiling", "replicate", "floor"}
 
 
-def test_interrupting_leaves_no_record(files, tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline, "score_predictions", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        pipeline.run(TRACK, config_for(files, tmp_path))
-    assert not list(tmp_path.rglob("record.json"))
-    assert not list(tmp_path.rglob("*.tmp"))
-    monkeypatch.undo()
-    assert records.read(pipeline.run(TRACK, config_for(files, tmp_path))[0])
-
-
-@pytest.fixture
-def clean(monkeypatch):
-    """As if the code's tree had no uncommitted changes."""
-    monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, False))
-
-
 @pytest.mark.ci
-def test_publishing_says_what_happened(files, tmp_path, clean):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
+def test_publishing_says_what_happened(finished, tmp_path):
     source, target = tmp_path / "boards", tmp_path / "committed"
-    run_id = path.parent.name
+    run_id = finished.parent.name
     assert publish([run_id], source, target) == [f"{run_id} additive: published"]
     assert list(target.glob("tiny__custom-*.csv"))
     assert everything.check(registry.tracks(), target)[0] >= 1
@@ -165,24 +149,15 @@ def test_publishing_says_what_happened(files, tmp_path, clean):
             publish([name], source, target)
 
 
-def test_a_run_from_a_tree_with_changes_is_not_published(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "git_state", lambda: ("0" * 40, True))
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    with pytest.raises(BenchError, match=f"uncommitted changes, the first {path.parent.name} additive"):
-        publish([path.parent.name], tmp_path / "boards", tmp_path / "committed", force=True)
-    assert not (tmp_path / "committed").exists()
-
-
-def test_records_of_older_data_are_left_out_of_the_printed_table(files, tmp_path, capsys):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    entry = one_entry(path)
+def test_records_of_older_data_are_left_out_of_the_printed_table(finished, tmp_path, capsys):
+    entry = one_entry(finished)
     old = entry.record.spec.model_copy(update={"data_hash": "older"})
     store.add(
         tmp_path / "boards",
         TRACK,
         [(entry.record.model_copy(update={"spec": old, "run_id": old.run_id}), entry.table)],
     )
-    print_boards([tmp_path / "boards"], [path])
+    print_boards([tmp_path / "boards"], [finished])
     assert "1 records of other data or an older scoring are left out" in capsys.readouterr().err
 
 
@@ -197,9 +172,8 @@ def test_wandb_offline_keeps_config_summary_and_table(files, tmp_path):
     assert list(path.parent.rglob("*conditions*.table.json"))
 
 
-def test_predictions_of_an_earlier_scoring_are_scored_again_without_a_fit(files, tmp_path, monkeypatch):
-    (path,) = pipeline.run(TRACK, config_for(files, tmp_path))
-    first, real = records.read(path), pipeline.spec_of
+def test_predictions_of_an_earlier_scoring_are_scored_again_without_a_fit(files, finished, tmp_path, monkeypatch):
+    first, real = records.read(finished), pipeline.spec_of
 
     def later(*arguments, **changes):
         return real(*arguments).model_copy(update={"scoring_version": first.spec.scoring_version + 1, **changes})

@@ -176,6 +176,7 @@ def test_counts_are_brought_to_the_scale_of_the_model(folder):
     np.testing.assert_allclose(ours["after"], theirs["after"], atol=1e-4)
 
 
+@pytest.mark.ci
 def test_from_the_command_line(capsys, folder):
     argv = ["plan", "--run", folder / "model", "--target", folder / "goal.h5ad", "--start", folder / "start.h5ad"]
     code, out, err = cli(capsys, *argv, "--top", 3, "--json", "--figure", folder / "plan.svg")

@@ -1,5 +1,8 @@
 """Publishing: what goes along, what reproduces, what is refused; and pruning. Of whole runs: see test_pipeline.py."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 from harness import bare_record, collect, made, made_record, made_spec
 
@@ -141,15 +144,22 @@ def test_an_unknown_id_publishes_nothing(tmp_path, capsys):
     assert "unknown run id 'nope'" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def grown_made(tmp_path_factory):
+    """The folder of :func:`grown`, made once."""
+    folder, means = tmp_path_factory.mktemp("grown"), {"pearson_delta": 0.5}
+    older = made("a", means, data_hash="old", created="2025-01-01T00:00:00Z")
+    newer = [made(model, means, model_version=version) for model, version in (("a", 1), ("b", 1), ("b", 2))]
+    store.add(folder, RUN, [older, *newer])
+    encoder(folder, "jepa")
+    everything.regenerate(registry.tracks(), folder)
+    return folder
+
+
 @pytest.fixture
-def grown(tmp_path):
+def grown(grown_made, tmp_path):
     """Records of newer and older data, of a newer and an older model, and a second track."""
-    made_record(tmp_path, "a", {"pearson_delta": 0.5}, data_hash="old", created="2025-01-01T00:00:00Z")
-    for model, version in (("a", 1), ("b", 1), ("b", 2)):
-        made_record(tmp_path, model, {"pearson_delta": 0.5}, model_version=version)
-    encoder(tmp_path, "jepa")
-    everything.regenerate(registry.tracks(), tmp_path)
-    return tmp_path
+    return Path(shutil.copytree(grown_made, tmp_path, dirs_exist_ok=True))
 
 
 def left(folder):
@@ -217,12 +227,14 @@ def test_what_a_store_is_given_it_gives_back(tmp_path):
 
 
 def test_predictions_are_kept_of_the_first_run_of_each_row(tmp_path):
+    rows = [made("jepa", {"pearson_delta": 0.5}, steps=9, split_seed=1, control_fold=1)]
     for seed in (2, 1):
-        made_record(tmp_path, "ridge", {"pearson_delta": 0.5}, split_seed=seed)
+        rows.append(made("ridge", {"pearson_delta": 0.5}, split_seed=seed))
         for training in (5, 4):
-            made_record(tmp_path, "jepa", {"pearson_delta": 0.5}, steps=9, split_seed=seed, pretrain_seed=training)
-            made_record(tmp_path, "jepa", {}, steps=9, split_seed=seed, pretrain_seed=training, variant={"mask": 0.5})
-    made_record(tmp_path, "jepa", {"pearson_delta": 0.5}, steps=9, split_seed=1, control_fold=1)
+            options = {"steps": 9, "split_seed": seed, "pretrain_seed": training}
+            rows.append(made("jepa", {"pearson_delta": 0.5}, **options))
+            rows.append(made("jepa", {}, **options, variant={"mask": 0.5}))
+    store.add(tmp_path, RUN, rows)
     entries = collect(tmp_path)
     kept = first_of_rows(entries)
     specs = [entry.record.spec for entry in entries if entry.record.run_id in kept]

@@ -76,6 +76,7 @@ def with_tables(found, genes):
     )
 
 
+@pytest.mark.ci
 def test_a_model_that_has_everything_has_a_number_in_every_evaluation(of_tokens, monkeypatch):
     monkeypatch.setattr(interval, "DRAWS", 20)
     monkeypatch.setattr(essentiality, "STRENGTHS", (1.0,))

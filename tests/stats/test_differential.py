@@ -63,6 +63,7 @@ def values(kind, rng, n, genes):
     return counts
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("kind", ["counts", "log1p", "continuous"])
 @pytest.mark.parametrize("genes", [3, 130])
 def test_groups_and_halves_equal_the_formula_on_ranks(kind, genes):
@@ -126,6 +127,7 @@ def test_scores_are_scanpys_with_tie_correction():
         np.testing.assert_allclose(z[k], frame["scores"].fillna(0), rtol=1e-5, atol=1e-6)  # theirs are float32
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["counts", "log1p"])
 def test_scores_are_illicos(kind):
     illico = pytest.importorskip("illico")

@@ -114,8 +114,20 @@ def test_a_failed_and_a_killed_run_do_not_stop_the_others(tree, capsys, monkeypa
     code, out, _ = bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")
     assert code == 0 and out.count("published") == 4 and "p/claims__s.json" in out
     assert bench(capsys, "leaderboard", "--check", "--leaderboards", "p")[0] == 0
+    # Claims are the suite's as it is now, not as it was when the sweep last evaluated them.
+    write(
+        GOOD,
+        claims=[
+            CLAIM.replace("additive_learns", "renamed").replace(
+                "better: additive, worse: train_mean", "better: train_mean, worse: additive"
+            )
+        ],
+    )
     code, out, _ = bench(capsys, "publish", "--suite", "s.yaml", "--leaderboards", "p")
     assert out.count("reproduces") == 4
+    (verdict,) = json.loads(Path("p/claims__s.json").read_text())["verdicts"]
+    assert verdict["claim"]["name"] == "renamed" and verdict["verdict"] == "false"
+    assert bench(capsys, "leaderboard", "--check", "--leaderboards", "p")[0] == 0
 
 
 def test_a_row_of_a_file_of_latents_is_named_and_commanded_by_it(tree):
@@ -281,6 +293,13 @@ def test_what_cannot_be_run_is_refused_before_anything_is(blocks, words, tree, c
     write(GOOD, blocks)
     refuse(capsys, ["sweep", "s.yaml"], *words)
     assert not Path("runs").exists()
+
+
+def test_only_takes_a_split_as_it_is_written_and_as_a_board_names_it(tree):
+    write("{models: additive, data: t.yaml, splits: [doubles, 'doubles:label_fraction=0.5']}")
+    suite, places = suites.find("s.yaml"), folders(Path("runs"), Path("runs/leaderboards"))
+    for word in ("doubles:label_fraction=0.5", "doubles-label_fraction0.5"):
+        assert [job.config.split for job in plan(suite, places, [word])] == ["doubles:label_fraction=0.5"]
 
 
 def test_bad_flags(tree, capsys):

@@ -84,6 +84,7 @@ def test_a_double_is_the_set_of_its_singles(module):
             assert there.tolist() == [[True, False]] and not one[0, 1].any()
 
 
+@pytest.mark.ci
 def test_the_order_within_a_double_changes_no_prediction(simulated):
     """The predictor sees a set: exchange the constituents of every double."""
     table = ActionTable(simulated, list(load_banks("card", simulated)))

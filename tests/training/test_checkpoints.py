@@ -334,6 +334,7 @@ def test_other_data_split_seed_or_objective_is_another_pretraining(module, tmp_p
     assert len(set(folders)) == len(folders)
 
 
+@pytest.mark.ci
 def test_a_shared_pretraining_is_trained_once(module, finished, tmp_path):
     tmp_path = shutil.copytree(finished[0], tmp_path / "copy")
     assert pretrain("mae", module, tmp_path, head_steps=7, residual="none")[1] == 0

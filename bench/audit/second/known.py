@@ -127,15 +127,15 @@ def numbers(screen: Screen, found: Found) -> dict[str, float]:
     """Every number of a row; NaN where there is no such thing."""
     z, half = found.z, screen.half
     true, back, code = screen.z_v[screen.held], screen.z_i[screen.held], screen.code[screen.held]
-    own, centred = (_without_means(each, 2 * code + half) for each in (z, true))
+    own, centred = (without_means(each, 2 * code + half) for each in (z, true))
     split = found.invariant is not None
     block = z if found.invariant is None else found.invariant
     known = np.nan
     return {
         "mcc_within": mcc(centred, own, half),
         "mcc_pooled": mcc(true, z, half),
-        "mcc_within_spearman": mcc(_ranks(centred), _ranks(own), half),
-        "mcc_pooled_spearman": mcc(_ranks(true), _ranks(z), half),
+        "mcc_within_spearman": mcc(ranks(centred), ranks(own), half),
+        "mcc_pooled_spearman": mcc(ranks(true), ranks(z), half),
         "width": float(z.shape[1] + (0 if found.invariant is None else found.invariant.shape[1])),
         "r2_i": explained(block, back, half),
         "r2_v": explained(z, true, half),
@@ -170,14 +170,15 @@ def mcc(true: Floats, z: Floats, half: Bools) -> float:
     return float((sign * _correlations(true[~half], z[~half])[a, b]).sum() / true.shape[1])
 
 
-def _without_means(a: Floats, group: Codes) -> Floats:
+def without_means(a: Floats, group: Codes) -> Floats:
+    """Columns ``[N, D]`` less the mean of each group ``[N]``."""
     out = a.copy()
     for one in np.unique(group):
         out[group == one] -= a[group == one].mean(axis=0)
     return out
 
 
-def _ranks(a: Floats) -> Floats:
+def ranks(a: Floats) -> Floats:
     """Average ranks of each column."""
     out = np.empty(a.shape)
     for j in range(a.shape[1]):
@@ -240,7 +241,7 @@ def _structure(screen: Screen, found: Found, code: Codes) -> dict[str, float]:
     fitted, judged = moved(found.z[half], code[half]), moved(found.z[~half], code[~half])
     sizes = np.zeros(screen.mask.shape)
     sizes[:, true] = np.abs(judged[:, partner]) / np.maximum(np.abs(judged[:, partner]).max(axis=0), 1e-30)
-    out = {"mask_f1": _masks(screen.mask, sizes), "shd": np.nan, "double_error": np.nan}
+    out = {"mask_f1": masks(screen.mask, sizes), "shd": np.nan, "double_error": np.nan}
     if found.graph is not None:
         d = len(screen.graph)
         said = np.zeros((d, d), dtype=np.bool_)
@@ -260,7 +261,7 @@ def _structure(screen: Screen, found: Found, code: Codes) -> dict[str, float]:
     return out
 
 
-def _masks(true: Bools, sizes: Floats) -> float:
+def masks(true: Bools, sizes: Floats) -> float:
     """F1 of masks at the threshold that is best on the other half of the perturbations."""
 
     def f1(a: Bools, b: Bools) -> float:

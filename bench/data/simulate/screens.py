@@ -38,9 +38,27 @@ class SimulationTruth:
     log_fold_changes: Floats  # [conditions, genes], log change of the mean count
     shifts: Floats  # [conditions, genes], change of E[x], x = log1p(1e4 counts / ncounts)
     de: Bools  # [conditions, genes], truly changed genes (own targets included)
+    base: Floats  # [genes], log mean count of controls at the median library
     without_effect: Bools  # [conditions], nothing but the own targets changes
     epistatic: Bools  # [conditions], doubles with a planted interaction
     interactions: Floats  # [conditions, genes], part of `shifts` that is due to it
+    activities: Floats  # [cells, modules], state of a cell before its perturbation acts: standard normal
+
+    def expected_response(self, p: SimulationParameters, condition: NDArray[np.int64], states: Floats) -> Floats:
+        """Change of E[x] that perturbations cause in cells of given states ``[cells, genes]``.
+
+        Args:
+            p: Of the generator.
+            condition: Row of :attr:`conditions` of each cell ``[cells]``.
+            states: Module activities ``[cells, modules]``.
+        """
+        loadings = p.activity_sd * self.modules
+        before = self.base + states @ loadings.T - (loadings**2).sum(axis=1) / 2
+        batch = np.full(p.n_genes, p.batch_gene_sd)
+        both = np.stack([before, before + self.log_fold_changes[condition]])
+        # Batches' gene effects have no correction of their mean in the counts: + half a variance, as E[] takes it off.
+        without, after = expected_expression(p, both + batch**2 / 2, batch)
+        return np.asarray(after - without)
 
 
 @dataclass(frozen=True)
@@ -81,8 +99,9 @@ def expected_expression(p: SimulationParameters, log_means: Floats, cell_sd: Flo
 
 def draw_cells(
     p: SimulationParameters, log_means: Floats, loadings: Floats, rng: np.random.Generator
-) -> tuple[sp.csr_matrix, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Counts [cells, genes], full libraries, batches and rows of `log_means` [cells each]; random order.
+) -> tuple[sp.csr_matrix, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Counts [cells, genes], full libraries, batches and rows of `log_means` [cells each], module activities
+    [cells, modules]; random order.
 
     The last row of `log_means` [conditions + 1, genes] is the control.
     """
@@ -95,13 +114,14 @@ def draw_cells(
     log_library = batch_library[batch] + p.library_sd * rng.standard_normal(len(row))
     cell_loadings = p.activity_sd * loadings
     log_rate = log_means[row] + batch_gene[batch] + log_library[:, None] - (cell_loadings**2).sum(axis=1) / 2
-    log_rate += rng.standard_normal((len(row), p.n_modules)) @ cell_loadings.T
+    activities = rng.standard_normal((len(row), p.n_modules))
+    log_rate += activities @ cell_loadings.T
     noise = rng.standard_gamma(p.dispersion, log_rate.shape) / p.dispersion
     counts = sp.csr_matrix(rng.poisson(np.exp(log_rate) * noise).astype(np.int32))
     # The unmeasured genes fill the library up to the cell's sequencing depth, which no perturbation changes.
     unmeasured = np.maximum(p.library_median - np.exp(log_means).sum(axis=1), 0.0)
     rest = rng.poisson(unmeasured[row] * np.exp(log_library))
-    return counts, rest + np.asarray(counts.sum(axis=1)).ravel().astype(np.int64), batch, row
+    return counts, rest + np.asarray(counts.sum(axis=1)).ravel().astype(np.int64), batch, row, activities
 
 
 def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
@@ -140,7 +160,7 @@ def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
     cell_sd = np.hypot(p.activity_sd * np.linalg.norm(loadings, axis=1), p.batch_gene_sd)
     expected = expected_expression(p, log_means, cell_sd)
     without = expected_expression(p, base + saturated(additive), cell_sd)
-    counts, ncounts, batch, row = draw_cells(p, log_means, loadings, cell_rng)
+    counts, ncounts, batch, row, activities = draw_cells(p, log_means, loadings, cell_rng)
 
     truth = SimulationTruth(
         conditions=conditions,
@@ -150,9 +170,11 @@ def simulate(parameters: SimulationParameters = SIMULATED) -> Simulation:
         log_fold_changes=log_fold,
         shifts=expected[:-1] - expected[-1],
         de=np.abs(log_fold) >= p.de_threshold,
+        base=base,
         without_effect=np.asarray(~(members & ~inert).any(axis=1)),
         epistatic=np.append(np.zeros(p.n_singles, dtype=np.bool_), epistatic & (p.epistasis != 0)),
         interactions=expected[:-1] - without,
+        activities=activities,
     )
 
     return Simulation(

@@ -27,7 +27,7 @@ def linear_r2(source: Floats, target: Floats, half: NDArray[np.bool_]) -> float:
 
     if not target.shape[1]:
         return float("nan")
-    x = _scaled(source, half)
+    x = scaled(source, half)
     fitted = Ridge(alpha=_RIDGE * int(half.sum())).fit(x[half], target[half])
     return float(r2_score(target[~half], np.reshape(fitted.predict(x[~half]), target[~half].shape)))
 
@@ -45,7 +45,7 @@ def label_skill(z: Floats, condition: NDArray[np.int64], half: NDArray[np.bool_]
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.metrics import balanced_accuracy_score
 
-    x = _scaled(z, half)
+    x = scaled(z, half)
     varies = x[half].std(axis=0) > 0
     if not varies.any():
         return 0.0
@@ -57,7 +57,7 @@ def label_skill(z: Floats, condition: NDArray[np.int64], half: NDArray[np.bool_]
     return float((balanced_accuracy_score(condition[~half], guess) - chance) / (1 - chance))
 
 
-def _scaled(z: Floats, half: NDArray[np.bool_]) -> Floats:
+def scaled(z: Floats, half: NDArray[np.bool_]) -> Floats:
     """Centre and scale by the fitted cells; constant columns become 0."""
     sd = z[half].std(axis=0)
     varies = sd > 1e-7 * np.maximum(np.abs(z[half]).max(axis=0), 1e-30)

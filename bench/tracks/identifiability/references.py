@@ -108,12 +108,15 @@ class Reference:
             ``head-room`` = it is told what no model can know.
         meaning: What it is, in a line.
         drawn: Whether another training seed gives other latents.
+        rounded: Whether rounding decides them, so that another processor gives others. Of all others nothing need be
+            kept: ``bench audit`` makes them again from the screen.
     """
 
     make: Callable[[Problem, int], Latents]
     kind: Literal["model", "control", "head-room"]
     meaning: str
     drawn: bool = False
+    rounded: bool = False
 
 
 REFERENCES: dict[str, Reference] = {
@@ -121,7 +124,7 @@ REFERENCES: dict[str, Reference] = {
         true_regression, "head-room", "true latents of training cells are told: what is there to be read"
     ),
     "pca": Reference(pca, "model", "principal components"),
-    "ica": Reference(ica, "model", "independent components (FastICA)", True),
+    "ica": Reference(ica, "model", "independent components (FastICA)", True, rounded=True),
     "sparse_pca": Reference(sparse_pca, "model", "components with few genes each", True),
     "look_up": Reference(look_up, "head-room", "the true mean of the perturbation, whatever the cell"),
     "random_rotation": Reference(random_rotation, "head-room", "true latents of each block, turned at random", True),

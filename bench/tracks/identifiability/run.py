@@ -12,13 +12,14 @@ from bench.results.spec import RunSpec
 from bench.results.trained import Trained
 from bench.tracks.identifiability.assumptions import check
 from bench.tracks.identifiability.claim import AGAINST, table, unanswerable
+from bench.tracks.identifiability.kept import moments as kept
 from bench.tracks.identifiability.references import REFERENCES
 from bench.tracks.identifiability.score import score
 from bench.tracks.identifiability.table import checked, show
 from bench.tracks.identifiability.track import TRACK
 
 #: What is asked of a track that takes latents: see :mod:`bench.tracks.registry`.
-__all__ = ["AGAINST", "REFERENCES", "check", "checked", "evaluate", "show", "table", "unanswerable"]
+__all__ = ["AGAINST", "REFERENCES", "check", "checked", "evaluate", "kept", "show", "table", "unanswerable"]
 
 
 def evaluate(problem: Problem, latents: Latents, spec: RunSpec, kind: Kind, trained: Trained) -> Record:

@@ -21,7 +21,7 @@ from bench.training.fit import FitContext
 @pytest.mark.parametrize(
     ("name", "residual"),
     [
-        ("constant_encoder", "none"),
+        pytest.param("constant_encoder", "none", marks=pytest.mark.ci),
         *(
             pytest.param(*both, marks=pytest.mark.slow)
             for both in itertools.product(("constant_encoder", "jepa", "supervised"), ("train_mean", "none"))

@@ -98,6 +98,7 @@ def both():
     return wells, compounds, guides
 
 
+@pytest.mark.ci
 def test_the_four_calls_are_those_of_copairs(both):
     from copairs.map import average_precision, multilabel
 

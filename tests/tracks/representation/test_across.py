@@ -79,6 +79,7 @@ def test_roles_hold_the_cells_that_they_say(task):
                 assert set(data.barcodes[rows].tolist()) <= pool, role
 
 
+@pytest.mark.ci
 def test_a_planted_encoder_scores_one(task):
     data = task.dataset
     found = protocol.evaluate(task, by_cell(task, np.eye(len(data.conditions))[data.condition]), 1).summary()
@@ -226,6 +227,7 @@ def test_identification_by_hand():
     assert numbers["identify_mrr_chance"] == pytest.approx(11 / 18)
 
 
+@pytest.mark.ci
 def test_only_held_out_contexts_are_asked():
     counts, obs = screens.tiny_counts(cells=40, contexts=2)
     data = screens.screen(counts, obs)

@@ -86,14 +86,14 @@ def folder_made(data, tmp_path_factory):
     """The records of :func:`folder`, made once."""
     made = tmp_path_factory.mktemp("folder")
     for seed, split in ((1, screens.hand_split(data)), (2, screens.hand_split(data, 2))):
-        for model, mrr, kind in (
+        rows = (
             ("jepa", 0.4 + 0.1 * seed, "model"),
             ("mae", 0.6, "model"),
             ("pca", 0.9, "reference"),
             ("random", 0.1, "reference"),
             ("shuffled", 0.01, "reference"),
-        ):
-            put(made, fake(data, split, model, mrr, kind))
+        )
+        put(made, *(fake(data, split, model, mrr, kind) for model, mrr, kind in rows))
     regenerate(made)
     return made
 
@@ -287,6 +287,7 @@ def test_the_track_describes_every_number():
         assert name not in METRICS or (info.trap and info.chance_text), name
 
 
+@pytest.mark.ci
 def test_an_encoder_and_its_references_get_records(data, tmp_path, monkeypatch):
     split = screens.hand_split(data)
     embed, spec = references.random_projection(60, 5, 8), spec_of(Task(data, split))
@@ -358,6 +359,7 @@ def test_the_verb_refuses_bad_input(words, match):
         frozen(words)
 
 
+@pytest.mark.ci
 def test_the_protocol_loads_no_torch():
     slow = "{'torch', 'sklearn', 'lightning'}"
     track = "bench.tracks.representation"

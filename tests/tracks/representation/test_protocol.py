@@ -109,6 +109,7 @@ def test_shuffling_keeps_each_batch_its_labels():
         assert sorted(shuffled[batch == b]) == sorted(label[batch == b])
 
 
+@pytest.mark.ci
 def test_same_seed_same_numbers(screen, numbers):
     data, split = screen
     assert summary(Task(data, split), references.pca(Task(data, split), 1, 20), 1) == numbers

@@ -115,6 +115,7 @@ def test_several_contexts():
     assert found.found and found.loading == pytest.approx(-1.0, abs=1e-6)
 
 
+@pytest.mark.ci
 def test_a_file_that_declares_input_falsely_has_no_skill(case):
     task, facts = case
     w = weights_of(facts, len(task.split.train))

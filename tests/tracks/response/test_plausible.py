@@ -99,6 +99,7 @@ def test_closed_forms_pass_on_simulated_data(model, tmp_path):
     assert not plausible.judge(task, truth.load(task), got.y_hat).refusal
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("scale", ["shifts", "z-scores", "expm1", "twice"])
 def test_weak_expression_is_told_apart_too(scale):
     """On simulated data the mean gene has .12: its scales are near each other."""
@@ -122,6 +123,7 @@ def test_the_python_door_refuses_shifts(task, facts, honest):
         bench.score(table(task, facts, honest - facts.c_in, controls_used="input"), task, progress=False)
 
 
+@pytest.mark.ci
 def test_a_file_without_provenance_is_scored_with_a_warning_and_without_skill(task, facts, honest):
     result = bench.score(table(task, facts, honest), task, progress=False)
     assert any("no data hash and no split id" in line for line in result.record.warnings)

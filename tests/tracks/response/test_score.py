@@ -232,6 +232,7 @@ def test_without_signal_disjoint_controls_score_zero_and_shared_ones_do_not():
     assert shared.mean() > 0.3
 
 
+@pytest.mark.ci
 def test_scoring_twice_gives_the_same_record(tiny, tiny_split, tmp_path):
     one, _ = scored("linear", tiny, tiny_split, tmp_path)
     two, _ = scored("linear", tiny, tiny_split, tmp_path)

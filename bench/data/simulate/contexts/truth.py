@@ -46,12 +46,21 @@ class ContextTruth:
     shifts: Floats
     log_fold_changes: Floats
 
-    def expected_response(self, rows: np.typing.NDArray[np.int64]) -> Floats:
-        """Change of E[x] that a cell's perturbation causes in a cell of its state ``[rows, genes]``; controls: 0."""
+    def expected_response(
+        self, rows: np.typing.NDArray[np.int64], perturbation: np.typing.NDArray[np.int64] | None = None
+    ) -> Floats:
+        """Change of E[x] that perturbations cause in cells of given states ``[rows, genes]``; of controls: 0.
+
+        Args:
+            rows: Cells whose context and state are taken.
+            perturbation: Number of each one's perturbation, as in ``genes.targets``; absent = the one that it got.
+        """
         p, states = self.parameters, self.states
         activities = states.activities[rows]
         before = self.made.base[states.context[rows]] + module_expression(p, activities, self.genes.loadings)
-        change = log_changes(p, self.genes, activities, states.perturbation[rows])
+        change = log_changes(
+            p, self.genes, activities, states.perturbation[rows] if perturbation is None else perturbation
+        )
         expected = Expected(p)
         return expected(before + change) - expected(before)
 

@@ -120,6 +120,7 @@ def _within(facts, cases, rows):
     return [align(facts, case.y_hat[rows], half, None, np.array(rows), True) for half, case in enumerate(cases)]
 
 
+@pytest.mark.ci
 def test_other_tasks_have_no_such_answer(tiny, tiny_split, screen):
     """One context; several, with perturbations held out in all; with both held out."""
     for each in (Task(tiny, tiny_split), Task(*lines(2)), Task(screen, draw(screen, "double_holdout", 1, 0))):
