@@ -126,6 +126,32 @@ ENCODERS_RUN: dict[str, Tolerance] = {
     "silhouette_batch": Tolerance(1e-5, 1e-5),
     "effective_rank": Tolerance(1e-5, 1e-5),
 }
+_FOUND, _HITS = Tolerance(0.15, 1e-2), Tolerance(0.25, 2e-2)
+#: Of frozen encoders whose latents are kept, in whole numbers of a tenth to a half of a latent's spread. A cell, or a
+#: mean of 20, that is nearly as near to another unit may find that one; probes name some of a unit's cells otherwise.
+LATENTS_KEPT: dict[str, Tolerance] = {
+    **ENCODERS,
+    **{
+        f"{kind}_{of}_{n}": _HITS if of.startswith("top") else _FOUND
+        for kind, numbers in (("retrieval", (1, 20)), ("cross_batch", (1, 20)), ("identify", (1, 5, 20, 100)))
+        for of in _MEASURES
+        for n in numbers
+    },
+    "silhouette_condition": Tolerance(1e-2, 1e-3),
+    # Of rounded latents a probe names up to 7 of 80 cells otherwise, and up to four of a unit's ten.
+    "probe_heldout_accuracy": Tolerance(0.5, 0.1),
+    "probe_heldout_top5": Tolerance(0.5, 0.1),
+    "knn_purity": Tolerance(2e-2, 2e-3),
+    **{f"across_{kind}_{of}": Tolerance(0.1, 4e-2) for kind in ("perturbed", "which") for of in _POINTS},
+}
+#: The same of numbers of the whole run.
+LATENTS_KEPT_RUN: dict[str, Tolerance] = {
+    **{name: Tolerance(0.05, 0.05) for name in ENCODERS_RUN},
+    "retrieval_mrr_20_shuffled": Tolerance(1e-2, 1e-2),
+    **{f"identify_mrr_{n}_same": Tolerance(1e-2, 1e-2) for n in (1, 5, 20, 100)},
+    "silhouette_batch": Tolerance(1e-3, 1e-3),
+    "effective_rank": Tolerance(2e-2, 2e-2),
+}
 _KNOWN = (
     *("mcc_within", "mcc_pooled", "mcc_within_spearman", "mcc_pooled_spearman", "width", "r2_i", "r2_v"),
     *("leak_v", "leak_i", "label_i", "label_v", "mask_f1", "shd", "double_error"),

@@ -1,17 +1,28 @@
-"""Checks of rows of frozen encoders: what follows from cells, split and seed alone is computed a second time."""
+"""Checks of rows of frozen encoders, computed a second time.
+
+From cells, split and seed alone where an embedding follows from them, else from kept latents.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audit.compare import ENCODERS, ENCODERS_RUN, EXACT, Tolerance, difference
-from bench.audit.records import subject
-from bench.audit.report import METRIC, Check, failed, passed
+from bench.audit.compare import (
+    ENCODERS,
+    ENCODERS_RUN,
+    EXACT,
+    LATENTS_KEPT,
+    LATENTS_KEPT_RUN,
+    Tolerance,
+    difference,
+)
+from bench.audit.records import Inspection, subject
+from bench.audit.report import METRIC, Check, failed, passed, skipped
 from bench.audit.second import embedded, representation
 from bench.audit.second.asked_cells import Asked, Group, Screen, asked
 from bench.audit.second.embedded import Embedder
@@ -19,27 +30,20 @@ from bench.audit.second.representation import Found
 from bench.core.conditions import CONTROL
 from bench.data.controls import without_own_controls
 from bench.data.task import Part, Task
+from bench.results import cell_latents
 from bench.results.entries import BoardEntry
+from bench.results.shifts import HASH
 from bench.results.tables import ALL
+from bench.runner.kept_predictions import follows
 
 Floats = NDArray[np.float64]
 _NAME = "metrics recomputed"
 #: What a track must measure for its rows to be judged here.
 METRICS = frozenset(ENCODERS)
-#: Rows whose embedding follows from cells, split and seeds, by kind of record.
-CLOSED = {
-    "reference": ("pca", "random", "shuffled"),
-    "model": ("identity", "constant_encoder", "noise_encoder", "pca_encoder"),
-}
 #: Widths that the training of an encoder of principal components chooses among.
 WIDTHS = (5, 10, 20, 50)
 #: What a probe names where all cells are embedded alike is decided by rounding: its values of single units say nothing.
 _PROBES = ("probe_heldout", "across_which")
-
-
-def closed(entry: BoardEntry) -> bool:
-    """Whether a row's embedding follows from cells, split and seeds alone."""
-    return entry.track.takes == "encoder" and entry.record.spec.model in CLOSED.get(entry.record.kind, ())
 
 
 def screen_of(task: Task) -> Screen:
@@ -103,7 +107,7 @@ class Judge:
         return [(data.conditions[p], data.contexts[c]) for c, p in self.asked.units]
 
     def found(self, entry: BoardEntry) -> Found:
-        """What is computed of a row of :data:`CLOSED`."""
+        """What is computed of a row that :func:`~bench.runner.kept_predictions.follows`."""
         shuffled = entry.record.spec.model == "shuffled"
         return representation.found(self.screen, self.asked, self._embedder(entry), shuffled)
 
@@ -121,26 +125,62 @@ class Judge:
             return embedded.noise(spec.pretrain_seed, int(str(spec.arguments["width"])))
         return embedded.encoder_axes(self.screen, spec.pretrain_seed, _components(entry))
 
-    def row(self, entry: BoardEntry, what: str) -> Check:
-        """Compare values of units and numbers of the run with those computed here."""
+    def row(self, entry: BoardEntry, what: str, z: Floats | None = None) -> Check:
+        """Compare values of units and numbers of the run with those computed here.
+
+        Args:
+            entry: The row.
+            what: Its name in a report.
+            z: Kept latents ``[n, D]``; absent = its embedding follows from the cells.
+        """
+        worst, n = self.metrics(entry, z)
+        of = "from cells alone" if z is None else f"from kept latents of {len(z):,} cells"
+        return failed(_NAME, what, METRIC, worst) if worst else passed(_NAME, what, f"{n} values, {of}")
+
+    def metrics(self, entry: BoardEntry, z: Floats | None = None, share: float = 1.0) -> tuple[str, int]:
+        """Say what differs (empty = nothing), and how many values were compared.
+
+        Args:
+            entry: The row.
+            z: Kept latents ``[n, D]``; absent = its embedding follows from the cells.
+            share: How much of each tolerance is allowed.
+        """
         recorded = [(unit.perturbation, unit.context) for unit in entry.values.task.units[ALL]]
         try:
             if odd := set(recorded) ^ set(self.units):
-                return failed(_NAME, what, METRIC, f"{len(odd)} units are not those that its split and seed give")
-            found = self.found(entry)
+                return f"{len(odd)} units are not those that its split and seed give", 0
+            found = self.found(entry) if z is None else representation.found_in(self.screen, self.asked, z)
         except (KeyError, ValueError) as error:
-            return failed(_NAME, what, METRIC, f"nothing follows from its arguments and cells: {error}")
-        worst, n = _compared(entry, found, [self.units.index(unit) for unit in recorded])
-        return failed(_NAME, what, METRIC, worst) if worst else passed(_NAME, what, f"{n} values, from cells alone")
+            return f"nothing follows from its arguments and cells: {error}", 0
+        order = [self.units.index(unit) for unit in recorded]
+        if z is None:
+            return _compared(entry, found, order, ENCODERS, ENCODERS_RUN, share)
+        return _compared(entry, found, order, LATENTS_KEPT, LATENTS_KEPT_RUN, share)
+
+    def nothing_kept(self, entry: BoardEntry, what: str) -> Check:
+        """Say why a row's metrics cannot be computed again."""
+        too_large = cell_latents.too_large(len(self.asked.looked_at), int(entry.record.numbers.get("width") or 0))
+        why = too_large or "it is learned, and no latents of this run are kept"
+        return skipped(_NAME, what, f"{why}: its sums and chance are checked")
 
 
-def _compared(entry: BoardEntry, found: Found, order: list[int]) -> tuple[str, int]:
+def _compared(
+    entry: BoardEntry,
+    found: Found,
+    order: list[int],
+    by_unit: Mapping[str, Tolerance],
+    of_run: Mapping[str, Tolerance],
+    share: float,
+) -> tuple[str, int]:
     """Say what differs, and how many values were compared.
 
     Args:
         entry: The row.
         found: What was computed.
         order: Place among its units of each of the row's.
+        by_unit: What is tolerated of values of units.
+        of_run: The same of numbers of the whole run.
+        share: How much of it is allowed.
     """
     none, block = np.full(len(order), np.nan), entry.values.field(ALL, "value")
     recorded = {name: block[:, m] for m, name in enumerate(entry.values.metrics)}
@@ -151,13 +191,13 @@ def _compared(entry: BoardEntry, found: Found, order: list[int]) -> tuple[str, i
     for name in found.doubt.keys() & recorded.keys():
         if len(recorded[name]) == len(order):
             computed[name] = _nearest(recorded[name], computed[name], *(each[order] for each in found.doubt[name]))
-    worst, n = difference(recorded, computed, ENCODERS)
+    worst, n = difference(recorded, computed, by_unit, share=share)
     names = entry.track.numbers
     stated = {name: _one(entry.record.numbers.get(name)) for name in names}
     again = {name: _one(found.numbers.get(name)) for name in names}
     for name in found.doubt.keys() & again.keys() - found.values.keys():
         again[name] = _nearest(stated[name], again[name], *found.doubt[name])
-    also, m = difference(stated, again, dict.fromkeys(names, Tolerance(EXACT, EXACT)) | ENCODERS_RUN)
+    also, m = difference(stated, again, dict.fromkeys(names, Tolerance(EXACT, EXACT)) | dict(of_run), share=share)
     return worst or also, n + m
 
 
@@ -182,14 +222,21 @@ def _one(number: float | None) -> Floats:
     return np.array([np.nan if number is None else number])
 
 
-def look(folder: Path, entries: Sequence[BoardEntry], task: Task) -> Iterator[Check]:
-    """Check the records of one task whose embeddings follow from it.
+def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: Task) -> Iterator[Check]:
+    """Check the records of one task.
 
     Args:
         folder: Their leaderboards folder.
-        entries: Such as :func:`closed` says, of this data set and split.
+        found: What of it can be believed.
+        entries: Of encoders, on this data set and split.
         task: The task.
     """
     judge = Judge(task)
     for entry in entries:
-        yield judge.row(entry, subject(entry, folder))
+        record, what, kept = entry.record, subject(entry, folder), found.predictions.get(entry.path)
+        if follows(entry):
+            yield judge.row(entry, what)
+        elif HASH not in record.hashes:
+            yield judge.nothing_kept(entry, what)
+        elif kept is not None and record.run_id in kept.shifts:
+            yield judge.row(entry, what, kept.shifts[record.run_id])

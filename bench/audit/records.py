@@ -238,7 +238,7 @@ def nothing_kept(entry: BoardEntry, folder: Path) -> Check:
     if entry.track.takes in ("predictions", "candidates"):
         return skipped(name, subject(entry, folder), "no predictions kept")
     if entry.track.takes == "encoder":
-        why = "it is learned, and no embedding is kept: its sums and chance are checked"
+        why = "it is learned, and no latents of this run are kept: its sums and chance are checked"
         return skipped(name, subject(entry, folder), why)
     if entry.track.takes == "latents":
         return skipped(name, subject(entry, folder), "published without moments of its latents")

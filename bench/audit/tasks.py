@@ -20,6 +20,7 @@ from bench.data.task import Task
 from bench.results import shifts
 from bench.results.entries import BoardEntry
 from bench.results.tables import ALL
+from bench.runner.kept_predictions import follows
 
 #: Who computes metrics a second time, by what is evaluated; of a track with other metrics nobody does.
 _JUDGES = {"predictions": rows, "candidates": plans, "encoder": encoders, "profiles": profiles}
@@ -76,11 +77,11 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
     here = [entry for entry in entries if judged(entry.track) and entry.table is not None]
     scored = [entry for entry in here if entry.track.takes == "predictions"]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")
-    yield from (nothing_kept(entry, folder) for entry in entries if not _follows(entry))
+    asked = [entry for entry in here if entry.track.takes == "encoder" and _is_of(entry, task)]
+    yield from (nothing_kept(entry, folder) for entry in entries if not _follows(entry) and entry not in asked)
     yield from (_unjudged(entry, folder) for entry in entries if _follows(entry) and not judged(entry.track))
-    closed = [entry for entry in here if encoders.closed(entry) and _is_of(entry, task)]
-    if closed:
-        yield from encoders.look(folder, closed, task)
+    if asked:
+        yield from encoders.look(folder, found, asked, task)
     sound = [entry for entry in scored if _is_of(entry, task)]
     if sound:
         yield from rows.look(folder, found, sound, task, what)
@@ -96,7 +97,7 @@ def _unjudged(entry: BoardEntry, folder: Path) -> Check:
 
 def _follows(entry: BoardEntry) -> bool:
     """Whether a row's metrics can be computed again: from what is kept, or from cells alone."""
-    return shifts.HASH in entry.record.hashes or encoders.closed(entry)
+    return shifts.HASH in entry.record.hashes or follows(entry)
 
 
 def _is_of(entry: BoardEntry, task: Task) -> bool:

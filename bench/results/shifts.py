@@ -8,12 +8,14 @@ so that what is kept of a run stays the same, and with it its digest, when other
 
 Boards of the track that plans keep coordinates in a space of few axes instead of genes: named columns again, with the
 axes themselves as directions and a step of its own for each row (:class:`Rows`); ``kept`` in the track's ``run.py``
-says what the rows are.
+says what the rows are. Latents of two encoders share no directions: boards of the track of frozen encoders keep cells
+in place of units, each run along its own directions (:mod:`bench.results.cell_latents`).
 
 ``predictions.npz`` needs numpy alone: ``genes [G]``, ``basis [2, R, G]``, ``runs [K]`` (run ids), ``begins [K + 1]``
 (where each run's units begin), ``scale [N]``, and ``numbers [2, R, N]``. Whole numbers are two planes of bytes, low and
 high, of 2 n for n >= 0 and of -2 n - 1 below: the high ones are nearly all 0. Units of a run are those of scope ``all``
-in its values, in that order. A negative scale marks a row of coordinates of which the model knows nothing.
+in its values, in that order. A negative scale marks a row of coordinates of which the model knows nothing. Runs with
+directions of their own have ``<run id>.basis [2, r, D]``, ``<run id>.scale [n]`` and ``<run id>.numbers [2, r, n]``.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ USUAL = 1024
 #: Whole numbers that stand for 1 in a direction.
 ONE = 1024
 _LARGEST = np.iinfo(np.int16).max
-_MEMBERS = ("genes", "basis", "runs", "begins", "scale", "numbers")
 
 
 class Rows(NamedTuple):
@@ -53,12 +54,15 @@ class Rows(NamedTuple):
         steps: Of coordinates, what one whole number stands for in each row ``[T]``, positive or negative: then columns
             are directions. Absent: a share of the row's root mean square, along directions that many rows share.
         levels: How many whole numbers stand for that root mean square; fewer where they would be above 32,767.
+        basis: Of coordinates, directions that no other run has ``[R, G]``, in whole numbers of 1 / :data:`ONE`; columns
+            then have no names.
     """
 
     names: tuple[str, ...]
     shifts: Floats
     steps: Floats | None = None
     levels: int = USUAL
+    basis: NDArray[np.int16] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +72,12 @@ class Kept:
     Attributes:
         scale: Of each unit ``[T]``, float32.
         numbers: ``[r, T]``, int16; directions from the r-th on are not used.
+        own: Directions of this run alone ``[r, D]``; absent = those of the board.
     """
 
     scale: NDArray[np.float32]
     numbers: NDArray[np.int16]
+    own: NDArray[np.int16] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +97,23 @@ class Shifts:
     def of(self, run_id: str) -> Floats:
         """Shifts of a run ``[T, G]``."""
         kept = self.runs[run_id]
-        used = self.basis[: len(kept.numbers)] / ONE
+        used = self._directions(run_id) / ONE
         return kept.scale.astype(np.float64)[:, None] * (kept.numbers.T.astype(np.float64) @ used)
+
+    def _directions(self, run_id: str) -> NDArray[np.int16]:
+        kept = self.runs[run_id]
+        return self.basis[: len(kept.numbers)] if kept.own is None else kept.own
 
     def rows(self, run_id: str) -> Rows:
         """What is kept of a run, to be kept elsewhere."""
-        return Rows(self.genes, self.of(run_id), self.runs[run_id].scale.astype(np.float64) if self.plain else None)
+        kept = self.runs[run_id]
+        return Rows(self.genes, self.of(run_id), kept.scale.astype(np.float64) if self.plain else None, basis=kept.own)
 
     def digest(self, run_id: str) -> str:
         """Hash of all that decides a run's shifts (64 hex digits)."""
         kept = self.runs[run_id]
-        used = self.basis[: len(kept.numbers)]
-        return sha256_arrays(np.array(self.genes, dtype=np.str_), used, kept.scale, kept.numbers)
+        names = np.array(self.genes, dtype=np.str_)
+        return sha256_arrays(names, self._directions(run_id), kept.scale, kept.numbers)
 
     @property
     def plain(self) -> bool:
@@ -138,7 +149,8 @@ class Shifts:
         if rows.steps is not None:
             basis = _axes(len(rows.names))
             scale = rows.steps.astype(np.float32)
-            numbers = np.rint(rows.shifts / scale.astype(np.float64)[:, None])
+            along = rows.shifts if rows.basis is None else rows.shifts @ np.linalg.pinv(rows.basis / ONE)
+            numbers = np.rint(along / scale.astype(np.float64)[:, None])
             if np.abs(numbers).max(initial=0.0) > _LARGEST:
                 raise BenchError(f"coordinates of {run_id}: a step is too small for its row.")
         else:
@@ -150,17 +162,17 @@ class Shifts:
             along = plain @ np.linalg.pinv(basis / ONE)
             levels = int(min(rows.levels, _LARGEST / max(np.abs(along).max(initial=0.0), 1.0)))
             numbers, scale = np.rint(along * levels), (rms / levels).astype(np.float32)
-        return Shifts(rows.names, basis, {**others, run_id: _kept(scale, numbers.astype(np.int16).T)})
+        return Shifts(rows.names, basis, {**others, run_id: _kept(scale, numbers.astype(np.int16).T, rows.basis)})
 
 
 def _axes(n: int) -> NDArray[np.int16]:
     return np.eye(n, dtype=np.int16) * np.int16(ONE)
 
 
-def _kept(scale: NDArray[np.float32], numbers: NDArray[np.int16]) -> Kept:
+def _kept(scale: NDArray[np.float32], numbers: NDArray[np.int16], own: NDArray[np.int16] | None = None) -> Kept:
     """Leave out directions at the end that a run has no part in."""
     used = int(np.flatnonzero(numbers.any(axis=1)).max(initial=-1)) + 1
-    return Kept(scale, np.ascontiguousarray(numbers[:used]))
+    return Kept(scale, np.ascontiguousarray(numbers[:used]), None if own is None else np.ascontiguousarray(own[:used]))
 
 
 def _grown(basis: NDArray[np.int16], rows: Floats, levels: int) -> NDArray[np.int16]:
@@ -196,7 +208,7 @@ def _whole(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
 
 def pack(shifts: Shifts) -> bytes:
     """Shifts as an npz file: the same ones are the same bytes."""
-    names = sorted(shifts.runs)
+    names = sorted(name for name, kept in shifts.runs.items() if kept.own is None)
     counts = [len(shifts.runs[name].scale) for name in names]
     begins = np.cumsum([0, *counts])
     numbers = np.zeros((len(shifts.basis), int(begins[-1])), dtype="<i2")
@@ -208,9 +220,13 @@ def pack(shifts: Shifts) -> bytes:
         "basis": _planes(shifts.basis),
         "runs": np.array(names, dtype=np.str_),
         "begins": begins.astype("<i8"),
-        "scale": np.concatenate([shifts.runs[name].scale for name in names]).astype("<f4"),
+        "scale": np.concatenate([np.empty(0), *(shifts.runs[name].scale for name in names)]).astype("<f4"),
         "numbers": _planes(numbers),
     }
+    for name, kept in sorted(shifts.runs.items()):
+        if kept.own is not None:
+            arrays[f"{name}.basis"], arrays[f"{name}.numbers"] = _planes(kept.own), _planes(kept.numbers)
+            arrays[f"{name}.scale"] = kept.scale.astype("<f4")
     return npz.pack(arrays)
 
 
@@ -225,7 +241,7 @@ def unpack(where: str, blob: bytes) -> Shifts:
         BenchError: Damaged.
     """
     try:
-        found = read_npz(where, "kept predictions", names=_MEMBERS, blob=blob)
+        found = read_npz(where, "kept predictions", blob=blob)
         basis, numbers = _whole(found["basis"]), _whole(found["numbers"])
         runs = {}
         begins = found["begins"].tolist()
@@ -233,6 +249,11 @@ def unpack(where: str, blob: bytes) -> Shifts:
             runs[name] = _kept(found["scale"][begin:end], numbers[:, begin:end])
         if numbers.shape != (len(basis), len(found["scale"])) or begins[-1] != len(found["scale"]):
             raise ValueError("its parts do not fit together")
+        for name in [name.removesuffix(".basis") for name in found if name.endswith(".basis")]:
+            own, of_run = _whole(found[f"{name}.basis"]), _whole(found[f"{name}.numbers"])
+            if of_run.shape != (len(own), len(found[f"{name}.scale"])):
+                raise ValueError(f"the parts of {name} do not fit together")
+            runs[name] = _kept(found[f"{name}.scale"], of_run, own)
         return Shifts(tuple(found["genes"].tolist()), basis, runs)
     except Exception as error:  # arrays of other shapes and kinds raise a dozen kinds
         reason = " ".join(str(error).removeprefix(f"{where}: ").split())[:200]

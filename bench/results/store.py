@@ -3,10 +3,10 @@
 Its members, which :mod:`bench.results.zips` leaves as they are, need pandas and numpy alone. ``runs.jsonl.gz``: one
 record a line, by run id. ``values.parquet``: each run's values by unit. ``task.parquet``: units, blind answers and
 replicate of each task, once. ``values.draws.parquet``: what bootstraps of the reference controls do to either.
-``predictions.npz``: predicted shifts of runs whose record names them by hash, see :mod:`bench.results.shifts`; of a
-track that takes latents ``moments.npz`` in its place, see :mod:`bench.results.moments`. The file is replaced whole:
-whoever reads it, or whatever dies while it is written, leaves whole records of one moment. A member that did not change
-stays the same bytes.
+``predictions.npz``: predicted shifts of runs whose record names them by hash, or what other tracks keep in their place
+(:func:`kind_of`), see :mod:`bench.results.shifts`; of a track that takes latents ``moments.npz``, see
+:mod:`bench.results.moments`. The file is replaced whole: whoever reads it, or whatever dies while it is written, leaves
+whole records of one moment. A member that did not change stays the same bytes.
 """
 
 from __future__ import annotations
@@ -87,11 +87,13 @@ class Kind(NamedTuple):
 
 _SHIFTS = Kind(PREDICTIONS, shifts.HASH, "predictions", shifts.Shifts, shifts.pack, shifts.unpack)
 _MOMENTS = Kind(MOMENTS, moments.HASH, "moments", moments.Book, moments.pack, moments.unpack)
+#: By what a track takes, where it is not predicted shifts or coordinates.
+_KINDS = {"encoder": _SHIFTS._replace(what="latents"), "latents": _MOMENTS}
 
 
 def kind_of(track: Track) -> Kind:
     """What is kept of a track's runs."""
-    return _MOMENTS if track.takes == "latents" else _SHIFTS
+    return _KINDS.get(track.takes, _SHIFTS)
 
 
 def place(folder: Path, track: str, spec: RunSpec) -> Path:
@@ -235,7 +237,7 @@ class Board:
 
     @cached_property
     def kept(self) -> Book:
-        """What is kept of those runs whose records name it by hash: predicted shifts, or moments of latents.
+        """What is kept of those runs whose records name it by hash: predicted shifts, latents, or moments of latents.
 
         Raises:
             BenchError: Damaged, or others than a record names.
@@ -348,8 +350,9 @@ def add(
         track: Their track.
         fresh: Records, each with its values.
         kept: What is to be kept, by run id: predicted shifts ``[T, G]`` of the units of scope ``all`` in the values'
-            order, or coordinates (:class:`bench.results.shifts.Rows`); of latents their moments
-            (:data:`bench.results.moments.Moments`). The record then names it by hash. Of other runs nothing is kept.
+            order, coordinates, or latents of an encoder (:class:`bench.results.shifts.Rows`); of a track that takes
+            latents their moments (:data:`bench.results.moments.Moments`). The record then names it by hash. Of other
+            runs nothing is kept.
 
     Raises:
         BenchError: Damaged files there, or a record whose units, floor or replicate are not those of its task's others.

@@ -1,6 +1,7 @@
 """What publishing takes along of finished runs, from their folders or a board's own file.
 
-Of predictions shifts, of candidates coordinates, of latents moments: from these their numbers are computed again.
+Of predictions shifts, of candidates coordinates, of a frozen encoder latents of the cells that it was asked about, of
+latents moments: from these their numbers are computed again.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.core.track import Track
 from bench.core.typing import Floats
 from bench.data.dataset import Dataset
 from bench.data.splits.kinds import kind_of
 from bench.data.splits.split import draw
 from bench.data.task import Task, load_dataset
-from bench.results import moments, predictions, store
+from bench.results import cell_latents, moments, predictions, store
 from bench.results.entries import BoardEntry
 from bench.results.moments import Moments
 from bench.results.records import Record
-from bench.results.shifts import HASH, LEVELS, Rows, Shifts
+from bench.results.shifts import HASH, LEVELS, Rows, Shifts, pack
 from bench.results.tables import ALL
 from bench.runner.candidates import PREDICTIONS as CANDIDATES
 from bench.runner.genes import split_of_run
@@ -30,6 +32,8 @@ from bench.runner.rescore import PREDICTIONS
 from bench.stats.shifts import row_mean
 from bench.tracks import registry
 
+#: What a run leaves that is kept in its board's file, by what its track takes.
+_FILES = {"predictions": PREDICTIONS, "candidates": CANDIDATES, "encoder": cell_latents.FILE, "latents": moments.FILE}
 #: What is kept of one run.
 Kept: TypeAlias = Rows | Moments
 #: What of a record does not follow from what would be kept, in words; empty = all does, ``None`` = nobody can tell.
@@ -52,10 +56,17 @@ def first_of_rows(entries: Iterable[BoardEntry]) -> set[str]:
 
 
 def follows(entry: BoardEntry) -> bool:
-    """Whether a row of latents follows from its screen and its seeds, so that nothing need be kept of it."""
+    """Whether a row of an encoder or of latents follows from data and seeds, so that nothing need be kept of it."""
+    record, name = entry.record, entry.record.spec.model
+    if entry.track.takes == "encoder":
+        return cell_latents.closed(record.kind, name)
     references = registry.evaluation(entry.track).REFERENCES if entry.track.takes == "latents" else {}
-    name = entry.record.spec.model
     return name in references and not references[name].rounded
+
+
+def asked_of(track: Track, entries: Iterable[BoardEntry]) -> list[BoardEntry]:
+    """Records of a track of which something is to be kept."""
+    return [entry for entry in entries if not follows(entry)] if track.takes in _FILES else []
 
 
 def kept_of(
@@ -64,10 +75,10 @@ def kept_of(
     """Look for what is to be kept of records.
 
     Args:
-        entries: Records of predictions, of test units or of candidates, or of latents.
-        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``, or
-            ``moments.npz``.
-        lost: Says what would be lost of a record: predictions are kept as coarsely as nothing is, and not at all where
+        entries: Records that :func:`asked_of` names.
+        runs: Folder of the runs: ``<runs>/<run_id>/predictions.h5ad`` beside ``split.json``, or ``candidates.h5ad``,
+            ``latents.npy`` or ``moments.npz``.
+        lost: Says what would be lost of a record: numbers are kept as coarsely as nothing is, and not at all where
             something always is. Absent = as finely as is usual, without asking.
 
     Returns:
@@ -81,10 +92,12 @@ def kept_of(
     for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
         record, spec = entry.record, entry.record.spec
         folder, takes = runs / record.run_id, entry.track.takes
-        file = folder / {"candidates": CANDIDATES, "latents": moments.FILE}.get(takes, PREDICTIONS)
+        file = folder / _FILES[takes]
         try:
             if file.is_file() and takes == "latents":
                 found[record.run_id] = _moments(file, record)
+            elif file.is_file() and takes == "encoder":
+                found[record.run_id] = cell_latents.read(file, record)
             elif file.is_file():
                 if spec.dataset not in data:
                     data.clear()  # one data set at a time is in memory
@@ -100,34 +113,47 @@ def kept_of(
             elif store.kind_of(entry.track).hash in record.hashes:
                 board = boards.setdefault(entry.path, store.Board(entry.track, entry.path))
                 found[record.run_id] = board.kept.rows(record.run_id)
+                if takes == "encoder":
+                    continue  # already as coarse as can be
             else:
                 lacking[record.run_id] = f"no {file}"
-            if lost is not None and record.run_id in found:
+                if takes == "encoder":
+                    lacking[record.run_id] += ", which a run leaves where its latents are few enough to be kept"
+            if record.run_id in found:
                 found[record.run_id] = _coarsest(entry, found.pop(record.run_id), lost)
         except BenchError as error:
             lacking[record.run_id] = str(error)
     return found, lacking
 
 
-def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost) -> Kept:
+def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None) -> Kept:
     """As few whole numbers for each unit as leave the record's metrics what they are; moments as they are.
 
     Raises:
-        BenchError: They never do.
+        BenchError: They never do, or latents take too much room before they do.
     """
-    said: str | None = ""
+    run_id, said = entry.record.run_id, ""
     for tried in _finer(rows):
-        said = lost(entry, _read_again(entry.record.run_id, tried))
-        if said is None:
+        _check_room(run_id, tried, said)
+        found = None if lost is None else lost(entry, _read_again(run_id, tried))
+        if found is None:
+            _check_room(run_id, rows)
             return rows
-        if not said:
+        if not found:
             return tried
-    raise BenchError(f"the metrics of {entry.record.run_id} do not follow from what can be kept ({said}).")
+        said = found
+    raise BenchError(f"the metrics of {run_id} do not follow from what can be kept ({said}).")
 
 
 def _read_again(run_id: str, rows: Kept) -> Kept:
     """What a reader would find of what is kept so."""
     return Shifts().with_run(run_id, rows).rows(run_id) if isinstance(rows, Rows) else rows
+
+
+def _check_room(run_id: str, rows: Kept, said: str = "") -> None:
+    """Refuse latents of cells that take more room than they may; ``said`` is what was lost with fewer digits."""
+    if isinstance(rows, Rows) and rows.basis is not None:
+        cell_latents.check_size(len(rows.shifts), len(pack(Shifts().with_run(run_id, rows))), said)
 
 
 def _finer(rows: Kept) -> Iterator[Kept]:
@@ -136,6 +162,8 @@ def _finer(rows: Kept) -> Iterator[Kept]:
         yield rows
     elif rows.steps is None:
         yield from (rows._replace(levels=levels) for levels in LEVELS)
+    elif rows.basis is not None:
+        yield from (rows._replace(steps=np.full(len(rows.shifts), step)) for step in cell_latents.STEPS)
     else:
         yield rows
         yield rows._replace(steps=rows.steps / 2)

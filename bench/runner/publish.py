@@ -14,12 +14,10 @@ from bench.results.entries import BoardEntry
 from bench.results.leaderboard import ahead, outdated
 from bench.results.records import Record
 from bench.results.spec import RunSpec
-from bench.runner.kept_predictions import Lost, first_of_rows, follows, kept_of, without
+from bench.runner.kept_predictions import Lost, asked_of, first_of_rows, kept_of, without
 from bench.tracks import registry
 
 Entries = dict[str, BoardEntry]
-#: What tracks take of whose runs something is kept in the board's file.
-_KEPT = ("predictions", "candidates", "latents")
 
 
 def publish(
@@ -33,9 +31,10 @@ def publish(
     """Put records into a leaderboards folder and regenerate its CSVs and claims.
 
     Of a run id, the records of all tracks are taken, and the references of their tasks with them. Of each row's first
-    run, predicted shifts (of candidates their coordinates, of latents their moments) are kept beside the record where
-    the folder of its run holds its predictions, and the embedding of wells, once for all records that were made from
-    it; a record that was published without them and is reproduced is replaced by one that has them.
+    run, predicted shifts (of candidates their coordinates, of encoders latents, of latents their moments) are kept
+    beside the record where the folder of its run holds what they follow from, and the embedding of wells, once for all
+    records that were made from it; a record that was published without them and is reproduced is replaced by one that
+    has them.
 
     Args:
         run_ids: Which.
@@ -43,8 +42,8 @@ def publish(
         target: Leaderboards folder that gets them.
         force: Whether a record of the same id that differs is replaced, and an outdated one of the same row and task
             removed.
-        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``, ``candidates.h5ad`` or ``moments.npz``; absent =
-            the one that holds ``source``.
+        runs: Folder of the runs, ``<runs>/<run_id>/predictions.h5ad``, ``candidates.h5ad``, ``latents.npy`` or
+            ``moments.npz``; absent = the one that holds ``source``.
         lost: Says what of a record would not follow from what is kept: see
             :func:`bench.runner.kept_predictions.kept_of`.
 
@@ -66,8 +65,7 @@ def publish(
     for track in tracks:
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
-        asked = [entry for entry in chosen[track.name].values() if entry.record.run_id in first]
-        asked = [entry for entry in asked if not follows(entry)] if track.takes in _KEPT else []
+        asked = asked_of(track, (entry for entry in chosen[track.name].values() if entry.record.run_id in first))
         rows, lacking = kept_of(asked, runs or source.parent, lost)
         fresh = []
         for run_id, entry in chosen[track.name].items():

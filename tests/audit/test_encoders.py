@@ -13,7 +13,7 @@ from bench.audit import encoders
 from bench.audit.compare import ENCODERS, ENCODERS_RUN
 from bench.audit.data_sets import DataSets
 from bench.audit.report import METRIC, OK
-from bench.audit.second import arranged, embedded, few_labelled, places, probed, recognised, representation
+from bench.audit.second import apart, arranged, embedded, few_labelled, places, probed, recognised, representation
 from bench.audit.second.asked_cells import some
 from bench.audit.verify import verify
 from bench.core.conditions import CONTROL, single
@@ -24,6 +24,7 @@ from bench.models import registry as models
 from bench.results import everything, records, store
 from bench.results.spec import RunSpec
 from bench.runner.config import task_fields
+from bench.runner.kept_predictions import follows
 from bench.tracks import registry
 from bench.tracks.representation import protocol, references, run
 from bench.tracks.representation import record as frozen_record
@@ -278,7 +279,7 @@ def test_what_follows_from_cells_is_recomputed_and_what_is_learned_is_said(board
     done = {c.subject: c for c in report.checks if c.name == "metrics recomputed"}
     assert failures(report) == [] and report.exit_code == OK and len(done) == 6
     skips = [check for check in done.values() if check.status == "skipped"]
-    assert len(skips) == 1 and "jepa" in skips[0].subject and "no embedding is kept" in skips[0].detail
+    assert len(skips) == 1 and "jepa" in skips[0].subject and "no latents of this run are kept" in skips[0].detail
     assert all("from cells alone" in check.detail for check in done.values() if check.status == "ok")
 
 
@@ -319,7 +320,7 @@ def test_an_edited_record_with_all_hashes_made_anew(model, change, said, boards,
     again(boards, model, change(one) if change is of_another_seed else change)
     checks = {}
     for entry in store.collect(TRACK, [boards]):
-        if encoders.closed(entry):
+        if follows(entry):
             checks[entry.record.spec.model] = computed.row(entry, "")
     assert [name for name, check in checks.items() if check.status == "failed"] == [model]
     assert checks[model].code == METRIC and said in checks[model].detail
@@ -333,3 +334,15 @@ def test_edited_records_in_a_whole_audit(boards, audit):
     found = [check for check in failures(report) if check.name == "metrics recomputed"]
     assert report.exit_code == METRIC
     assert sorted(check.subject.split()[2] for check in found) == ["identity", "random"]
+
+
+def test_strengths_that_rounding_may_choose_are_all_looked_at():
+    """Two classes far apart, which every strength names right; and where nobody chooses, one strength."""
+    y, context = np.tile([0, 1], 30), np.zeros(60, dtype=int)
+    rng = np.random.default_rng(0)
+    cells = apart.Cells(8.0 * y[:, None] + rng.normal(size=(60, 3)), y, context, context)
+    (point, *_) = few_labelled.curve(few_labelled.Question(cells, y, cells, y, 2), 1)
+    assert point.merit == 1.0 and len(point.fits) > 1 and all(len(fits) == 5 for fits in point.fits)
+    none = np.empty(0, dtype=int)
+    (point, *_) = few_labelled.curve(few_labelled.Question(cells, y, cells.at(none), none, 2), 1)
+    assert len(point.fits) == 1

@@ -114,7 +114,12 @@ class Asked:
     @property
     def rows(self) -> Rows:
         """Every cell that an encoder is given, once, ascending."""
-        return np.unique(np.concatenate([self.held, self.controls, self.scale, self.seen, *self.roles.values()]))
+        return np.unique(np.concatenate([self.looked_at, self.scale]))
+
+    @property
+    def looked_at(self) -> Rows:
+        """The same without those that only mean and spread are taken from."""
+        return np.unique(np.concatenate([self.held, self.controls, self.seen, *self.roles.values()]))
 
 
 def some(rows: Rows, most: int, rng: Generator) -> Rows:

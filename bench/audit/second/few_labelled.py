@@ -10,7 +10,7 @@ import numpy as np
 from bench.audit.second.apart import Apart, Cells
 from bench.audit.second.asked_cells import Rows
 from bench.audit.second.embedded import Floats
-from bench.audit.second.probed import STRENGTHS, Fitted, balanced, named, path
+from bench.audit.second.probed import DOUBT, STRENGTHS, Fitted, balanced, named, path
 
 #: Labels per class and context; draws of each; cells in a fit with the most of them, and with all labels.
 LABELS, DRAWS, FIT, ALL = (2, 5, 20), 5, 4_000, 8_000
@@ -30,11 +30,23 @@ class Question(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Fits with one number of labels: that number, a fit per draw, and their merit in the validation contexts."""
+    """Fits with one number of labels: that number, fits, and the merit of the best in the validation contexts.
+
+    ``fits`` has a fit per draw with the strength that is chosen, then the same with those that would be if
+    :data:`DOUBT` cells of the validation contexts were named otherwise.
+    """
 
     labels: float
-    fits: list[Fitted]
+    fits: list[list[Fitted]]
     merit: float
+
+
+class Told(NamedTuple):
+    """Values of units and numbers of the run; of either, the least and the largest that a choice in doubt may give."""
+
+    values: dict[str, Floats]
+    numbers: dict[str, float]
+    doubt: dict[str, tuple[Floats, Floats]]
 
 
 def curve(question: Question, seed: int) -> list[Point]:
@@ -46,9 +58,19 @@ def curve(question: Question, seed: int) -> list[Point]:
         paths = [path(question.cells.z[rows], question.y[rows], question.n, strengths, "balanced") for rows in drawn]
         merits = np.array([[_merit(question, fit) for fit in fits] for fits in paths]).mean(axis=0)
         best = int(np.flatnonzero(merits > merits.max() - 1e-9)[0]) if len(strengths) > 1 else 0
+        least = merits[best] - _doubt(question) if len(strengths) > 1 else np.inf
         used = sum(len(rows) for rows in drawn) / len(drawn) / kinds
-        points.append(Point(used, [fits[best] for fits in paths], float(merits[best])))
+        order = [best, *(i for i, merit in enumerate(merits) if i != best and merit >= least)]
+        points.append(Point(used, [[fits[i] for fits in paths] for i in order], float(merits[best])))
     return points
+
+
+def _doubt(question: Question) -> float:
+    """By how much a merit moves where :data:`DOUBT` cells of a small class are named otherwise."""
+    context, y = question.val.context, question.val_y
+    there = np.unique(context).tolist()
+    sizes = [np.unique(y[context == c], return_counts=True)[1] for c in there]
+    return DOUBT / (min(int(size.min()) * len(size) for size in sizes) * len(there)) + 1e-9
 
 
 def _labelled(question: Question, labels: int, seed: Sequence[int]) -> Rows:
@@ -124,50 +146,62 @@ def _context(apart: Apart, seed: int) -> tuple[Question, list[int]] | None:
     return (Question(one.at(~val), y[~val], one.at(val), y[val], len(names)), names) if len(names) > 1 else None
 
 
-def few_labels(apart: Apart, seed: int) -> tuple[dict[str, Floats], dict[str, float]]:
-    """Values of units, and numbers of the run."""
-    values: dict[str, Floats] = {}
-    numbers: dict[str, float] = {}
+def few_labels(apart: Apart, seed: int) -> Told:
+    """Everything that is learned from few labels."""
+    found = Told({}, {}, {})
     if (question := perturbed(apart)) is not None:
         points = curve(question, seed)
-        values |= _named("across_perturbed", points, [_told(apart, point) for point in points])
-        numbers |= {"across_perturbed_chance": 0.5, "across_perturbed_labels": points[-1].labels}
+        _note(found, "across_perturbed", points, [[_told(apart, fits) for fits in p.fits] for p in points])
+        found.numbers.update({"across_perturbed_chance": 0.5, "across_perturbed_labels": points[-1].labels})
     if (which := _which(apart, seed)) is not None:
         points = curve(which[0], seed)
-        values |= _named("across_which", points, [_which_told(apart, point, which[1]) for point in points])
-        numbers |= {"across_which_chance": 1 / which[0].n, "across_which_labels": points[-1].labels}
+        told = [[_which_told(apart, fits, which[1]) for fits in p.fits] for p in points]
+        _note(found, "across_which", points, told)
+        found.numbers.update({"across_which_chance": 1 / which[0].n, "across_which_labels": points[-1].labels})
     of = apart.roles
     shared = sorted(set(of["source_controls"].batch.tolist()) & set(of["target_reference"].batch.tolist()))
     batch = _of(of["source_controls"], of["val_controls"], "batch", shared)
-    for name, found, cells, label in (
+    for name, asked, cells, label in (
         ("across_batch", batch, of["target_reference"], "batch"),
         ("context", _context(apart, seed), of["source_reference"], "context"),
     ):
-        if found is None:
+        if asked is None:
             continue
-        asked = cells.at(np.isin(getattr(cells, label), found[1]))
-        within = asked.context if label == "batch" else np.zeros_like(asked.context)
-        points, y = curve(found[0], seed), np.searchsorted(found[1], getattr(asked, label))
-        told = [np.asarray(np.mean([_within(fit.scores(asked.z), y, within) for fit in p.fits])) for p in points]
-        numbers |= {key: float(value) for key, value in _named(name, points, told).items()}
-        numbers[f"{name}_chance"] = 1 / found[0].n
-    return values, numbers
+        cells = cells.at(np.isin(getattr(cells, label), asked[1]))
+        within = cells.context if label == "batch" else np.zeros_like(cells.context)
+        points, y = curve(asked[0], seed), np.searchsorted(asked[1], getattr(cells, label))
+        told = [
+            [np.array([np.mean([_within(fit.scores(cells.z), y, within) for fit in fits])]) for fits in p.fits]
+            for p in points
+        ]
+        of_run = Told({}, {}, found.doubt)
+        _note(of_run, name, points, told)
+        found.numbers.update({key: float(value[0]) for key, value in of_run.values.items()})
+        found.numbers[f"{name}_chance"] = 1 / asked[0].n
+    return found
 
 
-def _named(name: str, points: list[Point], told: list[Floats]) -> dict[str, Floats]:
-    every = [*told, area([point.labels for point in points], told)]
-    return {f"{name}_{point}": each for point, each in zip(POINTS, every, strict=True)}
+def _note(found: Told, name: str, points: list[Point], told: list[list[Floats]]) -> None:
+    """Add a curve and the area under it, and between what they may lie."""
+    labels = [point.labels for point in points]
+
+    def curve_of(each: list[Floats]) -> dict[str, Floats]:
+        return {f"{name}_{point}": one for point, one in zip(POINTS, [*each, area(labels, each)], strict=True)}
+
+    found.values.update(curve_of([each[0] for each in told]))
+    least, largest = (curve_of([end(each, axis=0) for each in told]) for end in (np.min, np.max))
+    found.doubt.update({key: (least[key], largest[key]) for key in least})
 
 
 def _within(scores: Floats, y: Rows, context: Rows) -> float:
     return float(np.mean([balanced(scores[context == c], y[context == c]) for c in np.unique(context).tolist()]))
 
 
-def _told(apart: Apart, point: Point) -> Floats:
+def _told(apart: Apart, fits: list[Fitted]) -> Floats:
     """Mean of the shares of a unit's cells and of its context's controls that are told right ``[U]``."""
     cells, controls = apart.roles["target"], apart.roles["target_reference"]
     unit, found = apart.unit_of(cells), []
-    for fit in point.fits:
+    for fit in fits:
         yes = named(fit.scores(cells.z), np.ones(len(cells), dtype=np.int64), 1)
         no = named(fit.scores(controls.z), np.zeros(len(controls), dtype=np.int64), 1)
         pairs = [(_mean(yes[unit == i]), _mean(no[controls.context == c])) for i, (c, _) in enumerate(apart.units)]
@@ -175,11 +209,11 @@ def _told(apart: Apart, point: Point) -> Floats:
     return np.asarray(np.mean(found, axis=0))
 
 
-def _which_told(apart: Apart, point: Point, names: list[int]) -> Floats:
+def _which_told(apart: Apart, fits: list[Fitted], names: list[int]) -> Floats:
     """Share of a unit's cells that are named right ``[U]``."""
     cells = apart.roles["target"].at(np.isin(apart.roles["target"].perturbation, names))
     y, unit = np.searchsorted(names, cells.perturbation), apart.unit_of(cells)
-    told = [named(fit.scores(cells.z), y, 1) for fit in point.fits]
+    told = [named(fit.scores(cells.z), y, 1) for fit in fits]
     return np.asarray(np.mean([[_mean(right[unit == i]) for i in range(len(apart.units))] for right in told], axis=0))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class Kept(NamedTuple):
     """What a file holds: by run id shifts ``[T, G]``, a digest, and what each row's numbers stand for ``[T]``.
 
-    ``genes`` are names of columns ``[G]``: of axes where rows are coordinates.
+    ``genes`` are names of columns ``[G]``: of axes where rows are coordinates, none where they are latents.
     """
 
     genes: tuple[str, ...]
@@ -32,19 +32,27 @@ def read(blob: bytes) -> Kept:
         with io.BytesIO(blob) as handle, np.load(handle, allow_pickle=False) as file:
             genes, basis, runs, begins, scale = (file[name] for name in ("genes", "basis", "runs", "begins", "scale"))
             halves = file["numbers"]
+            own = [name.removesuffix(".basis") for name in file.files if name.endswith(".basis")]
+            parts = {run: [file[f"{run}.{part}"] for part in ("basis", "scale", "numbers")] for run in own}
         basis, numbers = whole_numbers(basis), whole_numbers(halves)
         if numbers.shape != (len(basis), len(scale)) or len(begins) != len(runs) + 1 or begins[-1] != len(scale):
             raise ValueError("its parts do not fit together")
     except Exception as error:  # zip, lzma and numpy raise a dozen kinds for damaged files
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from error
-    shifts, digests, steps = {}, {}, {}
+    held = {}
     for i, run in enumerate(runs.tolist()):
         part = slice(int(begins[i]), int(begins[i + 1]))
-        mine = numbers[:, part]
-        steps[run] = scale[part].astype(np.float64)
+        held[run] = basis, scale[part], numbers[:, part]
+    for run, (directions, step, planes) in parts.items():
+        held[run] = whole_numbers(directions), step, whole_numbers(planes)
+    shifts, digests, steps = {}, {}, {}
+    for run, (directions, step, mine) in held.items():
+        if mine.shape != (len(directions), len(step)):
+            raise ValueError(f"the parts of {run} do not fit together")
+        steps[run] = step.astype(np.float64)
         used = max((r + 1 for r in range(len(mine)) if mine[r].any()), default=0)
-        shifts[run] = scale[part].astype(np.float64)[:, None] * (mine.T.astype(np.float64) @ (basis / 1024.0))
-        digests[run] = digest(genes, basis[:used], scale[part], mine[:used])
+        shifts[run] = steps[run][:, None] * (mine.T.astype(np.float64) @ (directions / 1024.0))
+        digests[run] = digest(genes, directions[:used], step, mine[:used])
     return Kept(tuple(genes.tolist()), shifts, digests, steps)
 
 

@@ -84,11 +84,31 @@ def found(screen: Screen, asked: Asked, embed: Embedder, shuffled: bool = False)
         embed: Gives their latents.
         shuffled: Whether what was done to cells is permuted within their batches first.
     """
-    seed, rows = screen.seed, asked.rows
-    z = latents(screen, rows, embed)
-    by = z[np.searchsorted(rows, asked.scale)]
-    three = (asked.held, asked.controls, asked.seen)
-    held, controls, seen = (standardised(z[np.searchsorted(rows, of)], by) for of in three)
+    z = latents(screen, asked.rows, embed)
+    scaled = standardised(z, z[np.searchsorted(asked.rows, asked.scale)])
+    return _told(screen, asked, asked.rows, scaled, z, shuffled)
+
+
+def found_in(screen: Screen, asked: Asked, scaled: Floats) -> Found:
+    """Ask everything of latents that are there, standardised as the train cells are.
+
+    Args:
+        screen: The cells.
+        asked: Who is asked.
+        scaled: Of the cells that are asked about, ascending ``[n, D]``.
+
+    Raises:
+        ValueError: Of another number of cells.
+    """
+    if len(scaled) != len(asked.looked_at):
+        raise ValueError(f"latents are of {len(scaled)} cells, and {len(asked.looked_at)} are asked about")
+    return _told(screen, asked, asked.looked_at, scaled, scaled)
+
+
+def _told(screen: Screen, asked: Asked, rows: Rows, scaled: Floats, z: Floats, shuffled: bool = False) -> Found:
+    """Ask everything of latents of some rows ``[n, D]``, standardised as the train cells are, and of their own."""
+    seed = screen.seed
+    held, controls, seen = (scaled[np.searchsorted(rows, of)] for of in (asked.held, asked.controls, asked.seen))
     unit, batch = asked.unit, np.unique(screen.places[asked.held], return_inverse=True)[1]
     trained, seen_places = np.unique(screen.perturbation[asked.seen], return_inverse=True)[1], screen.places[asked.seen]
     if shuffled:
@@ -108,9 +128,9 @@ def found(screen: Screen, asked: Asked, embed: Embedder, shuffled: bool = False)
     if asked.roles:
         apart = arranged(screen, asked, z, rows)
         apart = apart.mixed(seed) if shuffled else apart
-        for more, also in (few_labels(apart, seed), identified(apart, seed)):
-            values |= more
-            numbers |= also
+        told = few_labels(apart, seed)
+        more, also = identified(apart, seed)
+        values, numbers, doubt = values | told.values | more, told.numbers | also, doubt | told.doubt
         numbers |= {
             f"n_{role}_contexts": float(len(np.unique(apart.roles[role].context))) for role in ("source", "target")
         }

@@ -56,6 +56,8 @@ class Embedded:
         seen_condition: Their conditions, numbered from 0 ``[S]``.
         seen_batch: Their batches ``[S]``.
         across: What is asked across contexts; ``None`` where no context is held out.
+        looked_at: Standardised embeddings of every cell of the above, once, ascending by row: all that numbers are
+            computed from ``[n, D]``.
     """
 
     cells: HeldOut
@@ -64,7 +66,8 @@ class Embedded:
     seen: Floats
     seen_condition: NDArray[np.int64]
     seen_batch: NDArray[np.int64]
-    across: Across | None = None
+    across: Across | None
+    looked_at: Floats
 
 
 def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
@@ -87,6 +90,7 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
     parts = [cells.rows, cells.controls, train, seen, *(apart or {}).values()]
     rows, place = np.unique(np.concatenate(parts), return_inverse=True)
     z = embed_rows(dataset.x, rows, embed)
+    looked_at = np.unique(np.concatenate([cells.rows, cells.controls, seen, *(apart or {}).values()]))
     held, controls, fit, probe, *rest = (z[at] for at in np.split(place, np.cumsum([len(part) for part in parts])[:-1]))
     return Embedded(
         cells,
@@ -96,6 +100,7 @@ def embed_split(cells: HeldOut, embed: Embedder, seed: int) -> Embedded:
         np.unique(dataset.condition[seen], return_inverse=True)[1],
         strata(dataset, seen),
         None if apart is None else across.arrange(cells.task, apart, dict(zip(apart, rest)), cells.units),
+        standardise(z[np.searchsorted(rows, looked_at)], fit),
     )
 
 

@@ -39,7 +39,7 @@ def make(
         kind: ``reference`` rows stand beside the encoders, unranked.
         scores: From :func:`bench.tracks.representation.protocol.evaluate`.
         wall_s: Seconds that embedding and protocol took.
-        inputs: Hashes of what defines the encoder beside the spec.
+        inputs: Hashes of what defines the encoder beside the spec, and of latents that the run left.
         trained: What making the encoder cost, and how its settings were chosen.
 
     Returns:

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Literal
 
 from bench.core.errors import BenchError
+from bench.core.typing import Floats
 from bench.data import heldout
 from bench.data.heldout import HeldOut
 from bench.data.task import Task
-from bench.results import records, store
+from bench.results import cell_latents, records, store
 from bench.results.finished import finished as finished_record
 from bench.results.records import Record
 from bench.results.spec import RunSpec
@@ -42,7 +43,8 @@ def run_encoder(
         task: The task.
         embed: The encoder.
         spec: What was trained.
-        out: Folder of the runs; the record goes to ``<out>/<run_id>/frozen.json``.
+        out: Folder of the runs; the record goes to ``<out>/<run_id>/frozen.json``, beside it the latents that a board
+            may keep (:mod:`bench.results.cell_latents`).
         leaderboards: Folder that gets a copy of it.
         force: Whether to repeat a finished one.
         inputs: Hashes of what defines the encoder beside the spec: the file of a class from elsewhere.
@@ -97,12 +99,25 @@ class _Evaluation:
         if record is None:
             begin = time.perf_counter()
             shuffle = spec.model == references.SHUFFLED
-            scores = protocol.evaluate(self.cells.task, make(), spec.split_seed, self.cells, shuffle)
+            embedded = protocol.embed_split(self.cells, make(), spec.split_seed)
+            scores = protocol.score(embedded, spec.split_seed, shuffle)
             wall_s = time.perf_counter() - begin
-            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s, inputs, trained)
+            hashes = {**inputs, **_left(path.parent, kind, spec, embedded.looked_at)}
+            record, table = frozen_record.make(self.cells.task.dataset, spec, kind, scores, wall_s, hashes, trained)
             records.write(path, record, table)
         _hand_in(path, record, self.leaderboards)
         return path
+
+
+def _left(folder: Path, kind: str, spec: RunSpec, z: Floats) -> dict[str, str]:
+    """Leave the latents that numbers were computed from in the run's folder, where a board may keep them: their hash.
+
+    What an earlier run left there goes.
+    """
+    (folder / cell_latents.FILE).unlink(missing_ok=True)
+    if cell_latents.closed(kind, spec.model) or cell_latents.too_large(*z.shape):
+        return {}
+    return {cell_latents.HASH: cell_latents.write(folder, z)}
 
 
 def _hand_in(path: Path, record: Record, leaderboards: Path) -> None:

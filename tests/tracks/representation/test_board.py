@@ -299,7 +299,7 @@ def test_an_encoder_and_its_references_get_records(data, tmp_path, monkeypatch):
     assert found["jepa"].record == records.read(path) and found["jepa"].record.numbers["width"] == 8
     single = found["shuffled"].levels["retrieval_mrr_1"].mean
     assert single == pytest.approx(found["shuffled"].record.numbers["retrieval_mrr_chance"], abs=0.06)
-    monkeypatch.setattr(protocol, "evaluate", lambda *_: pytest.fail("finished, and evaluated again"))
+    monkeypatch.setattr(protocol, "embed_split", lambda *_: pytest.fail("finished, and evaluated again"))
     assert run.run_encoder(Task(data, split), embed, spec, out, boards) == path
 
 
