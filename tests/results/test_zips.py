@@ -186,7 +186,11 @@ def test_committed_boards_are_a_few_dozen_files_that_git_can_hold():
     files = [path for path in BOARDS.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".csv", ".json", ".zip"} and len(files) < 120
     held = [members for path in BOARDS.glob("records/*/*.zip") if (members := store.members(path))]
-    assert sum(len(blob) for one in held for name, blob in one.items() if name != store.PREDICTIONS) < 15 << 20
+    embedded = sum(path.stat().st_size for path in BOARDS.glob("embeddings/*.zip"))
+    # Records, and what makes them recomputable: 27 MiB together, of which records take 16 at most.
+    assert embedded + sum(len(blob) for one in held for blob in one.values()) < 27 << 20
+    kept = {store.PREDICTIONS, store.MOMENTS}
+    assert sum(len(blob) for one in held for name, blob in one.items() if name not in kept) < 16 << 20
 
 
 def test_a_board_with_predictions_holds_them_as_a_member(path, tmp_path):
