@@ -15,8 +15,7 @@ from bench.results.entries import BoardEntry
 from bench.results.moments import Moments
 from bench.results.shifts import Rows
 
-#: How much of what the audit tolerates may be used up: beside a board's other rows the same numbers stand along other
-#: directions, and another processor adds its own rounding.
+#: How much of what the audit tolerates may be used up: another processor adds its own rounding.
 SHARE = 0.8
 _Judge: TypeAlias = rows.Judge | plans.Judge | encoders.Judge
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def asked_of(track: Track, entries: Iterable[BoardEntry]) -> list[BoardEntry]:
 
 
 def kept_of(
-    entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None
+    entries: Iterable[BoardEntry], runs: Path, lost: Lost | None = None, target: Path | None = None
 ) -> tuple[dict[str, Kept], dict[str, str]]:
     """Look for what is to be kept of records.
 
@@ -80,6 +80,8 @@ def kept_of(
             ``latents.npy`` or ``moments.npz``.
         lost: Says what would be lost of a record: numbers are kept as coarsely as nothing is, and not at all where
             something always is. Absent = as finely as is usual, without asking.
+        target: Leaderboards folder where it is to be kept: a row is judged as it stands beside its board's others,
+            along whose directions its numbers are told. Absent = by itself.
 
     Returns:
         By run id what was found, and why nothing was.
@@ -89,7 +91,9 @@ def kept_of(
     data: dict[str, Dataset] = {}
     boards: dict[Path, store.Board] = {}
     tasks: dict[tuple[str, int, int], Task] = {}
-    for entry in sorted(entries, key=lambda one: one.record.spec.dataset):
+    beside: dict[Path, Any] = {}
+    # As they are put on boards: rows that come later are told along the directions of those before.
+    for entry in sorted(entries, key=lambda one: (one.record.spec.dataset, one.record.spec.split, one.record.run_id)):
         record, spec = entry.record, entry.record.spec
         folder, takes = runs / record.run_id, entry.track.takes
         file = folder / _FILES[takes]
@@ -120,13 +124,19 @@ def kept_of(
                 if takes == "encoder":
                     lacking[record.run_id] += ", which a run leaves where its latents are few enough to be kept"
             if record.run_id in found:
-                found[record.run_id] = _coarsest(entry, found.pop(record.run_id), lost)
+                place = store.place(target or entry.path.parent, record.track, spec)
+                if place not in beside:
+                    beside[place] = (
+                        store.Board(entry.track, place).kept if target else store.kind_of(entry.track).empty()
+                    )
+                rows = _coarsest(entry, found.pop(record.run_id), lost, beside[place])
+                found[record.run_id], beside[place] = rows, _with(beside[place], record.run_id, rows)
         except BenchError as error:
             lacking[record.run_id] = str(error)
     return found, lacking
 
 
-def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None) -> Kept:
+def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None, beside: Any) -> Kept:
     """As few whole numbers for each unit as leave the record's metrics what they are; moments as they are.
 
     Raises:
@@ -135,7 +145,7 @@ def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None) -> Kept:
     run_id, said = entry.record.run_id, ""
     for tried in _finer(rows):
         _check_room(run_id, tried, said)
-        found = None if lost is None else lost(entry, _read_again(run_id, tried))
+        found = None if lost is None else lost(entry, _with(beside, run_id, tried).rows(run_id))
         if found is None:
             _check_room(run_id, rows)
             return rows
@@ -145,9 +155,9 @@ def _coarsest(entry: BoardEntry, rows: Kept, lost: Lost | None) -> Kept:
     raise BenchError(f"the metrics of {run_id} do not follow from what can be kept ({said}).")
 
 
-def _read_again(run_id: str, rows: Kept) -> Kept:
-    """What a reader would find of what is kept so."""
-    return Shifts().with_run(run_id, rows).rows(run_id) if isinstance(rows, Rows) else rows
+def _with(beside: Any, run_id: str, rows: Kept) -> Any:
+    """What is kept of a board, and one run more, or that run anew."""
+    return beside.only(set(beside.runs) - {run_id}).with_run(run_id, rows)
 
 
 def _check_room(run_id: str, rows: Kept, said: str = "") -> None:

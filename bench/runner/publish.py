@@ -66,7 +66,7 @@ def publish(
         there = _by_id(store.collect(track, [target]))
         first = first_of_rows([*there.values(), *chosen[track.name].values()])
         asked = asked_of(track, (entry for entry in chosen[track.name].values() if entry.record.run_id in first))
-        rows, lacking = kept_of(asked, runs or source.parent, lost)
+        rows, lacking = kept_of(asked, runs or source.parent, lost, target)
         fresh = []
         for run_id, entry in chosen[track.name].items():
             named = embeddings.HASH if track.takes == "profiles" else store.kind_of(track).hash

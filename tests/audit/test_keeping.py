@@ -48,7 +48,7 @@ def test_what_cannot_be_told_is_kept_as_usual(entries, original):
     nowhere = Lost(original, DataSets({}))
     assert nowhere(entry, kept(original, entry)) is None
     rows = Rows(GENES, np.random.default_rng(0).normal(size=(6, len(GENES))))
-    assert kept_predictions._coarsest(entry, rows, nowhere) == rows
+    assert kept_predictions._coarsest(entry, rows, nowhere, Shifts()) == rows
 
 
 def test_the_coarsest_that_loses_nothing_is_taken():
@@ -60,6 +60,7 @@ def test_the_coarsest_that_loses_nothing_is_taken():
             entry,
             Rows(GENES, exact),
             lambda _, rows, limit=limit: "" if np.abs(rows.shifts - exact).max() < limit else "far off",
+            Shifts(),
         )
         errors = [
             np.abs(Shifts().with_run("a", Rows(GENES, exact, levels=n)).of("a") - exact).max()
@@ -68,4 +69,20 @@ def test_the_coarsest_that_loses_nothing_is_taken():
         ]
         assert errors[-1] < limit and all(error >= limit for error in errors[:-1])
     with pytest.raises(BenchError, match=r"metrics of a do not follow from what can be kept \(far off\)"):
-        kept_predictions._coarsest(entry, Rows(GENES, exact), lambda _, rows: "far off")
+        kept_predictions._coarsest(entry, Rows(GENES, exact), lambda _, rows: "far off", Shifts())
+
+
+def test_a_row_is_judged_as_it_stands_beside_the_others_of_its_board():
+    """Along directions of other rows the same number of digits can lose more than along a row's own."""
+    rng = np.random.default_rng(1)
+    exact, entry = rng.normal(size=(40, len(GENES))), SimpleNamespace(record=SimpleNamespace(run_id="a"))
+    beside = Shifts().with_run("b", Rows(GENES, rng.normal(size=(40, len(GENES)))))
+    asked = []
+
+    def lost(_, rows):
+        asked.append(rows.shifts)
+        return "" if len(asked) > 1 else "far off"
+
+    found = kept_predictions._coarsest(entry, Rows(GENES, exact), lost, beside)
+    np.testing.assert_array_equal(asked[-1], beside.with_run("a", found).of("a"))
+    assert np.abs(asked[-1] - Shifts().with_run("a", found).of("a")).max() > 1e-6
