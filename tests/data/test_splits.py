@@ -16,7 +16,7 @@ from bench.data.cards import find_card
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.load import load
 from bench.data.splits import kinds as split_kinds
-from bench.data.splits.kinds import Drawn, SplitKind, kinds
+from bench.data.splits.kinds import Drawn, SplitKind, kind_of, kinds
 from bench.data.splits.split import draw, merge_parts
 from bench.data.task import Task
 from bench.results import store
@@ -161,7 +161,7 @@ def test_split_ids_of_published_records_still_come_out(name, request):
     assert {("simulation", seed, fold) for seed in (1, 2, 3) for fold in (0, 1)} <= set(ids)
     assert ("doubles", 1, 0) in ids
     for (kind, seed, fold), split_id in ids.items():
-        assert draw(dataset, kind, seed, fold).split_id == split_id, (kind, seed, fold)
+        assert draw(dataset, kind_of(kind), seed, fold).split_id == split_id, (kind, seed, fold)
 
 
 def test_every_kind_is_found_by_its_file():
