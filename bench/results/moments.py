@@ -86,12 +86,11 @@ def pack(book: Book) -> bytes:
                 shapes[k, a, : 1 + array.ndim] = (array.ndim, *array.shape)
                 flat.append(array.ravel())
     numbers = np.concatenate(flat).astype(np.int32)
-    folded = ((numbers << 1) ^ (numbers >> 31)).astype("<u4")
     arrays: dict[str, NDArray[Any]] = {
         "runs": np.array(runs, dtype=np.str_),
         "names": np.array(names, dtype=np.str_),
         "shapes": shapes,
-        "numbers": folded.view(np.uint8).reshape(-1, 4).T,
+        "numbers": npz.planes(numbers),
     }
     return npz.pack(arrays)
 
@@ -108,8 +107,7 @@ def unpack(where: str, blob: bytes) -> Book:
     """
     try:
         found = read_npz(where, "kept moments", names=_MEMBERS, blob=blob)
-        folded = np.ascontiguousarray(found["numbers"].T).view("<u4")[:, 0].astype(np.uint32)
-        numbers = ((folded >> 1) ^ (0 - (folded & 1))).astype(np.uint32).view(np.int32)
+        numbers = npz.whole(found["numbers"])
         names, shapes = found["names"].tolist(), found["shapes"]
         runs = {str(run): Moments() for run in found["runs"].tolist()}
         begin = 0

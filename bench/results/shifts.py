@@ -194,18 +194,6 @@ def _grown(basis: NDArray[np.int16], rows: Floats, levels: int) -> NDArray[np.in
         basis = np.concatenate([basis, np.rint(found[:n] * ONE).astype(np.int16)])
 
 
-def _planes(numbers: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Whole numbers as two planes of bytes, the low ones first; see the head of this file."""
-    folded = (numbers << 1) ^ (numbers >> 15)
-    return np.stack([folded & 0xFF, folded >> 8 & 0xFF]).astype(np.uint8)
-
-
-def _whole(planes: NDArray[np.uint8]) -> NDArray[np.int16]:
-    low, high = planes.astype(np.uint16)
-    folded = low | high << 8
-    return np.asarray((folded >> 1) ^ (0 - (folded & 1))).astype(np.uint16).view(np.int16)
-
-
 def pack(shifts: Shifts) -> bytes:
     """Shifts as an npz file: the same ones are the same bytes."""
     names = sorted(name for name, kept in shifts.runs.items() if kept.own is None)
@@ -217,15 +205,15 @@ def pack(shifts: Shifts) -> bytes:
         numbers[: len(block), begin : begin + block.shape[1]] = block
     arrays: dict[str, NDArray[Any]] = {
         "genes": np.array(shifts.genes, dtype=np.str_),
-        "basis": _planes(shifts.basis),
+        "basis": npz.planes(shifts.basis),
         "runs": np.array(names, dtype=np.str_),
         "begins": begins.astype("<i8"),
         "scale": np.concatenate([np.empty(0), *(shifts.runs[name].scale for name in names)]).astype("<f4"),
-        "numbers": _planes(numbers),
+        "numbers": npz.planes(numbers),
     }
     for name, kept in sorted(shifts.runs.items()):
         if kept.own is not None:
-            arrays[f"{name}.basis"], arrays[f"{name}.numbers"] = _planes(kept.own), _planes(kept.numbers)
+            arrays[f"{name}.basis"], arrays[f"{name}.numbers"] = npz.planes(kept.own), npz.planes(kept.numbers)
             arrays[f"{name}.scale"] = kept.scale.astype("<f4")
     return npz.pack(arrays)
 
@@ -242,7 +230,7 @@ def unpack(where: str, blob: bytes) -> Shifts:
     """
     try:
         found = read_npz(where, "kept predictions", blob=blob)
-        basis, numbers = _whole(found["basis"]), _whole(found["numbers"])
+        basis, numbers = npz.whole(found["basis"]), npz.whole(found["numbers"])
         runs = {}
         begins = found["begins"].tolist()
         for name, begin, end in zip(found["runs"].tolist(), begins[:-1], begins[1:], strict=True):
@@ -250,7 +238,7 @@ def unpack(where: str, blob: bytes) -> Shifts:
         if numbers.shape != (len(basis), len(found["scale"])) or begins[-1] != len(found["scale"]):
             raise ValueError("its parts do not fit together")
         for name in [name.removesuffix(".basis") for name in found if name.endswith(".basis")]:
-            own, of_run = _whole(found[f"{name}.basis"]), _whole(found[f"{name}.numbers"])
+            own, of_run = npz.whole(found[f"{name}.basis"]), npz.whole(found[f"{name}.numbers"])
             if of_run.shape != (len(own), len(found[f"{name}.scale"])):
                 raise ValueError(f"the parts of {name} do not fit together")
             runs[name] = _kept(found[f"{name}.scale"], of_run, own)

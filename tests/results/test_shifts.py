@@ -7,7 +7,7 @@ from members import put
 
 from bench.audit.second import kept
 from bench.core.errors import BenchError
-from bench.results import shifts, store
+from bench.results import npz, shifts, store
 from bench.results.shifts import HASH, LEVELS, Rows, Shifts
 from bench.runner.publish import prune
 from bench.tracks.response.track import TRACK
@@ -100,3 +100,15 @@ def test_predictions_that_no_line_names_are_ignored_and_others_than_named_are_to
     (board,) = store.boards(tmp_path, TRACK)
     with pytest.raises(BenchError, match=f"predictions of {record.run_id} are not those of its record"):
         _ = board.kept
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_whole_numbers_as_planes_of_bytes(size):
+    edges = np.iinfo(f"i{size}")
+    numbers = np.array([[0, -1, 1], [-2, edges.max, edges.min]], dtype=f"i{size}")
+    planes = npz.planes(numbers)
+    assert planes.shape == (size, 2, 3) and planes[:, 0].T.tolist() == [[k] + [0] * (size - 1) for k in (0, 1, 2)]
+    np.testing.assert_array_equal(npz.whole(planes), numbers)
+    assert npz.whole(planes).dtype == numbers.dtype
+    with pytest.raises(ValueError, match="expected 2 or 4 of bytes"):
+        npz.whole(planes[:1])
