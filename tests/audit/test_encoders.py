@@ -1,6 +1,5 @@
 """Rows of frozen encoders are computed a second time from cells alone; planted defects are found; tables by hand."""
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +10,9 @@ from sklearn.metrics import silhouette_samples
 
 from bench.audit import encoders
 from bench.audit.compare import ENCODERS, ENCODERS_RUN
-from bench.audit.data_sets import DataSets
 from bench.audit.report import METRIC, OK
 from bench.audit.second import apart, arranged, embedded, few_labelled, places, probed, recognised, representation
 from bench.audit.second.asked_cells import some
-from bench.audit.verify import verify
 from bench.core.conditions import CONTROL, single
 from bench.data.datamodule import PerturbationDataModule
 from bench.data.splits.split import draw
@@ -194,7 +191,7 @@ def spec_of(task, model, **arguments):
 
 
 @pytest.fixture(scope="module")
-def published(one, tmp_path_factory):
+def original(one, tmp_path_factory):
     """Five closed rows and a learned one."""
     folder = tmp_path_factory.mktemp("encoders")
     embedders = {
@@ -210,14 +207,10 @@ def published(one, tmp_path_factory):
     return folder / "boards"
 
 
-@pytest.fixture
-def boards(published, clean_tree, tmp_path):
-    return shutil.copytree(published, tmp_path / "boards")
-
-
-@pytest.fixture
-def audit(one):
-    return lambda folder: verify(folder, DataSets({"tiny": one.dataset}))
+@pytest.fixture(scope="module")
+def tiny(one):
+    """What `audit` has at hand."""
+    return one.dataset
 
 
 def failures(report):

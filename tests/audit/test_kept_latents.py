@@ -14,7 +14,6 @@ from bench.audit.records import look
 from bench.audit.report import HASH as DAMAGED
 from bench.audit.report import METRIC, MISSING, OK
 from bench.audit.second import kept, representation
-from bench.audit.verify import verify
 from bench.core.errors import BenchError
 from bench.data.splits.split import draw
 from bench.data.task import Task
@@ -128,7 +127,7 @@ def lost(one, ran):
 
 
 @pytest.fixture(scope="module")
-def published(ran, lost, tmp_path_factory):
+def original(ran, lost, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     runs = [entry.record.run_id for entry in store.collect(TRACK, [ran / "boards"])]
     with pytest.MonkeyPatch.context() as patch:
@@ -137,14 +136,10 @@ def published(ran, lost, tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def boards(published, clean_tree, tmp_path):
-    return shutil.copytree(published, tmp_path / "boards")
-
-
-@pytest.fixture
-def audit(one):
-    return lambda folder: verify(folder, DataSets({"tiny": one.dataset}))
+@pytest.fixture(scope="module")
+def tiny(one):
+    """What `audit` has at hand."""
+    return one.dataset
 
 
 def first_runs(folder):
@@ -172,19 +167,19 @@ def test_the_first_run_of_a_row_keeps_latents_and_is_recomputed_from_them(ran, b
 
 
 @audited
-def test_published_elsewhere_and_again_it_is_the_same(ran, published, lost, clean_tree, tmp_path, capsys, monkeypatch):
+def test_published_elsewhere_and_again_it_is_the_same(ran, original, lost, clean_tree, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cell_latents, "STEPS", STEPS)
-    runs = [entry.record.run_id for entry in first_runs(published).values()]
-    publish(runs, published, tmp_path / "there", runs=tmp_path / "nowhere", lost=lost)
+    runs = [entry.record.run_id for entry in first_runs(original).values()]
+    publish(runs, original, tmp_path / "there", runs=tmp_path / "nowhere", lost=lost)
     for model, entry in first_runs(tmp_path / "there").items():
-        assert entry.record.hashes == first_runs(published)[model].record.hashes
+        assert entry.record.hashes == first_runs(original)[model].record.hashes
     lines = publish(runs, ran / "boards", tmp_path / "late", runs=tmp_path / "nowhere", lost=lost)
     assert "no latents are kept of 2 records" in capsys.readouterr().err
     assert all(HASH not in entry.record.hashes for entry in first_runs(tmp_path / "late").values())
     lines = publish(runs, ran / "boards", tmp_path / "late", runs=ran / "runs", lost=lost)
     assert sum("its latents are kept now" in line for line in lines) == 2
     for model, entry in first_runs(tmp_path / "late").items():
-        assert entry.record.hashes == first_runs(published)[model].record.hashes
+        assert entry.record.hashes == first_runs(original)[model].record.hashes
 
 
 @audited
