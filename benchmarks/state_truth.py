@@ -11,7 +11,9 @@ the correlations, means over units, of
 - ``truth``: the planted contrast (mean expected response of the input cells, by state) with the measured one: what a
   prediction that knows everything would have;
 - ``model``: that of a trained model with the measured one, and ``model, planted``: with the planted one, which has no
-  noise. Only models that predict each input cell by itself have any; the others are 0 by construction.
+  noise. Only models that predict each input cell by itself have any; the others are 0 by construction;
+- ``fold/model``: that of a model's mean predictions, each given to every input cell as a fold change of its own
+  expression. It knows nothing of states, but for what a cell expresses: what is had for nothing.
 
 ``moved`` is the share of perturbed cells that are in another state than without the perturbation: 0 by definition of a
 state before the perturbation. Run it as ``python -P benchmarks/state_truth.py`` (10 minutes of a core).
@@ -40,6 +42,9 @@ from bench.tracks.response.metrics.state import MIN_UNITS, contrasts
 from bench.tracks.response.truth.truth import load
 
 Rows = np.typing.NDArray[np.int64]
+#: In counts per total, as `multiplicative` and `fold_change` have it.
+PSEUDOCOUNT = 0.1
+MODELS = ["jepa", "perturbed_vae", "perturbed_vae:alpha=0.05", "fold/ridge", "fold/oracle_features"]
 #: Screens with the split of their board.
 SPLITS = {
     "simulated": "simulation",
@@ -144,11 +149,27 @@ def correlation(task: Task, a: Floats, b: Floats, genes: Rows) -> float:
     return float(np.mean(found)) if found else np.nan
 
 
-def predicted(task: Task, name: str, states: list[Rows], seed: int) -> list[Floats]:
-    """Mean predicted shifts of the input cells in each state ``[T, K, G]``, for each assignment of all cells."""
+def by_fold_change(controls: Floats, moved: Floats) -> Floats:
+    """Give all cells the fold change of the mean ``[cells, genes]``, from their expression and predicted shifts."""
+    mean = controls.mean(axis=0)
+    fold = (np.maximum(np.expm1(mean + moved.mean(axis=0)), 0.0) + PSEUDOCOUNT) / (np.expm1(mean) + PSEUDOCOUNT)
+    return np.log1p(np.maximum((np.expm1(controls) + PSEUDOCOUNT) * fold - PSEUDOCOUNT, 0.0)) - controls
+
+
+def predicted(task: Task, given: str, states: list[Rows], seed: int) -> list[Floats]:
+    """Mean predicted shifts of the input cells in each state ``[T, K, G]``, for each assignment of all cells.
+
+    Args:
+        task: The task.
+        given: A model, with arguments after a colon or not; after ``fold/`` its means are applied as fold changes.
+        states: State of every cell, -1 = none.
+        seed: Of the training.
+    """
     data = task.dataset
     module = PerturbationDataModule(task, seed=seed)
-    model = make_model(make_config(choose(name), {}, data="", out="runs", leaderboards="runs"))
+    name, _, words = given.removeprefix("fold/").partition(":")
+    arguments = dict(word.split("=") for word in words.split(",") if word)
+    model = make_model(make_config(choose(name), arguments, data="", out="runs", leaderboards="runs"))
     fit(model, module, seed)
     out = [np.full((len(task.units), STATES, len(data.genes)), np.nan) for _ in states]
     place = {
@@ -156,7 +177,10 @@ def predicted(task: Task, name: str, states: list[Rows], seed: int) -> list[Floa
     }
     for batch in module.predict_dataloader():
         key = int(batch.condition[0]), int(batch.context[0])
-        moved = (model.predict_step(batch).detach().double() - batch.controls.double()).numpy()
+        controls = batch.controls.double().numpy()
+        moved = model.predict_step(batch).detach().double().numpy() - controls
+        if given.startswith("fold/"):
+            moved = by_fold_change(controls, moved)
         for each, into in zip(states, out, strict=True):
             of = each[module.input_rows[key[1]]]
             kept = of >= 0
@@ -166,7 +190,7 @@ def predicted(task: Task, name: str, states: list[Rows], seed: int) -> list[Floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="*", default=["jepa", "perturbed_vae"], help="fitted on `simulated`")
+    parser.add_argument("--models", nargs="*", default=MODELS, help="fitted on `simulated`")
     parser.add_argument("--data", nargs="*", default=list(SPLITS), choices=list(SPLITS))
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
