@@ -156,7 +156,7 @@ def with_values(record: Record, table: Table) -> tuple[Record, Table]:
         record: A record; what it says of its values is replaced.
         table: Its values, as they were measured.
     """
-    kept = table.of_learned if record.learned else table
+    kept = table.as_kept(record.learned)
     return record.model_copy(update={"values_hash": kept.hash}), kept
 
 

@@ -186,16 +186,23 @@ class Table:
         """Constituents that fell back ``[n]``."""
         return self.fell_back[self.task.scopes[scope][0] if scope in self.task.scopes else []]
 
-    @property
-    def of_learned(self) -> Table:
-        """The same, as exact as records of what was trained in steps keep it."""
+    def as_kept(self, learned: bool) -> Table:
+        """The same, as exact as records keep it (:mod:`bench.results.precision`).
+
+        Args:
+            learned: Whether it is of what was trained in steps.
+        """
+        task = replace(self.task, draws={key: precision.kept_draws(row) for key, row in self.task.draws.items()})
+        draws = {key: precision.kept_draws(row) for key, row in self.draws.items()}
+        if not learned:
+            return replace(self, task=task, draws=draws)
         own, of = self.numbers, self.task.numbers
         rounded = {
             "value": precision.kept_learned(own["value"], of["floor"]),
             "half_value": precision.kept_learned(own["half_value"], of["half_floor"]),
             "influence": precision.kept(own["influence"], precision.LEARNED_BITS),
         }
-        return replace(self, numbers={**own, **rounded})
+        return replace(self, task=task, draws=draws, numbers={**own, **rounded})
 
     @property
     def hash(self) -> str:

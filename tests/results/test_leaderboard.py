@@ -335,7 +335,7 @@ def test_training_seeds_widen_the_interval_and_are_counted(tmp_path):
     table = board(tmp_path)
     assert table["n_training_seeds"].tolist()[:2] == [1, 2] or table["n_training_seeds"].tolist()[:2] == [2, 1]
     once, twice = (table.loc[name, "skill_ci_high"] - table.loc[name, "skill"] for name in ("once", "twice"))
-    assert table.loc["once", "skill"] == pytest.approx(table.loc["twice", "skill"])
+    assert table.loc["once", "skill"] == pytest.approx(table.loc["twice", "skill"], rel=2e-5), "kept to 16 bits"
     noise = np.sqrt(0.1**2 / 2 / 4) / (CEILING - 0.25)
     assert twice > max(once, noise)
     # A row of one training seed borrows the noise of the others where it is ranked: the two share a place.
