@@ -1,8 +1,8 @@
 """How exactly records keep values: a file need not hold the noise of the last operations.
 
 Closed forms: to a part in 10^10. What was trained in steps: to a part in 60,000, since another processor gives other
-values by hundreds of times more (:data:`bench.core.track.LEARNED`). Changes under bootstraps, of which only the variance
-is asked for: to a part in 250.
+values by hundreds of times more (:data:`bench.core.track.LEARNED`). Changes under bootstraps: to a part in 250, since
+only their variance is asked for.
 """
 
 from __future__ import annotations

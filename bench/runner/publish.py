@@ -12,7 +12,7 @@ from bench.core.track import CLOSED_FORM, Track
 from bench.results import embeddings, everything, store
 from bench.results.entries import BoardEntry
 from bench.results.leaderboard import ahead, outdated
-from bench.results.records import Record
+from bench.results.records import Record, with_values
 from bench.results.spec import RunSpec
 from bench.runner.kept_predictions import Lost, asked_of, first_of_rows, kept_of, without
 from bench.tracks import registry
@@ -75,7 +75,9 @@ def publish(
             line, wanted = _verdict(track, entry, there.get(run_id), force, named if kept else "")
             lines.append(line)
             if wanted:
-                fresh.append((embeddings.carried(without(entry.record), beside, target), entry.table))
+                record = embeddings.carried(without(entry.record), beside, target)
+                # An earlier version may have kept more digits than boards do now.
+                fresh.append((record, None) if entry.table is None else with_values(record, entry.table))
         store.add(target, track, fresh, rows)
         if lacking:
             what = store.kind_of(track).what

@@ -3,13 +3,14 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from harness import bare_record, collect, made, made_record, made_spec
+from harness import bare_record, collect, made, made_record, made_spec, made_table
 
 from bench.cli.main import main
 from bench.core.errors import BenchError
 from bench.core.track import CLOSED_FORM
-from bench.results import everything, store
+from bench.results import everything, records, store, tables
 from bench.results.records import Budget
 from bench.runner.kept_predictions import first_of_rows
 from bench.runner.publish import prune, publish
@@ -55,6 +56,20 @@ def test_an_encoder_takes_the_references_of_its_task_along(tmp_path):
     assert set(encoders(target)) == {"jepa", "pca"}
     assert (target / "d__frozen.csv").is_file() and check(target) == 1
     assert all(line.endswith("reproduces") for line in publish([one.run_id], source, target))
+
+
+def test_what_an_earlier_version_kept_in_more_digits_is_published_in_as_many_as_others(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    record, _ = made("jepa", {"pearson_delta": 1 / 3}, steps=9)
+    exact = tables.from_long(RUN, made_table({"pearson_delta": 1 / 3}, 0.1, 0.75, 0.05))
+    record = record.model_copy(update={"values_hash": exact.hash})
+    store.add(source, RUN, [(record, exact)])
+    for said in ("published", "reproduces"):
+        assert said in publish([record.run_id], source, target)[0]
+        ((there,), (here,)) = collect(target), collect(source)
+        assert records.with_values(there.record, there.values)[0] == there.record != here.record
+        off = there.values.numbers["value"] / here.values.numbers["value"] - 1
+        assert 0 < np.nanmax(np.abs(off)) < 1.6e-5
 
 
 def test_an_encoder_that_differs_is_kept_unless_forced(tmp_path):
