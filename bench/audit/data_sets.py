@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.audit.second.beyond import Singles
 from bench.audit.second.truth import Cells
-from bench.core.conditions import CONTROL, constituents, identity_name, stratum
+from bench.core.conditions import CONTROL, constituents, identity_name, single, stratum, treatment_of
 from bench.core.errors import BenchError
+from bench.core.units import Unit
 from bench.data.dataset import Dataset
 from bench.data.profiles.load import load_wells
 from bench.data.profiles.wells import Wells
@@ -117,5 +119,26 @@ def cells_of(task: Task) -> Cells:
             for c, name in enumerate(data.contexts)
         ],
         deep=data.x if data.deep is None else data.deep,
+        singles=_singles_of(task),
         seed=split.seed,
+    )
+
+
+def _singles_of(task: Task) -> Singles:
+    """Train singles of the test units that are combinations of such, at the same dose and time and in their context."""
+    data, learned = task.dataset, {unit.identity: unit for unit in task.units_of("train")}
+    found: list[list[Unit]] = []
+    for unit in task.units:
+        genes, treatment = constituents(unit.perturbation), treatment_of(unit.perturbation)
+        alone = [Unit(single(gene, treatment), unit.context).identity for gene in genes]
+        whole = len(genes) > 1 and all(one in learned for one in alone)
+        found.append([learned[one] for one in alone] if whole else [])
+    used = sorted({unit for units in found for unit in units})
+    place = {unit: i for i, unit in enumerate(used)}
+    none = np.empty(0, dtype=np.int64)
+    return Singles(
+        of=[[place[unit] for unit in units] for units in found],
+        rows=[data.unit_rows(unit) for unit in used],
+        x=None if data.kept is None else data.kept.x,
+        kept=[none if data.kept is None else data.kept.unit_rows(unit) for unit in used],
     )

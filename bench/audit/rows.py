@@ -122,25 +122,42 @@ class Judge:
     def _ordered(self, values: dict[str, Floats]) -> dict[str, Floats]:
         return {name: each[self.order] for name, each in values.items()}
 
-    def _unresolved(self, entry: BoardEntry, d_hat: Floats) -> dict[str, Bools]:
-        """Units that are recorded to be at a metric's centre, and are there as far as kept numbers tell."""
+    def _unresolved(self, entry: BoardEntry, d_hat: Floats) -> dict[str, Floats]:
+        """What units have that are recorded to be at a metric's centre, and are there as far as kept numbers tell.
+
+        Returns:
+            The centre, NaN of other units, by metric ``[T]``.
+        """
         truth, found = self.truth, scores.Scores(self.truth, d_hat)
 
-        def size(shift: Floats) -> Floats:
-            return np.asarray(np.sqrt((np.where(truth.scored, shift, 0.0) ** 2).mean(axis=1)))[self.order]
+        def small(part: Floats, whole: Floats) -> Bools:
+            return np.asarray((part**2).mean(axis=1) <= UNRESOLVED**2 * (whole**2).mean(axis=1))
+
+        def apart(rows: NDArray[np.int64], part: Floats) -> Bools:
+            out = np.ones(len(d_hat), dtype=np.bool_)
+            out[rows] = small(part, d_hat[rows])
+            return out
 
         flags = entry.values.field(ALL, "degenerate")
         place = {metric: m for m, metric in enumerate(entry.values.metrics)}
-        centres = {"discrimination": truth.train_delta, "pearson_delta_pert_ref": truth.train_y - truth.c_in}
+        w = truth.scored
         # What contexts differ by is 0 by construction in an answer that is the same in all of them.
         rows, mine, _ = found.interactions
-        alike = np.ones(len(d_hat), dtype=np.bool_)
-        alike[rows] = np.sqrt((mine**2).mean(axis=1)) <= UNRESOLVED * np.sqrt((d_hat[rows] ** 2).mean(axis=1))
-        near = {name: size(d_hat - centre) <= UNRESOLVED * size(d_hat) for name, centre in centres.items()}
-        near["interaction_r"] = alike[self.order]
-        return {metric: at & flags[:, place[metric]] for metric, at in near.items()}
+        # So is what a sum of the singles, or a multiple of the common shift, says beyond them.
+        beyond = apart(truth.beyond.sums.units, found.claimed)
+        centres = {
+            "discrimination": (0.5, small(w * (d_hat - truth.train_delta), w * d_hat)),
+            "pearson_delta_pert_ref": (0.0, small(w * (d_hat - truth.train_y + truth.c_in), w * d_hat)),
+            "interaction_r": (0.0, apart(rows, mine)),
+            "epistasis_r": (0.0, beyond),
+            "epistasis_kept_r": (0.0, beyond),
+        }
+        return {
+            metric: np.where(near[self.order] & flags[:, place[metric]], centre, np.nan)
+            for metric, (centre, near) in centres.items()
+        }
 
-    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Bools], share: float) -> str:
+    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Floats], share: float) -> str:
         """Identity within each subgroup, which is a gallery of its own."""
         name, values = "discrimination", entry.values
         place, found = list(values.metrics).index(name), scores.Scores(self.truth, d_hat)

@@ -82,7 +82,7 @@ def test_rows_without_predictions_are_skipped_and_never_counted_as_verified(boar
 
 
 @pytest.mark.thinned(1)
-@pytest.mark.parametrize("metric", ["pearson_delta", "signed_rank_z", "wmse"])
+@pytest.mark.parametrize("metric", ["pearson_delta", "signed_rank_z", "signed_ap@50", "wmse"])
 def test_an_edited_metric_with_all_hashes_made_anew(metric, boards, audit):
     def change(record, table):
         if record.spec.label != "additive":

@@ -97,7 +97,12 @@ class Scores:
     @cached_property
     def signed(self) -> Floats:
         """Average ranks of these sizes, with the shift's sign ``[T, G]``; 0 where it is none."""
-        return np.where(self.steps > 0, np.sign(self.d_hat), 0.0) * ranks(self.steps, self.scored)
+        return self.calls * ranks(self.steps, self.scored)
+
+    @cached_property
+    def calls(self) -> Floats:
+        """Directions of predicted shifts ``[T, G]``; 0 where there is none."""
+        return np.where(self.steps > 0, np.sign(self.d_hat), 0.0)
 
     def families(self) -> dict[str, Floats]:
         """The metrics that skill is made from, over all units."""
@@ -108,6 +113,7 @@ class Scores:
             "signed_rank_z": self._settled(
                 correlation(self.signed, self.z, self.w), ~(deviation(self.z, self.w) > 0), 0.0
             ),
+            "epistasis_kept_r": self.epistasis(kept=True),
         }
 
     def _settled(self, values: Floats, undefined: Bools, chance: Floats | float | None) -> Floats:
@@ -247,6 +253,54 @@ class Scores:
             undefined[rows] = ~(true.std(axis=1) > self.true_noise[rows])
         return {"interaction_r": self._settled(out, undefined, 0.0)}
 
+    @cached_property
+    def claimed(self) -> Floats:
+        """What is predicted of combinations beyond their singles ``[D, G]``."""
+        return self.truth.beyond.claimed(self.d_hat[self.truth.beyond.sums.units])
+
+    def epistasis(self, kept: bool) -> Floats:
+        """Whether it is right, by singles that are kept from all models or by halves of the train ones ``[T]``."""
+        out, undefined = np.full(len(self.d), np.nan), np.ones(len(self.d), dtype=np.bool_)
+        beyond, resolved = self.truth.beyond, self.truth.resolved[int(kept)]
+        if not resolved.any():
+            return out
+        rows = beyond.sums.units
+        d, w = self.d[rows], self.w[rows]
+        true = [("kept", "whole")] if kept else [("first", "second"), ("second", "first")]
+        moves = [deviation(beyond.done(d, *way), w) > self.true_noise[rows] for way in true]
+        undefined[rows] = ~(resolved & np.all(moves, axis=0))
+        r = (beyond.by_kept if kept else beyond.by_train)(d, self.d_hat[rows])
+        out[rows] = np.where(deviation(self.claimed, w) > self.noise[rows], r, np.nan)
+        return self._settled(out, undefined, 0.0)
+
+    def signed_precision(self, k: int = 50) -> Floats:
+        """Average precision at k of genes by predicted size, ties in random order ``[T]``.
+
+        A hit is among the k of largest abs z, and its direction is right. The value is a sum over hits i, and over hits
+        j before it, of the expectation of 1 / place of i, where that is among the first k.
+        """
+        out, n = np.full(len(self.d), np.nan), self.scored.sum(axis=1)
+        right = np.maximum(self.calls * first(np.abs(self.z), self.scored, k) * np.sign(self.z), 0.0)
+        for t in np.flatnonzero(n >= k).tolist():
+            mine = self.scored[t]
+            _, level, count = np.unique(-self.steps[t, mine], return_inverse=True, return_counts=True)
+            begin, place = np.cumsum(count) - count, np.arange(1, n[t] + 1)
+            share = np.where(place <= k, 1.0 / place, 0.0)
+            alone = np.add.reduceat(share, begin) / count  # mean of 1 / place over the places of a tie
+            ahead = np.add.reduceat(share * (place - 1 - np.repeat(begin, count)), begin)
+            within = ahead / np.maximum(count * (count - 1.0), 1.0)  # the same where another of the tie comes before
+            hit, at = right[t, mine], level
+            hit, at = hit[hit > 0], at[hit > 0]
+            weight = np.where(
+                at[:, None] > at, alone[at][:, None], np.where(at[:, None] == at, within[at][:, None], 0.0)
+            )
+            np.fill_diagonal(weight, 0.0)
+            out[t] = (hit @ alone[at] + hit @ weight @ hit) / k
+        g, places = np.maximum(n, 2)[:, None], np.arange(1, k + 1)
+        one = k / 2.0 / g  # half of k hits lie anywhere
+        luck = ((one + (places - 1) * one * (k / 2.0 - 1.0) / (g - 1.0)) / places).sum(axis=1) / k
+        return self._settled(out, n < k, luck)
+
     def identity(self, rows: NDArray[np.int64], centred: bool = True) -> Floats:
         """Share of the other units of the same context and stratum that each is told from.
 
@@ -287,11 +341,13 @@ def everything(truth: Truth, d_hat: Floats) -> dict[str, Floats]:
         **whole.de(),
         **whole.fit(),
         **whole.interaction(),
+        "epistasis_r": whole.epistasis(kept=False),
+        "signed_ap@50": whole.signed_precision(),
     }
 
 
 #: Metrics that stand for families: skill is made from them.
-FAMILIES = ("pearson_delta", "discrimination", "shift_ratio", "signed_rank_z")
+FAMILIES = ("pearson_delta", "discrimination", "shift_ratio", "signed_rank_z", "epistasis_kept_r")
 
 
 def on_halves(truth: Truth, d_hat: Callable[[int], Floats]) -> dict[str, Floats]:

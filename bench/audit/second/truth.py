@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.audit.second.beyond import Beyond, Singles, added
 from bench.audit.second.elsewhere import from_elsewhere
 from bench.audit.second.ranksum import z_scores
 
@@ -40,6 +41,7 @@ class Cells:
         controls: Rows of all controls, by context.
         replicate: Rows of ``deep`` from which a replicate's shift is measured, by context.
         deep: ``x`` before cells lost counts for the split.
+        singles: Of test units that are combinations.
         seed: Seed of the split.
     """
 
@@ -58,6 +60,7 @@ class Cells:
     controls: list[Rows]
     replicate: list[Rows]
     deep: Any
+    singles: Singles
     seed: int
 
 
@@ -86,6 +89,8 @@ class Truth:
         stratum: ``[T]``.
         perturbation: ``[T]``.
         elsewhere: Shifts of units that follow from other contexts ``[T, G]``, by name.
+        beyond: What D of the units, which are combinations of train singles, do beyond these.
+        resolved: Whether their replicates agree on it, by train singles and by kept ones ``[2, D]``.
     """
 
     y: Floats
@@ -108,6 +113,8 @@ class Truth:
     stratum: NDArray[np.str_]
     perturbation: NDArray[np.str_]
     elsewhere: dict[str, Floats]
+    beyond: Beyond
+    resolved: Bools
 
 
 def measure(m: Cells) -> Truth:
@@ -134,18 +141,23 @@ def measure(m: Cells) -> Truth:
         side = np.concatenate([sides[t] for t in mine], axis=1)
         z[:, mine] = z_scores(_dense(m.x, rows), group, side, _dense(m.x, m.reference[c]))
     c_all, top = _published(m, y[0], var, cells)
+    c_rep, train_delta = np.stack([_mean(m.deep, rows) for rows in m.replicate]), train - c_in[m.train_context]
+    c_in, c_ref, c_rep = c_in[m.context], c_ref[m.context], c_rep[m.context]
+    sums = added(m.x, m.singles, m.seed, c_in, c_ref)
+    of = sums.units
+    beyond = Beyond(sums, (expressed & ~m.targets)[of], train_delta.mean(axis=0), train.mean(axis=0) - c_ref[of])
     return Truth(
         y=y,
         z=z,
         d_var=d_var,
-        c_in=c_in[m.context],
-        c_ref=c_ref[m.context],
-        c_rep=np.stack([_mean(m.deep, rows) for rows in m.replicate])[m.context],
+        c_in=c_in,
+        c_ref=c_ref,
+        c_rep=c_rep,
         significant=_significant(z[0], expressed),
         expressed=expressed,
         scored=expressed & ~m.targets,
         targets=m.targets,
-        train_delta=(train - c_in[m.train_context]).mean(axis=0),
+        train_delta=train_delta.mean(axis=0),
         train_y=train.mean(axis=0),
         control_sd=sd,
         c_all=c_all,
@@ -154,9 +166,9 @@ def measure(m: Cells) -> Truth:
         context=m.context,
         stratum=m.stratum,
         perturbation=m.perturbation,
-        elsewhere=from_elsewhere(
-            train - c_in[m.train_context], (m.train_perturbation, m.train_context), (m.perturbation, m.context)
-        ),
+        elsewhere=from_elsewhere(train_delta, (m.train_perturbation, m.train_context), (m.perturbation, m.context)),
+        beyond=beyond,
+        resolved=np.stack(beyond.resolved([(half[of] - c_ref[of], half[of] - c_rep[of]) for half in y[1:]])),
     )
 
 
