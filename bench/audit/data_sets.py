@@ -68,7 +68,7 @@ def split_of(dataset: Dataset, name: str, seed: int, fold: int) -> Split | str:
 
 
 def problems_of(task: Task) -> list[str]:
-    """Say what is wrong with a split: parts that share a unit or a cell, controls in both pools."""
+    """Say what is wrong with a split: cells in two parts, controls in both pools, kept cells that models see."""
     split, found = task.split, []
     rows = {part: task.rows(part) for part in ("train", "val", "test")}
     for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
@@ -79,6 +79,10 @@ def problems_of(task: Task) -> list[str]:
             found.append(f"{len(shared)} controls of {name} are both given to models and kept from them")
         if loose := set(split.input_cells[name]) - set(split.input_controls[name]):
             found.append(f"{len(loose)} cells of {name} that models predict from are not among their controls")
+    if (kept := task.dataset.kept) is not None and (
+        seen := kept.barcode_index.keys() & task.dataset.barcode_index.keys()
+    ):
+        found.append(f"{len(seen)} cells of singles that are kept from models are among those that they see")
     return found
 
 

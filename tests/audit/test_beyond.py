@@ -12,7 +12,7 @@ import screens
 from audit_boards import board_of, scored
 
 from bench.audit import data_sets, rows
-from bench.audit.data_sets import DataSets
+from bench.audit.data_sets import DataSets, problems_of
 from bench.audit.report import OK
 from bench.audit.second.beyond import Beyond, Sums
 from bench.audit.second.scores import Scores
@@ -205,3 +205,13 @@ def test_a_board_with_kept_singles_and_what_is_edited_of_it(pairs, clean_tree, t
     scores = Scores(judge.truth, d_hat)
     assert (np.abs(scores.epistasis(kept=True)[judge.order][some]) > 1e-3).any()
     assert (judge._unresolved(entries["additive"], d_hat)["epistasis_kept_r"][some] == 0).all()
+
+
+def test_kept_cells_that_models_see_are_told(pairs):
+    task = Task(pairs, draw(pairs, KIND, 1, 0))
+    assert problems_of(task) == []
+    leaking = replace(task.dataset, kept=task.dataset)
+    (said,) = problems_of(replace(task, dataset=leaking))
+    assert (
+        said == f"{len(task.dataset.barcodes)} cells of singles that are kept from models are among those that they see"
+    )
