@@ -17,7 +17,8 @@ import pandas as pd
 from bench.core.console import note
 from bench.core.errors import BenchError
 from bench.core.track import Track
-from bench.data.known_latents import SPLIT, Problem, load
+from bench.data.known_latents import SPLIT, Problem, load, of_seed
+from bench.data.simulate.card import parameters_of
 from bench.results import moments, records, store
 from bench.results.records import Record
 from bench.results.spec import RunSpec
@@ -180,8 +181,15 @@ def along(data: str, make: Callable[[str], Identified], against: str) -> pd.Data
     parts = []
     for axis, settings in AXES.items():
         for setting in settings:
-            board = make(f"{data}{',' if ':' in data else ':'}{setting}").table(against)
+            board = make(_with(data, setting)).table(against)
             board.insert(0, "axis", axis)
             board.insert(1, "value", float(setting.rpartition("=")[2]))
             parts.append(board)
     return pd.concat(parts, ignore_index=True)
+
+
+def _with(data: str, setting: str) -> str:
+    """The name of a screen with one parameter set; its own where it is set so already, as the cells are the same."""
+    varied = f"{data}{',' if ':' in data else ':'}{setting}"
+    here, there = (parameters_of(of_seed(name, 1)) for name in (data, varied))
+    return data if here == there else varied

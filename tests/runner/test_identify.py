@@ -1,13 +1,16 @@
 """Rows of known latents: what a model is asked, that records are kept, and that what is kept is not made again."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench.core.errors import BenchError
 from bench.data.known_latents import load
 from bench.results import records
 from bench.runner import latents
-from bench.runner.identify import identify
+from bench.runner.identify import AXES, along, identify
 from bench.runner.latents import Effort, maker
 from bench.tracks import registry
 from bench.tracks.identifiability.score import score
@@ -107,3 +110,21 @@ def test_an_effort_of_nothing_is_refused():
     with pytest.raises(BenchError, match="--steps 0"):
         Effort(steps=0)
     assert latents.beside(TRACK)[0] == "true_regression"
+
+
+@pytest.mark.parametrize(
+    ("data", "own"),
+    [("g1", {("noise", 0.0), ("perturbations", 100.0)}), ("g1:noise=1", {("noise", 1.0), ("perturbations", 100.0)})],
+)
+def test_curves_ask_nothing_twice(data, own):
+    """A value that the screen has already is the screen itself: its board is made once, and stands on each axis."""
+    made = []
+
+    def make(name):
+        made.append(name)
+        return SimpleNamespace(table=lambda against: pd.DataFrame({"model": [against], "name": [name]}))
+
+    table = along(data, make, "vae")
+    assert made.count(data) == len(own) and len(made) == sum(map(len, AXES.values()))
+    assert {(axis, value) for axis, value, _, name in table.to_numpy().tolist() if name == data} == own
+    assert made[-1] == f"{data}{',' if ':' in data else ':'}min_hits=10,max_hits=10"
