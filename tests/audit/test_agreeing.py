@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from audit_boards import again, caught, failures
+from audit_boards import again, board_of, caught, failures
 
+from bench.audit.records import _possible
 from bench.audit.report import METRIC
 from bench.results import shifts
+from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 NAMES = list(TRACK.metrics)
@@ -87,3 +89,22 @@ def test_intervals_cannot_be_narrowed_behind_a_mean(field, change, said, boards,
     """Each unit is moved by less than what is tolerated of a unit, the mean by nothing."""
     edit(boards, True, (field, "discrimination", change))
     caught(audit(boards), METRIC, "metrics recomputed", "cpa_like", said)
+
+
+@pytest.mark.parametrize(("metric", "value"), [("pearson_delta", 1.2), ("discrimination", -0.1), ("wmse", -1.0)])
+def test_a_mean_that_its_metric_cannot_have(metric, value, original):
+    entry = board_of(original).entries()[0]
+    assert [check.status for check in _possible([entry], original)] == ["ok"]
+    table = changed(entry.table, "value", metric, lambda values: np.full_like(values, value))
+    (found,) = _possible([replace(entry, load=lambda: table)], original)
+    assert found.status == "failed" and f"mean {metric} is {value:g}" in found.detail
+
+
+def test_a_number_of_a_run_that_its_metric_cannot_have(original):
+    """Of a track whose records have numbers alone: an edited seed of which no moments are kept."""
+    entry = board_of(original).entries()[0]
+    track = next(track for track in registry.tracks() if track.takes == "latents")
+    for value, status in ((0.7, "ok"), (1.01, "failed"), (-1.2, "failed")):
+        record = entry.record.model_copy(update={"numbers": {track.primary: value}, "values_hash": None})
+        (found,) = _possible([replace(entry, track=track, record=record)], original)
+        assert found.status == status

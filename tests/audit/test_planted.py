@@ -290,7 +290,11 @@ def test_claims_edited_deleted_or_about_something_else(boards, audit):
     def easier(content):
         content["verdicts"][0]["claim"]["worse"] = ["cpa_like"]
 
+    def network(content):
+        content["verdicts"][0]["elsewhere"] = [{"data": "tiny_seed2", "verdict": "true", "p": 0.4}]
+
     for change, name, word in (
+        (network, "claims as committed", "on tiny_seed2 it is true with p 0.4"),
         (verdict, "claims follow from records", "sums"),
         (margin, "claims as committed", "margin is 0.5, in the suite None"),
         (none_left, "claims as committed", "'sums' of the suite is not there"),
