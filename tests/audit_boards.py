@@ -9,7 +9,7 @@ from harness import BUDGET, small
 
 from bench.data.datamodule import PerturbationDataModule
 from bench.models import registry as models
-from bench.results import predictions, records, store
+from bench.results import everything, predictions, records, shifts, store
 from bench.results.claim import Claim
 from bench.results.shifts import Rows
 from bench.results.spec import RunSpec
@@ -19,6 +19,7 @@ from bench.runner.config import task_fields
 from bench.runner.kept_predictions import input_means
 from bench.runner.outside import score_predictions
 from bench.sweep.suite import Block, kind
+from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 from bench.tracks.response.truth import truth
 
@@ -28,6 +29,8 @@ SUITE = kind()(
     runs=(Block(models=("additive", "train_mean"), data=("tiny",), splits=("doubles",)),),
     claims=(CLAIM,),
 )
+#: The same suite, of whose rows nothing need be kept.
+UNKEPT = SUITE.model_copy(update={"unkept": ("run tiny__doubles additive", "run tiny__doubles train_mean")})
 LEARNED = ("latent_additive", "cpa_like")
 
 
@@ -44,7 +47,7 @@ def scored(name, task, folder, moved=None, **fields):
     if moved is not None:
         moved(path, task)
     budget = BUDGET.model_copy(update={"steps": 10 if name in LEARNED else 0, "fit_s": 1 + np.random.random()})
-    made = score_predictions(TRACK, path, folder / spec.run_id, task, facts, spec, budget)
+    made = score_predictions(TRACK, path, folder / spec.run_id, task, facts, spec, budget, kind=model.row_kind)
     record, table = records.with_values(made[0], made[1].table)
     y_hat = predictions.read(path, facts.units, facts.genes, {}).y_hat
     inputs = input_means(task)
@@ -58,3 +61,37 @@ def board_of(folder: Path) -> store.Board:
     """The one board of a folder."""
     (board,) = store.boards(folder, TRACK)
     return board
+
+
+def failures(report):
+    return [check for check in report.checks if check.status == "failed"]
+
+
+def caught(report, code, name, *words):
+    """Whether exactly such failures are there as are expected: of this kind, and one that names all words."""
+    found = failures(report)
+    assert report.exit_code == code, found
+    assert any(check.name == name and all(w in f"{check.subject} {check.detail}" for w in words) for check in found), (
+        found
+    )
+    return found
+
+
+def again(folder, change, shift=None):
+    """Rewrite the board as somebody would who knows how files are made: all hashes fit. ``change``: record, table."""
+    board = board_of(folder)
+    kept, book = [], board.kept
+    for entry in board.entries():
+        kept.append(change(entry.record, entry.table))
+    if shift is not None:
+        book = shift(book)
+        named = [
+            (r.model_copy(update={"hashes": {**r.hashes, shifts.HASH: book.digest(r.run_id)}}), t) for r, t in kept
+        ]
+        kept = named
+    board.write(kept, book)
+    everything.regenerate(registry.tracks(), folder)
+
+
+def first(board, label):
+    return next(entry for entry in board.entries() if entry.record.spec.label == label)

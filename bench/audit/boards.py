@@ -10,8 +10,9 @@ from bench.audit.report import CLAIM, HASH, MISSING, Check, failed, passed, skip
 from bench.core.errors import BenchError
 from bench.core.track import Track
 from bench.results import claims, leaderboard
-from bench.results.claims import Claims
+from bench.results.claims import Claims, Verdict
 from bench.results.leaderboard import Groups
+from bench.results.tested import ALPHA
 from bench.sweep import suite as suites
 from bench.sweep.suite import Suite
 from bench.tracks import registry
@@ -139,10 +140,24 @@ def _as_committed(path: Path, content: Claims, suite: Suite) -> Check:
         ):
             if a != b:
                 return failed(name, path.name, CLAIM, f"'{claim_name}': {what} is {a!r}, in the suite {b!r}")
+        if odd := _odd_network(mine):
+            return failed(name, path.name, CLAIM, f"'{claim_name}': {odd}")
         if claim.expected is not None and claim.expected != mine.verdict:
             why = f"'{claim_name}' is {mine.verdict}, and the suite expects {claim.expected}"
             return failed(name, path.name, CLAIM, why)
     return passed(name, path.name, f"{len(wanted)} claims")
+
+
+def _odd_network(verdict: Verdict) -> str:
+    """What a verdict says of other networks that cannot be, in words: no record of these is kept."""
+    seen = set[str]()
+    for one in verdict.elsewhere:
+        if one.data in seen or not claims.other_network(verdict.claim.data, one.data):
+            return f"{one.data} is no other network of {verdict.claim.data}, or is there twice"
+        seen.add(one.data)
+        if one.p is None or not 0.0 <= one.p <= 1.0 or (one.verdict == "true") != (one.p <= ALPHA):
+            return f"on {one.data} it is {one.verdict} with p {one.p}"
+    return ""
 
 
 def _told(suite: Suite, groups: list[tuple[Track, Groups]]) -> bool:

@@ -61,6 +61,8 @@ KEPT: dict[str, Tolerance] = {
     "epistasis_r": Tolerance(6e-3, 1.5e-3),
     "epistasis_kept_r": Tolerance(1e-2, 1e-3),
 }
+#: The same of what a unit moves the mean of a gallery by beyond its own value, of which intervals are made.
+INFLUENCE = {"discrimination": Tolerance(KEPT["discrimination"].unit, 1e-2)}
 #: The same of facts of a task, which are computed from cells alone. Genes that tie in the published t-test may change
 #: places.
 FROM_CELLS = {name: Tolerance(EXACT, EXACT) for name in KEPT} | {"legacy_r2_top50": KEPT["legacy_r2_top50"]}
@@ -170,6 +172,8 @@ _MOMENT = Tolerance(1e-3, 1e-3)
 MOMENTS = {name: _MOMENT for name in _KNOWN if name not in ("label_i", "label_v")} | {
     name: Tolerance(EXACT, EXACT) for name in ("width", "shd")
 }
+#: What the standard deviation over units of shifts' metrics may be off by, in what the mean may be.
+SPREAD = 3.0
 #: A part of a shift below this share of the whole one is what rounding leaves of none: half of the 64th.
 UNRESOLVED = 1.0 / 128
 
@@ -180,6 +184,7 @@ def difference(
     tolerances: Mapping[str, Tolerance],
     unresolved: Mapping[str, Floats] | None = None,
     share: float = 1.0,
+    spread: float = np.inf,
 ) -> tuple[str, int]:
     """Find the metric that is off most.
 
@@ -189,6 +194,7 @@ def difference(
         tolerances: By metric.
         unresolved: What units have to have whose value cannot be told from what is kept, else NaN, by metric ``[T]``.
         share: How much of each tolerance is allowed.
+        spread: What the standard deviation over units may be off by, in what the mean may be.
 
     Returns:
         What differs, in words (empty = nothing beyond what is tolerated), and how many values were compared.
@@ -209,11 +215,15 @@ def difference(
             continue
         known = np.isfinite(a)
         gap = np.abs(a - b)[known] / np.maximum(1.0, np.abs(a[known]))
-        mean = abs(float(a[known].mean() - b[known].mean())) / max(1.0, abs(float(a[known].mean())))
+        level = max(1.0, abs(float(a[known].mean())))
+        mean = abs(float(a[known].mean() - b[known].mean())) / level
+        # Intervals are made of the spread: many small changes that leave the mean as it is would narrow them.
+        apart = abs(float(a[known].std() - b[known].std())) / level
         allowed = tolerances[name]
         for what, off, most in (
             (f"{int((gap > allowed.unit).sum())} units: one of {name}", float(gap.max()), allowed.unit),
             (f"the mean of {name}", mean, allowed.mean),
+            (f"the spread of {name} over units", apart, spread * allowed.mean),
         ):
             if off / most > most_off:
                 worst, most_off = f"{what} is off by {off:.2g}, where {most:g} is tolerated", off / most

@@ -79,6 +79,9 @@ def look(folder: Path, entries: Sequence[BoardEntry], data: DataSets) -> Iterato
                 yield skipped(_RECOMPUTED, what, wells)
             elif entry.record.spec.data_hash != wells.hash:
                 yield failed("data as recorded", what, HASH, f"made from other data than {dataset} is here")
+            elif entry.record.evidence != wells.evidence:
+                why = f"its evidence is '{entry.record.evidence}', and that of {dataset} '{wells.evidence}'"
+                yield failed("data as recorded", what, HASH, why)
             else:
                 yield _row_of(entry, what, wells, embedding, gates)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bench.audit.report import HASH, METRIC, MISSING, Check, failed, passed, skipped
 from bench.audit.second import kept, moments
 from bench.core.errors import BenchError
@@ -14,7 +16,12 @@ from bench.core.track import Track
 from bench.results import lines, parquet, records, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
+from bench.results.tables import ALL
 from bench.tracks import registry
+
+#: How far a number may be beyond the range of its metric, relative to 1 or to the bound: records of what was trained in
+#: steps keep 16 bits.
+BORDER = 1e-4
 
 
 @dataclass
@@ -51,6 +58,7 @@ def look(folder: Path) -> Inspection:
                 found.damaged.add(name)
     everyone = [entry for entries in found.entries.values() for entry in entries]
     found.checks += _copies(everyone, folder)
+    found.checks += _possible(everyone, folder)
     found.checks += _versions(everyone, folder)
     return found
 
@@ -207,6 +215,35 @@ def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
             yield failed("no duplicates", ids[1], HASH, f"the same {key[0]} as {ids[0]}")
     if not twice and entries:
         yield passed("no duplicates", "records", f"{len(entries)} records, no copy among them")
+
+
+def _possible(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
+    """Whether numbers of runs, and means over units, lie where their metric can."""
+    n, before = 0, True
+    for entry in entries:
+        found = {name: value for name, value in entry.record.numbers.items() if value is not None}
+        for said, value in {**found, **_means(entry)}.items():
+            name = said.removeprefix("mean ")
+            info = entry.track.metrics.get(name) or entry.track.number_info.get(name)
+            if info is None:
+                continue
+            n += 1
+            low, high = (bound + sign * BORDER * max(1.0, abs(bound)) for sign, bound in zip((-1, 1), info.range))
+            if not low <= value <= high:
+                before = False
+                yield failed("values are possible", subject(entry, folder), METRIC, f"{said} is {value:.6g}")
+                break
+    if before and entries:
+        yield passed("values are possible", "records", f"{n} numbers and means")
+
+
+def _means(entry: BoardEntry) -> dict[str, float]:
+    """Means over all units where there are any, by metric."""
+    if entry.table is None:
+        return {}
+    block = entry.values.field(ALL, "value")
+    columns = {name: block[np.isfinite(block[:, m]), m] for m, name in enumerate(entry.values.metrics)}
+    return {f"mean {name}": float(known.mean()) for name, known in columns.items() if len(known)}
 
 
 def _versions(entries: Iterable[BoardEntry], folder: Path) -> Iterator[Check]:

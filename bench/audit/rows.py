@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit import data_sets
-from bench.audit.compare import FROM_CELLS, KEPT, UNRESOLVED, difference
+from bench.audit.compare import FROM_CELLS, INFLUENCE, KEPT, SPREAD, UNRESOLVED, Tolerance, difference
 from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import controls, scores
+from bench.audit.second.agreeing import Agreeing
 from bench.audit.second.truth import Truth, measure
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
@@ -25,6 +27,13 @@ Bools = NDArray[np.bool_]
 METRICS = frozenset({"pearson_delta", "pearson_delta_pert_ref", "discrimination", "interaction_r"})
 #: How the answers from other contexts are named.
 REMEMBERED = ("same_perturbation", "two_way_sum")
+#: What a unit gets in these metrics because of the prediction.
+CENTRES = {
+    **dict.fromkeys(("pearson_delta", "pearson_delta@20", "pearson_delta_z", "pearson_delta_pert_ref"), 0.0),
+    **dict.fromkeys(("signed_rank_z", "spearman_de", "calibration_slope"), 0.0),
+    **dict.fromkeys(("interaction_r", "epistasis_r", "epistasis_kept_r"), 0.0),
+    **dict.fromkeys(("discrimination", "discrimination_raw", "direction_accuracy"), 0.5),
+}
 #: Relative distance to the truth under which a prediction is the truth.
 COPY = 0.05
 #: The same between two rows: what keeping predictions may leave.
@@ -86,6 +95,30 @@ class Judge:
                 return f"{field_}: {worst}", n
         return "", n
 
+    @cached_property
+    def _agreeing(self) -> Agreeing:
+        return Agreeing(self.truth)
+
+    def agrees(self, entry: BoardEntry) -> str:
+        """Say which values of a row cannot be, whatever it predicted (empty = none): nothing need be kept of it."""
+
+        def of(field_: str) -> dict[str, Floats]:
+            out = np.argsort(self.order)  # from the record's order to the task's
+            return {name: values[out] for name, values in _recorded(entry, field_).items()}
+
+        values, halves, flags = of("value"), of("half_value"), of("degenerate")
+        for mine, facts, names in (
+            (values, of("floor"), KEPT),
+            (halves, of("half_replicate"), dict.fromkeys(scores.FAMILIES)),
+        ):
+            for name in [name for name in names if name in mine]:
+                if (odd := np.isfinite(mine[name]) != np.isfinite(facts[name])).any():
+                    return f"{name}: the cells alone say which units have a value, and {int(odd.sum())} do otherwise"
+        for name, centre in CENTRES.items():
+            if name in values and (values[name][flags[name] > 0] != centre).any():
+                return f"{name}: a unit that is recorded to be at chance is not"
+        return self._agreeing.odd(values, halves, flags)
+
     def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
         """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""
         name, check = subject(entry, self.folder), "metrics recomputed"
@@ -111,12 +144,12 @@ class Judge:
         """
         unresolved = self._unresolved(entry, d_hat)
         computed = self._ordered(scores.everything(self.truth, d_hat))
-        worst, n = difference(_recorded(entry, "value"), computed, KEPT, unresolved, share)
+        worst, n = difference(_recorded(entry, "value"), computed, KEPT, unresolved, share, SPREAD)
         if worst:
             return worst, n
         halves = self._ordered(scores.on_halves(self.truth, lambda half: d_hat))
-        worst, m = difference(_recorded(entry, "half_value"), halves, KEPT, unresolved, share)
-        worst = f"against halves of the cells, {worst}" if worst else self._subgroups(entry, d_hat, unresolved, share)
+        worst, m = difference(_recorded(entry, "half_value"), halves, KEPT, unresolved, share, SPREAD)
+        worst = f"against halves of the cells, {worst}" if worst else self._galleries(entry, d_hat, unresolved, share)
         return worst, n + m
 
     def _ordered(self, values: dict[str, Floats]) -> dict[str, Floats]:
@@ -157,17 +190,28 @@ class Judge:
             for metric, (centre, near) in centres.items()
         }
 
-    def _subgroups(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Floats], share: float) -> str:
-        """Identity within each subgroup, which is a gallery of its own."""
-        name, values = "discrimination", entry.values
-        place, found = list(values.metrics).index(name), scores.Scores(self.truth, d_hat)
+    def _galleries(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Floats], share: float) -> str:
+        """Identity within each subgroup, which is a gallery of its own, and what units move its mean by."""
+        values, halves = entry.values, [scores.Scores(self.truth, d_hat, half) for half in range(len(self.truth.y))]
+        place = list(values.metrics).index("discrimination")
+        none = np.zeros(len(d_hat), dtype=np.bool_)
+        none[self.order] = np.isfinite(unresolved["discrimination"])
         for scope, (rows, own) in values.task.scopes.items():
-            if own is None:
+            if own is None and scope != ALL:
                 continue
-            computed = {name: found.identity(self.order[rows])}
-            recorded = {name: values.column(scope, "value", place)}
-            if worst := difference(recorded, computed, KEPT, {name: unresolved[name][rows]}, share)[0]:
-                return f"within {scope}, {worst}"
+            units, where = self.order[rows], f"within {scope}, "
+            level, moved = halves[0].contests(units, none=none)
+            asked: list[tuple[str, Floats, Mapping[str, Tolerance], dict[str, Floats]]]
+            asked = [("influence", moved, INFLUENCE, {})]
+            if scope != ALL:
+                beside = {"discrimination": unresolved["discrimination"][rows]}
+                against = np.mean([half.identity(units) for half in halves[1:]], axis=0)
+                asked += [("value", level, KEPT, beside), ("half_value", against, KEPT, beside)]
+            for field_, computed, tolerances, centres in asked:
+                recorded = {"discrimination": values.column(scope, field_, place)}
+                again = {"discrimination": computed}
+                if worst := difference(recorded, again, tolerances, centres, share, SPREAD)[0]:
+                    return f"{where if scope != ALL else ''}{field_}: {worst}"
         return ""
 
     def _no_copy(self, entry: BoardEntry, name: str, d_hat: Floats) -> Check:
@@ -195,6 +239,11 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
         return  # the check of units says so
     judge = judge_of(task, entries[0], folder)
     yield judge.facts(entries[0], what)
+    odd = {subject(entry, folder): why for entry in entries if (why := judge.agrees(entry))}
+    for name, why in odd.items():
+        yield failed("values agree with each other", name, METRIC, why)
+    if not odd:
+        yield passed("values agree with each other", what, f"{len(entries)} records")
     genes = task.dataset.genes.tolist()
     for entry in entries:
         kept = found.predictions.get(entry.path)

@@ -110,6 +110,14 @@ def _of_data(dataset: Dataset, entries: Sequence[BoardEntry], folder: Path) -> I
         if entry.record.spec.data_hash != dataset.hash:
             what = subject(entry, folder)
             yield failed("data as recorded", what, HASH, f"made from other data than {dataset.name} is here")
+        elif entry.record.evidence != dataset.evidence:
+            why = f"its evidence is '{entry.record.evidence}', and that of {dataset.name} '{dataset.evidence}'"
+            yield failed("data as recorded", subject(entry, folder), HASH, why)
+        elif entry.track.takes in ("predictions", "candidates") and (
+            lacking := set(dataset.notes) - set(entry.record.warnings)
+        ):
+            why = f"it lacks a warning that {dataset.name} gives every row: {min(lacking)}"
+            yield failed("data as recorded", subject(entry, folder), HASH, why)
 
 
 def _of_split(task: Task, entries: Sequence[BoardEntry], what: str, folder: Path) -> Iterator[Check]:

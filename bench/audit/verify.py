@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench.audit import boards, records, tasks
+from bench.audit import boards, planned, records, tasks
 from bench.audit.data_sets import DataSets
 from bench.audit.report import HASH, MISSING, Check, Report, failed
 
@@ -33,6 +33,7 @@ def verify(leaderboards: Path, data: DataSets | None = None) -> Report:
 
     _step(checks, "records", look)
     _step(checks, "boards", lambda: boards.look(leaderboards, found))
+    _step(checks, "suites", lambda: planned.look(leaderboards, found))
     _step(checks, "tasks", lambda: tasks.look(leaderboards, found, data or DataSets()))
     return Report(tuple(checks))
 

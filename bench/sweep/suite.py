@@ -129,6 +129,8 @@ class Suite(BaseModel):
         name: The file's name.
         description: One line for people.
         published: Whether its rows stand on the published boards.
+        unkept: Rows of which nothing is kept that their numbers could be computed from again, because few digits do not
+            do: ``run norman_slice__simulation knn``. Of all others the audit asks for it.
         claims: About the rows.
     """
 
@@ -137,6 +139,7 @@ class Suite(BaseModel):
     name: str = Field(default="", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", validate_default=False)
     description: str = ""
     published: bool = True
+    unkept: tuple[str, ...] = ()
     claims: Annotated[tuple[Claim, ...], BeforeValidator(_spread)] = ()
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from bench.audit.verify import verify
 from bench.data.splits.split import draw
 from bench.data.task import Task
 from bench.results import claims, everything, leaderboard, records, store
+from bench.runner import by_track
 from bench.sweep import suite as suites
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
@@ -27,6 +28,7 @@ def as_published() -> Iterator[None]:
         patch.setattr(records, "git_state", lambda: ("0" * 40, False))
         patch.setattr(suites, "names", lambda: ["small"])
         patch.setattr(suites, "find", lambda name: SUITE)
+        patch.setattr(by_track, "data_name", lambda config: config.data)
         yield
 
 

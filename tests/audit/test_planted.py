@@ -7,56 +7,23 @@ from dataclasses import replace
 import anndata
 import numpy as np
 import pytest
-from audit_boards import board_of, scored
+from audit_boards import UNKEPT, again, board_of, caught, failures, first, scored
 from members import cut, lines_of, put, put_lines
 
 from bench.audit.report import CLAIM, HASH, METRIC, MISSING, OK
 from bench.results import claims, everything, parquet, records, shifts, store
 from bench.results.records import Record
+from bench.sweep import suite as suites
 from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 NAMES = list(TRACK.metrics)
 
 
-def failures(report):
-    return [check for check in report.checks if check.status == "failed"]
-
-
-def caught(report, code, name, *words):
-    """Whether exactly such failures are there as are expected: of this kind, and one that names all words."""
-    found = failures(report)
-    assert report.exit_code == code, found
-    assert any(check.name == name and all(w in f"{check.subject} {check.detail}" for w in words) for check in found), (
-        found
-    )
-    return found
-
-
-def again(folder, change, shift=None):
-    """Rewrite the board as somebody would who knows how files are made: all hashes fit. ``change``: record, table."""
-    board = board_of(folder)
-    kept, book = [], board.kept
-    for entry in board.entries():
-        kept.append(change(entry.record, entry.table))
-    if shift is not None:
-        book = shift(book)
-        named = [
-            (r.model_copy(update={"hashes": {**r.hashes, shifts.HASH: book.digest(r.run_id)}}), t) for r, t in kept
-        ]
-        kept = named
-    board.write(kept, book)
-    everything.regenerate(registry.tracks(), folder)
-
-
 def moved(table, row, metric, by):
     numbers = {**table.numbers, "value": table.numbers["value"].copy()}
     numbers["value"][row, NAMES.index(metric)] += by
     return replace(table, numbers=numbers)
-
-
-def first(board, label):
-    return next(entry for entry in board.entries() if entry.record.spec.label == label)
 
 
 def test_nothing_is_wrong_with_what_was_published(clean_tree, original, audit):
@@ -71,7 +38,8 @@ def test_nothing_is_wrong_with_what_was_published(clean_tree, original, audit):
     assert by_name["claims follow from records"] == ["ok"] == by_name["claims as committed"]
 
 
-def test_rows_without_predictions_are_skipped_and_never_counted_as_verified(boards, audit):
+def test_rows_without_predictions_are_skipped_and_never_counted_as_verified(boards, audit, monkeypatch):
+    monkeypatch.setattr(suites, "find", lambda name: UNKEPT)
     board = board_of(boards)
     bare = [(e.record.model_copy(update={"hashes": {}}), e.table) for e in board.entries()]
     board.write(bare)
@@ -159,7 +127,8 @@ def test_a_swapped_split(boards, audit):
     caught(audit(boards), HASH, "split drawn again", "additive", "0123456789abcdef")
 
 
-def test_a_unit_of_train_among_those_scored(boards, audit, task):
+def test_a_unit_of_train_among_those_scored(boards, audit, task, monkeypatch):
+    monkeypatch.setattr(suites, "find", lambda name: UNKEPT)
     name = task.split.train[0]
 
     def change(record, table):
@@ -321,7 +290,11 @@ def test_claims_edited_deleted_or_about_something_else(boards, audit):
     def easier(content):
         content["verdicts"][0]["claim"]["worse"] = ["cpa_like"]
 
+    def network(content):
+        content["verdicts"][0]["elsewhere"] = [{"data": "tiny_seed2", "verdict": "true", "p": 0.4}]
+
     for change, name, word in (
+        (network, "claims as committed", "on tiny_seed2 it is true with p 0.4"),
         (verdict, "claims follow from records", "sums"),
         (margin, "claims as committed", "margin is 0.5, in the suite None"),
         (none_left, "claims as committed", "'sums' of the suite is not there"),
@@ -347,7 +320,7 @@ def test_predictions_made_from_the_reference_controls(clean_tree, boards, audit,
         table.write_h5ad(path)
 
     record, table, kept = scored("train_mean", task, tmp_path, from_reference, model="cheat")
-    quiet = record.model_copy(update={"warnings": ()})
+    quiet = record.model_copy(update={"warnings": task.dataset.notes})
     store.add(boards, TRACK, [(quiet, table)], {record.run_id: kept})
     everything.regenerate(registry.tracks(), boards)
     found = caught(audit(boards), METRIC, "reference controls unseen", "cheat", "loading")

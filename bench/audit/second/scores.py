@@ -148,13 +148,18 @@ class Scores:
             floor = float(np.quantile(sd[self.truth.expressed & (sd > 0)], 0.1))
         return np.maximum(sd, floor)
 
+    def true_size(self) -> tuple[Floats, Bools]:
+        """Squared norms of true shifts less what noise adds ``[T]``, and whose is not clear of it."""
+        true, var = np.where(self.scored, self.d, 0.0), np.where(self.scored, self.d_var, 0.0)
+        square = (true**2).sum(axis=1) - var.sum(axis=1)
+        unmoved = np.abs(true).max(axis=1) <= self.true_noise
+        return square, unmoved | (square <= CLEAR * np.sqrt(2.0 * (var**2).sum(axis=1)))
+
     def size(self) -> dict[str, Floats]:
         """Sizes of shifts."""
         mine, true = (np.where(self.scored, shift, 0.0) for shift in (self.d_hat, self.d))
-        var = np.where(self.scored, self.d_var, 0.0)
-        square = (true**2).sum(axis=1) - var.sum(axis=1)
+        square, unclear = self.true_size()
         unmoved = np.abs(true).max(axis=1) <= self.true_noise
-        unclear = unmoved | (square <= CLEAR * np.sqrt(2.0 * (var**2).sum(axis=1)))
         own = (mine**2).sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             log = np.clip(0.5 * np.log(own / square), -LIMIT, LIMIT)
@@ -308,7 +313,22 @@ class Scores:
             rows: Units of the gallery ``[n]``; values are in their order.
             centred: On the mean shift of the train units, or on no shift.
         """
-        out = np.full(len(rows), np.nan)
+        return self.contests(rows, centred)[0]
+
+    def contests(
+        self, rows: NDArray[np.int64], centred: bool = True, none: Bools | None = None
+    ) -> tuple[Floats, Floats]:
+        """The same, and the share of the others that are told from each, less its mean over the gallery.
+
+        The second is what a unit moves the mean of the first by beyond its own value.
+
+        Args:
+            rows: As of :meth:`identity`.
+            centred: Likewise.
+            none: Units of the task whose prediction is to count as none, beside those that tell no gene from another
+                ``[T]``.
+        """
+        out, moved = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         centre = self.truth.train_delta if centred else np.zeros(self.d.shape[1])
         key = list(zip(self.truth.context[rows].tolist(), self.truth.stratum[rows].tolist(), strict=True))
         for one in sorted(set(key)):
@@ -319,15 +339,19 @@ class Scores:
             genes = self.truth.expressed & ~self.truth.targets[mine].any(axis=0)
             u, v = (np.where(genes, shift[mine] - centre, 0.0) for shift in (self.d_hat, self.d))
             lost = (np.abs(u).max(axis=1) <= self.noise[mine]) | self.degenerate[mine]
+            if none is not None:
+                lost |= none[mine]
             nowhere = np.abs(v).max(axis=1) <= self.true_noise[mine]
             with np.errstate(divide="ignore", invalid="ignore"):
                 cosine = (u / np.linalg.norm(u, axis=1)[:, None]) @ (v / np.linalg.norm(v, axis=1)[:, None]).T
             own = np.diag(cosine)[:, None]
             won = (cosine < own - TIE) + 0.5 * (np.abs(cosine - own) <= TIE)
-            won[:, nowhere], won[nowhere] = 0.5, 0.5
+            won[:, nowhere], won[nowhere], won[lost] = 0.5, 0.5, 0.5
             np.fill_diagonal(won, 0.0)
             out[at] = np.where(lost, 0.5, won.sum(axis=1) / (len(mine) - 1))
-        return out
+            seen = won.sum(axis=0) / (len(mine) - 1)
+            moved[at] = seen - seen.mean()
+        return out, moved
 
 
 def everything(truth: Truth, d_hat: Floats) -> dict[str, Floats]:
