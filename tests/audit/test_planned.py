@@ -55,6 +55,15 @@ def test_a_run_that_is_gone(boards, audit, monkeypatch):
     assert "additive: 1 runs, the first of seed 2" in " ".join(check.detail for check in failures(report))
 
 
+def test_a_row_that_is_gone(boards, audit):
+    """Nothing that remains says that it was there."""
+    gone = [entry.record.run_id for entry in board_of(boards).entries() if entry.record.spec.label == "train_mean"]
+    store.remove(boards, TRACK, gone)
+    everything.regenerate(registry.tracks(), boards)
+    said = [check.detail for check in failures(audit(boards)) if (check.name, check.code) == (ROWS, MISSING)]
+    assert len(said) == 1 and "train_mean: 1 runs" in said[0]
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
