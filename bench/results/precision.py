@@ -1,7 +1,7 @@
 """How exactly records keep values: a file need not hold the noise of the last operations.
 
 Closed forms: to a part in 10^10. What was trained in steps: to a part in 60,000, since another processor gives other
-values by hundreds of times more (:data:`bench.core.track.LEARNED`). Changes under bootstraps: to a part in 250, since
+values by hundreds of times more (:data:`bench.core.track.LEARNED`). Changes under bootstraps: to a part in 125, since
 only their variance is asked for.
 """
 
@@ -20,10 +20,10 @@ BITS = 33
 #: The same of what was trained in steps: off by less than 1.6e-5 of itself, a mean over a hundred units by a tenth of
 #: that. Of 21 fits that were made again on another processor, means were off by up to 6e-6 in 19, by 1e-3 in others.
 LEARNED_BITS = 16
-#: The same of a bootstrap's change: each is off by up to .4%, and the variance of 50 of them by 10% by chance alone.
-DRAW_BITS = 8
+#: The same of a bootstrap's change: each is off by up to .8%, and the variance of 50 of them by 10% by chance alone.
+DRAW_BITS = 7
 #: The largest float16 of so many bits.
-_LARGEST_DRAW = 65280.0
+_LARGEST_DRAW = 65024.0
 #: Closer than this to the floor, a value is the floor: so it is where ties are counted (:mod:`bench.stats.intervals`).
 TIE = 1e-9
 

@@ -48,17 +48,17 @@ def test_what_was_trained_is_off_by_less_than_a_part_in_sixty_thousand():
     np.testing.assert_array_equal(kept_learned(rounded, np.full_like(x, np.nan)), rounded)
 
 
-def test_the_variance_of_draws_is_kept_within_a_fortieth_of_what_chance_does_to_it():
+def test_the_variance_of_draws_is_kept_within_a_twentieth_of_what_chance_does_to_it():
     sizes = 10.0 ** np.random.default_rng(1).uniform(-3, 3, (200, 1))
     changes = sizes * np.random.default_rng(0).normal(size=(200, 50))
     rounded = kept_draws(changes)
     normal = rounded[np.abs(rounded) >= 2**-14]
     stored = normal.astype(np.float16)
     assert np.array_equal(stored, normal), "a float16 holds it"
-    assert not (stored.view(np.uint16) & 0b111).any(), "its last three bits are none"
+    assert not (stored.view(np.uint16) & 0b1111).any(), "its last four bits are none"
     off = rounded.var(axis=1, ddof=1) / changes.var(axis=1, ddof=1) - 1
-    assert 1e-5 < np.abs(off).max() < 2.5e-3, "by chance: 10%"
-    np.testing.assert_array_equal(kept_draws(np.array([np.nan, 0.0, 1e6, -1e6])), [np.nan, 0.0, 65280.0, -65280.0])
+    assert 1e-5 < np.abs(off).max() < 5e-3, "by chance: 10%"
+    np.testing.assert_array_equal(kept_draws(np.array([np.nan, 0.0, 1e6, -1e6])), [np.nan, 0.0, 65024.0, -65024.0])
 
 
 def test_a_trained_value_that_is_the_floor_stays_it():
