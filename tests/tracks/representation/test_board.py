@@ -246,7 +246,7 @@ def test_values_of_a_trained_encoder_are_rounded_further(data):
     at = list(TRACK.metrics).index(PRIMARY)
     assert made.learned and made.values_hash == table_.hash
     assert np.abs(exact.column("all", "value", at) - values).max() < 1e-9
-    assert 1e-8 < np.abs(table_.column("all", "value", at) - values).max() < 5e-7
+    assert 1e-8 < np.abs(table_.column("all", "value", at) - values).max() < 1.6e-5
 
 
 def test_an_edited_record_is_refused(data, tmp_path):
