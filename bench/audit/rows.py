@@ -178,16 +178,16 @@ class Judge:
         rows, mine, _ = found.interactions
         # So is what a sum of the singles, or a multiple of the common shift, says beyond them.
         beyond = apart(truth.beyond.sums.units, found.claimed)
-        centres = {
-            "discrimination": (0.5, small(w * (d_hat - truth.train_delta), w * d_hat)),
-            "pearson_delta_pert_ref": (0.0, small(w * (d_hat - truth.train_y + truth.c_in), w * d_hat)),
-            "interaction_r": (0.0, apart(rows, mine)),
-            "epistasis_r": (0.0, beyond),
-            "epistasis_kept_r": (0.0, beyond),
+        at = {
+            "discrimination": small(w * (d_hat - truth.train_delta), w * d_hat),
+            "pearson_delta_pert_ref": small(w * (d_hat - truth.train_y + truth.c_in), w * d_hat),
+            "interaction_r": apart(rows, mine),
+            "epistasis_r": beyond,
+            "epistasis_kept_r": beyond,
         }
         return {
-            metric: np.where(near[self.order] & flags[:, place[metric]], centre, np.nan)
-            for metric, (centre, near) in centres.items()
+            metric: np.where(near[self.order] & flags[:, place[metric]], CENTRES[metric], np.nan)
+            for metric, near in at.items()
         }
 
     def _galleries(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Floats], share: float) -> str:
