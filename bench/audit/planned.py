@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,13 +19,17 @@ from bench.core.errors import BenchError
 from bench.core.files import board_name
 from bench.core.given_files import recorded
 from bench.core.track import Track
+from bench.data.known_latents import Problem, load
 from bench.models.base import ShiftModel
 from bench.results import claims, embeddings, store
 from bench.results.entries import BoardEntry
 from bench.results.records import Record
+from bench.results.spec import RunSpec
 from bench.runner import by_track
-from bench.runner.config import AnyConfig, ProfilesConfig, RunConfig
+from bench.runner.config import AnyConfig, LatentsConfig, ProfilesConfig, RunConfig
+from bench.runner.identify import resolved
 from bench.runner.kept_predictions import first_of_rows, follows
+from bench.runner.latents import maker
 from bench.runner.model_choice import load_class
 from bench.sweep import suite as suites
 from bench.sweep.plan import configs, folders, label
@@ -180,6 +185,10 @@ def _said(plan: Planned, entries: Sequence[BoardEntry], folder: Path) -> Iterato
 def _odd(track: Track, record: Record, config: AnyConfig) -> str:
     """What a record says that is not so, in words."""
     stated: dict[str, tuple[object, object]] = {"controls_used": (record.controls_used, "input")}
+    if isinstance(config, LatentsConfig):
+        kind, spec = _kind_and_spec(track, config)
+        fields = ("model_version", "variant", "arguments")
+        stated |= {"kind": (record.kind, kind)} | {f: (getattr(record.spec, f), getattr(spec, f)) for f in fields}
     if isinstance(config, RunConfig):
         model, spec = load_class(config.model), record.spec
         stated |= {
@@ -193,6 +202,18 @@ def _odd(track: Track, record: Record, config: AnyConfig) -> str:
         if track.takes != "encoder":  # training noise is part of what was trained in steps
             stated["trained in steps"] = (record.learned, not issubclass(model, ShiftModel))
     return next((f"{key}: {said!r}, and it is {true!r}" for key, (said, true) in stated.items() if said != true), "")
+
+
+@lru_cache(maxsize=1)  # of a row, whose records follow each other
+def _kind_and_spec(track: Track, config: LatentsConfig) -> tuple[str, RunSpec]:
+    """What a row of latents is: its arguments depend on the size of its screen, which is that of every data seed."""
+    problem = _screen(config.data, config.data_seed)
+    return maker(track, config.row, config.effort).row(problem).kind, resolved(track, config, problem)
+
+
+@lru_cache(maxsize=1)
+def _screen(data: str, seed: int) -> Problem:
+    return load(data, seed)
 
 
 def _first_runs(entries: Sequence[BoardEntry], unkept: set[str], folder: Path) -> Iterator[Check]:

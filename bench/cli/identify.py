@@ -13,7 +13,7 @@ from bench.core.seeds import seeds
 
 if TYPE_CHECKING:
     from bench.core.track import Track
-    from bench.runner.latents import Effort
+    from bench.runner.effort import Effort
 
 _DESCRIPTION = (
     "Draw screens of cells whose latents are known, train every row on them, and print how well the true latents are "
@@ -66,8 +66,9 @@ def identify(argv: Sequence[str]) -> int:
         return _check(flags.check, flags.latents, given)
     from bench.core.console import note
     from bench.results import everything
+    from bench.runner.effort import Effort
     from bench.runner.identify import identify as run
-    from bench.runner.latents import Effort, beside
+    from bench.runner.latents import beside
     from bench.tracks import registry
 
     named = flags.model.replace(";", " ").split()

@@ -24,13 +24,15 @@ def merged(folders: Sequence[Path], of: Sequence[Path]) -> tuple[pd.DataFrame, s
     """
     fresh = [records.read(path) for path in of]
     specs = [record.spec for record in fresh]
-    found = leaderboard.collect(registry.get(fresh[0].track), folders, specs[0].dataset)
+    track = registry.get(fresh[0].track)
+    found = leaderboard.collect(track, folders, specs[0].dataset)
     same = [item for item in found if item.record.spec.data_hash == specs[0].data_hash]
     chosen = sorted({spec.split_seed for spec in specs})
     made = []
     for (_, split), items in sorted(leaderboard.group(same).items()):
         if split in {spec.split for spec in specs}:
-            table = board(items, seeds=chosen)
+            used = [item.record for item in items if item.record.spec.split_seed in chosen]
+            table = track.board(used) if track.board else board(items, seeds=chosen)
             table.insert(0, "split", split)
             made.append(table)
     return pd.concat(made, ignore_index=True), specs[0].dataset, chosen, fresh[0].evidence == "smoke"

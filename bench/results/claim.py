@@ -48,7 +48,7 @@ class Claim(BaseModel):
         split: Split, as ``--split`` takes it.
         metric: Metric, which tells the track that the claim is about, or ``skill``: the mean over families.
         subgroup: ``all``, a subgroup or a tertile.
-        min_conditions: Distinct conditions that the differences must be over.
+        min_conditions: Distinct conditions that the differences must be over; says nothing where replicates are seeds.
         margin: By how much a row must be better; absent = the metric's own margin.
         expected: The verdict that committed boards had; a test compares. Absent = none.
     """

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,8 +20,10 @@ from bench.core.errors import BenchError
 from bench.core.files import json_text, write_json
 from bench.core.track import Track
 from bench.results import leaderboard
+from bench.results.by_seed import tested_by_seed
 from bench.results.claim import Claim, Value
 from bench.results.difference import SKILL, Comparison, Difference
+from bench.results.entries import BoardEntry
 from bench.results.generated import rounded
 from bench.results.rows import Row, anchors, gather, share_tasks
 from bench.results.tested import ALPHA, Tested, tested, why_not
@@ -30,8 +32,22 @@ from bench.stats.intervals import holm
 #: Seeds that a suite runs on each (data set, split).
 Seeds = Mapping[tuple[str, str], Sequence[int]]
 #: Rows of boards by (track, data set, split, seeds), ready to be compared.
-Boards = dict[tuple[str, str, str, tuple[int, ...]], tuple[dict[str, Row], Comparison]]
+Boards = dict[tuple[str, str, str, tuple[int, ...]], "Board"]
 PREFIX = "claims__"
+
+
+class Board(NamedTuple):
+    """Rows of a board, ready to be compared.
+
+    Attributes:
+        seeds: Split seeds.
+        rows: By label.
+        compared: The same by unit; absent where a track's replicates are seeds.
+    """
+
+    seeds: list[int]
+    rows: dict[str, Row]
+    compared: Comparison | None
 
 
 class Gap(BaseModel):
@@ -43,8 +59,8 @@ class Gap(BaseModel):
         low: Lower 95% bound.
         high: Upper 95% bound.
         p: One-sided, of the hypothesis that the claim's row is not better by the margin.
-        n: Distinct conditions.
-        by_seed: The difference under each split seed; they share conditions, so that this is no replication.
+        n: Distinct conditions; seeds where these are the replicates.
+        by_seed: The difference under each split seed; where they share conditions, this is no replication.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -143,14 +159,28 @@ def evaluate(
             track, here = track_of(claim, groups)
             board = (track.name, data, split, tuple(wanted))
             if board not in boards:
-                _, rows = gather(here.get((data, split), []), wanted)
-                share_tasks(rows, anchors(rows, wanted))
-                boards[board] = (rows, Comparison(rows, wanted))
-            found[i] = tested(track, claim, wanted, *boards[board])
+                boards[board] = _board(track, here.get((data, split), []), wanted)
+            found[i] = _tested(track, claim, boards[board])
     adjusted = holm([found[i].p for i in range(len(claims))])
     verdicts = [_verdict(found[i], adjusted[i]) for i in range(len(claims))]
     others = _elsewhere(claims, groups)
     return [_with_others(one, tuple(others[i])) for i, one in enumerate(verdicts)]
+
+
+def _board(track: Track, items: Sequence[BoardEntry], wanted: Sequence[int] | None = None) -> Board:
+    """Rows under the seeds wanted, or those of their board, ready to be compared."""
+    known, rows = gather(items, wanted)
+    seeds = known if wanted is None else list(wanted)
+    if track.board is not None:
+        return Board(seeds, rows, None)
+    share_tasks(rows, anchors(rows, seeds))
+    return Board(seeds, rows, Comparison(rows, seeds))
+
+
+def _tested(track: Track, claim: Claim, board: Board) -> Tested:
+    if board.compared is None:
+        return tested_by_seed(track, claim, board.seeds, board.rows)
+    return tested(track, claim, board.seeds, board.rows, board.compared)
 
 
 def _with_others(one: Verdict, elsewhere: tuple[Elsewhere, ...]) -> Verdict:
@@ -171,17 +201,15 @@ def _elsewhere(
 ) -> dict[int, list[Elsewhere]]:
     """Test claims on other networks of the same generator, where there are records of both rows."""
     out: dict[int, list[Elsewhere]] = {i: [] for i in range(len(claims))}
-    boards: dict[tuple[str, str, str], tuple[list[int], dict[str, Row], Comparison]] = {}
+    boards: dict[tuple[str, str, str], Board] = {}
     for i, claim in enumerate(claims):
         track, here = track_of(claim, groups)
         for data, split in sorted(here):
             if split != claim.split or not other_network(claim.data, data):
                 continue
             if (track.name, data, split) not in boards:
-                seeds, rows = gather(here[data, split])
-                share_tasks(rows, anchors(rows, seeds))
-                boards[track.name, data, split] = (seeds, rows, Comparison(rows, seeds))
-            found = tested(track, claim, *boards[track.name, data, split])
+                boards[track.name, data, split] = _board(track, here[data, split])
+            found = _tested(track, claim, boards[track.name, data, split])
             if not found.reason:
                 verdict: Literal["true", "false"] = "true" if found.p <= ALPHA else "false"
                 out[i].append(Elsewhere(data=data, verdict=verdict, p=_written(found.p)))

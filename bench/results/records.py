@@ -45,6 +45,8 @@ _PACKAGES = (
 _DATE, _SKEW = "%Y-%m-%dT%H:%M:%SZ", timedelta(minutes=5)
 #: Begins a warning about where a row is from, not about its data: such a row supports no claim.
 PROVENANCE = "provenance: "
+#: Begins a warning that the data of a row allow no claim.
+NO_CLAIM = "no claim:"
 #: What a row is.
 Kind = Literal["model", "control", "head-room", "reference"]
 
@@ -142,6 +144,11 @@ class Record(_Strict):
     def doubts(self) -> tuple[str, ...]:
         """Its warnings about where it is from: a row that has one supports no claim."""
         return tuple(line.removeprefix(PROVENANCE) for line in self.warnings if line.startswith(PROVENANCE))
+
+    @property
+    def unanswerable(self) -> str:
+        """Its warning that its data allow no claim; empty = they do."""
+        return next((line for line in self.warnings if line.startswith(NO_CLAIM)), "")
 
     @property
     def learned(self) -> bool:

@@ -80,7 +80,7 @@ def tested(track: Track, claim: Claim, seeds: Sequence[int], rows: Mapping[str, 
     over = _over(claim, [rows[name] for name in names])
     if reason:
         return Tested(claim, tuple(seeds), margin, sign, reason, float("nan"), gaps, beside, over)
-    p = max(_p(claim, gap, margin, sign) for gap in gaps.values())
+    p = max(p_of(claim, gap, margin, sign) for gap in gaps.values())
     if FLOOR in claim.worse:
         p = max(p, _knows(compared, claim))
     return Tested(claim, tuple(seeds), margin, sign, "", p, gaps, beside, over)
@@ -115,7 +115,8 @@ def _too_little(claim: Claim, gaps: Mapping[str, Difference]) -> str:
     return ""
 
 
-def _p(claim: Claim, gap: Difference, margin: float, sign: int) -> float:
+def p_of(claim: Claim, gap: Difference, margin: float, sign: int) -> float:
+    """P of one difference, by what is claimed of it."""
     if claim.relation == "better":
         return gap.beyond(margin, sign)
     # Within the margin: not above it, and not below its negative.

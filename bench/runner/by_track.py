@@ -1,4 +1,4 @@
-"""What is done for a track, by what it takes: predictions of tests or candidates, a frozen encoder, or profiles."""
+"""What is done for a track, by what it takes: predictions, candidates, a frozen encoder, profiles, or latents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.core.track import Track
 from bench.data.task import Task
 from bench.results import spec as run_spec
 from bench.results.spec import RunSpec
-from bench.runner.config import AnyConfig, ProfilesConfig
+from bench.runner.config import AnyConfig, LatentsConfig, ProfilesConfig
 from bench.runner.model_choice import load_class
 
 
@@ -44,6 +44,10 @@ def run(track: Track, config: AnyConfig, task: Task | None = None) -> list[Path]
         from bench.runner import profiles
 
         return profiles.run(track, config)
+    if isinstance(config, LatentsConfig):
+        from bench.runner import identify
+
+        return identify.run(track, config)
     if track.takes == "predictions":
         from bench.runner import pipeline
 
@@ -65,6 +69,10 @@ def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:
         from bench.runner import profiles
 
         return profiles.finished(track, config, spec)
+    if isinstance(config, LatentsConfig):
+        from bench.runner import identify
+
+        return identify.finished(track, config, spec)
     if track.takes == "predictions":
         from bench.runner import pipeline
 
@@ -86,6 +94,10 @@ def label(track: Track, config: AnyConfig) -> str:
         from bench.runner import profiles
 
         return profiles.label(track, config)
+    if isinstance(config, LatentsConfig):
+        from bench.runner import latents
+
+        return latents.maker(track, config.row, config.effort).label
     return run_spec.label(config.name, recorded(load_class(config.model), config.variant))
 
 
@@ -99,6 +111,10 @@ def data_name(config: AnyConfig) -> str:
         from bench.runner import profiles
 
         return profiles.data_name(config)
+    if isinstance(config, LatentsConfig):
+        from bench.data import known_latents
+
+        return known_latents.of_seed(config.data, config.data_seed).name
     from bench.data import load
 
     return load.resolve(config.data)[0].name

@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from bench.core.errors import BenchError
 from bench.core.given_files import recorded
+from bench.data.known_latents import SPLIT
 from bench.data.task import Task
 from bench.models import registry
 from bench.results.board import REPLICATE
 from bench.results.records import Budget
 from bench.results.spec import RunSpec
 from bench.runner import model_choice
+from bench.runner.effort import Effort
 from bench.runner.model_choice import ModelChoice, instance_arguments, load_class, resolve_arguments
 from bench.runner.tracking import Tracking
 
@@ -127,8 +129,59 @@ class ProfilesConfig(BaseModel):
         return (0,)
 
 
+class LatentsConfig(BaseModel):
+    """Latents that are compared with the true ones of one screen. As JSON and back it is the same.
+
+    Attributes:
+        data: Screen, without its seed: ``g1``, ``g3:rho=0.5``.
+        row: Who makes the latents, as ``bench identify --model`` names it.
+        data_seed: Of the screen.
+        seed: Of the training.
+        effort: What it may spend, where it is trained.
+        out: Folder of the runs.
+        leaderboards: Folder that gets the records.
+        force: Whether what is finished is repeated.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str
+    row: str
+    data_seed: int = 1
+    seed: int = 1
+    effort: Effort = Effort()
+    out: Path
+    leaderboards: Path
+    force: bool = False
+
+    @property
+    def name(self) -> str:
+        """The row's, without its arguments."""
+        return self.row.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """What has to be imported: rows find their own."""
+        return ""
+
+    @property
+    def split(self) -> str:
+        """Cells are held out, of conditions that are known."""
+        return SPLIT
+
+    @property
+    def seeds(self) -> tuple[Seeds, ...]:
+        """One."""
+        return ((self.data_seed, self.seed, self.seed),)
+
+    @property
+    def folds(self) -> tuple[Literal[0, 1], ...]:
+        """Nothing is predicted from controls."""
+        return (0,)
+
+
 #: What is run, for a track of any kind.
-AnyConfig: TypeAlias = RunConfig | ProfilesConfig
+AnyConfig: TypeAlias = RunConfig | ProfilesConfig | LatentsConfig
 
 
 def make_config(choice: ModelChoice, given: Mapping[str, Any], **fields: Any) -> RunConfig:

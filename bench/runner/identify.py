@@ -22,8 +22,10 @@ from bench.data.simulate.card import parameters_of
 from bench.results import moments, records, store
 from bench.results.records import Record
 from bench.results.spec import RunSpec
-from bench.runner.latents import Effort, Maker, Row, maker
-from bench.runner.outside import record_path
+from bench.runner.config import LatentsConfig
+from bench.runner.effort import Effort
+from bench.runner.latents import Maker, Row, maker
+from bench.runner.outside import hand_in, record_path
 from bench.tracks import registry
 
 
@@ -128,18 +130,61 @@ def spec_of(problem: Problem, row: Row, seed: int) -> RunSpec:
     )
 
 
+def run(track: Track, config: LatentsConfig) -> list[Path]:
+    """Do what a configuration says; return the record's path, in its run's folder.
+
+    Raises:
+        BenchError: As for :func:`identify`.
+    """
+    made = identify(
+        track,
+        [config.row],
+        config.data,
+        [config.data_seed],
+        [config.seed],
+        config.effort,
+        config.out,
+        config.leaderboards,
+        config.force,
+    )
+    return [*made.paths]
+
+
+def finished(track: Track, config: LatentsConfig, spec: RunSpec) -> Path | None:
+    """Look for the record of a run; where it is whole, put it under the leaderboards folder and return its path."""
+    path = record_path(track, config.out / spec.run_id)
+    record = _there(track, path)
+    return None if record is None else hand_in(track, record, path.parent, config.leaderboards)
+
+
+def resolved(track: Track, config: LatentsConfig, problem: Problem) -> RunSpec:
+    """Everything that decides the numbers of what a configuration says, on its screen.
+
+    Raises:
+        BenchError: Unknown rows or arguments.
+    """
+    return spec_of(problem, maker(track, config.row, config.effort).row(problem), config.seed)
+
+
+def _there(track: Track, path: Path) -> Record | None:
+    """The record of a run's folder, whose name says which cells and arguments it is of; ``None`` = made again."""
+    if not path.is_file():
+        return None
+    try:
+        record = records.read(path)
+    except BenchError as error:
+        note(f"{error} It is made again.")
+        return None
+    return record if record.track_version == track.version else None
+
+
 def _one(track: Track, problem: Problem, one: Maker, seed: int, out: Path, force: bool) -> tuple[Record, Path]:
     """The record of a row, read or made."""
     row = one.row(problem)
     spec = spec_of(problem, row, seed)
     path = record_path(track, out / spec.run_id)
-    if path.is_file() and not force:
-        try:
-            there = records.read(path)
-            if there.track_version == track.version:
-                return there, path
-        except BenchError as error:
-            note(f"{error} It is made again.")
+    if not force and (there := _there(track, path)) is not None:
+        return there, path
     begin = time.perf_counter()
     latents, trained = one.make(problem, seed)
     spent = time.perf_counter() - begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import lightning
@@ -23,9 +24,11 @@ from bench.models.latents.vae import fit_vae
 from bench.models.perturbed_vae.perturbed_vae import PerturbedVAE
 from bench.results.latents import Latents
 from bench.results.records import Budget, Kind
+from bench.results.spec import label
 from bench.results.trained import Trained
 from bench.runner.config import budget_of
-from bench.runner.model_choice import choose, resolve_arguments
+from bench.runner.effort import Effort
+from bench.runner.model_choice import ModelChoice, choose, resolve_arguments
 from bench.tracks import registry as tracks
 from bench.training.fit import FitContext
 
@@ -33,32 +36,6 @@ from bench.training.fit import FitContext
 VAES = {"vae": False, "conditional_vae": True}
 #: The model that learns nothing.
 UNTRAINED = "random_encoder"
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What every trained row may spend.
-
-    Attributes:
-        steps: Optimiser steps.
-        hidden: Width of hidden layers.
-        batch_size: Cells per step.
-    """
-
-    steps: int = 1_500
-    hidden: int = 128
-    batch_size: int = 128
-
-    @property
-    def variant(self) -> dict[str, int]:
-        """What differs from the usual effort: it is part of a trained row's name."""
-        usual = asdict(Effort())
-        return {name: value for name, value in asdict(self).items() if value != usual[name]}
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("hidden", 1), ("batch_size", 6)):
-            if getattr(self, name) < least:
-                raise BenchError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected {least} or more.")
 
 
 @dataclass(frozen=True)
@@ -92,12 +69,14 @@ class Maker:
     """A row that can be made on any screen.
 
     Attributes:
+        label: The row's name, which is the same on every screen.
         row: Its identity, for a screen.
         make: Its latents, under a training seed.
         drawn: Whether another training seed gives other latents.
         kept: Whether moments of them are kept, as they do not follow from the screen and the seed alone.
     """
 
+    label: str
     row: Callable[[Problem], Row]
     make: Callable[[Problem, int], Made]
     drawn: bool = True
@@ -109,6 +88,7 @@ def beside(track: Track) -> tuple[str, ...]:
     return (*tracks.evaluation(track).REFERENCES, *VAES, UNTRAINED)
 
 
+@lru_cache(maxsize=256)  # a suite asks for one row on many screens
 def maker(track: Track, named: str, effort: Effort) -> Maker:
     """Find a row.
 
@@ -159,7 +139,7 @@ def _reference(name: str, found: Any) -> Maker:
     def make(problem: Problem, seed: int) -> Made:
         return Made(found.make(problem, seed), Trained(Budget(trials=1)))
 
-    return Maker(lambda problem: Row(name, found.kind), make, found.drawn, found.rounded)
+    return Maker(name, lambda problem: Row(name, found.kind), make, found.drawn, found.rounded)
 
 
 def _places(problem: Problem) -> NDArray[np.int64]:
@@ -179,10 +159,13 @@ def _vae(name: str, effort: Effort) -> Maker:
         spent = Budget(steps=effort.steps, cells_seen=cells, trials=1, parameters={"autoencoder": size})
         return Made(Latents(z), Trained(spent))
 
-    return Maker(lambda problem: Row(name, arguments=asdict(effort), variant=effort.variant), make)
+    row = Row(name, arguments=asdict(effort), variant=effort.variant)
+    return Maker(label(name, effort.variant), lambda problem: row, make)
 
 
 def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
+    variant = _variant(choose("perturbed_vae"), given, effort)
+
     def arguments(problem: Problem) -> dict[str, Any]:
         p = problem.truth.parameters
         # The model has one latent of background at least: where the screen has none, one block is not to be wider.
@@ -216,17 +199,14 @@ def _perturbed(given: Mapping[str, str], effort: Effort) -> Maker:
         return Made(latents, Trained(budget_of(model.fit_report), f"{model.fit_report.selection}{masks}", warnings))
 
     def row(problem: Problem) -> Row:
-        resolved = arguments(problem)
-        return Row(
-            "perturbed_vae", "model", PerturbedVAE.version, resolved, effort.variant | {k: resolved[k] for k in given}
-        )
+        return Row("perturbed_vae", "model", PerturbedVAE.version, arguments(problem), variant)
 
-    return Maker(row, make)
+    return Maker(label("perturbed_vae", variant), row, make)
 
 
 def _encoder(name: str, given: Mapping[str, str], effort: Effort) -> Maker:
     choice = choose(name)
-    known = registry.arguments(choice.model_class)
+    known, variant = registry.arguments(choice.model_class), _variant(choice, given, effort)
 
     def arguments(problem: Problem) -> dict[str, Any]:
         cells = min(len(problem.task.rows("train")) + len(problem.task.dataset.cells_of["ctrl"]), 10_240)
@@ -250,11 +230,15 @@ def _encoder(name: str, given: Mapping[str, str], effort: Effort) -> Maker:
         return Made(Latents(z), Trained(budget_of(report), report.selection, tuple(model.warnings)))
 
     def row(problem: Problem) -> Row:
-        resolved = arguments(problem)
-        kind = choice.model_class.row_kind
-        return Row(name, kind, choice.model_class.version, resolved, effort.variant | {k: resolved[k] for k in given})
+        return Row(name, choice.model_class.row_kind, choice.model_class.version, arguments(problem), variant)
 
-    return Maker(row, make)
+    return Maker(label(name, variant), row, make)
+
+
+def _variant(choice: ModelChoice, given: Mapping[str, str], effort: Effort) -> dict[str, Any]:
+    """What differs from what a model's name stands for, each value in its argument's type."""
+    resolved = resolve_arguments(choice, given)
+    return effort.variant | {name: resolved[name] for name in given}
 
 
 def _fit(

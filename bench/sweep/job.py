@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bench.core.track import Track
 from bench.runner import by_track
-from bench.runner.config import AnyConfig, ProfilesConfig
+from bench.runner.config import AnyConfig, LatentsConfig, ProfilesConfig
 from bench.runner.model_choice import load_class
 from bench.tracks import registry
 
@@ -96,6 +96,8 @@ def command(job: Job) -> str:
     places = ["--out", str(config.out), "--leaderboards", str(config.leaderboards)]
     if isinstance(config, ProfilesConfig):
         return shlex.join(["bench", job.verb, *_flags(config), *places])
+    if isinstance(config, LatentsConfig):
+        return shlex.join(["bench", job.verb, *_latents_flags(config), *places])
     by_name = {name: config.arguments[name] for name in load_class(config.model).named_by}
     model = ["--model", config.model, "--name", config.name] if by_name else ["--model", config.label or config.model]
     words = ["bench", job.verb, *model, "--data", config.data, "--split", spec.split]
@@ -105,6 +107,17 @@ def command(job: Job) -> str:
     if job.track.takes != "encoder":
         words += ["--control-fold", str(spec.control_fold)]
     return shlex.join([*words, *places, *(f"--{name}={value}" for name, value in (by_name | config.variant).items())])
+
+
+def _latents_flags(config: LatentsConfig) -> list[str]:
+    """One row on one screen as the command line has it."""
+    given = {
+        **{"model": config.row, "data": config.data, "data-seed": config.data_seed, "seed": config.seed},
+        **asdict(config.effort),
+    }
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    # Nothing beside the row: it is compared with itself.
+    return [*words, "--no-references", "--against", config.row]
 
 
 def _flags(config: ProfilesConfig) -> list[str]:

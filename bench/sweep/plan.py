@@ -12,10 +12,10 @@ from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name
 from bench.results.difference import FLOOR, SKILL
 from bench.runner import by_track
-from bench.runner.config import AnyConfig, ProfilesConfig, RunConfig, make_config, make_model
+from bench.runner.config import AnyConfig, LatentsConfig, ProfilesConfig, RunConfig, make_config, make_model
 from bench.runner.model_choice import ModelChoice, choose, load_class, shipped_configs
 from bench.sweep.job import Job
-from bench.sweep.suite import ProfilesBlock, Scalar, Suite, points
+from bench.sweep.suite import LatentsBlock, ProfilesBlock, Scalar, Suite, points
 from bench.tracks import registry
 
 #: Where runs are written: ``out``, ``leaderboards`` and ``tracking`` of :class:`bench.runner.config.RunConfig`.
@@ -38,6 +38,9 @@ def configs(suite: Suite, places: Places) -> list[tuple[str, AnyConfig]]:
     for verb, block in suite.blocks():
         if isinstance(block, ProfilesBlock):
             found += ((verb, config) for config in _rows(suite, verb, block, places))
+            continue
+        if isinstance(block, LatentsBlock):
+            found += ((verb, config) for config in _latents(suite, verb, block, places))
             continue
         for data, split, variant, (seed, training), fold, model in points(block):
             key = (verb, model, json.dumps(variant, sort_keys=True))
@@ -62,6 +65,25 @@ def _rows(suite: Suite, verb: str, block: ProfilesBlock, places: Places) -> list
         for data, given, variant in product(block.data, block.options, block.variants):
             encoders = dict.fromkeys(block.encoders, variant)
             found += profiles.rows(track, data, given, encoders, block.seeds, block.with_bars, **folders)
+    except BenchError as error:
+        raise BenchError(f"suite '{suite.name}': {error}") from error
+    return found
+
+
+def _latents(suite: Suite, verb: str, block: LatentsBlock, places: Places) -> list[LatentsConfig]:
+    """The rows of a block of latents, each on each screen; training seeds of those that depend on one."""
+    from bench.runner import latents
+
+    track, found = registry.by_verb(verb), list[LatentsConfig]()
+    given = {"effort": block.effort, **{name: places[name] for name in ("out", "leaderboards")}}
+    try:
+        names = dict.fromkeys((*(latents.beside(track) if block.with_references else ()), *block.rows))
+        drawn = {name: latents.maker(track, name, block.effort).drawn for name in names}
+        for data, seed, name in product(block.data, block.seeds, names):
+            one = LatentsConfig(data=data, row=name, data_seed=seed, **given)
+            by_track.data_name(one)
+            training = block.training_seeds if drawn[name] else block.training_seeds[:1]
+            found += (one.model_copy(update={"seed": each}) for each in training)
     except BenchError as error:
         raise BenchError(f"suite '{suite.name}': {error}") from error
     return found
@@ -143,7 +165,7 @@ def _key(verb: str, config: AnyConfig, run_id: str) -> str:
     if isinstance(config, ProfilesConfig):
         of = config.model or json.dumps([config.name, config.given], sort_keys=True)
         return f"{verb} {of} {config.data} {config.seeds}"
-    if not issubclass(load_class(config.model), PretrainedModel):
+    if isinstance(config, LatentsConfig) or not issubclass(load_class(config.model), PretrainedModel):
         return f"{verb} {run_id}"
     return " ".join(map(str, (config.model, config.data, config.split, config.seeds, config.folds)))
 

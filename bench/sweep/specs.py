@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bench.core.track import Track
-from bench.data import load
+from bench.data import known_latents, load
 from bench.data.dataset import Dataset
+from bench.data.known_latents import Problem
 from bench.data.profiles.wells import Wells
 from bench.data.splits import split as splits
 from bench.data.task import Task
 from bench.results.spec import RunSpec
-from bench.runner import profiles
-from bench.runner.config import AnyConfig, ProfilesConfig, RunConfig, spec_of
+from bench.runner import identify, profiles
+from bench.runner.config import AnyConfig, LatentsConfig, ProfilesConfig, RunConfig, spec_of
 
 
 class Resolver:
@@ -20,6 +21,7 @@ class Resolver:
         self._datasets: dict[str, Dataset] = {}
         self._tasks: dict[tuple[str, str, int, int], Task] = {}
         self._wells: dict[str, Wells] = {}
+        self._screen: tuple[tuple[str, int], Problem] | None = None
 
     def specs(self, track: Track, config: AnyConfig) -> list[tuple[AnyConfig, RunSpec]]:
         """A spec for each record that a configuration makes, and the configuration with what is known of its data.
@@ -31,6 +33,8 @@ class Resolver:
             wells = self._wells_of(track, config)
             config = config.model_copy(update={"source": wells.source})
             return [(config, spec) for spec in profiles.specs(track, config, wells)]
+        if isinstance(config, LatentsConfig):
+            return [(config, identify.resolved(track, config, self._screen_of(config)))]
         (_, pretrain_seed, head_seed), task = config.seeds[0], self._task_of(config)
         # An encoder has no head: one encoder, one record.
         head_seed = pretrain_seed if track.takes == "encoder" else head_seed
@@ -44,6 +48,13 @@ class Resolver:
             dataset = self._datasets[config.data]
             self._tasks[key] = Task(dataset, splits.draw(dataset, *key[1:]))
         return self._tasks[key]
+
+    def _screen_of(self, config: LatentsConfig) -> Problem:
+        """The screen, drawn once for all rows that follow each other on it: it has every one of its cells."""
+        key = (config.data, config.data_seed)
+        if self._screen is None or self._screen[0] != key:
+            self._screen = (key, known_latents.load(*key))
+        return self._screen[1]
 
     def _wells_of(self, track: Track, config: ProfilesConfig) -> Wells:
         key = f"{config.data} {profiles.meant(track, config.given).asked}"

@@ -1,7 +1,7 @@
 """A suite: models x data sets x splits x seeds in one file, and what is claimed of the rows that they make.
 
 ``configs/suites/<name>.yaml``. Every entry of ``runs``, and of every other verb of a track (``frozen``, ``plan``,
-``profiles``), is a product; all are the suite.
+``profiles``, ``identify``), is a product; all are the suite.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
@@ -18,7 +18,9 @@ from bench.core.door.documents import read_yaml
 from bench.core.errors import BenchError, unknown
 from bench.core.files import board_name, configs_dir
 from bench.core.track import Track
+from bench.data.known_latents import SPLIT
 from bench.results.claim import Claim, Names, Seeds, listed
+from bench.runner.effort import Effort
 from bench.tracks import registry
 
 Scalar = bool | int | float | str
@@ -122,6 +124,48 @@ class ProfilesBlock(BaseModel):
         return (1,)
 
 
+class LatentsBlock(BaseModel):
+    """One product of a suite, of rows that are judged by the true latents of generated screens.
+
+    Attributes:
+        data: Screens without their seeds, as ``bench identify --data`` takes them.
+        rows: Who makes latents, as ``--model`` names them: ``perturbed_vae:ablation=no_align``.
+        with_references: Whether what stands beside every model is made too.
+        seeds: Of the screens: the replicates, over which intervals are.
+        training_seeds: Averaged within a screen; a row that depends on none is made once.
+        effort: What each trained row may spend: ``{steps: 500}``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Names
+    rows: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
+    with_references: bool = False
+    seeds: Seeds = (1,)
+    training_seeds: Seeds = (1,)
+    effort: Effort = Effort()
+
+    @model_validator(mode="after")
+    def _some(self) -> LatentsBlock:
+        if not self.rows and not self.with_references:
+            raise ValueError("it names no row: give rows, or with_references: true")
+        return self
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """None by the names of models: a row's name may have arguments."""
+        return ()
+
+    @property
+    def size(self) -> int:
+        """Number of its runs, without references."""
+        return math.prod(map(len, (self.data, self.rows or ("",), self.seeds, self.training_seeds)))
+
+    def split_seeds(self, split: str) -> Seeds:
+        """Seeds of its screens, whose boards have one split."""
+        return self.seeds if split == SPLIT else ()
+
+
 class Suite(BaseModel):
     """What every suite file holds, beside a list of blocks for each track that suites may ask: see :func:`kind`.
 
@@ -151,22 +195,24 @@ class Suite(BaseModel):
             )
         return self
 
-    def blocks(self) -> Iterator[tuple[str, Block | ProfilesBlock]]:
+    def blocks(self) -> Iterator[tuple[str, AnyBlock]]:
         """All blocks with their verbs, runs first: a frozen encoder is taken from a run's checkpoint."""
         for track in _asked():
             yield from ((track.verb, block) for block in getattr(self, _field(track)))
 
 
-#: What tracks take that a suite may ask, in the order in which it does, and the blocks that say what is given.
-_BLOCKS: dict[str, type[Block] | type[ProfilesBlock]] = {
+AnyBlock: TypeAlias = Block | ProfilesBlock | LatentsBlock
+#: What tracks take, in the order in which a suite asks them, and the blocks that say what is given.
+_BLOCKS: dict[str, type[AnyBlock]] = {
     **dict.fromkeys(("predictions", "encoder", "candidates"), Block),
     "profiles": ProfilesBlock,
+    "latents": LatentsBlock,
 }
 
 
 def _asked() -> list[Track]:
-    """The tracks that suites may ask, in the order in which they do."""
-    return sorted((t for t in registry.tracks() if t.takes in _BLOCKS), key=lambda t: list(_BLOCKS).index(t.takes))
+    """The tracks in the order in which suites ask them."""
+    return sorted(registry.tracks(), key=lambda t: list(_BLOCKS).index(t.takes))
 
 
 def _field(track: Track) -> str:
@@ -176,7 +222,11 @@ def _field(track: Track) -> str:
 
 def kind() -> type[Suite]:
     """The suite with a field for each track."""
-    lists: dict[type[BaseModel], Any] = {Block: tuple[Block, ...], ProfilesBlock: tuple[ProfilesBlock, ...]}
+    lists: dict[type[BaseModel], Any] = {
+        Block: tuple[Block, ...],
+        ProfilesBlock: tuple[ProfilesBlock, ...],
+        LatentsBlock: tuple[LatentsBlock, ...],
+    }
     blocks: dict[str, Any] = {_field(track): (lists[_BLOCKS[track.takes]], ()) for track in _asked()}
     made: type[Suite] = create_model("Suite", __base__=Suite, **blocks)
     return made
@@ -225,6 +275,8 @@ def read(path: Path) -> Suite:
         suite = kind().model_validate({"name": path.stem, **content})
     except ValidationError as error:
         raise BenchError(f"{path}: {_problem(error)}") from error
+    except BenchError as error:  # a row of latents may not spend that
+        raise BenchError(f"{path}: {error}") from error
     if not list(suite.blocks()):
         raise BenchError(f"{path}: nothing to run: 'runs' and 'frozen' are empty. Add a block with models and data.")
     twice = sorted({claim.name for claim in suite.claims if [c.name for c in suite.claims].count(claim.name) > 1})

@@ -20,9 +20,9 @@ from bench.core.errors import BenchError
 from bench.data.known_latents import load
 from bench.results import everything, moments, records, store
 from bench.results.latents import Latents
+from bench.runner.effort import Effort
 from bench.runner.identify import identify
 from bench.runner.kept_predictions import follows
-from bench.runner.latents import Effort
 from bench.runner.publish import publish
 from bench.sweep import suite as suites
 from bench.tracks import registry

@@ -7,8 +7,8 @@ from bench.audit import screens
 from bench.audit.second import known
 from bench.data.known_latents import load
 from bench.results import store
+from bench.runner.effort import Effort
 from bench.runner.identify import identify
-from bench.runner.latents import Effort
 from bench.tracks.identifiability.references import REFERENCES
 from bench.tracks.identifiability.score import score
 from bench.tracks.identifiability.track import TRACK

@@ -10,8 +10,9 @@ from bench.core.errors import BenchError
 from bench.data.known_latents import load
 from bench.results import records
 from bench.runner import latents
+from bench.runner.effort import Effort
 from bench.runner.identify import AXES, along, identify
-from bench.runner.latents import Effort, maker
+from bench.runner.latents import maker
 from bench.tracks import registry
 from bench.tracks.identifiability.score import score
 

@@ -158,8 +158,6 @@ def test_the_suites_make_every_committed_row_and_no_other(shipped):
         row = (verb, by_track.data_name(config), split, label(verb, config))
         wanted[row].add((config.seeds[0], config.folds[0]))
     for track in registry.tracks():
-        if track.takes == "latents":  # 'bench identify' makes a whole board itself: docs/identifiability.md
-            continue
         for entry in store.collect(track, [ROOT / "leaderboards"]):
             spec = entry.record.spec
             if entry.record.kind != "reference":

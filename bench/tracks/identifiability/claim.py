@@ -7,16 +7,14 @@ the interval is that of a t distribution with S - 1 degrees of freedom. Differen
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bench.core.typing import Floats
-from bench.results.records import Record
-from bench.stats.jackknife import quantile
+from bench.results.by_seed import Interval, by_seed, interval, paired
+from bench.results.records import NO_CLAIM, Record
 from bench.tracks.identifiability.metrics import METRICS, NUMBERS, PRIMARY
 
 #: By how much MCC within conditions must be above the conditional VAE's.
@@ -24,45 +22,8 @@ MARGIN = 0.05
 #: Rows are compared with this one.
 AGAINST = "conditional_vae"
 Verdict = Literal["true", "false", "undecided", "not evaluable"]
-#: How a record says that its data allow no claim.
-NO_CLAIM = "no claim:"
 #: Warnings of a record that stand on its row.
 NOTED = (NO_CLAIM, "the invariant latent has collapsed")
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over data seeds, and the ends of its 95% interval; NaN where there is none."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def interval(values: Floats) -> Interval:
-    """Mean of some data seeds' values with its t interval ``[S]``; undefined ones are left out."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return Interval(np.nan, np.nan, np.nan)
-    mean = float(known.mean())
-    if len(known) < 2:
-        return Interval(mean, np.nan, np.nan)
-    half = float(quantile(np.array(len(known) - 1.0)) * known.std(ddof=1) / np.sqrt(len(known)))
-    return Interval(mean, mean - half, mean + half)
-
-
-def by_data_seed(records: Sequence[Record], name: str) -> dict[int, float]:
-    """A number of one row by data seed, mean over its training seeds; NaN where a record lacks it."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for record in records:
-        value = record.numbers.get(name)
-        found[record.spec.split_seed].append(np.nan if value is None else value)
-    return {seed: float(np.mean(values)) for seed, values in sorted(found.items())}
-
-
-def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Interval:
-    """Difference of two rows within each data seed that both have."""
-    return interval(np.array([a[seed] - b[seed] for seed in sorted(set(a) & set(b))]))
 
 
 def verdict(difference: Interval, unanswerable: str, margin: float = MARGIN) -> Verdict:
@@ -82,7 +43,7 @@ def verdict(difference: Interval, unanswerable: str, margin: float = MARGIN) -> 
 
 def unanswerable(records: Sequence[Record]) -> str:
     """Why nothing can be claimed of the data that records are about; empty = it can."""
-    return next((word for record in records for word in record.warnings if word.startswith(NO_CLAIM)), "")
+    return next((record.unanswerable for record in records if record.unanswerable), "")
 
 
 def table(records: Sequence[Record], against: str = AGAINST) -> pd.DataFrame:
@@ -102,10 +63,10 @@ def table(records: Sequence[Record], against: str = AGAINST) -> pd.DataFrame:
         rows[record.spec.label].append(record)
     # The row itself, or where it was made with another effort than usual, the first one of its name.
     against = next((label for label, own in rows.items() if against in (label, own[0].spec.model)), against)
-    other = by_data_seed(rows[against], PRIMARY) if against in rows else {}
+    other = by_seed(rows[against], PRIMARY) if against in rows else {}
     lines = []
     for label, own in rows.items():
-        seeds = by_data_seed(own, PRIMARY)
+        seeds = by_seed(own, PRIMARY)
         line: dict[str, Any] = {
             "model": label,
             "kind": own[0].kind,
@@ -113,7 +74,7 @@ def table(records: Sequence[Record], against: str = AGAINST) -> pd.DataFrame:
             "n_training_seeds": min(sum(r.spec.split_seed == seed for r in own) for seed in seeds),
         }
         for name in (*METRICS, *NUMBERS):
-            found = interval(np.array(list(by_data_seed(own, name).values())))
+            found = interval(np.array(list(by_seed(own, name).values())))
             line |= {name: found.mean} | (
                 {f"{name}_ci_low": found.low, f"{name}_ci_high": found.high} if name in METRICS else {}
             )

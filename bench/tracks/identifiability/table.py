@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.console import answer, console
-from bench.tracks.identifiability.claim import AGAINST, MARGIN, NO_CLAIM
+from bench.results.records import NO_CLAIM
+from bench.tracks.identifiability.claim import AGAINST, MARGIN
 from bench.tracks.identifiability.metrics import PRIMARY
 from bench.tracks.identifiability.track import TRACK
 

@@ -9,7 +9,8 @@ from scipy import stats
 from bench.cli.boards import leaderboard
 from bench.data.known_latents import load
 from bench.results import everything, store
-from bench.tracks.identifiability.claim import by_data_seed, interval, paired, table, verdict
+from bench.results.by_seed import by_seed, interval, paired
+from bench.tracks.identifiability.claim import table, verdict
 from bench.tracks.identifiability.track import TRACK
 
 
@@ -40,7 +41,7 @@ def test_the_interval_is_that_of_a_t_test():
 def test_more_training_seeds_make_no_more_replicates():
     levels = {1: (0.2, 0.4), 2: (0.5, 0.5), 3: (0.3, 0.7)}
     records = [made("m", level, data, seed) for data, pair in levels.items() for seed, level in enumerate(pair, 1)]
-    assert by_data_seed(records, "mcc_within") == pytest.approx({1: 0.3, 2: 0.5, 3: 0.5})
+    assert by_seed(records, "mcc_within") == pytest.approx({1: 0.3, 2: 0.5, 3: 0.5})
     row = table(records).iloc[0]
     wanted = stats.ttest_1samp([0.3, 0.5, 0.5], 0).confidence_interval(0.95)
     assert (row["n_seeds"], row["n_training_seeds"]) == (3, 2)
