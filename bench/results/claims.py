@@ -321,14 +321,9 @@ def again(
     if files is None:
         files = {path: read(path) for path in sorted(folder.glob(f"{PREFIX}*.json"))}
     for path, old in files.items():
-        by_seeds: dict[tuple[int, ...], list[int]] = {}
-        for i, one in enumerate(old.verdicts):
-            by_seeds.setdefault(one.seeds, []).append(i)
-        verdicts: dict[int, Verdict] = {}
-        for seeds, places in by_seeds.items():
-            asked = [old.verdicts[i].claim for i in places]
-            wanted = {(claim.data, claim.split): seeds for claim in asked}
-            verdicts |= dict(zip(places, evaluate(asked, wanted, groups, boards), strict=True))
+        # A board has one list of seeds; all claims are evaluated together, as each counts in the others' p.
+        wanted = {(one.claim.data, one.claim.split): one.seeds for one in old.verdicts}
+        verdicts = dict(enumerate(evaluate([one.claim for one in old.verdicts], wanted, groups, boards)))
         for i, one in verdicts.items():  # records of other networks are not kept beside those of the boards
             if not one.elsewhere and old.verdicts[i].elsewhere:
                 verdicts[i] = _with_others(one, old.verdicts[i].elsewhere)

@@ -13,8 +13,9 @@ TRACK = registry.by_verb("identify")
 LEVELS = {"a": (0.52, 0.58, 0.50, 0.61), "b": (0.40, 0.47, 0.41, 0.48), "c": (0.50, 0.60, 0.49, 0.62)}
 
 
-def record(model, level, seed, training=1, **fields):
-    spec = made_spec(model, split="cells", split_seed=seed, pretrain_seed=training, head_seed=training)
+def record(model, level, seed, training=1, dataset="d", **fields):
+    seeds = {"split_seed": seed, "pretrain_seed": training, "head_seed": training}
+    spec = made_spec(model, dataset=dataset, split="cells", **seeds)
     known = {"track": TRACK.name, "track_version": TRACK.version, "values_hash": None, "git_dirty": False}
     numbers = {"mcc_within": level, "shd": None if level is None else 5 - level}
     return bare_record(spec, **{**known, "kind": "model", "numbers": numbers, **fields})
@@ -84,3 +85,21 @@ def test_what_nothing_can_be_claimed_of(boards, tmp_path):
         doubted = [one.model_copy(update={"warnings": (warning,)}) if one.spec.model == "b" else one for one in boards]
         found = verdict(tmp_path / str(i), doubted)
         assert found.verdict == "not_evaluable" and warning.removeprefix("provenance: ") in found.reason
+
+
+def test_claims_about_boards_of_other_seeds_count_in_each_others_p(boards, tmp_path):
+    """Evaluated again from the file alone, every p is what it was."""
+    few = [
+        record(name, level, seed, dataset="e") for name, of in LEVELS.items() for seed, level in enumerate(of[:3], 1)
+    ]
+    store.add(tmp_path, TRACK, [(one, None) for one in (*boards, *few)])
+    asked = [
+        Claim(name=data, better="a", worse="b", data=data, split="cells", metric="mcc_within")
+        for data in (boards[0].spec.dataset, "e")
+    ]
+    groups = everything.read(registry.tracks(), tmp_path)
+    found = claims.evaluate(asked, {(asked[0].data, "cells"): (1, 2, 3, 4), ("e", "cells"): (1, 2, 3)}, groups)
+    alone = [one.differences[0].p for one in found]
+    assert found[0].p_holm == pytest.approx(2 * alone[0], rel=1e-4) and found[1].p_holm == pytest.approx(alone[1])
+    path = claims.write(tmp_path, "s", found)
+    assert claims.again(tmp_path, groups) == {path: (claims.read(path), claims.read(path))}
