@@ -1,5 +1,8 @@
 """Boards of known latents against the suite that stands for them: what is missing there, or says something else."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from bench.audit import planned
@@ -17,15 +20,25 @@ DATA = "g1:perturbations=4,cells=20,controls=40,d_v=3,max_hits=2,d_i=1,genes=8"
 ROWS = ("look_up", "noise", "ica", "random_encoder:hidden=16")
 
 
+SUITE = kind()(name="small", identify=(LatentsBlock(data=DATA, rows=ROWS, seeds="1-2", training_seeds=1),))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A board of two screens."""
+    out = tmp_path_factory.mktemp("out")
+    identify(TRACK, ROWS, DATA, (1, 2), (1,), Effort(), out, out / "boards")
+    claims.write(out / "boards", "small", [])
+    everything.regenerate(registry.tracks(), out / "boards")
+    return out / "boards"
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A board of two screens, its suite the only one."""
-    suite = kind()(name="small", identify=(LatentsBlock(data=DATA, rows=ROWS, seeds="1-2", training_seeds=1),))
+def folder(made, tmp_path, monkeypatch):
+    """A copy to damage; its suite is the only one."""
     monkeypatch.setattr(suites, "names", lambda: ["small"])
-    monkeypatch.setattr(suites, "find", lambda name: suite)
-    identify(TRACK, ROWS, DATA, (1, 2), (1,), Effort(), tmp_path, tmp_path / "boards")
-    claims.write(tmp_path / "boards", "small", [])
-    return tmp_path / "boards"
+    monkeypatch.setattr(suites, "find", lambda name: SUITE)
+    return Path(shutil.copytree(made, tmp_path / "boards"))
 
 
 def found(folder):
@@ -43,7 +56,6 @@ def rewritten(folder, label, spec=None, **fields):
     record = old.record.model_copy(update={"spec": changed, "run_id": changed.run_id, **fields})
     store.remove(folder, TRACK, [old.record.run_id])
     store.add(folder, TRACK, [(record, None)])
-    everything.regenerate(registry.tracks(), folder)
 
 
 def test_a_whole_board_is_as_planned(folder):
@@ -69,7 +81,6 @@ def test_first_runs_of_which_moments_are_missing(folder):
 def test_a_row_or_one_of_its_screens_is_gone(folder, label, seeds):
     gone = [one.record.run_id for one in entries(folder, label) if one.record.spec.split_seed in seeds]
     store.remove(folder, TRACK, gone)
-    everything.regenerate(registry.tracks(), folder)
     (check,) = (check for check in found(folder) if check.status == "failed")
     assert check.code == MISSING and f"{label}: {len(seeds)} runs, the first of seed 1" in check.detail
 
