@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.audit.second.beyond import Singles
 from bench.audit.second.truth import Cells
 from bench.core.conditions import CONTROL, constituents, identity_name, single, stratum, treatment_of
 from bench.core.errors import BenchError
+from bench.core.files import sha256_json
 from bench.core.units import Unit
 from bench.data.dataset import Dataset
 from bench.data.profiles.load import load_wells
@@ -98,22 +100,20 @@ def cells_of(task: Task) -> Cells:
     of_context = [controls[data.context[controls] == c] for c in range(len(data.contexts))]
     wanted = asked(split.kind)
     spared = split.held_out_contexts if wanted.input_cells is not None or wanted.input_depth < 1 else ()
-    targets = np.zeros((len(units), len(data.genes)), dtype=np.bool_)
-    for t, unit in enumerate(units):
-        for gene in constituents(unit.perturbation):
-            if gene in data.gene_index:
-                targets[t, data.gene_index[gene]] = True
     learned = task.units_of("train")
     return Cells(
         x=data.x,
         units=[data.unit_rows(unit) for unit in units],
         context=np.array([place[unit.context] for unit in units], dtype=np.int64),
         stratum=np.array([stratum(unit.perturbation) for unit in units], dtype=np.str_),
-        targets=targets,
+        targets=_targets(data, units),
         perturbation=np.array([identity_name(unit.perturbation) for unit in units], dtype=np.str_),
+        subgroup=np.array([split.subgroup_of(unit) for unit in units], dtype=np.str_),
         train=[data.unit_rows(unit) for unit in learned],
         train_context=np.array([place[unit.context] for unit in learned], dtype=np.int64),
         train_perturbation=np.array([identity_name(unit.perturbation) for unit in learned], dtype=np.str_),
+        train_stratum=np.array([stratum(unit.perturbation) for unit in learned], dtype=np.str_),
+        train_targets=_targets(data, learned),
         inputs=pools[0],
         seen=pools[1],
         reference=pools[2],
@@ -125,7 +125,19 @@ def cells_of(task: Task) -> Cells:
         deep=data.x if data.deep is None else data.deep,
         singles=_singles_of(task),
         seed=split.seed,
+        by="_by_dose" if any(treatment_of(unit.perturbation) for unit in units) else "_by_number",
+        drawn=int(sha256_json([list(unit) for unit in units])[:8], 16),
     )
+
+
+def _targets(data: Dataset, units: Sequence[Unit]) -> NDArray[np.bool_]:
+    """Genes perturbed in each unit ``[n, G]``."""
+    targets = np.zeros((len(units), len(data.genes)), dtype=np.bool_)
+    for t, unit in enumerate(units):
+        for gene in constituents(unit.perturbation):
+            if gene in data.gene_index:
+                targets[t, data.gene_index[gene]] = True
+    return targets
 
 
 def _singles_of(task: Task) -> Singles:

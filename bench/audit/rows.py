@@ -12,21 +12,20 @@ from numpy.typing import NDArray
 
 from bench.audit import data_sets
 from bench.audit.compare import FROM_CELLS, INFLUENCE, KEPT, SPREAD, UNRESOLVED, Tolerance, difference
+from bench.audit.floors import Floors
 from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import controls, scores
 from bench.audit.second.agreeing import Agreeing
-from bench.audit.second.truth import Truth, measure
+from bench.audit.second.truth import Cells, Truth, measure
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
-from bench.results.tables import ALL, BLIND
+from bench.results.tables import ALL
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 #: What a track must measure for its rows to be judged here.
 METRICS = frozenset({"pearson_delta", "pearson_delta_pert_ref", "discrimination", "interaction_r"})
-#: How the answers from other contexts are named.
-REMEMBERED = ("same_perturbation", "two_way_sum")
 #: What a unit gets in these metrics because of the prediction.
 CENTRES = {
     **dict.fromkeys(("pearson_delta", "pearson_delta@20", "pearson_delta_z", "pearson_delta_pert_ref"), 0.0),
@@ -45,6 +44,7 @@ class Judge:
     """Facts of a task, by which its rows are judged.
 
     Attributes:
+        cells: Of the task.
         truth: What the units did, measured a second time ``[T]``.
         order: Place among its units of each unit of a record's values ``[T]``.
         noise: What predictions carry that saw the reference controls.
@@ -52,6 +52,7 @@ class Judge:
         seen: Learned rows so far, with their predictions.
     """
 
+    cells: Cells
     truth: Truth
     order: NDArray[np.int64]
     noise: controls.Noise
@@ -59,41 +60,8 @@ class Judge:
     seen: list[tuple[BoardEntry, Floats]] = field(default_factory=list)
 
     def facts(self, entry: BoardEntry, what: str) -> Check:
-        """Compare a task's floors (the mean train shift, other contexts) and replicate with those computed here."""
-        truth, name = self.truth, "floor and replicate recomputed"
-        mean = np.broadcast_to(truth.train_delta, truth.c_in.shape)
-        halves = scores.on_halves(truth, lambda half: truth.y[scores.complement(half)] - truth.c_rep)
-        said, n = [], 0
-        for field_, computed in (("floor", scores.everything(truth, mean)), ("half_replicate", halves)):
-            worst, compared = difference(_recorded(entry, field_), self._ordered(computed), FROM_CELLS)
-            n += compared
-            said += [f"{field_}: {worst}"] if worst else []
-        worst, compared = self._remembered(entry)
-        said, n = said + ([worst] if worst else []), n + compared
-        return failed(name, what, METRIC, "; ".join(said)) if said else passed(name, what, f"{n} values")
-
-    def _remembered(self, entry: BoardEntry) -> tuple[str, int]:
-        """Compare what the task's answers from other contexts score: what differs, and how many values were."""
-        task, n = entry.values.task, 0
-        place = list(entry.values.metrics).index("discrimination")
-        if unknown := sorted(name for name in task.answers - set(self.truth.elsewhere) if name.startswith(REMEMBERED)):
-            return f"{BLIND}{unknown[0]} is an answer of another kind of task", n
-        for name, d_hat in self.truth.elsewhere.items():
-            if name not in task.answers:
-                return f"{name} is not among the floor's answers: scored by code that did not know it", n
-            field_ = BLIND + name
-            computed = self._ordered(scores.on_halves(self.truth, lambda half, d_hat=d_hat: d_hat))  # type: ignore[misc]
-            worst, compared = difference(_recorded(entry, field_), computed, FROM_CELLS)
-            n += compared
-            for scope, (rows, own) in task.scopes.items():
-                if own is not None and not worst:
-                    among = {"discrimination": scores.identity_on_halves(self.truth, d_hat, self.order[rows])}
-                    recorded = {"discrimination": entry.values.column(scope, field_, place)}
-                    worst, compared = difference(recorded, among, FROM_CELLS)
-                    worst, n = f"within {scope}, {worst}" if worst else "", n + compared
-            if worst:
-                return f"{field_}: {worst}", n
-        return "", n
+        """Compare a task's floors and replicate with those computed here."""
+        return Floors(self.cells, self.truth, self.order, entry).check(what)
 
     @cached_property
     def _agreeing(self) -> Agreeing:
@@ -269,7 +237,7 @@ def judge_of(task: Task, entry: BoardEntry, folder: Path) -> Judge:
     cells = data_sets.cells_of(task)
     truth = measure(cells)
     order = np.array([units[tuple(unit)] for unit in entry.values.task.units[ALL]], dtype=np.int64)
-    return Judge(truth, order, controls.Noise(cells, truth), folder)
+    return Judge(cells, truth, order, controls.Noise(cells, truth), folder)
 
 
 def by_name(names: Sequence[str], shift: Floats, genes: list[str], order: NDArray[np.int64]) -> Floats | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.audit import data_sets, encoders, plans, profiles, rows, screens
+from bench.audit import data_sets, encoders, plans, profiles, rows, screens, words
 from bench.audit.compare import EXACT
 from bench.audit.data_sets import DataSets
 from bench.audit.records import Inspection, nothing_kept, subject
@@ -74,6 +74,8 @@ def _task(folder: Path, found: Inspection, entries: Sequence[BoardEntry], datase
                 yield nothing_kept(entry, folder)
         return
     yield from _of_split(task, entries, what, folder)
+    told = [entry for entry in entries if entry.table is not None and _is_of(entry, task)]
+    yield from words.look(told, task, what)
     here = [entry for entry in entries if judged(entry.track) and entry.table is not None]
     scored = [entry for entry in here if entry.track.takes == "predictions"]
     yield from (_sums(entry, folder) for entry in entries if entry.track.takes == "encoder")

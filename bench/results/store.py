@@ -194,6 +194,8 @@ class Board:
             found = reader.tasks(dict(_spans(parquet.column(self._facts, _TASK))))
         except KeyError as error:
             raise self._lacks(TASK, error) from error
+        if torn := [task.torn for task in found.values() if task.torn]:
+            raise BenchError(f"{self.path}, {TASK}: rows of '{torn[0]}' are not those of its units. {_AGAIN}")
         return {name: replace(task, draws=self._draws.get(name, {})) for name, task in found.items()}
 
     @cached_property

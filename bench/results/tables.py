@@ -97,6 +97,16 @@ class TaskTable:
         return dict(sorted(out.items()))
 
     @cached_property
+    def torn(self) -> str:
+        """A subgroup whose own rows are not those of its units; empty where there is none."""
+        whole = np.flatnonzero(self.words["scope"] == ALL)
+        for scope, (rows, own) in self.scopes.items():
+            names = [self.words[name] for name in ("condition", "context")]
+            if own is not None and not all(np.array_equal(each[whole[rows]], each[own]) for each in names):
+                return scope
+        return ""
+
+    @cached_property
     def units(self) -> dict[str, tuple[Unit, ...]]:
         """Units by scope."""
         names, contexts = self.words["condition"], self.words["context"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import screens
-from audit_boards import board_of, scored
+from audit_boards import board_of, edited, scored
 
 from bench.audit import data_sets, rows
 from bench.audit.data_sets import DataSets, problems_of
@@ -149,16 +149,6 @@ def compared_with_first(task, resolved):
             for name, value in values.items():
                 expected = evaluate(METRICS[name], whole).values
                 np.testing.assert_allclose(value, expected, rtol=0, atol=2e-6, err_msg=f"{name} of {what}, {half}")
-
-
-def edited(entry, metric, field, by, of_task=False):
-    """The same with one number another, of its own or of its task."""
-    table, m = entry.values, list(TRACK.metrics).index(metric)
-    numbers = dict((table.task if of_task else table).numbers)
-    column = numbers[field] = numbers[field].copy()
-    column[np.flatnonzero(np.isfinite(column[:, m]))[0], m] += by
-    changed = {"task": replace(table.task, numbers=numbers)} if of_task else {"numbers": numbers}
-    return replace(entry, load=lambda: replace(table, **changed))
 
 
 @pytest.mark.ci

@@ -399,9 +399,18 @@ def on_halves(truth: Truth, d_hat: Callable[[int], Floats]) -> dict[str, Floats]
     return out
 
 
-def identity_on_halves(truth: Truth, d_hat: Floats, rows: NDArray[np.int64]) -> Floats:
-    """Identity of some units among themselves, mean over halves ``[n]``."""
-    return np.asarray(np.mean([Scores(truth, d_hat, half).identity(rows) for half in range(1, len(truth.y))], axis=0))
+def identity_on_halves(
+    truth: Truth, d_hat: Callable[[int], Floats], galleries: list[NDArray[np.int64]]
+) -> list[Floats]:
+    """Identity of the units of each gallery among themselves, mean over halves ``[n]``.
+
+    Args:
+        truth: Of the task.
+        d_hat: As of :func:`on_halves`.
+        galleries: Units of each.
+    """
+    halves = [Scores(truth, d_hat(half), half) for half in range(1, len(truth.y))] if galleries else []
+    return [np.asarray(np.mean([half.identity(rows) for half in halves], axis=0)) for rows in galleries]
 
 
 def complement(half: int) -> int:

@@ -32,9 +32,12 @@ class Cells:
         stratum: Perturbed genes of each unit, or dose and time ``[T]``.
         targets: Genes that are perturbed in it ``[T, G]``.
         perturbation: What each unit is, in whatever order its genes are named ``[T]``.
+        subgroup: Of each unit, as the split has it; empty = none ``[T]``.
         train: Rows of each train unit.
         train_context: Its context.
         train_perturbation: What it is.
+        train_stratum: Likewise ``[U]``.
+        train_targets: Genes that are perturbed in it ``[U, G]``.
         inputs: Rows of the input cells, by context.
         seen: Rows of the input controls, by context.
         reference: Rows of the reference controls, by context.
@@ -43,6 +46,8 @@ class Cells:
         deep: ``x`` before cells lost counts for the split.
         singles: Of test units that are combinations.
         seed: Seed of the split.
+        by: Ends the name of an answer that is another for each stratum: ``_by_number``, of compounds ``_by_dose``.
+        drawn: Seed of the cuts of the test units in two, which follows from their names.
     """
 
     x: Any
@@ -51,9 +56,12 @@ class Cells:
     stratum: NDArray[np.str_]
     targets: Bools
     perturbation: NDArray[np.str_]
+    subgroup: NDArray[np.str_]
     train: list[Rows]
     train_context: Rows
     train_perturbation: NDArray[np.str_]
+    train_stratum: NDArray[np.str_]
+    train_targets: Bools
     inputs: list[Rows]
     seen: list[Rows]
     reference: list[Rows]
@@ -62,6 +70,8 @@ class Cells:
     deep: Any
     singles: Singles
     seed: int
+    by: str
+    drawn: int
 
 
 @dataclass(frozen=True, eq=False)
