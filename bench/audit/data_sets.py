@@ -118,6 +118,7 @@ def cells_of(task: Task) -> Cells:
         seen=pools[1],
         reference=pools[2],
         controls=of_context,
+        by_barcode=controls,
         replicate=[
             np.setdiff1d(of_context[c], pools[2][c]) if name in spared and len(of_context[c]) else pools[0][c]
             for c, name in enumerate(data.contexts)

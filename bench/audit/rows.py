@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit import data_sets
+from bench.audit.bootstraps import Bootstraps
 from bench.audit.compare import FROM_CELLS, INFLUENCE, KEPT, SPREAD, UNRESOLVED, Tolerance, difference
 from bench.audit.floors import Floors
 from bench.audit.records import Inspection, subject
@@ -33,6 +34,7 @@ CENTRES = {
     **dict.fromkeys(("interaction_r", "epistasis_r", "epistasis_kept_r"), 0.0),
     **dict.fromkeys(("discrimination", "discrimination_raw", "direction_accuracy"), 0.5),
 }
+_DRAWN_AGAIN = "bootstraps drawn again"
 #: Relative distance to the truth under which a prediction is the truth.
 COPY = 0.05
 #: The same between two rows: what keeping predictions may leave.
@@ -87,11 +89,20 @@ class Judge:
                 return f"{name}: a unit that is recorded to be at chance is not"
         return self._agreeing.odd(values, halves, flags)
 
+    @cached_property
+    def _bootstraps(self) -> Bootstraps:
+        return Bootstraps(self.cells, self.truth, self.order)
+
+    def changes(self, entry: BoardEntry, what: str) -> Check:
+        """Compare what bootstraps do to a task's replicate, and to its answers from other contexts."""
+        return _told(_DRAWN_AGAIN, what, *self._bootstraps.of_task(entry), "changes of means")
+
     def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
         """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""
-        name, check = subject(entry, self.folder), "metrics recomputed"
-        worst, n = self.metrics(entry, d_hat)
-        yield failed(check, name, METRIC, worst) if worst else passed(check, name, f"{n} values")
+        name = subject(entry, self.folder)
+        yield _told("metrics recomputed", name, *self.metrics(entry, d_hat), "values")
+        none = self._none(self._unresolved(entry, d_hat))
+        yield _told(_DRAWN_AGAIN, name, *self._bootstraps.of_row(entry, d_hat, none), "changes of means")
         yield self._no_copy(entry, name, d_hat)
         if entry.record.honest:
             warned = any("noise of the reference controls" in line for line in entry.record.warnings)
@@ -158,12 +169,17 @@ class Judge:
             for metric, near in at.items()
         }
 
+    def _none(self, unresolved: dict[str, Floats]) -> Bools:
+        """Units of the task whose prediction is at the centre of identity, as far as kept numbers tell ``[T]``."""
+        none = np.zeros(len(self.order), dtype=np.bool_)
+        none[self.order] = np.isfinite(unresolved["discrimination"])
+        return none
+
     def _galleries(self, entry: BoardEntry, d_hat: Floats, unresolved: dict[str, Floats], share: float) -> str:
         """Identity within each subgroup, which is a gallery of its own, and what units move its mean by."""
         values, halves = entry.values, [scores.Scores(self.truth, d_hat, half) for half in range(len(self.truth.y))]
         place = list(values.metrics).index("discrimination")
-        none = np.zeros(len(d_hat), dtype=np.bool_)
-        none[self.order] = np.isfinite(unresolved["discrimination"])
+        none = self._none(unresolved)
         for scope, (rows, own) in values.task.scopes.items():
             if own is None and scope != ALL:
                 continue
@@ -200,6 +216,10 @@ class Judge:
         return passed(check, name)
 
 
+def _told(check: str, what: str, worst: str, n: int, of: str) -> Check:
+    return failed(check, what, METRIC, worst) if worst else passed(check, what, f"{n} {of}")
+
+
 def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: Task, what: str) -> Iterator[Check]:
     """Check the records of one task that have values by unit."""
     scored = entries[0].values.task.units[ALL]
@@ -207,6 +227,7 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
         return  # the check of units says so
     judge = judge_of(task, entries[0], folder)
     yield judge.facts(entries[0], what)
+    yield judge.changes(entries[0], what)
     odd = {subject(entry, folder): why for entry in entries if (why := judge.agrees(entry))}
     for name, why in odd.items():
         yield failed("values agree with each other", name, METRIC, why)

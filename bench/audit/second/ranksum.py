@@ -43,8 +43,8 @@ class _Values(NamedTuple):
     above: Floats
 
 
-def z_scores(cells: Floats, group: Rows, side: Rows, reference: Floats) -> Floats:
-    """Z of each group, and of halves 2i (side 0) and 2i + 1 (side 1) of halving i.
+def z_scores(cells: Floats, group: Rows, side: Rows, reference: Floats) -> tuple[Floats, Floats]:
+    """Z of each group, and of halves 2i (side 0) and 2i + 1 (side 1) of halving i; and the SD of U of whole groups.
 
     Args:
         cells: Expression ``[N, G]``, group after group.
@@ -53,7 +53,8 @@ def z_scores(cells: Floats, group: Rows, side: Rows, reference: Floats) -> Float
         reference: Expression of the reference cells ``[R, G]``.
 
     Returns:
-        ``[1 + 2 H, K, G]``, positive where the group is higher; 0 where all values tie or a half is empty.
+        ``[1 + 2 H, K, G]``, positive where the group is higher, 0 where all values tie or a half is empty; and
+        ``[K, G]``.
     """
     n_ref, genes = reference.shape
     shape = int(group[-1]) + 1, genes
@@ -85,17 +86,17 @@ def z_scores(cells: Floats, group: Rows, side: Rows, reference: Floats) -> Float
     parts = [sums(chosen[0])]
     for half in chosen[1::2]:
         parts += [mine := sums(half), _Sums(*(a - b for a, b in zip(parts[0], mine, strict=True)))]
-    out = np.empty((len(parts), *shape))
-    for z, part, cells_of in zip(out, parts, chosen, strict=True):
+    out, spread = np.empty((len(parts), *shape)), np.empty((len(parts), *shape))
+    for z, sd, part, cells_of in zip(out, spread, parts, chosen, strict=True):
         size = np.bincount(group[cells_of], minlength=shape[0])[:, None].astype(np.float64)
         t = none + part.zeros
         ties = part.ties + beyond(cells_of) + of_reference + t**3 - t
         total = size + n_ref
         variance = size * n_ref / 12.0 * (total + 1.0 - ties / np.maximum(total * (total - 1.0), 1.0))
-        sd = np.sqrt(np.maximum(variance, 0.0))
+        sd[:] = np.sqrt(np.maximum(variance, 0.0))
         u = part.above + part.zeros * lowest
         z[:] = np.where(sd > 0, (u - size * n_ref / 2.0) / np.where(sd > 0, sd, 1.0), 0.0)
-    return out
+    return out, spread[0]
 
 
 def _placed(cells: Floats, reference: Floats) -> tuple[_Values, Floats]:

@@ -102,7 +102,7 @@ def _train_z(m: Cells) -> Floats:
         group = np.repeat(np.arange(len(mine)), [len(m.train[u]) for u in mine])
         no_halves = np.zeros((0, len(rows)), dtype=np.int64)
         cells, seen = (np.asarray(m.x[of].toarray(), dtype=np.float64) for of in (rows, m.seen[c]))
-        out[mine] = z_scores(cells, group, no_halves, seen)[0]
+        out[mine] = z_scores(cells, group, no_halves, seen)[0][0]
     return out
 
 

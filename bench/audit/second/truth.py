@@ -42,6 +42,7 @@ class Cells:
         seen: Rows of the input controls, by context.
         reference: Rows of the reference controls, by context.
         controls: Rows of all controls, by context.
+        by_barcode: The same, of all contexts, ordered by barcode.
         replicate: Rows of ``deep`` from which a replicate's shift is measured, by context.
         deep: ``x`` before cells lost counts for the split.
         singles: Of test units that are combinations.
@@ -66,6 +67,7 @@ class Cells:
     seen: list[Rows]
     reference: list[Rows]
     controls: list[Rows]
+    by_barcode: Rows
     replicate: list[Rows]
     deep: Any
     singles: Singles
@@ -81,6 +83,7 @@ class Truth:
     Attributes:
         y: Means ``[11, T, G]``.
         z: Wilcoxon z against the reference controls ``[11, T, G]``.
+        z_sd: SD of the test of all cells, before it is one ``[T, G]``.
         d_var: Sampling variance of the true shift ``[11, T, G]``.
         c_in: Mean of the input cells ``[T, G]``.
         c_ref: Mean of the reference controls ``[T, G]``.
@@ -105,6 +108,7 @@ class Truth:
 
     y: Floats
     z: Floats
+    z_sd: Floats
     d_var: Floats
     c_in: Floats
     c_ref: Floats
@@ -143,13 +147,13 @@ def measure(m: Cells) -> Truth:
     sizes = np.stack([cells, *((cells + 1 - half % 2) // 2 for half in range(2 * HALVINGS))])
     n_ref = np.array([len(rows) for rows in m.reference])[m.context]
     d_var = var[None] / np.maximum(sizes, 1)[:, :, None] + (1.0 / np.maximum(n_ref, 1))[None, :, None] * sd**2
-    z = np.zeros_like(y)
+    z, z_sd = np.zeros_like(y), np.zeros_like(y[0])
     for c in np.unique(m.context).tolist():
         mine = np.flatnonzero(m.context == c)
         rows = np.concatenate([m.units[t] for t in mine])
         group = np.repeat(np.arange(len(mine)), cells[mine])
         side = np.concatenate([sides[t] for t in mine], axis=1)
-        z[:, mine] = z_scores(_dense(m.x, rows), group, side, _dense(m.x, m.reference[c]))
+        z[:, mine], z_sd[mine] = z_scores(_dense(m.x, rows), group, side, _dense(m.x, m.reference[c]))
     c_all, top = _published(m, y[0], var, cells)
     c_rep, train_delta = np.stack([_mean(m.deep, rows) for rows in m.replicate]), train - c_in[m.train_context]
     c_in, c_ref, c_rep = c_in[m.context], c_ref[m.context], c_rep[m.context]
@@ -159,6 +163,7 @@ def measure(m: Cells) -> Truth:
     return Truth(
         y=y,
         z=z,
+        z_sd=z_sd,
         d_var=d_var,
         c_in=c_in,
         c_ref=c_ref,
