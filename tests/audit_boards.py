@@ -100,7 +100,7 @@ def first(board, label):
 
 def edited(entry, metric, field, by, of_task=False):
     """The same with one number another, of its own or of its task."""
-    table, m = entry.values, list(TRACK.metrics).index(metric)
+    table, m = entry.values, list(entry.track.metrics).index(metric)
     numbers = dict((table.task if of_task else table).numbers)
     column = numbers[field] = numbers[field].copy()
     column[np.flatnonzero(np.isfinite(column[:, m]))[0], m] += by

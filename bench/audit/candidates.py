@@ -27,6 +27,7 @@ def listed(task: Task) -> tuple[list[Asked], tuple[Unit, ...], Bools]:
     """
     data = task.dataset
     every, units, targeted = list[Asked](), list[Unit](), np.zeros(len(data.genes), dtype=np.bool_)
+    learned = tuple(frozenset(constituents(unit.perturbation)) for unit in task.units_of("train"))
     trained = {identity(unit.perturbation) for unit in task.units_of("train")}
     for context, name in enumerate(data.contexts):
         part = {unit: kind for kind in ("train", "val") for unit in task.units_of(kind) if unit.context == name}
@@ -55,6 +56,7 @@ def listed(task: Task) -> tuple[list[Asked], tuple[Unit, ...], Bools]:
                 train=np.array([i < len(done) and part.get(done[i]) == "train" for i in range(len(genes))]),
                 seen=np.array([sum(identity(single(gene)) in trained for gene in held) for held in genes]),
                 pairs=np.array([place[identity(pair)] for pair in pairs], dtype=np.int64),
+                learned=learned,
                 singles=np.array([[place[key] for key in both] for both in halves], dtype=np.int64).reshape(-1, 2),
             )
         )

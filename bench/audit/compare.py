@@ -86,8 +86,6 @@ PLANS: dict[str, Tolerance] = {
     **{f"e5_{what}": _BY_DISTANCE for what in ("regret", "regret_raw", "excess")},
     **{f"e6_mrr_{calls}": Tolerance(0.4, 1.2e-2) for calls in (10, 50, 200)},
 }
-#: The same of facts of a task.
-PLANS_FROM_CELLS = {name: Tolerance(EXACT, EXACT) for name in PLANS}
 _LABEL, _LEAK = Tolerance(0.06, 3e-3), Tolerance(EXACT, 1e-3)
 #: Of profiles of wells by label, from embeddings in float16: two wells as near as that may change places in a list, and
 #: some labels have a list of five. About twice the largest measured on 89 records of 12 rows.

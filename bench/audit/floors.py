@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,25 +52,7 @@ class Floors:
 
     def check(self, what: str) -> Check:
         """Compare all of it with what is recorded."""
-        name, n, said = "floor and replicate recomputed", 0, list[str]()
-        said += self._unknown()
-        for field, computed, whole in self._fields():
-            worst, compared = self._compared(field, computed, whole)
-            n += compared
-            said += [f"{field}: {worst}"] if worst else []
-        if not said:
-            return passed(name, what, f"{n} values, {len(self._blind)} condition-blind answers")
-        more = f"; and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
-        return failed(name, what, METRIC, "; ".join(said[:_NAMED]) + more)
-
-    def _unknown(self) -> list[str]:
-        """Answers that a task lacks, or has too many: the floor is the best of them."""
-        there, expected = self._task.answers, set(self._blind)
-        missing = [
-            f"{name} is not among the floor's answers: scored by code that did not know it"
-            for name in sorted(expected - there)
-        ]
-        return missing + [f"{BLIND}{name} is an answer of another kind of task" for name in sorted(there - expected)]
+        return compared(self.entry, self._fields(), self._blind, what)
 
     def _fields(self) -> Iterator[tuple[str, Columns, bool]]:
         """Fields, what they must hold, and whether that is all that they may hold."""
@@ -83,9 +66,6 @@ class Floors:
         yield "floor", floor, False
         yield "half_floor", self._on_halves(lambda half: mean), True
         yield "half_replicate", self._replicate, False
-        for name, answer in self._blind.items():
-            if name in self._task.answers:
-                yield BLIND + name, answer, True
 
     @cached_property
     def _replicate(self) -> Columns:
@@ -94,7 +74,7 @@ class Floors:
 
     @cached_property
     def _blind(self) -> dict[str, Columns]:
-        """Every answer that knows no condition, or in other contexts no context: those that have any value."""
+        """Every answer that knows no condition, or in other contexts no context."""
         chance = {
             name: np.where(np.isfinite(self._replicate[name]), value, np.nan)
             for name, value in CHANCE.items()
@@ -105,7 +85,7 @@ class Floors:
             out[name] = {metric: self._column(each) for metric, each in values.items()}
         for name, d_hat in self.truth.elsewhere.items():
             out[name] = self._on_halves(lambda half, d_hat=d_hat: d_hat)  # type: ignore[misc]
-        return {name: of for name, of in out.items() if any(np.isfinite(each).any() for each in of.values())}
+        return out
 
     @cached_property
     def _galleries(self) -> dict[str, NDArray[np.int64]]:
@@ -130,14 +110,45 @@ class Floors:
             out[task.scopes[scope][1]] = within
         return out
 
-    def _compared(self, field: str, computed: Columns, whole: bool) -> tuple[str, int]:
-        task = self._task
-        shown, everywhere = task.words["scope"] == ALL, np.ones(len(task.cells), dtype=np.bool_)
-        nothing, recorded, expected = np.full(len(task.cells), np.nan), Columns(), Columns()
-        for m, name in enumerate(self.entry.values.metrics):
-            if whole or name in computed:
-                rows = everywhere if whole or name in WITHIN else shown
-                recorded[name] = task.numbers[field][rows, m]
-                expected[name] = computed.get(name, nothing)[rows]
-        exact = dict.fromkeys(self.entry.values.metrics, Tolerance(EXACT, EXACT)) | FROM_CELLS
-        return difference(recorded, expected, exact)
+
+def compared(
+    entry: BoardEntry, fields: Iterable[tuple[str, Columns, bool]], blind: Mapping[str, Columns], what: str
+) -> Check:
+    """Compare what a record says of its task with what was computed, all within 1e-6.
+
+    Args:
+        entry: The record.
+        fields: Name of a field, its columns, and whether other columns must have no value.
+        blind: Columns of the answers of which the floor is the best: there may be no other, and they have no others.
+        what: Of what task, for the report.
+    """
+    answers = {name: of for name, of in blind.items() if any(np.isfinite(each).any() for each in of.values())}
+    there, name, n = entry.values.task.answers, "floor and replicate recomputed", 0
+    said = [
+        f"{one} is not among the floor's answers: scored by code that did not know it"
+        for one in sorted(set(answers) - there)
+    ]
+    said += [f"{BLIND}{one} is an answer of another kind of task" for one in sorted(there - set(answers))]
+    for field, columns, whole in chain(
+        fields, ((BLIND + one, answers[one], True) for one in sorted(there & set(answers)))
+    ):
+        worst, count = _difference(entry, field, columns, whole)
+        n += count
+        said += [f"{field}: {worst}"] if worst else []
+    if not said:
+        return passed(name, what, f"{n} values, {len(answers)} blind answers")
+    more = f"; and {len(said) - _NAMED} more" if len(said) > _NAMED else ""
+    return failed(name, what, METRIC, "; ".join(said[:_NAMED]) + more)
+
+
+def _difference(entry: BoardEntry, field: str, computed: Columns, whole: bool) -> tuple[str, int]:
+    task = entry.values.task
+    shown, everywhere = task.words["scope"] == ALL, np.ones(len(task.cells), dtype=np.bool_)
+    nothing, recorded, expected = np.full(len(task.cells), np.nan), Columns(), Columns()
+    for m, name in enumerate(entry.values.metrics):
+        if whole or name in computed:
+            rows = everywhere if whole or name in WITHIN else shown
+            recorded[name] = task.numbers[field][rows, m]
+            expected[name] = computed.get(name, nothing)[rows]
+    exact = dict.fromkeys(entry.values.metrics, Tolerance(EXACT, EXACT)) | FROM_CELLS
+    return difference(recorded, expected, exact)

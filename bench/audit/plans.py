@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audit import data_sets
+from bench.audit import data_sets, floors
 from bench.audit.candidates import listed
-from bench.audit.compare import EXACT, PLANS, PLANS_FROM_CELLS, difference
+from bench.audit.compare import EXACT, PLANS, difference
 from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
-from bench.audit.second import planning
+from bench.audit.second import orders, planning
 from bench.audit.second.planning import Answer, Values
 from bench.audit.second.questions import Questions, drawn
 from bench.data.task import Task
@@ -48,15 +48,22 @@ class Judge:
         return self._joined(lambda one: planning.chance(one, self.scales))
 
     def facts(self, entry: BoardEntry, what: str) -> Check:
-        """Compare chance and ceiling with those computed here."""
-        name, said, n = "floor and replicate recomputed", [], 0
-        ceiling = self._joined(lambda one: planning.ceiling(one, self.scales))
+        """Compare chance, orders that look at no query, and the ceiling with those computed here."""
         floor = {name: self.chance[of] for name in PLANS if (of := _chance_of(name)) in self.chance}
-        for field, computed in (("floor", floor), ("half_replicate", ceiling)):
-            worst, compared = difference(_recorded(entry, field), self._ordered(entry, computed), PLANS_FROM_CELLS)
-            n += compared
-            said += [f"{field}: {worst}"] if worst else []
-        return failed(name, what, METRIC, "; ".join(said)) if said else passed(name, what, f"{n} values")
+        half_floor = {name: self.chance[name] for name in orders.FAMILIES if name in self.chance}
+        fields = [
+            ("floor", floor, False),
+            ("half_floor", half_floor, True),
+            ("half_replicate", self._joined(lambda one: planning.ceiling(one, self.scales)), False),
+        ]
+        by_context = [orders.blind_answers(one, self.scales) for one in self.every]
+        blind = {name: self._together([of[name] for of in by_context]) for name in by_context[0]}
+        return floors.compared(
+            entry,
+            [(field, self._ordered(entry, columns), whole) for field, columns, whole in fields],
+            {name: self._ordered(entry, columns) for name, columns in blind.items()},
+            what,
+        )
 
     def row(self, entry: BoardEntry, rows: Floats, steps: Floats) -> Check:
         """Check one row by its kept coordinates."""
@@ -121,7 +128,10 @@ class Judge:
         return "", n
 
     def _joined(self, compute: Callable[[Questions], Values]) -> Values:
-        found = [compute(one) for one in self.every]
+        return self._together([compute(one) for one in self.every])
+
+    def _together(self, found: list[Values]) -> Values:
+        """Context after context; NaN of what one lacks."""
         counts = [len(one.asked.tested) for one in self.every]
         names = dict.fromkeys(name for values in found for name in values)
         return {

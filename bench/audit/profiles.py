@@ -23,7 +23,7 @@ from bench.core.files import file_part
 from bench.data.profiles.wells import COMPOUND, Group, Wells
 from bench.results import embeddings
 from bench.results.entries import BoardEntry
-from bench.results.tables import ALL
+from bench.results.tables import ALL, GROUPS
 
 Floats = NDArray[np.float64]
 #: What a track must measure for its rows to be judged here.
@@ -225,8 +225,10 @@ def _compared(entry: BoardEntry, answer: Answer, tolerances: Mapping[str, Tolera
     labels, values = _labels(entry), entry.values
     place = {name: m for m, name in enumerate(values.metrics)}
     floor = answer.design.means(answer.design.chance)
-    if set(labels) != set(floor):
+    if sorted(labels) != sorted(floor):
         return f"{len(set(labels) ^ set(floor))} labels are not those that the wells' design asks for", 0
+    if values.task.cells.any() or any(word for name in GROUPS for word in values.task.words[name].tolist()):
+        return "labels have no cells and no subgroups, and some are recorded", 0
     gated = answer.gated
     level = gated.means(gated.ap)
     normalised = gated.means((gated.ap - gated.chance) / (1.0 - gated.chance)) if len(gated.ap) else {}
@@ -236,9 +238,10 @@ def _compared(entry: BoardEntry, answer: Answer, tolerances: Mapping[str, Tolera
     }
     recorded = {name: values.column(ALL, "value", place[name]) for name in (*computed, "retrieved")}
     worst, n = difference(recorded, computed, tolerances)
-    chance = {"chance": values.column(ALL, "floor", place["map"])}
-    also, m = difference(chance, {"chance": np.array([floor[name] for name in labels])}, tolerances)
-    worst, n = worst or also, n + m
+    # A random order has the chance of its label, and nothing once that is taken off.
+    for name, bar in (("map", np.array([floor[name] for name in labels])), ("map_normalised", np.zeros(len(labels)))):
+        also, m = difference({"chance": values.column(ALL, "floor", place[name])}, {"chance": bar}, tolerances)
+        worst, n = worst or (also and f"floor of {name}: {also}"), n + m
     q = matching.adjusted(matching.p_values(gated, str(options["aggregation"])))
     for name, said in zip(labels, recorded["retrieved"].tolist(), strict=True):
         mine = q.get(name, 1.0)

@@ -7,6 +7,7 @@ import members
 import numpy as np
 import pytest
 import screens
+from audit_boards import edited
 from harness import BUDGET, made_spec
 
 from bench.audit import plans
@@ -18,6 +19,7 @@ from bench.core.conditions import constituents
 from bench.data.splits.split import draw
 from bench.data.task import Task
 from bench.results import everything, records, shifts, store
+from bench.results.tables import BLIND
 from bench.runner import by_track, kept_predictions
 from bench.runner.config import make_config, task_fields
 from bench.runner.model_choice import choose
@@ -271,3 +273,21 @@ def test_publishing_takes_coordinates_along(drawn, clean_tree, tmp_path, monkeyp
     assert copy.record.hashes[shifts.HASH] == there.record.hashes[shifts.HASH]
     (tmp_path / "runs" / run_id / "candidates.h5ad").write_bytes(b"another")
     assert "not the predictions" in kept_predictions.kept_of([entry], tmp_path / "runs")[1][run_id]
+
+
+@pytest.mark.ci
+def test_orders_that_look_at_no_query_are_floors_too(folder, drawn):
+    entry = next(entry for entry in board_of(folder).entries() if entry.record.spec.label == "near")
+    judge, answers = plans.Judge(drawn, folder), entry.values.task.answers
+    assert judge.facts(entry, "").status == "ok" and {"chance", "largest", "unseen_smallest"} <= answers
+    fields, numbers = ["half_floor", *(f"{BLIND}{name}" for name in sorted(answers))], entry.values.task.numbers
+    known = {field: np.isfinite(numbers[field]).any(axis=0) for field in fields}
+    kinds = [(field, name) for field in fields for m, name in enumerate(NAMES) if known[field][m]]
+    assert {metric for _, metric in kinds} >= {"e1_mrr_20", "e2_mrr_20", "e3_mrr_20"}
+    for field, metric in kinds:
+        check = judge.facts(edited(entry, metric, field, -1e-4, of_task=True), "")
+        assert (check.status, check.code) == ("failed", METRIC)
+        assert f"{field}: " in check.detail and f"one of {metric} is off by" in check.detail
+    numbers = {name: block for name, block in numbers.items() if name != f"{BLIND}unseen"}
+    lacking = replace(entry.values, task=replace(entry.values.task, numbers=numbers))
+    assert "unseen is not among the floor's answers" in judge.facts(replace(entry, load=lambda: lacking), "").detail

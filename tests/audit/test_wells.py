@@ -114,6 +114,30 @@ def test_all_that_was_published_is_recomputed_and_an_embedding_lies_there_once(b
     assert len(kept_in(boards, wells)) == 1
 
 
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [("floor", "floor of map_normalised: "), ("cells", "no cells and no subgroups"), ("subgroup", "no cells and no")],
+)
+def test_what_is_edited_of_a_task_that_all_rows_share(what, said, boards, audit):
+    board = next(board for board in store.boards(boards, TRACK) if board.path.name.split("__")[1].startswith("target"))
+    entries, task = board.entries(), board.entries()[0].values.task
+    if what == "floor":
+        floor = task.numbers["floor"].copy()
+        floor[0, NAMES.index("map_normalised")] = -0.1
+        task = replace(task, numbers={**task.numbers, "floor": floor})
+    elif what == "cells":
+        task = replace(task, cells=task.cells + 1)
+    else:
+        task = replace(task, words={**task.words, "subgroup": np.full(len(task.cells), "good", dtype=object)})
+    board.write([(entry.record, replace(entry.values, task=task)) for entry in entries])
+    everything.regenerate(registry.tracks(), boards)
+    report = audit(boards)
+    found = failures(report)
+    assert report.exit_code == METRIC and len(found) == len(entries)
+    assert all(check.name == "metrics recomputed" and said in check.detail for check in found)
+
+
 @pytest.mark.thinned(1)
 @pytest.mark.parametrize("how", ["sphering", "kpca", "plate_z"])
 def test_corrections_are_those_of_scikit_learn(how, wells):

@@ -32,7 +32,7 @@ class Answer:
         known: Whether anything is known of a candidate ``[C]``.
         known_pairs: Of a pair ``[P]``.
         centre: What measured shifts have in common ``[K]``; absent = it is left in.
-        flat: Whether all candidates are tied, whatever is predicted.
+        order: Scores of candidates that look at no query, whatever is predicted ``[C]``; absent = none.
     """
 
     at: Callable[[int], Floats]
@@ -40,7 +40,7 @@ class Answer:
     known: Bools
     known_pairs: Bools
     centre: Floats | None = None
-    flat: bool = False
+    order: Floats | None = None
 
 
 def unfolded(rows: Floats, steps: Floats, one: Questions) -> Answer:
@@ -91,10 +91,15 @@ def replicate(one: Questions, centre: bool) -> Answer:
     )
 
 
+def fixed(one: Questions, order: Floats) -> Answer:
+    """An order that looks at no query, the first the highest ``[C]``."""
+    nothing, known = np.zeros((len(order), len(one.centre))), np.ones(len(order), dtype=np.bool_)
+    return Answer(lambda d: nothing, lambda d: nothing[one.asked.pairs], known, known[one.asked.pairs], order=order)
+
+
 def flat(one: Questions) -> Answer:
     """An order that tells no candidate from another."""
-    nothing, known = np.zeros((len(one.asked.genes), len(one.centre))), np.ones(len(one.asked.genes), dtype=np.bool_)
-    return Answer(lambda d: nothing, lambda d: nothing[one.asked.pairs], known, known[one.asked.pairs], flat=True)
+    return fixed(one, np.zeros(len(one.asked.genes)))
 
 
 def raw(who: Answer) -> Answer:
@@ -126,9 +131,16 @@ def _nearness(shifts: Floats, known: Bools, goals: Floats, centre: Floats | None
     return np.where(known, -away, -np.inf)
 
 
+def _near(who: Answer, draw: int, rows: Rows, goals: Floats) -> Floats:
+    """``[Q, n]`` how near some candidates are to goals, or their places in a fixed order."""
+    if who.order is not None:
+        return np.tile(who.order[rows], (len(goals), 1))
+    return _nearness(who.at(draw)[rows], who.known[rows], goals, who.centre)
+
+
 def recovered(one: Questions, who: Answer, bags: tuple[int, ...] = BAGS) -> Values:
     """E1 and E2 by bags, E3 and E6 ``[T]``."""
-    asked, sums, draws = one.asked, dict[str, Floats](), range(1 if who.flat else DRAWS)
+    asked, sums, draws = one.asked, dict[str, Floats](), range(DRAWS if who.order is None else 1)
     everyone, own_pair, of_pairs = np.arange(len(asked.cells)), *_pairs(one)
     for d in draws:
         at = who.at(d)
@@ -137,7 +149,7 @@ def recovered(one: Questions, who: Answer, bags: tuple[int, ...] = BAGS) -> Valu
             for task, rows in (("e1", asked.tested), ("e2", everyone)):
                 if task == "e2" and not asked.train.any():
                     continue
-                scores = _scores(who, at[rows], who.known[rows], queries)
+                scores = _scores(who, at[rows], rows, who.known[rows], queries)
                 where = places.counted_of(scores, np.searchsorted(rows, asked.tested))
                 for name, value in places.measures(*where, len(rows)).items():
                     _add(sums, f"{task}_{name}_{n}", value)
@@ -152,7 +164,7 @@ def recovered(one: Questions, who: Answer, bags: tuple[int, ...] = BAGS) -> Valu
 def _of_pairs(one: Questions, who: Answer, d: int, own: Rows, asked: Rows, sums: Values) -> None:
     """E3 and E6 of one draw; units that are no pair have no value."""
     queries, count = one.queries[USUAL][d, asked], len(one.asked.pairs)
-    full = _scores(who, who.pairs(d), who.known_pairs, queries)
+    full = _scores(who, who.pairs(d), one.asked.pairs, who.known_pairs, queries)
     above, tied = places.counted(full)
     q = np.arange(len(asked))
     values = {
@@ -163,9 +175,9 @@ def _of_pairs(one: Questions, who: Answer, d: int, own: Rows, asked: Rows, sums:
         inside = places.within(k, above, tied) / min(k, count)
         share = np.stack([_shared(one.asked.singles, one.asked.singles[i]) for i in own])
         values[f"e3_overlap{k}_{USUAL}"] = (inside * share).sum(axis=1)
-    if not who.flat and who.centre is not None:
+    if who.order is None and who.centre is not None:
         at = who.at(d)
-        cheap = _scores(who, at[a] + at[b], who.known_pairs, queries)
+        cheap = _scores(who, at[a] + at[b], one.asked.pairs, who.known_pairs, queries)
         for k in SHORTLISTS:
             level = np.zeros(cheap.shape, dtype=np.int64)
             if k < count:
@@ -179,8 +191,11 @@ def _of_pairs(one: Questions, who: Answer, d: int, own: Rows, asked: Rows, sums:
         _add(sums, name, spread)
 
 
-def _scores(who: Answer, shifts: Floats, known: Bools, queries: Floats) -> Floats:
-    return np.zeros((len(queries), len(shifts))) if who.flat else cosines(shifts, known, queries, who.centre)
+def _scores(who: Answer, shifts: Floats, rows: Rows, known: Bools, queries: Floats) -> Floats:
+    """``[Q, n]`` of some candidates: of their shifts, or by their places in a fixed order."""
+    if who.order is not None:
+        return np.tile(who.order[rows], (len(queries), 1))
+    return cosines(shifts, known, queries, who.centre)
 
 
 def _add(sums: Values, name: str, value: Floats) -> None:
@@ -211,9 +226,7 @@ def steered(one: Questions, who: Answer) -> tuple[Floats, Floats]:
     count = len(rows)
     lost, room = np.full((DRAWS, count), np.nan), np.full((DRAWS, count), np.nan)
     for d in range(DRAWS if count > 2 else 0):
-        near = np.zeros((count, count)) if who.flat else _nearness(
-            who.at(d)[rows], who.known[rows], one.queries[USUAL][d], who.centre
-        )  # fmt: skip
+        near = _near(who, d, rows, one.queries[USUAL][d])
         mine, its = (_between(one.halves[half]) for half in (d, d ^ 1))
         judge = one.halves[d ^ 1]
         for t in range(count):
@@ -248,9 +261,7 @@ def reversed_(one: Questions, who: Answer) -> tuple[Floats, Floats]:
         away = [(mean[members] ** 2).sum(axis=1) - noise[members] - one.reference_noise for mean, noise in one.halves]
         for d in range(DRAWS):
             mine, its = away[d], away[d ^ 1]
-            near = np.zeros(len(rows)) if who.flat else _nearness(
-                who.at(d)[rows], who.known[rows], goal[None], who.centre
-            )[0]  # fmt: skip
+            near = _near(who, d, rows, goal[None])[0]
             best = _chosen(-mine, its, everyone)
             lost += (_chosen(near, its, everyone) - best) / DRAWS
             room += (nothing - best) / DRAWS
@@ -327,6 +338,7 @@ def nulls(one: Questions, who: Answer, seed: int) -> dict[str, tuple[float, floa
         total = np.zeros((len(which), len(rows)))
         for d in range(DRAWS):
             shifts, known = (who.pairs(d), who.known_pairs) if task == "e3" else (who.at(d)[rows], who.known[rows])
-            total += places.reciprocal(*places.counted(_scores(who, shifts, known, one.queries[USUAL][d, which])))
+            scores = _scores(who, shifts, rows, known, one.queries[USUAL][d, which])
+            total += places.reciprocal(*places.counted(scores))
         out[task] = (*places.null(total / DRAWS, own, asked.strata[rows], seed), len(which))
     return out

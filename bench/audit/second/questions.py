@@ -32,6 +32,7 @@ class Asked:
         seen: How many of its genes have a train single, in any context ``[C]``.
         pairs: Places of the pairs ``[P]``; empty where none are asked for.
         singles: Places of their two singles ``[P, 2]``.
+        learned: Perturbed genes of each train unit of the task, in any context ``[U]``.
     """
 
     context: int
@@ -42,6 +43,7 @@ class Asked:
     seen: Rows
     pairs: Rows
     singles: Rows
+    learned: tuple[frozenset[str], ...]
 
     @property
     def strata(self) -> Rows:
@@ -80,6 +82,7 @@ class Questions:
         to_input: The reference controls less the input controls ``[K]``.
         reference_noise: Sampling variance of the mean of the reference controls.
         centre: Mean shift of the train units ``[K]``.
+        trained: Shifts of these ``[U, K]``.
     """
 
     asked: Asked
@@ -90,6 +93,7 @@ class Questions:
     to_input: Floats
     reference_noise: float
     centre: Floats
+    trained: Floats
 
 
 def drawn(m: Cells, every: list[Asked], targeted: Bools) -> list[Questions]:
@@ -148,6 +152,7 @@ def _questions(
         to_input=origin - c_in,
         reference_noise=float(_half(controls, origin).noise),
         centre=shifts.mean(axis=0)[looked_at] @ axes.T,
+        trained=shifts[:, looked_at] @ axes.T,
     )
 
 

@@ -110,18 +110,25 @@ def _directions(shift: Floats, genes: Bools) -> dict[str, Floats]:
     """Of some train units, as their shifts say ``[G]`` each."""
     mean = shift.mean(axis=0)
     out = {"mean": mean, "sign_rms": np.sign(mean) * np.sqrt((shift**2).mean(axis=0))}
-    count, width = len(shift), int(genes.sum())
-    spread, axes = np.zeros(0), np.zeros((width, 0))
-    if count > 1 and width:
-        least = max(width - COMPONENTS, 0)
-        spread, axes = scipy.linalg.eigh(np.cov(shift[:, genes], rowvar=False), subset_by_index=[least, width - 1])
+    spread, axes = _components(shift[:, genes] - mean[genes])
     for k in range(COMPONENTS):
         out[f"pc{k + 1}"] = np.zeros(len(genes))
-        if k < min(count - 1, len(spread)) and spread[-1 - k] > NOTHING * spread[-1]:
-            axis = axes[:, -1 - k]
-            along = float(axis @ mean[genes]) or float(axis[np.argmax(np.abs(axis))])
-            out[f"pc{k + 1}"][genes] = axis * np.sign(along)
+        if k < min(len(shift) - 1, len(spread)) and spread[k] > NOTHING * spread[0]:
+            along = float(axes[k] @ mean[genes]) or float(axes[k][np.argmax(np.abs(axes[k]))])
+            out[f"pc{k + 1}"][genes] = axes[k] * np.sign(along)
     return out
+
+
+def _components(centred: Floats) -> tuple[Floats, Floats]:
+    """Largest squared singular values ``[k]`` and their axes ``[k, n]``: eigenvectors of genes or units, the fewer."""
+    units, genes = centred.shape
+    side = min(units, genes)
+    if side < 1:
+        return np.zeros(0), np.zeros((0, genes))
+    of = centred.T @ centred if genes <= units else centred @ centred.T
+    spread, found = scipy.linalg.eigh(of, subset_by_index=[max(side - COMPONENTS, 0), side - 1])
+    axes = found if genes <= units else centred.T @ found / np.sqrt(np.maximum(spread, np.finfo(np.float64).tiny))
+    return spread[::-1], axes.T[::-1]
 
 
 def _mean_ranks(z: Floats, scored: Bools) -> Floats:
