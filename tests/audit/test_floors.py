@@ -1,9 +1,11 @@
 """What all rows of a task share is recomputed: blind answers, replicate, and what is said of units."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import screens
 from audit_boards import again, board_of, caught, edited, first, scored
 from scipy.special import ndtr
 from scipy.stats import mannwhitneyu
@@ -11,6 +13,10 @@ from scipy.stats import mannwhitneyu
 from bench.audit import rows, words
 from bench.audit.report import HASH, METRIC
 from bench.audit.second.ranksum import z_scores
+from bench.core.conditions import CONTROL
+from bench.data.load import inspect, load
+from bench.data.splits.split import draw
+from bench.data.task import Task
 from bench.results.entries import BoardEntry
 from bench.results.tables import ALL, BLIND
 from bench.tracks.response.track import TRACK
@@ -156,6 +162,25 @@ def test_answers_by_number_and_within_subgroups(simulated, tmp_path, clean_tree)
         ("span@unseen_single", PATTERN),
         ("span@combo_seen1", SIZE),
     ):
+        check = judge.facts(edited(entry, metric, f"{BLIND}{name}", -1e-4, of_task=True), "")
+        assert f"{BLIND}{name}: " in check.detail and metric in check.detail
+
+
+@pytest.mark.ci
+def test_answers_by_dose(tmp_path, clean_tree):
+    """Of compounds in two lines each dose that ten train units have is answered for by itself."""
+    screen = load(inspect(screens.chemical_file(tmp_path))[1].card)
+    order = np.random.default_rng(5).permutation(sorted(set(screen.perturbations) - {CONTROL})).tolist()
+    lists = {"train": order[:23], "val": order[23:27], "test": order[27:]}
+    (tmp_path / "lists.json").write_text(json.dumps(lists))
+    task = Task(screen, draw(screen, "custom", custom=tmp_path / "lists.json"))
+    record, table, _ = scored("train_mean", task, tmp_path)
+    entry = BoardEntry(TRACK, record, tmp_path, lambda: table)
+    judge = rows.judge_of(task, entry, tmp_path)
+    assert {"mean_by_dose", "-pc1_by_dose", "size_rms_by_dose"} <= entry.values.task.answers
+    assert judge.facts(entry, "").detail.endswith("blind answers") and judge.facts(entry, "").status == "ok"
+    assert [c.status for c in words.look([entry], task, "")] == ["ok"]
+    for name, metric in (("ranks_by_dose", DE), ("size_median_by_dose", SIZE), ("mean_by_dose", PATTERN)):
         check = judge.facts(edited(entry, metric, f"{BLIND}{name}", -1e-4, of_task=True), "")
         assert f"{BLIND}{name}: " in check.detail and metric in check.detail
 
