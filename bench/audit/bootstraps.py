@@ -1,18 +1,20 @@
-"""Checks of what bootstraps of the reference controls do to a row, to a replicate and to answers from other contexts.
+"""Checks of what bootstraps of the reference controls do to a row, to a replicate and to the answers of the floor.
 
 Their variance is part of every interval: made smaller, with all hashes made anew, they would narrow it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit.second import scores
+from bench.audit.second.blind import Answer
 from bench.audit.second.resampled import Resampled, changes
 from bench.audit.second.truth import Cells, Truth
 from bench.core.track import Track
@@ -22,6 +24,8 @@ from bench.results.tables import ALL, BLIND, TaskTable
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+#: Values under each bootstrap: by metric ``[50, T]``, and of identity by scope ``[50, n]``.
+Moved: TypeAlias = tuple[Mapping[str, Floats], Mapping[str, Floats]]
 
 IDENTITY, REPLICATE, CHANCE = "discrimination", "replicate", "chance"
 #: What the root mean square of a difference may be, in that of the changes themselves: of these 7 bits are kept, and
@@ -64,28 +68,42 @@ class Bootstraps:
         computed = self._changes(entry, "value", *self._moved(values.task, d_hat, none))
         return self._compared(values.task, values.draws, computed)
 
-    def of_task(self, entry: BoardEntry) -> tuple[str, int]:
-        """Compare the changes of a task's replicate, chance, and answers from other contexts with those computed here.
+    def of_task(self, entry: BoardEntry, blind: Mapping[str, Answer]) -> tuple[str, int]:
+        """Compare the changes of a task's replicate, and of the answers of its floor, with those computed here.
 
         Of a replicate those of ``signed_rank_z`` are not, which would need the test of every half.
+
+        Args:
+            entry: One of its records.
+            blind: Answers that know no condition.
         """
         values, n = entry.values, 0
-        nothing = np.zeros(len(self.truth.c_in), dtype=np.bool_)
-        parts = {name: self._moved(values.task, d_hat, nothing) for name, d_hat in self.truth.elsewhere.items()}
-        parts[REPLICATE] = self._replicate(values.task, entry.track)
-        for name, (by_unit, galleries) in parts.items():
-            computed = self._changes(entry, "half_replicate" if name == REPLICATE else BLIND + name, by_unit, galleries)
-            asked = (*by_unit, IDENTITY)
+        if any(row.any() for (_, _, name), row in values.task.draws.items() if name == CHANCE):
+            return "chance does not depend on the controls, and moves with them", n
+        for name, (by_unit, galleries) in self._parts(values.task, entry.track, blind):
+            only = name.partition("@")[2]  # an answer that is fitted to a subgroup is one there alone
+            field = "half_replicate" if name == REPLICATE else BLIND + name
+            computed = self._changes(entry, field, by_unit, galleries)
+            computed = {key: each for key, each in computed.items() if only in ("", key[0])}
+            asked = (*by_unit, IDENTITY) if name == REPLICATE else tuple(SHARE)
             stored = {key[:2]: row for key, row in values.task.draws.items() if key[2] == name and key[1] in asked}
             said, compared = self._compared(values.task, stored, computed)
             n += compared
             if said:
                 return f"of {name}, {said}", n
-        if any(row.any() for (_, _, name), row in values.task.draws.items() if name == CHANCE):
-            return "chance does not depend on the controls, and moves with them", n
         return "", n
 
-    def _moved(self, task: TaskTable, d_hat: Floats, none: Bools) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    def _parts(self, task: TaskTable, track: Track, blind: Mapping[str, Answer]) -> Iterator[tuple[str, Moved]]:
+        """Values under each bootstrap of everything that a task keeps changes of."""
+        yield REPLICATE, self._replicate(task, track)
+        nothing = np.zeros(len(self.truth.c_in), dtype=np.bool_)
+        for name, d_hat in self.truth.elsewhere.items():
+            yield name, self._moved(task, d_hat, nothing)
+        for name, answer in blind.items():
+            found = self._resampled.of(answer.pattern, answer.de, answer.size)
+            yield name, ({metric: each[:, self.order] for metric, each in found.items()}, {})
+
+    def _moved(self, task: TaskTable, d_hat: Floats, none: Bools) -> Moved:
         """Values under each bootstrap: by metric, and of identity by scope, in the order of a record's units."""
         found = {name: each[:, self.order] for name, each in self._resampled.by_unit(d_hat).items()}
         return found, {
@@ -97,7 +115,7 @@ class Bootstraps:
         scopes = {scope: rows for scope, (rows, own) in task.scopes.items() if own is not None or scope == ALL}
         return {scope: self.order[rows] for scope, rows in scopes.items()}
 
-    def _replicate(self, task: TaskTable, track: Track) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    def _replicate(self, task: TaskTable, track: Track) -> Moved:
         """A half as a prediction of the other, mean over halves, or what a prediction without noise would reach."""
         truth, none = self.truth, np.zeros(len(self.truth.c_in), dtype=np.bool_)
         by_unit: dict[str, list[Floats]] = {}
@@ -121,11 +139,13 @@ class Bootstraps:
         """Changes of means over the units of each scope that have a value, by scope and metric."""
         values, out = entry.values, dict[tuple[str, str], Floats]()
         for scope, (rows, _) in values.task.scopes.items():
-            own = galleries[scope] if scope in galleries else galleries[ALL][:, rows]
-            for metric, each in {**{name: of[:, rows] for name, of in by_unit.items()}, IDENTITY: own}.items():
+            found = {name: of[:, rows] for name, of in by_unit.items()}
+            if galleries:
+                found[IDENTITY] = galleries[scope] if scope in galleries else galleries[ALL][:, rows]
+            for metric, each in found.items():
                 there = np.isfinite(values.column(scope, field, list(values.metrics).index(metric)))
-                if (found := changes(np.where(there, each, np.nan))) is not None:
-                    out[scope, metric] = found
+                if (moved := changes(np.where(there, each, np.nan))) is not None:
+                    out[scope, metric] = moved
         return out
 
     def _compared(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bench.audit.compare import EXACT, FROM_CELLS, Tolerance, difference
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import scores
-from bench.audit.second.blind import blind_answers
-from bench.audit.second.truth import Cells, Truth
+from bench.audit.second.blind import Answer
+from bench.audit.second.truth import Truth
 from bench.results.entries import BoardEntry
 from bench.results.tables import ALL, BLIND, TaskTable
 
@@ -35,14 +35,14 @@ class Floors:
     """What a task's rows of values must hold.
 
     Attributes:
-        cells: The task's cells.
-        truth: What was measured of them.
+        truth: What was measured of the task's cells.
+        blind: What answers say that know no condition.
         order: Place among its T units of each unit of a record's values ``[T]``.
         entry: One of its records: what is asked about is the same for all.
     """
 
-    cells: Cells
     truth: Truth
+    blind: Mapping[str, Answer]
     order: NDArray[np.int64]
     entry: BoardEntry
 
@@ -81,8 +81,8 @@ class Floors:
             if name in self._replicate
         }
         out = {"chance": chance}
-        for name, values in blind_answers(self.cells, self.truth).items():
-            out[name] = {metric: self._column(each) for metric, each in values.items()}
+        for name, answer in self.blind.items():
+            out[name] = {metric: self._column(each) for metric, each in answer.values.items()}
         for name, d_hat in self.truth.elsewhere.items():
             out[name] = self._on_halves(lambda half, d_hat=d_hat: d_hat)  # type: ignore[misc]
         return out

@@ -18,6 +18,7 @@ from bench.audit.records import Inspection, subject
 from bench.audit.report import METRIC, Check, failed, passed
 from bench.audit.second import controls, scores
 from bench.audit.second.agreeing import Agreeing
+from bench.audit.second.blind import Answer, blind_answers
 from bench.audit.second.truth import Cells, Truth, measure
 from bench.data.task import Task
 from bench.results.entries import BoardEntry
@@ -63,7 +64,11 @@ class Judge:
 
     def facts(self, entry: BoardEntry, what: str) -> Check:
         """Compare a task's floors and replicate with those computed here."""
-        return Floors(self.cells, self.truth, self.order, entry).check(what)
+        return Floors(self.truth, self._blind, self.order, entry).check(what)
+
+    @cached_property
+    def _blind(self) -> dict[str, Answer]:
+        return blind_answers(self.cells, self.truth)
 
     @cached_property
     def _agreeing(self) -> Agreeing:
@@ -94,8 +99,8 @@ class Judge:
         return Bootstraps(self.cells, self.truth, self.order)
 
     def changes(self, entry: BoardEntry, what: str) -> Check:
-        """Compare what bootstraps do to a task's replicate, and to its answers from other contexts."""
-        return _told(_DRAWN_AGAIN, what, *self._bootstraps.of_task(entry), "changes of means")
+        """Compare what bootstraps do to a task's replicate, and to the answers of its floor."""
+        return _told(_DRAWN_AGAIN, what, *self._bootstraps.of_task(entry, self._blind), "changes of means")
 
     def row(self, entry: BoardEntry, d_hat: Floats) -> Iterator[Check]:
         """Check one row by its predicted shifts ``[T, G]``, in the order of the task's units."""

@@ -93,6 +93,25 @@ def test_changes_of_the_ceiling(metric, judged):
     assert found.status == "failed" and "has values, and no changes" in found.detail
 
 
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        *((name, "pearson_delta") for name in ("mean", "c_in", "span")),
+        *((name, "signed_rank_z") for name in ("-pc1", "ranks", "span")),
+        *((name, "shift_ratio") for name in ("size_rms", "span")),
+    ],
+)
+def test_changes_of_the_floor(name, metric, judged):
+    """The best of these answers is the floor, which every row's skill is counted from."""
+    entry, judge, _ = judged
+    for change in (lambda draw: draw * 0.5, lambda draw: draw * 1.2, np.flip):
+        found = judge.changes(of_task(entry, only(("all", metric, name), change)), "")
+        assert found.status == "failed" and f"of {name}, changes of {metric} in all" in found.detail, found
+    gone = ("all", metric, name)
+    found = judge.changes(of_task(entry, lambda draws: {k: v for k, v in draws.items() if k != gone}), "")
+    assert f"of {name}, {metric} in all has values, and no changes" in found.detail
+
+
 def test_chance_that_moves(judged):
     entry, judge, _ = judged
     key = ("all", "discrimination", "chance")

@@ -95,15 +95,31 @@ class Resampled:
             half: 0 = against all cells; 1 to 10 = against a half.
         """
         own = Scores(self.truth, d_hat, half)
-        norm, size, shift = self._sums(half)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pattern = self._product(self._standard(d_hat, ~own.degenerate), shift) / norm
+        with np.errstate(divide="ignore"):
             mine = np.log((self._scored * d_hat**2).sum(axis=1)) / 2.0
-            out = {"pearson_delta": pattern, "shift_ratio": -np.abs(np.clip(mine - size, -LIMIT, LIMIT))}
-            if half == 0:
-                signed = self._standard(own.signed, ~own.degenerate).astype(np.float32)
-                products = np.stack([(signed * z).sum(axis=1, dtype=np.float64) for z in self._z])
+        signed = self._standard(own.signed, ~own.degenerate) if half == 0 else None
+        return self.of(self._standard(d_hat, ~own.degenerate), signed, mine, half)
+
+    def of(self, pattern: Floats | None, de: Floats | None, size: Floats | None, half: int = 0) -> dict[str, Floats]:
+        """Pattern, DE and size of an answer under each bootstrap, of those that it has ``[50, T]``.
+
+        Args:
+            pattern: What is multiplied with shifts, of mean 0 and norm 1 over scored genes, 0 elsewhere ``[T, G]``.
+            de: The same of z; asked for against all cells alone.
+            size: Log norms ``[T]``.
+            half: As of :meth:`by_unit`.
+        """
+        norm, true, shift = self._sums(half)
+        out = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if pattern is not None:
+                out["pearson_delta"] = self._product(pattern, shift) / norm
+            if de is not None:
+                single = de.astype(np.float32)
+                products = np.stack([(single * z).sum(axis=1, dtype=np.float64) for z in self._z])
                 out["signed_rank_z"] = products / self._z_norms
+            if size is not None:
+                out["shift_ratio"] = -np.abs(np.clip(size - true, -LIMIT, LIMIT))
         return out
 
     def identity(self, d_hat: Floats, rows: Rows, none: NDArray[np.bool_], half: int = 0) -> Floats:
