@@ -17,7 +17,8 @@ class Scope(BaseModel):
 
     Attributes:
         tracks: Kinds of question.
-        boards: Names of boards, ``<dataset>__<split>``.
+        boards: Names of boards, ``<track>/<dataset>__<split>``.
+        but: Boards that it is not about.
         rows: Row labels; a predicate about two rows needs two.
         metrics: Metrics.
         evidence: ``full`` = boards that may carry claims; ``smoke`` = those that only show rows.
@@ -27,6 +28,7 @@ class Scope(BaseModel):
 
     tracks: Words = ()
     boards: Words = ()
+    but: Words = ()
     rows: Words = ()
     metrics: Words = ()
     evidence: Literal["full", "smoke"] | None = None
@@ -46,4 +48,5 @@ class Scope(BaseModel):
 
     def _holds(self, one: Artifact) -> bool:
         wanted = ((self.tracks, one.track), (self.boards, one.board), (self.rows, one.row))
-        return all(not names or name in names for names, name in wanted) and self.evidence in (None, one.evidence)
+        held = all(not names or name in names for names, name in wanted) and one.board not in self.but
+        return held and self.evidence in (None, one.evidence)
