@@ -87,7 +87,7 @@ def _placed(boards: Mapping[str, Summary]) -> str:
         "evidence",
         "rows",
         "conditions",
-        "best ranked row",
+        "best row",
         "its skill",
         "floor",
         "row",
@@ -103,7 +103,7 @@ def _ranked(boards: Mapping[str, Summary]) -> str:
         level = "–" if best is None else _interval(at, best, metric, board)
         shuffled = quote(*at, "shuffled", metric, form=".2f") if "shuffled" in board["rows"] and best else "–"
         lines.append([*_about(key, board), _best(key, board), level, shuffled])
-    return _table(["data", "split", "evidence", "rows", "best ranked row", "row", "shuffled"], lines)
+    return _table(["data", "split", "evidence", "rows", "best row", "row", "shuffled"], lines)
 
 
 def _about(key: str, board: Mapping[str, Any]) -> list[str]:

@@ -88,7 +88,7 @@ def _board(source: Source, key: str, track: Track, items: Sequence[BoardEntry]) 
         "n_conditions": max((row["n_conditions"] or 0 for row in rows.values()), default=0),
         "families": dict(track.families),
         "metrics": [name for name in metrics if any(row.get(name) is not None for row in rows.values())],
-        "best": _best(lines, rows),
+        "best": best(lines, rows),
         "order": list(rows),
         "rows": rows,
     }
@@ -127,9 +127,10 @@ def _number(board: str, column: str, text: str) -> float | int | None:
     return value
 
 
-def _best(lines: Lines, rows: Mapping[str, Summary]) -> str | None:
-    """The first ranked row of a board; head-room and references are not ranked."""
-    return next((line["model"] for line in lines if rows[line["model"]]["rank"] is not None), None)
+def best(lines: Lines, rows: Mapping[str, Summary]) -> str | None:
+    """The first ranked row of a board, as head-room and references are not; where none is ranked, the first model."""
+    ranked = (line["model"] for line in lines if rows[line["model"]]["rank"] is not None)
+    return next(ranked, next((line["model"] for line in lines if rows[line["model"]]["kind"] == "model"), None))
 
 
 def _excluded(source: Source) -> list[Summary]:

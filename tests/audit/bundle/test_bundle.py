@@ -8,7 +8,7 @@ import pytest
 from harness import made_record
 from members import cut, lines_of, put_lines
 
-from bench.audit.bundle import folder, quote
+from bench.audit.bundle import folder, quote, summary
 from bench.audit.bundle.build import build
 from bench.audit.bundle.checks import check
 from bench.audit.bundle.paper import tables
@@ -226,3 +226,12 @@ def test_a_row_with_a_provenance_warning_is_left_out_and_said(boards):
         ("rrr", ["nobody can tell by which code it was made"])
     ]
     assert found["boards"]["response/d__simulation"]["status"]["provenance warning"] == 1
+
+
+def test_the_best_row_of_a_board_without_ranks_is_its_first_model():
+    lines = [{"model": name} for name in ("bar", "a", "b")]
+    rows = {"bar": {"kind": "head-room", "rank": None}, **{name: {"kind": "model", "rank": None} for name in "ab"}}
+    assert summary.best(lines, rows) == "a"
+    rows["b"]["rank"] = 1
+    assert summary.best(lines, rows) == "b"
+    assert summary.best(lines[:1], rows) is None
