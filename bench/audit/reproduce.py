@@ -6,16 +6,19 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from bench.core.errors import BenchError, unknown
 from bench.core.track import CLOSED_FORM
 from bench.data.splits.kinds import kind_of
+from bench.models import registry as models
 from bench.results import store
 from bench.results.entries import BoardEntry
-from bench.runner import by_track
-from bench.runner.config import RunConfig, make_config
+from bench.runner import by_track, profiles
+from bench.runner.config import AnyConfig, LatentsConfig, make_config
+from bench.runner.effort import Effort
 from bench.runner.model_choice import choose
 from bench.tracks import registry
 
@@ -84,28 +87,47 @@ def _folder(out: Path | None) -> Iterator[Path]:
 
 def _again(entry: BoardEntry, folder: Path) -> Iterator[Line]:
     config = _config(entry, folder)
-    (path,) = by_track.run(entry.track, config)
+    paths = by_track.run(entry.track, config)  # of profiles one for each question that their wells allow
     made = {one.record.run_id: one for one in store.collect(entry.track, [config.leaderboards])}
     record = entry.record
-    if path.parent.name != record.run_id or record.run_id not in made:
+    if record.run_id not in {path.parent.name for path in paths} & set(made):
         raise BenchError(
             f"run {record.run_id} ({record.spec.label}) cannot be made again by this code: it makes run "
-            f"{path.parent.name}, as a version, a default or the data have changed. Check out {record.git_sha}."
+            f"{paths[0].parent.name}, as a version, a default or the data have changed. Check out {record.git_sha}."
         )
     old, new = _numbers(entry), _numbers(made[record.run_id])
     for name in sorted({*old, *new}):
         info = entry.track.metrics.get(name)
         largest = max(metric.tolerance for metric in entry.track.metrics.values())
-        trained = record.learned or entry.track.takes == "encoder"
+        trained = record.learned or entry.track.takes in ("encoder", "latents", "profiles")
         tolerance = (largest if info is None else info.tolerance) if trained else CLOSED_FORM
         yield Line(entry.track.name, name, old.get(name), new.get(name), tolerance)
 
 
-def _config(entry: BoardEntry, folder: Path) -> RunConfig:
+def _config(entry: BoardEntry, folder: Path) -> AnyConfig:
     """What to run, from the spec of a record."""
     record, spec = entry.record, entry.record.spec
+    places: dict[str, Any] = {"out": folder / "runs", "leaderboards": folder / "leaderboards", "force": True}
+    if entry.track.takes == "latents":
+        effort = {field.name for field in fields(Effort)}
+        own = ",".join(f"{name}={value}" for name, value in sorted(spec.variant.items()) if name not in effort)
+        return LatentsConfig(
+            data=spec.dataset,
+            row=f"{spec.model}:{own}" if own else spec.model,
+            data_seed=spec.split_seed,
+            seed=spec.pretrain_seed,
+            effort=Effort(**{name: int(str(value)) for name, value in spec.variant.items() if name in effort}),
+            **places,
+        )
     if record.kind == "reference":
         raise BenchError(f"run {record.run_id} is the reference '{spec.label}': reproduce an encoder beside it.")
+    if entry.track.takes == "profiles":
+        asked = registry.evaluation(entry.track).GIVEN
+        given = {name: value for name, value in spec.variant.items() if name in asked}
+        arguments = {name: value for name, value in spec.variant.items() if name not in asked}
+        encoders = {spec.model: arguments} if spec.model in models.entries() else {}
+        (row,) = profiles.rows(entry.track, spec.dataset, given, encoders, [spec.pretrain_seed], **places)
+        return row
     if spec.model_version == 0 or "class_path" in spec.arguments:
         raise BenchError(f"run {record.run_id}: '{spec.model}' is not a model of this package, and cannot be run here.")
     config = make_config(
@@ -115,9 +137,7 @@ def _config(entry: BoardEntry, folder: Path) -> RunConfig:
         split=kind_of(spec.split),
         seeds=((spec.split_seed, spec.pretrain_seed, spec.head_seed),),
         folds=(spec.control_fold,),
-        out=folder / "runs",
-        leaderboards=folder / "leaderboards",
-        force=True,
+        **places,
     )
     by_track.check_folds(entry.track, config.folds)
     return config

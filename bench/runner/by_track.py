@@ -60,7 +60,7 @@ def run(track: Track, config: AnyConfig, task: Task | None = None) -> list[Path]
         from bench.runner import encoder
 
         return encoder.run(track, config, task)
-    raise BenchError(f"rows of bench {track.verb} are made by that verb alone: no suite and no other verb runs them.")
+    raise BenchError(f"rows of bench {track.verb} are made by that verb and by suites, and no other verb runs them.")
 
 
 def finished(track: Track, config: AnyConfig, spec: RunSpec) -> Path | None:

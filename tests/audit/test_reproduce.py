@@ -9,7 +9,9 @@ from command import bench as command
 import bench
 from bench.audit import reproduce
 from bench.core.errors import BenchError
+from bench.core.files import published_boards
 from bench.results import store
+from bench.tracks import registry
 from bench.tracks.response.track import TRACK
 
 pytestmark = pytest.mark.ci
@@ -78,3 +80,29 @@ def test_an_unknown_run_and_the_published_folder_itself_are_refused(boards):
         reproduce.reproduce("000000000000", boards)
     with pytest.raises(BenchError, match="choose another folder"):
         reproduce.reproduce(entry_of(boards).record.run_id, boards, boards)
+
+
+def test_a_row_of_known_latents(tmp_path, capsys):
+    """By its screen's name, its arguments and its effort, which are all in its spec."""
+    data = "g1:perturbations=4,cells=20,controls=40,d_v=3,max_hits=2,d_i=1,genes=8"
+    argv = ["identify", "--data", data, "--data-seed", "2", "--seed", "3", "--steps", "4", "--hidden", "8"]
+    argv += ["--model", "ica perturbed_vae:ablation=no_sep,alpha=0.05", "--against", "ica", "--no-references"]
+    assert command(capsys, *argv, "--out", tmp_path, "--leaderboards", tmp_path / "boards")[0] == 0
+    made = {e.record.spec.label: e.record for e in store.collect(registry.by_verb("identify"), [tmp_path / "boards"])}
+    assert set(made) == {"ica", "perturbed_vae[ablation=no_sep,alpha=0.05,hidden=8,steps=4]"}
+    for record in made.values():
+        code, out, err = command(capsys, "reproduce", record.run_id, "--leaderboards", tmp_path / "boards", "--json")
+        assert code == 0, err
+        lines = {line["metric"]: line for line in json.loads(out)}
+        assert all(line["within"] and line["old"] == line["new"] for line in lines.values()) and "mcc_within" in lines
+
+
+def test_a_published_row_of_profiles(capsys):
+    """All questions that its wells allow are asked again; the one of the record is compared."""
+    entries = store.collect(registry.by_verb("profiles"), [published_boards()], "simulated_profiles")
+    wanted = ("noise_encoder[correction=plate_z]", 2)
+    record = next(e.record for e in entries if (e.record.spec.label, e.record.spec.pretrain_seed) == wanted)
+    code, out, err = command(capsys, "reproduce", record.run_id, "--leaderboards", published_boards(), "--json")
+    assert code == 0, err
+    lines = {line["metric"]: line for line in json.loads(out)}
+    assert all(line["within"] for line in lines.values()) and lines["map"]["old"] is not None
