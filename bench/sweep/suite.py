@@ -174,7 +174,7 @@ class Suite(BaseModel):
         description: One line for people.
         published: Whether its rows stand on the published boards.
         unkept: Rows of which nothing is kept that their numbers could be computed from again, because few digits do not
-            do: ``run norman_slice__simulation knn``. Of all others the audit asks for it.
+            do: ``run simulated__doubles knn``. Of all others the audit asks for it.
         claims: About the rows.
     """
 
