@@ -234,6 +234,12 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
     yield judge.facts(entries[0], what)
     yield judge.changes(entries[0], what)
     odd = {subject(entry, folder): why for entry in entries if (why := judge.agrees(entry))}
+    for label in {entry.record.spec.label for entry in entries}:
+        first, *others = (entry for entry in entries if entry.record.spec.label == label)
+        for entry in others:
+            # For whom a model has no answer follows from what it is trained on, not from how it was trained.
+            if not np.array_equal(entry.values.fallbacks(ALL), first.values.fallbacks(ALL)):
+                odd[subject(entry, folder)] = "it fell back on other units than under another training seed"
     for name, why in odd.items():
         yield failed("values agree with each other", name, METRIC, why)
     if not odd:
