@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit import data_sets
-from bench.audit.bootstraps import Bootstraps
+from bench.audit.bootstraps import Bootstraps, lacking
 from bench.audit.compare import FROM_CELLS, INFLUENCE, KEPT, SPREAD, UNRESOLVED, Tolerance, difference
 from bench.audit.floors import Floors
 from bench.audit.records import Inspection, subject
@@ -233,6 +233,9 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
     judge = judge_of(task, entries[0], folder)
     yield judge.facts(entries[0], what)
     yield judge.changes(entries[0], what)
+    for entry in entries:
+        if why := lacking(entry):
+            yield failed(_DRAWN_AGAIN, subject(entry, folder), METRIC, why)
     odd = {subject(entry, folder): why for entry in entries if (why := judge.agrees(entry))}
     for label in {entry.record.spec.label for entry in entries}:
         first, *others = (entry for entry in entries if entry.record.spec.label == label)
