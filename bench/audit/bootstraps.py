@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.audit.second import scores
 from bench.audit.second.blind import Answer
-from bench.audit.second.resampled import Resampled, changes
+from bench.audit.second.resampled import DRAWS, Resampled, changes
 from bench.audit.second.truth import Cells, Truth
 from bench.core.track import Track
 from bench.results.entries import BoardEntry
@@ -175,6 +175,21 @@ class Bootstraps:
         key = list(zip(self.truth.context[among].tolist(), self.truth.stratum[among].tolist(), strict=True))
         least = min((key.count(one) for one in set(key) if key.count(one) >= scores.GALLERY), default=2)
         return STEPS / (least - 1) / max(len(units), 1)
+
+
+def lacking(entry: BoardEntry) -> str:
+    """What of a row has values and no changes, or other than 50, in words (empty = nothing): kept or not.
+
+    Without changes the reference controls would add nothing to its intervals.
+    """
+    values = entry.values
+    for scope in values.task.scopes:
+        for metric in SHARE:
+            known = np.isfinite(values.column(scope, "value", list(values.metrics).index(metric))).any()
+            found = values.draws.get((scope, metric))
+            if known and (found is None or len(found) != DRAWS or not np.isfinite(found).all()):
+                return f"{metric} in {scope} has values, and no {DRAWS} changes"
+    return ""
 
 
 def _mean(values: Floats) -> Floats:

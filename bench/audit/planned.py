@@ -184,11 +184,17 @@ def _said(plan: Planned, entries: Sequence[BoardEntry], folder: Path) -> Iterato
 
 def _odd(track: Track, record: Record, config: AnyConfig) -> str:
     """What a record says that is not so, in words."""
-    stated: dict[str, tuple[object, object]] = {"controls_used": (record.controls_used, "input")}
+    # A row whose provenance is in doubt supports no claim, which would be a way to be rid of a rival.
+    stated: dict[str, tuple[object, object]] = {
+        "controls_used": (record.controls_used, "input"),
+        "doubts": (record.doubts, ()),
+    }
     if isinstance(config, LatentsConfig):
         kind, spec = _kind_and_spec(track, config)
         fields = ("model_version", "variant", "arguments")
         stated |= {"kind": (record.kind, kind)} | {f: (getattr(record.spec, f), getattr(spec, f)) for f in fields}
+        steps, least = record.budget.steps or 0, int(str(spec.arguments.get("min_steps", 0)))
+        stated["steps"] = (steps, spec.arguments.get("steps", max(steps, least)))
     if isinstance(config, RunConfig):
         model, spec = load_class(config.model), record.spec
         stated |= {

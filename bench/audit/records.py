@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,10 @@ from bench.tracks import registry
 #: How far a number may be beyond the range of its metric, relative to 1 or to the bound: records of what was trained in
 #: steps keep 16 bits.
 BORDER = 1e-4
+#: How git writes the name of a commit.
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+#: What tracks take whose rows have values by unit; of profiles only where labels were asked for.
+_BY_UNIT = ("predictions", "candidates", "encoder")
 
 
 @dataclass
@@ -123,6 +128,10 @@ def _board(track: Track, path: Path, folder: Path, found: Inspection) -> bool:
     found.entries.setdefault(track.name, []).extend(entries)
     found.checks.append(passed("record", name_of_lines, f"{len(entries)} records and their values"))
     found.checks += [_provenance(entry, folder) for entry in entries]
+    for entry in entries:
+        if track.takes in _BY_UNIT and entry.table is None:
+            why = "it has no values by unit, so that nothing of it could be checked"
+            found.checks.append(failed("values", subject(entry, folder), MISSING, why))
     return _kept(track, path, held, seen, found, short) and whole
 
 
@@ -151,6 +160,11 @@ def _provenance(entry: BoardEntry, folder: Path) -> Check:
     what = subject(entry, folder)
     if record.git_sha is None:
         return failed(name, what, HASH, "it names no commit of the code")
+    for sha in filter(None, (record.git_sha, record.fit_git_sha)):
+        if not _COMMIT.fullmatch(sha):
+            return failed(name, what, HASH, f"'{sha[:60]}' is no commit")
+        if not records.is_known_commit(sha):
+            return failed(name, what, HASH, f"{sha[:12]} is no commit of this code's history")
     if record.git_dirty or record.git_dirty is None:
         return failed(name, what, HASH, f"made from a tree with uncommitted changes on {record.git_sha[:12]}")
     return passed(name, what, record.git_sha[:12])
@@ -194,10 +208,18 @@ def _kept(
 
 
 def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
-    """Find records that are copies of others: two runs never wrote the same file, nor took the same time."""
+    """Find records that are copies of others: two runs never wrote the same file, nor took the same time.
+
+    Nor did training seeds of one row ever give the same values, which would be no training noise: unless those are what
+    other rows have too, as where val chooses nothing of what was learned. Of profiles, labels may all be at chance.
+    """
     groups: dict[tuple[object, ...], list[BoardEntry]] = defaultdict(list)
+    same_values: dict[tuple[object, ...], list[BoardEntry]] = defaultdict(list)
     for entry in entries:
         record = entry.record
+        content = record.values_hash or tuple(sorted(record.numbers.items()))
+        if entry.track.takes != "profiles":
+            same_values[entry.path, content].append(entry)
         if file := record.hashes.get("predictions"):
             groups["file of predictions", file].append(entry)
         # Values alone are no proof: models whose val conditions choose none of what they learned give the same answer.
@@ -206,6 +228,9 @@ def _copies(entries: Sequence[BoardEntry], folder: Path) -> Iterator[Check]:
             # Where nothing was fitted, milliseconds may agree by chance, and values too where all are at chance.
             when = None if budget.fit_s else record.created
             groups["values and time", record.values_hash, budget.fit_s, budget.predict_s, when].append(entry)
+    for key, alike in same_values.items():
+        if len({entry.record.spec.label for entry in alike}) == 1 and all(entry.record.learned for entry in alike):
+            groups["values as another run of its row", *key].extend(alike)
     twice = {key: same for key, same in groups.items() if len(same) > 1}
     reported: set[tuple[str, ...]] = set()
     for key, same in twice.items():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.audit import data_sets
-from bench.audit.bootstraps import Bootstraps
+from bench.audit.bootstraps import Bootstraps, lacking
 from bench.audit.compare import FROM_CELLS, INFLUENCE, KEPT, SPREAD, UNRESOLVED, Tolerance, difference
 from bench.audit.floors import Floors
 from bench.audit.records import Inspection, subject
@@ -233,7 +233,16 @@ def look(folder: Path, found: Inspection, entries: Sequence[BoardEntry], task: T
     judge = judge_of(task, entries[0], folder)
     yield judge.facts(entries[0], what)
     yield judge.changes(entries[0], what)
+    for entry in entries:
+        if why := lacking(entry):
+            yield failed(_DRAWN_AGAIN, subject(entry, folder), METRIC, why)
     odd = {subject(entry, folder): why for entry in entries if (why := judge.agrees(entry))}
+    for label in {entry.record.spec.label for entry in entries}:
+        first, *others = (entry for entry in entries if entry.record.spec.label == label)
+        for entry in others:
+            # For whom a model has no answer follows from what it is trained on, not from how it was trained.
+            if not np.array_equal(entry.values.fallbacks(ALL), first.values.fallbacks(ALL)):
+                odd[subject(entry, folder)] = "it fell back on other units than under another training seed"
     for name, why in odd.items():
         yield failed("values agree with each other", name, METRIC, why)
     if not odd:

@@ -17,11 +17,13 @@ from bench.audit.records import nothing_kept, subject
 from bench.audit.report import HASH, METRIC, Check, failed, passed, skipped
 from bench.audit.second import known, moments
 from bench.audit.second.known import Screen
+from bench.audit.second.tied import OTHERS, SPLIT, Tied
 from bench.core.errors import BenchError
 from bench.data.known_latents import Problem, load
 from bench.results.entries import BoardEntry
 
 _NAME, _RECOMPUTED = "screen drawn again", "metrics recomputed"
+_SAID, _AGREE = "data as recorded", "values agree with each other"
 
 
 def look(
@@ -46,10 +48,62 @@ def look(
             yield failed(_NAME, subject(entry, folder), HASH, f"made from other cells than {what} has here")
         if not wrong:
             yield passed(_NAME, what, f"{problem.split_id}, the same for {len(same)} records")
+        for entry in same:
+            if why := _says(entry, problem):
+                yield failed(_SAID, subject(entry, folder), HASH, why)
         drawn = screen_of(problem)
+        tied = Tied(drawn)
+        odd = {subject(entry, folder): why for entry in same if (why := tied.odd(entry.record.numbers))}
+        yield from (failed(_AGREE, of, METRIC, why) for of, why in odd.items())
+        if not odd:
+            yield passed(_AGREE, what, f"{len(same)} records")
         for entry in same:
             there = kept[entry.path].runs if entry.path in kept else {}
             yield _row(entry, drawn, folder, there.get(entry.record.run_id))
+    yield from _rows(folder, entries)
+
+
+def _says(entry: BoardEntry, problem: Problem) -> str:
+    """What a record says of its screen that is not so, in words: which claims it supports follows from it."""
+    record = entry.record
+    for what, said, true in (
+        ("evidence", record.evidence, problem.dataset.evidence),
+        ("status", record.status, ""),
+        ("warning that nothing can be claimed", record.unanswerable, problem.unanswerable),
+    ):
+        if said != true:
+            return f"its {what} is {said!r}, and that of the screen {true!r}"
+    return ""
+
+
+def _rows(folder: Path, entries: Sequence[BoardEntry]) -> Iterator[Check]:
+    """Whether all runs of a row have one width, one kind of answer and one budget, as they have one set of arguments.
+
+    What is kept of a row's first run says so of the others; no run of it was trained longer.
+    """
+
+    def row(entry: BoardEntry) -> tuple[str, str]:
+        return entry.record.spec.dataset, entry.record.spec.label
+
+    wrong = False
+    for _, same in groupby(sorted(entries, key=lambda one: (*row(one), one.record.spec.split_seed)), key=row):
+        first, *others = same
+        for entry in others:
+            odd = [name for name, one in _facts(first).items() if one != _facts(entry)[name]]
+            if odd:
+                wrong = True
+                why = f"its {odd[0]} is {_facts(entry)[odd[0]]}, and {_facts(first)[odd[0]]} under another seed"
+                yield failed(_AGREE, subject(entry, folder), METRIC, why)
+    if entries and not wrong:
+        yield passed(_AGREE, "runs of rows of known latents", f"{len(entries)} records")
+
+
+def _facts(entry: BoardEntry) -> dict[str, object]:
+    """What of a run follows from its row's arguments and the size of the screen."""
+    numbers, budget = entry.record.numbers, entry.record.budget
+    there = sorted(name for name in (*SPLIT, *OTHERS) if numbers.get(name) is not None)
+    spent = {name: getattr(budget, name) for name in ("steps", "cells_seen", "flops", "trials", "parameters")}
+    return {"width": numbers.get("width"), "list of numbers": there, **spent}
 
 
 def screen_of(problem: Problem) -> Screen:

@@ -73,7 +73,8 @@ def tested_by_seed(track: Track, claim: Claim, seeds: Sequence[int], rows: Mappi
     if reason := _missing(claim, names, seeds, rows):
         return Tested(claim, tuple(seeds), margin, sign, reason)
     found = {name: _difference(claim, rows[claim.better], rows[name], seeds) for name in claim.worse}
-    beside = {n: _difference(claim, rows[claim.better], rows[n], seeds) for n in claim.beside if n in rows}
+    ready = [name for name in claim.beside if name in rows and set(seeds) <= set(rows[name].by_seed)]
+    beside = {name: _difference(claim, rows[claim.better], rows[name], seeds) for name in ready}
     reason = _no_claim([rows[name] for name in names])
     if undefined := [name for name, gap in found.items() if not np.isfinite(gap.df)]:
         reason = reason or f"the difference to {undefined[0]} is undefined, or has no interval: two seeds are needed"

@@ -180,26 +180,46 @@ def in_the_future(created: str) -> bool:
 @functools.cache
 def git_state() -> tuple[str | None, bool | None]:
     """Commit of this code and whether its tree is dirty; ``(None, None)`` outside a repository."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(Path(__file__).resolve().parent), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    # An environment may lie inside somebody else's repository: only one that tracks this very file is ours.
-    ours = git("ls-files", "--error-unmatch", Path(__file__).name) is not None
-    sha = git("rev-parse", "HEAD") if ours else None
+    sha = _git("rev-parse", "HEAD") if _ours() else None
     # Records that a run has just added do not make the code another code.
-    changed = git("status", "--porcelain", "--", ":/", ":!/leaderboards") if sha else None
+    changed = _git("status", "--porcelain", "--", ":/", ":!/leaderboards") if sha else None
     return sha, None if changed is None else bool(changed)
+
+
+@functools.cache
+def is_known_commit(sha: str) -> bool:
+    """Whether the repository of this code holds a commit; also where nobody can tell: without history, or its depth.
+
+    Args:
+        sha: 40 hex digits, or 64.
+    """
+    return not _whole_history() or _git("cat-file", "-e", f"{sha}^{{commit}}") is not None
+
+
+@functools.cache
+def _whole_history() -> bool:
+    return _ours() and _git("rev-parse", "--is-shallow-repository") == "false"
+
+
+@functools.cache
+def _ours() -> bool:
+    """An environment may lie inside somebody else's repository: only one that tracks this very file is ours."""
+    return _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of this code; ``None`` where it fails."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).resolve().parent), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 @functools.cache

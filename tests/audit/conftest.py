@@ -32,6 +32,13 @@ def as_published() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def a_commit(monkeypatch):
+    """The commit that records made here name is one of the code's."""
+    known = records.is_known_commit
+    monkeypatch.setattr(records, "is_known_commit", lambda sha: sha == "0" * 40 or known(sha))
+
+
 @pytest.fixture
 def clean_tree():
     """See :func:`as_published`."""

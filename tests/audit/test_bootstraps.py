@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from audit_boards import board_of, first
+from audit_boards import again, board_of, caught, first
 
 from bench.audit import rows
 from bench.audit.bootstraps import SHARE
 from bench.audit.records import look
 from bench.audit.report import METRIC
 from bench.audit.second.resampled import weights
+from bench.results import shifts
 from bench.stats.differential import bootstrap_weights
 
 
@@ -126,3 +127,17 @@ def test_weights_are_those_of_the_definition(task):
     np.testing.assert_array_equal(weights(controls, controls), every)
     some = controls[::3]
     np.testing.assert_allclose(weights(controls, some).sum(axis=0), len(some), rtol=1e-12, atol=0)
+
+
+def test_a_run_of_which_nothing_is_kept_has_changes(boards, audit):
+    """Without them the reference controls would add nothing to its intervals."""
+
+    def still(record, table):
+        if record.spec.label != "cpa_like":
+            return record, table
+        table = replace(table, draws={key: each for key, each in table.draws.items() if key[1] != "pearson_delta"})
+        hashes = {key: value for key, value in record.hashes.items() if key != shifts.HASH}
+        return record.model_copy(update={"values_hash": table.hash, "hashes": hashes}), table
+
+    again(boards, still)
+    caught(audit(boards), METRIC, "bootstraps drawn again", "cpa_like", "pearson_delta in all has values, and no 50")

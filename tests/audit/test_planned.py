@@ -70,6 +70,7 @@ def test_a_row_that_is_gone(boards, audit):
         ({"kind": "control"}, "kind"),
         ({"controls_used": "all"}, "controls_used"),
         ({"budget": {"steps": 500, "fit_s": 3.5}}, "trained in steps"),
+        ({"warnings": ("provenance: of a rival",)}, "doubts"),
     ],
 )
 def test_a_record_says_something_else_of_itself(fields, said, boards, audit):

@@ -107,3 +107,19 @@ def test_a_record_says_something_else_of_itself(folder, label, change, said):
     rewritten(folder, label, **change)
     failed = [check for check in found(folder) if check.status == "failed"]
     assert len(failed) == 1 and failed[0].name == "records say what was run" and said in failed[0].detail
+
+
+def test_a_row_that_was_trained_in_other_steps_than_its_arguments_say(tmp_path, monkeypatch):
+    """Whoever says that less was spent looks better for the same numbers."""
+    effort = Effort(steps=2, hidden=8)
+    suite = kind()(name="small", identify=(LatentsBlock(data=DATA, rows="vae", effort=effort),))
+    monkeypatch.setattr(suites, "names", lambda: ["small"])
+    monkeypatch.setattr(suites, "find", lambda name: suite)
+    identify(TRACK, ("vae",), DATA, (1,), (1,), effort, tmp_path, tmp_path / "boards")
+    claims.write(tmp_path / "boards", "small", [])
+    assert all(check.status == "ok" for check in found(tmp_path / "boards"))
+    (old,) = store.collect(TRACK, [tmp_path / "boards"])
+    budget = old.record.budget.model_copy(update={"steps": 1})
+    rewritten(tmp_path / "boards", old.record.spec.label, budget=budget)
+    (check,) = (check for check in found(tmp_path / "boards") if check.status == "failed")
+    assert "steps: 1, and it is 2" in check.detail

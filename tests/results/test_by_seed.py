@@ -63,6 +63,12 @@ def test_what_is_claimed(fields, value, reason, boards, tmp_path):
     assert found.verdict == value and reason in found.reason, found
 
 
+def test_a_row_beside_that_lacks_a_seed_is_left_out(boards, tmp_path):
+    """It decides nothing; it must not end the evaluation either."""
+    found = verdict(tmp_path, [*boards, record("few", 0.3, 1)], beside=["c", "few", "none"], margin=0.05)
+    assert found.verdict == "true" and [gap.row for gap in found.beside] == ["c"]
+
+
 def test_lower_is_better_where_it_is(boards, tmp_path):
     assert verdict(tmp_path, boards, better="b", worse="a", metric="shd", margin=0.0).verdict == "false"
 
