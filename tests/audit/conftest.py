@@ -32,11 +32,16 @@ def as_published() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def a_commit(monkeypatch):
-    """The commit that records made here name is one of the code's."""
+@pytest.fixture(autouse=True, scope="session")
+def a_commit() -> Iterator[None]:
+    """The commit that records made here name is one of the code's.
+
+    Not by the tests' own ``monkeypatch``, which would then be undone after :func:`clean_tree`.
+    """
     known = records.is_known_commit
-    monkeypatch.setattr(records, "is_known_commit", lambda sha: sha == "0" * 40 or known(sha))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "is_known_commit", lambda sha: sha == "0" * 40 or known(sha))
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from audit_boards import again, board_of, caught, first
 from bench.audit.records import _copies
 from bench.audit.report import HASH, METRIC, MISSING
 from bench.results import everything, records, store
+from bench.results.records import is_known_commit
 from bench.tracks import registry
 
 
@@ -34,15 +35,13 @@ def test_a_commit_that_is_none(fields, said, boards, audit, monkeypatch):
 
 
 def test_commits_are_looked_up_where_there_is_a_history(tmp_path, monkeypatch):
-    monkeypatch.undo()
     whole = records._whole_history()
-    assert records.is_known_commit.__wrapped__("f" * 40) is not whole
+    assert is_known_commit.__wrapped__("f" * 40) is not whole
     if (sha := records.git_state()[0]) is not None:
-        assert records.is_known_commit.__wrapped__(sha)
+        assert is_known_commit.__wrapped__(sha)
 
 
 def test_without_git_no_commit_is_doubted(monkeypatch):
-    monkeypatch.undo()
 
     def gone(*args, **kwargs):
         raise OSError
@@ -50,7 +49,7 @@ def test_without_git_no_commit_is_doubted(monkeypatch):
     monkeypatch.setattr(subprocess, "run", gone)
     monkeypatch.setattr(records, "_whole_history", records._whole_history.__wrapped__)
     monkeypatch.setattr(records, "_ours", records._ours.__wrapped__)
-    assert records.is_known_commit.__wrapped__("f" * 40)
+    assert is_known_commit.__wrapped__("f" * 40)
 
 
 def test_a_row_without_its_values(boards, audit):
